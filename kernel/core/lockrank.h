@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lockrank.h - every class of lock in the kernel, in the order in which they may be
+ * taken: a thread holding a lock takes only locks that stand below it here.
+ * One line each: what it guards. Sleeping locks (S) stand before spinlocks,
+ * because nothing sleeps while it spins.
+ */
+#ifndef SELKIE_CORE_LOCKRANK_H
+#define SELKIE_CORE_LOCKRANK_H
+
+#include "lib/types.h"
+
+enum lock_rank {
+    RANK_NONE,
+    /* sleeping locks */
+    RANK_EXEC,       /* S process: one execve or thread-group change at a time */
+    RANK_FILE_POS,   /* S struct file: position during read/write/lseek/getdents */
+    RANK_EPOLL,      /* S epoll instance: interest tree */
+    RANK_RENAME,     /* S file system: directory renames */
+    RANK_DIR,        /* S directory inode: entries; parent before child */
+    RANK_DIR_CHILD,  /* S second directory of a pair */
+    RANK_INODE,      /* S inode: data writes, truncation, attributes */
+    RANK_PIPE,       /* S pipe buffer */
+    RANK_TTY,        /* S tty: line discipline */
+    RANK_SPACE,      /* S address space: area tree and page tables */
+    RANK_PAGECACHE,  /* S one page-cache object: filling and truncation */
+    RANK_SLEEP_LAST, /* S leaf mutexes of small subsystems */
+    /* spinlocks */
+    RANK_FUTEX,      /* futex hash bucket */
+    RANK_FUTEX_2,    /* second bucket of a requeue */
+    RANK_PROCESS,    /* process: thread list, signal state, ids */
+    RANK_FDTABLE,    /* descriptor table */
+    RANK_DENTRY,     /* dentry cache */
+    RANK_MUTEX,      /* the inside of a sleeping lock */
+    RANK_WAITQ,      /* wait queue */
+    RANK_POLL,       /* epoll ready list: taken by callbacks under a wait queue */
+    RANK_POLL_WAITQ, /* wait queue of an epoll instance */
+    RANK_TIMER,      /* per-CPU timer queue */
+    RANK_THREADS,    /* list of all threads */
+    RANK_SCHED,      /* per-CPU run queue */
+    RANK_SLAB,       /* one size class */
+    RANK_PAGE,       /* buddy allocator */
+    RANK_KVM,        /* kernel virtual range allocator */
+    RANK_ENTROPY,    /* random generator */
+    RANK_LOG,        /* log ring */
+    RANK_COUNT,
+};
+
+#endif

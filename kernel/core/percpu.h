@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* percpu.h - one struct cpu per CPU: the state that only that CPU touches. */
+#ifndef SELKIE_CORE_PERCPU_H
+#define SELKIE_CORE_PERCPU_H
+
+#include "core/current.h"
+
+struct runqueue; /* sched/ */
+struct timerq;   /* sched/timer.c */
+
+struct cpu {
+    unsigned id;
+    bool online;         /* release store when it can take work */
+    unsigned irq_depth;  /* > 0 in interrupt handlers */
+    struct thread *idle; /* its idle thread */
+    struct runqueue *rq;
+    struct timerq *timers;
+    struct page_cache_cpu *pages; /* mm: per-CPU page cache, NULL until mm is up */
+    void *slabs;                  /* mm: per-CPU size classes */
+} cache_aligned;
+
+/* By index; NULL for a CPU that the machine does not have. */
+struct cpu *cpu_get(unsigned id);
+unsigned cpu_online_count(void);
+
+/* In an interrupt handler? */
+static inline bool in_irq(void)
+{
+    return this_cpu()->irq_depth != 0;
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * spinlock.h - short exclusive sections that never sleep, with checked ranks.
+ *
+ * A thread may take a lock only if its rank is higher than that of every lock it holds
+ * (core/lockrank.h); SELKIE_DEBUG builds panic on a violation, on recursion and on a release by a
+ * non-owner. A spinlock taken by interrupt handlers must always be taken with
+ * the _irqsave pair. Holding one disables preemption. Sleeping with one held panics in debug
+ * builds.
+ *
+ * Memory order: acquire on lock, release on unlock.
+ */
+#ifndef SELKIE_CORE_SPINLOCK_H
+#define SELKIE_CORE_SPINLOCK_H
+
+#include "core/current.h"
+#include "core/lockrank.h"
+
+struct spinlock {
+    uint32_t word; /* 0 free, 1 held */
+    uint8_t rank;  /* enum lock_rank */
+};
+
+#define SPINLOCK_INIT(r) \
+    { \
+        .word = 0, .rank = (r) \
+    }
+void spin_init(struct spinlock *lock, enum lock_rank rank);
+void spin_lock(struct spinlock *lock);
+bool spin_try(struct spinlock *lock);
+void spin_unlock(struct spinlock *lock);
+unsigned long must_check spin_lock_irqsave(struct spinlock *lock);
+void spin_unlock_irqrestore(struct spinlock *lock, unsigned long state);
+/* True if the calling thread holds it; always true in builds without SELKIE_DEBUG. For ASSERT only.
+ */
+bool spin_held(const struct spinlock *lock);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * kmalloc.h - the kernel's allocator: size classes up to half a page block, pages above.
+ *
+ * Any context. Alignment: 16 bytes; a power-of-two size is aligned to itself, up to a page.
+ * NULL when there is no memory: every caller handles it. Zero bytes give a
+ * unique pointer. Freed objects are poisoned under asan and in debug builds.
+ */
+#ifndef SELKIE_MM_KMALLOC_H
+#define SELKIE_MM_KMALLOC_H
+
+#include "mm/page.h"
+
+void kmalloc_init(void);
+void *kmalloc(size_t size, unsigned flags) __attribute__((malloc, alloc_size(1)));
+/* count * size, checked for overflow. */
+void *kmalloc_array(size_t count, size_t size, unsigned flags) __attribute__((malloc));
+void *krealloc(void *old, size_t size,
+               unsigned flags);       /* old may be NULL; on NULL the old block stays */
+void kfree(void *ptr);                /* NULL is allowed */
+size_t kmalloc_size(const void *ptr); /* usable bytes */
+char *kstrdup(const char *s, unsigned flags);
+
+static inline void *kzalloc(size_t size)
+{
+    return kmalloc(size, ALLOC_ZERO);
+}
+
+struct kmalloc_stats {
+    uint64_t bytes_in_use, bytes_held; /* objects; pages behind them */
+    uint64_t allocs, frees;
+};
+void kmalloc_get_stats(struct kmalloc_stats *out);
+/* Tests: make the nth allocation (1 = next) of kmalloc or page_alloc fail, once. 0 turns it off. */
+void alloc_fail_nth(uint64_t n);
+bool alloc_fail_hit(void); /* has it fired? */
+
+/* Kernel virtual ranges: kernel stacks with an unmapped guard page below, in
+ * hal_layout()->kernel_lo..hi. */
+void kvm_init(void);
+void *kstack_alloc(void); /* lowest usable byte, KSTACK_SIZE long; NULL without memory */
+void kstack_free(void *stack);
+/* Is addr in the guard page of some kernel stack? For the panic message. */
+bool kstack_is_guard(vaddr_t addr);
+
+#endif

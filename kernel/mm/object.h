@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * object.h - what can be mapped: a page-cache object, the memory of one file.
+ *
+ * read(2), write(2) and mmap of a file all use these pages, so they always agree. A file system
+ * embeds a vm_object in its inode and supplies the two operations; the page
+ * cache finds, fills and drops pages. Index = byte offset / PAGE_SIZE.
+ *
+ * Lock: object->lock (RANK_PAGECACHE) guards pages and size changes. Page contents are not guarded
+ * (as on Linux, concurrent mmap writers race).
+ */
+#ifndef SELKIE_MM_OBJECT_H
+#define SELKIE_MM_OBJECT_H
+
+#include "core/mutex.h"
+#include "lib/radix.h"
+#include "mm/page.h"
+
+struct vm_object;
+struct vm_object_ops {
+    /* Fill a fresh zeroed page with the file's bytes; NULL op: zeroes are right. Thread context,
+     * object->lock held. */
+    int (*fill)(struct vm_object *object, uint64_t index, struct page *page);
+    /* Take / drop a reference on the owner (inode). */
+    void (*get)(struct vm_object *object);
+    void (*put)(struct vm_object *object);
+};
+struct vm_object {
+    const struct vm_object_ops *ops;
+    struct mutex lock;
+    struct radix pages; /* index -> struct page *, one reference each */
+    uint64_t page_count;
+    uint64_t size; /* bytes; a fault wholly beyond it is SIGBUS. Atomic: read without the lock. */
+};
+
+void vm_object_init(struct vm_object *object, const struct vm_object_ops *ops, uint64_t size);
+/* Drop all pages; no mapping and no user is left. */
+void vm_object_destroy(struct vm_object *object);
+
+/* The page at index, filled, with a reference for the caller. -ENOMEM, -EIO. With create=false:
+ * -ENOENT if not cached and fill would have to run. */
+int must_check vm_object_page(struct vm_object *object, uint64_t index, bool create,
+                              struct page **out);
+/* Is the page cached? (mincore) */
+bool vm_object_cached(struct vm_object *object, uint64_t index);
+/* Set the size; shrinking drops pages past the end, zeroes the tail of the last one, and removes
+ * them from every address space that maps them (later access: SIGBUS). */
+int must_check vm_object_resize(struct vm_object *object, uint64_t size);
+/* Copy between the object and kernel memory, within its size. Callers hold the inode lock for
+ * writes. */
+int must_check vm_object_read(struct vm_object *object, uint64_t off, void *dst, size_t len);
+int must_check vm_object_write(struct vm_object *object, uint64_t off, const void *src, size_t len);
+/* The same with user memory; return bytes done (> 0) or a negative errno if none. */
+long must_check vm_object_read_user(struct vm_object *object, uint64_t off, uaddr_t dst,
+                                    size_t len);
+long must_check vm_object_write_user(struct vm_object *object, uint64_t off, uaddr_t src,
+                                     size_t len);
+
+#endif

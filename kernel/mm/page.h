@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * page.h - physical pages: one struct page per frame, a buddy allocator over them.
+ *
+ * RAM is cut into 4 MiB chunks (order PAGE_ORDER_MAX). The struct pages of a chunk are initialised
+ * when the buddy first takes from it, so boot does not touch all of memory;
+ * chunks never taken are also known to be zero on machines that say so.
+ *
+ * Ownership: page_alloc gives one reference; page_put of the last one frees
+ * the block. A block is named by its first page.
+ */
+#ifndef SELKIE_MM_PAGE_H
+#define SELKIE_MM_PAGE_H
+
+#include "hal.h"
+#include "lib/list.h"
+#include "lib/refcount.h"
+
+#define PAGE_SIZE HAL_PAGE_SIZE
+#define PAGE_SHIFT HAL_PAGE_SHIFT
+#define PAGE_MASK (~(PAGE_SIZE - 1))
+#define PAGE_ORDER_MAX 10
+
+enum page_type {
+    PAGE_FREE,     /* in the buddy, head of a free block */
+    PAGE_TAIL,     /* inside a block */
+    PAGE_KERNEL,   /* kernel data, stacks */
+    PAGE_TABLE,    /* page tables */
+    PAGE_SLAB,     /* owned by a size class */
+    PAGE_ANON,     /* program memory */
+    PAGE_FILE,     /* in a page-cache object */
+    PAGE_RESERVED, /* not RAM, or never given to the buddy */
+};
+
+struct vm_object;
+struct page {
+    struct refcount refs;
+    uint8_t type;  /* enum page_type */
+    uint8_t order; /* of the block this page heads */
+    uint16_t flags;
+    union {
+        struct list link; /* free list, slab list */
+        struct {
+            struct vm_object *object; /* PAGE_FILE */
+            uint64_t index;           /* page number in object */
+        };
+        uint64_t private_[2]; /* the owner's, by type */
+    };
+};
+STATIC_ASSERT(sizeof(struct page) == 24);
+
+#define PAGE_FLAG_DIRTY 1u    /* PAGE_FILE: changed since read or written back */
+#define PAGE_FLAG_UPTODATE 2u /* PAGE_FILE: contents valid */
+
+/* Allocation flags, shared by page_alloc and kmalloc. */
+enum {
+    ALLOC_DEFAULT = 0,
+    ALLOC_ZERO = 1,   /* contents zero */
+    ALLOC_ATOMIC = 2, /* may dip into the reserve; for irq context and must-succeed paths */
+};
+
+/* Take over the machine's RAM (hal_boot_info). Once, on CPU 0, before any allocation. */
+void page_init(void);
+
+/* 2^order pages, aligned to their size, or NULL. Any context. */
+struct page *page_alloc(unsigned order, enum page_type type, unsigned flags);
+void page_get(struct page *page);
+void page_put(struct page *page);
+/* Turn a block into 2^order single pages with one reference each. The block has one reference. */
+void page_split(struct page *page);
+
+struct page *page_of_phys(paddr_t pa); /* pa lies in RAM given to page_init */
+bool page_valid_phys(paddr_t pa);
+paddr_t page_phys(const struct page *page);
+static inline void *page_virt(const struct page *page)
+{
+    return hal_phys_to_virt(page_phys(page));
+}
+static inline struct page *page_of_virt(const void *va)
+{
+    return page_of_phys(hal_virt_to_phys(va));
+}
+
+struct page_stats {
+    uint64_t total, free; /* pages */
+    uint64_t by_type[PAGE_RESERVED + 1];
+    uint64_t free_by_order[PAGE_ORDER_MAX + 1];
+};
+void page_get_stats(struct page_stats *out);
+/* Walk the free lists and check every invariant; panics on a violation. For tests and debug
+ * commands. */
+void page_check(void);
+
+#endif

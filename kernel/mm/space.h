@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * space.h - an address space: areas in a balanced tree, and the page tables behind them.
+ *
+ * An area is a range with one protection, one set of flags and one source of
+ * pages: anonymous (NULL object) or a vm_object at an offset. Page tables (hal_space_query) are the
+ * truth about which page is where; each mapping in them holds a page reference.
+ *
+ * Copy on write: a page in a private area is writable in the page table only
+ * if it is anonymous and its reference count is 1.
+ *
+ * Lock: space->lock, a sleeping reader/writer lock: faults read, changes write.
+ * Public functions take it; `_locked` ones expect it. prot is PROT_*, flags MAP_* with Linux's
+ * values on every architecture (mm/mman.h). All return Linux's errno for Linux's cases.
+ */
+#ifndef SELKIE_MM_SPACE_H
+#define SELKIE_MM_SPACE_H
+
+#include "core/mutex.h"
+#include "lib/rbtree.h"
+#include "lib/refcount.h"
+#include "mm/mman.h"
+#include "mm/object.h"
+
+struct area {
+    struct rb_node node;
+    vaddr_t lo, hi;           /* page aligned, hi exclusive */
+    uint32_t prot;            /* PROT_* */
+    uint32_t flags;           /* AREA_* */
+    struct vm_object *object; /* a reference through ops->get; NULL: anonymous */
+    uint64_t off;             /* byte offset of lo in object */
+    vaddr_t gap_below;        /* augmented: unmapped bytes between the previous area and this one */
+    vaddr_t gap_max;          /* augmented: largest gap_below in the subtree */
+    char name[16];            /* "[heap]", "[stack]", "" */
+    struct list object_link;  /* object's list of areas that map it */
+    struct space *space;
+};
+enum {
+    AREA_SHARED = 1,
+    AREA_GROWSDOWN = 2,
+    AREA_STACK = 4, /* the main stack: grows to its limit */
+    AREA_LOCKED = 8,
+    AREA_SPECIAL = 16, /* vDSO and trampolines: not to be unmapped or patched */
+    AREA_NORESERVE = 32,
+    AREA_MAYWRITE = 64, /* a shared file mapping whose file is open for writing */
+    AREA_RANDOM = 128,  /* MADV_RANDOM: no fault-around */
+};
+
+struct space {
+    struct hal_space hal;
+    struct refcount refs;
+    struct rwlock lock;
+    struct rb_tree areas;
+    size_t area_count;
+    uint64_t pages_mapped;               /* VmSize, in pages */
+    uint64_t pages_resident;             /* atomic */
+    vaddr_t brk_start, brk;              /* set by space_set_brk */
+    vaddr_t mmap_top;                    /* mmap places downwards from here (ASLR) */
+    uint64_t stack_limit;                /* bytes, RLIMIT_STACK */
+    uint64_t as_limit, data_limit;       /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX none */
+    uint64_t faults_minor, faults_major; /* atomic */
+};
+
+/* A new empty space with one reference, or NULL. */
+struct space *space_create(void);
+void space_get(struct space *space);
+void space_put(struct space *space); /* last one unmaps everything; not active on any CPU then */
+/* Remove every area (execve). */
+void space_clear(struct space *space);
+/* The space of the calling thread's process, NULL for kernel threads. Implemented in sched
+ * (thread->space). */
+struct space *space_current(void);
+
+struct map_request {
+    vaddr_t addr; /* hint, or the place with MAP_FIXED */
+    size_t len;
+    unsigned prot, flags;     /* PROT_*, MAP_* */
+    struct vm_object *object; /* NULL: anonymous. The callee takes its own reference. */
+    uint64_t off;
+    bool may_write;      /* shared file mapping: may mprotect add PROT_WRITE? */
+    const char *name;    /* NULL or a short constant */
+    unsigned area_flags; /* AREA_STACK, AREA_SPECIAL */
+    /* Restrict placement to [lo, hi) when not both 0 (MAP_32BIT, trampolines near code). */
+    vaddr_t lo, hi;
+};
+/* Returns 0 and the address, or a negative errno. */
+int must_check space_map(struct space *space, const struct map_request *req, vaddr_t *out);
+int must_check space_unmap(struct space *space, vaddr_t addr, size_t len);
+int must_check space_protect(struct space *space, vaddr_t addr, size_t len, unsigned prot);
+int must_check space_remap(struct space *space, vaddr_t old, size_t old_len, size_t new_len,
+                           unsigned flags, vaddr_t new_addr, vaddr_t *out);
+int must_check space_advise(struct space *space, vaddr_t addr, size_t len, int advice);
+/* vec: one byte per page, kernel memory. */
+int must_check space_incore(struct space *space, vaddr_t addr, size_t len, uint8_t *vec);
+int must_check space_sync(struct space *space, vaddr_t addr, size_t len, int flags);
+int must_check space_lock_pages(struct space *space, vaddr_t addr, size_t len, bool lock);
+/* Fault in [addr, addr+len) for reading (or writing); -ENOMEM for a hole, -EFAULT. */
+int must_check space_populate(struct space *space, vaddr_t addr, size_t len, bool write);
+
+void space_set_brk(struct space *space, vaddr_t start);
+/* Linux brk(2): the new break, or the old one if it could not move. */
+vaddr_t space_brk(struct space *space, vaddr_t want);
+
+/*
+ * Mend a page fault. 0: retry the access. Otherwise a negative errno that names the signal:
+ * -EFAULT: SIGSEGV SEGV_MAPERR, -EACCES: SIGSEGV SEGV_ACCERR, -EIO or -ENXIO (beyond end of file):
+ * SIGBUS BUS_ADRERR, -ENOMEM: out of memory, SIGKILL by policy. `sp` is the user stack pointer
+ * (stack growth).
+ */
+int must_check space_fault(struct space *space, vaddr_t addr, enum hal_access access, vaddr_t sp);
+
+/* For code patching: make the page at va private and anonymous to this space and give its
+ * frame (with no extra reference). The lock is taken. -EFAULT, -EACCES (not executable private),
+ * -ENOMEM. */
+int must_check space_own_page(struct space *space, vaddr_t va, struct page **out);
+
+/* Walk the areas for /proc/self/maps: fills *out for the first area ending above addr; false at the
+ * end. */
+struct area_info {
+    vaddr_t lo, hi;
+    uint32_t prot, flags;
+    struct vm_object
+        *object; /* borrowed: only to be passed to vfs_object_path within the callback's lock */
+    uint64_t off;
+    uint64_t resident; /* pages */
+    char name[16];
+};
+/* fn is called under the lock, in address order; a non-zero return stops and is returned. */
+int space_walk(struct space *space, int (*fn)(const struct area_info *info, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * process.h - processes and their tasks: what Linux calls a thread group and its threads.
+ *
+ * A task is a scheduler thread that runs user code. A process owns what tasks share: address
+ * space, descriptors, file-system context, signal actions, limits, ids. Nothing here assumes that
+ * there is one process; fork is planned.
+ *
+ * Locks: process->lock (RANK_PROCESS) guards the task list, all signal state of the
+ * process and its tasks, and exit state. process->exec_lock (RANK_EXEC) serialises execve.
+ */
+#ifndef SELKIE_PROC_PROCESS_H
+#define SELKIE_PROC_PROCESS_H
+
+#include "fs/context.h"
+#include "isa/frame.h"
+#include "lib/refcount.h"
+#include "mm/space.h"
+#include "proc/signal.h"
+#include "sched/thread.h"
+
+#define RLIMIT_COUNT 16
+struct rlimit64 {
+    uint64_t cur, max;
+};
+
+struct process {
+    struct refcount refs;
+    int pid, ppid, pgid, sid;
+    struct spinlock lock;
+    struct mutex exec_lock;
+    struct list tasks; /* task.process_link */
+    unsigned task_count;
+    struct space *space;
+    struct fdtable *files;
+    struct fs_context *fs;
+    struct signal_actions actions;
+    struct signal_pending shared_pending; /* signals sent to the process */
+    bool exiting; /* exit_group or a fatal signal: every task leaves at its next way out; atomic */
+    int exit_status;   /* as wait4 reports it: code << 8, or signal number */
+    struct waitq wait; /* woken when a task leaves or a signal comes (execve, sigtimedwait) */
+    struct rlimit64 limits[RLIMIT_COUNT];
+    char exe[256];                          /* path of the program */
+    vaddr_t arg_lo, arg_hi, env_lo, env_hi; /* on the stack, for /proc */
+    uint64_t auxv[2 * 32];
+    unsigned auxv_count;
+    vaddr_t vdso; /* 0: none */
+    uint64_t start_ns;
+    uint64_t dead_runtime_ns; /* CPU time of tasks that have ended */
+    struct timer alarm;       /* ITIMER_REAL */
+    uint64_t alarm_interval_ns;
+    struct list patch_areas; /* trampolines, proc/patch.c */
+    struct list all_link;
+};
+
+struct task {
+    struct thread thread;    /* first */
+    struct process *process; /* reference */
+    struct list process_link;
+    int tid;
+    /* signals; guarded by process->lock unless own */
+    uint64_t sig_mask;       /* written by the task itself only, under the lock */
+    uint64_t sig_saved_mask; /* to restore after sigsuspend, ppoll: valid if sig_restore_mask */
+    bool sig_restore_mask;
+    struct signal_pending pending;
+    uaddr_t alt_stack;
+    size_t alt_stack_size;
+    uint32_t alt_stack_flags;
+    /* restart of an interrupted call; own */
+    bool in_syscall; /* frame belongs to a system call whose result may be a restart code */
+    uint64_t restart_deadline_ns; /* ERESTART_RESTARTBLOCK: nanosleep, poll, futex */
+    /* exit and threads; own */
+    uaddr_t clear_child_tid;
+    uaddr_t robust_list;
+    size_t robust_list_len;
+    uint64_t min_flt, maj_flt;
+    struct isa_frame
+        *frame; /* the user registers of the current kernel entry; valid in the kernel */
+};
+
+/* The calling task; NULL in a kernel thread. */
+struct task *task_current(void);
+struct process *process_current(void);
+
+struct program {
+    const char *path;
+    char *const *argv, *const *envp; /* NULL-terminated kernel strings */
+    const char *cwd;
+};
+/* Make process 1 from the program and run it. 0, or -ENOENT, -EACCES, -ENOEXEC, -ENOMEM, ... with a
+ * one-line reason in `why`. */
+int must_check process_start_first(const struct program *program, char *why, size_t why_size);
+/* Blocks until process 1 has ended; returns its wait status. */
+int process_wait_first(void);
+
+struct process *process_find(int pid); /* with a reference */
+void process_get(struct process *process);
+void process_put(struct process *process);
+struct task *task_find(int tid); /* with a thread reference */
+
+/* clone(2) for threads, parsed; frame = the parent's registers. Returns the new tid. */
+struct clone_args {
+    uint64_t flags;
+    uaddr_t pidfd, child_tid, parent_tid;
+    int exit_signal;
+    uintptr_t stack, tls;
+};
+long must_check process_clone(const struct clone_args *args, const struct isa_frame *frame);
+_Noreturn void task_exit(int code); /* exit(2): this task only; the last one ends the process */
+void process_exit_group(int wait_status); /* all tasks leave; the caller at its next way out */
+/* execve in place. On success the caller's frame is the new program's. argv/envp are kernel copies.
+ */
+long must_check process_exec(const char *path, char *const *argv, char *const *envp,
+                             struct isa_frame *frame);
+
+/* futex.c */
+long futex_syscall(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2,
+                   uint32_t val3);
+int futex_wake(uaddr_t addr, unsigned count, uint32_t bitset);
+void futex_exit_robust(struct task *task); /* robust list at thread death */
+
+/* patch.c: turn the system-call instruction that `frame` has just trapped from into a direct entry,
+ * if possible. */
+void patch_site(struct isa_frame *frame);
+/* Was the last entry of this frame through a trap? Set by the HAL entry code in frame->trapped
+ * (isa/frame.h). */
+
+#endif

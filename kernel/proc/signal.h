@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * signal.h - Linux signals for tasks and processes.
+ *
+ * A signal is queued on a task (tgkill, faults) or on the process (kill); the way back to user code
+ * (signal_deliver, called by kernel_user_return) takes one that the task does not block and builds
+ * its frame. Standard signals are queued once, real-time signals in order.
+ */
+#ifndef SELKIE_PROC_SIGNAL_H
+#define SELKIE_PROC_SIGNAL_H
+
+#include "core/spinlock.h"
+#include "isa/frame.h"
+#include "lib/list.h"
+
+#define NSIG 64
+#define SIG_BIT(n) (1ull << ((n)-1))
+enum {
+    SIGHUP = 1,
+    SIGINT,
+    SIGQUIT,
+    SIGILL,
+    SIGTRAP,
+    SIGABRT,
+    SIGBUS,
+    SIGFPE,
+    SIGKILL,
+    SIGUSR1,
+    SIGSEGV,
+    SIGUSR2,
+    SIGPIPE,
+    SIGALRM,
+    SIGTERM,
+    SIGSTKFLT,
+    SIGCHLD,
+    SIGCONT,
+    SIGSTOP,
+    SIGTSTP,
+    SIGTTIN,
+    SIGTTOU,
+    SIGURG,
+    SIGXCPU,
+    SIGXFSZ,
+    SIGVTALRM,
+    SIGPROF,
+    SIGWINCH,
+    SIGIO,
+    SIGPWR,
+    SIGSYS,
+    SIGRTMIN = 32,
+};
+#define SIG_DFL 0ul
+#define SIG_IGN 1ul
+#define SA_NOCLDSTOP 1u
+#define SA_NOCLDWAIT 2u
+#define SA_SIGINFO 4u
+#define SA_RESTORER 0x04000000u
+#define SA_ONSTACK 0x08000000u
+#define SA_RESTART 0x10000000u
+#define SA_NODEFER 0x40000000u
+#define SA_RESETHAND 0x80000000u
+#define SIG_BLOCK 0
+#define SIG_UNBLOCK 1
+#define SIG_SETMASK 2
+#define SS_ONSTACK 1u
+#define SS_DISABLE 2u
+#define SS_AUTODISARM 0x80000000u
+#define MINSIGSTKSZ 2048
+/* si_code */
+#define SI_USER 0
+#define SI_KERNEL 0x80
+#define SI_QUEUE (-1)
+#define SI_TIMER (-2)
+#define SI_TKILL (-6)
+#define ILL_ILLOPN 2
+#define ILL_ILLOPC 1
+#define FPE_INTDIV 1
+#define SEGV_MAPERR 1
+#define SEGV_ACCERR 2
+#define BUS_ADRALN 1
+#define BUS_ADRERR 2
+#define TRAP_BRKPT 1
+#define TRAP_TRACE 2
+
+/* siginfo_t as user code sees it (uapi asm-generic/siginfo.h): 128 bytes, the same on both
+ * architectures. */
+struct siginfo {
+    int32_t signo, error, code, pad;
+    union {
+        struct {
+            int32_t pid;
+            uint32_t uid;
+            uint64_t value; /* or status, for SIGCHLD */
+        };
+        uint64_t addr; /* faults */
+        struct {
+            int32_t timer_id, overrun;
+            uint64_t timer_value;
+        };
+        uint8_t bytes[112];
+    };
+};
+STATIC_ASSERT(sizeof(struct siginfo) == 128);
+
+struct signal_action {
+    uintptr_t handler; /* SIG_DFL, SIG_IGN or an address */
+    uint64_t flags;
+    uintptr_t restorer;
+    uint64_t mask;
+};
+struct signal_actions {
+    struct signal_action action[NSIG + 1];
+};
+struct signal_pending {
+    uint64_t set;      /* bit per signal number - 1 */
+    struct list queue; /* struct queued_signal */
+};
+struct task;
+struct process;
+
+void signal_pending_init(struct signal_pending *pending);
+void signal_pending_clear(struct signal_pending *pending, uint64_t set);
+
+/* Send. info NULL: SI_USER from the caller. Any context without RANK_PROCESS held. 0, -EAGAIN
+ * (queue full). */
+int signal_send_process(struct process *process, const struct siginfo *info);
+int signal_send_task(struct task *task, const struct siginfo *info);
+/* A fault: unblocked and reset to default if blocked or ignored, so it cannot be lost. For the
+ * calling task. */
+void signal_force(int signo, int code, uintptr_t addr);
+/* Called by kernel_user_return with interrupts on: deliver what is deliverable, handle restarts. */
+void signal_deliver(struct isa_frame *frame);
+bool signal_deliverable(struct task *task); /* anything pending and not blocked? */
+/* Change the calling task's mask and re-evaluate. SIGKILL and SIGSTOP are never blocked. */
+void signal_set_mask(uint64_t mask);
+/* Take a pending signal in `set` off the queues: 0 and *out, or -EAGAIN. (sigtimedwait, signalfd)
+ */
+int must_check signal_take(uint64_t set, struct siginfo *out);
+
+#endif

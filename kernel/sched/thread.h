@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * thread.h - threads and the scheduler.
+ *
+ * Each CPU has a run queue that only that CPU touches (interrupts off). A
+ * thread belongs to one CPU (`cpu` in its head) until that CPU itself gives it away. Waking a
+ * thread from another CPU pushes it on the owner's lock-free list and, if the owner idles or should
+ * preempt, sends an IPI. So a thread is never made to run on two CPUs and no CPU waits for another
+ * to finish a switch.
+ *
+ * States: see the comment on enum thread_state. The full protocol and its memory order are argued
+ * in sched/sched.c.
+ */
+#ifndef SELKIE_SCHED_THREAD_H
+#define SELKIE_SCHED_THREAD_H
+
+#include "core/current.h"
+#include "core/percpu.h"
+#include "lib/list.h"
+#include "lib/rbtree.h"
+#include "lib/refcount.h"
+#include "sched/timer.h"
+
+enum thread_state {
+    THREAD_NEW,      /* created, not started */
+    THREAD_READY,    /* on a run queue or running */
+    THREAD_SLEEPING, /* gave up the CPU or is about to; a wake makes it WAKING */
+    THREAD_WAKING,   /* someone is putting it on its run queue */
+    THREAD_DEAD,
+};
+enum sched_policy {
+    SCHED_OTHER = 0,
+    SCHED_FIFO = 1,
+    SCHED_RR = 2,
+    SCHED_BATCH = 3,
+    SCHED_IDLE = 5
+};
+
+struct space;
+struct thread {
+    struct thread_head head; /* first: hal_thread_get() returns it */
+    uint32_t state;          /* enum thread_state, atomic */
+    bool interruptible;      /* sleeping in a way that thread_interrupt may end; atomic */
+    bool interrupted; /* thread_interrupt was called; atomic, cleared by thread_clear_interrupt */
+    bool on_cpu;
+    struct hal_ctx ctx;
+    struct space *space; /* reference; NULL for kernel threads */
+    void *stack;         /* kstack_alloc */
+    void *fp;            /* vector registers; NULL for kernel threads */
+    struct refcount refs;
+    char name[16];
+    void (*exit_hook)(struct thread *); /* runs when the last reference goes, frees the container;
+                                           may be NULL: kfree */
+
+    /* scheduling; its own CPU, interrupts off */
+    struct rb_node run_node;
+    struct list run_link;
+    struct thread *wake_next; /* lock-free list of woken threads */
+    uint8_t policy;           /* enum sched_policy */
+    int8_t nice;
+    uint8_t rt_priority;
+    bool queued;
+    uint64_t vruntime;   /* weighted ns */
+    uint64_t run_start;  /* hal_clock_ns when it last got the CPU */
+    uint64_t runtime_ns; /* total; thread_runtime() reads it */
+    uint64_t user_ns, system_ns;
+    uint64_t slice_end;
+    uint64_t switches_voluntary, switches_forced;
+    uint64_t *affinity; /* bitmap of cpu ids, hal_cpu_count() bits; NULL: all */
+    struct timer sleep_timer;
+    struct list all_link; /* list of all threads */
+};
+
+static inline struct thread *thread_current(void)
+{
+    return hal_thread_get();
+}
+
+struct thread_attr {
+    const char *name;
+    bool user;           /* allocate vector-register memory: may call hal_user_enter */
+    struct space *space; /* a reference is taken */
+    void (*exit_hook)(struct thread *);
+};
+/* Prepare `thread` (zeroed memory of the caller's, possibly embedded in something larger) to run
+ * fn(arg). It has one reference, dropped after it has exited and is off its CPU. -ENOMEM. */
+int must_check thread_init(struct thread *thread, const struct thread_attr *attr,
+                           void (*fn)(void *), void *arg);
+/* Undo thread_init of a thread that was never started; no hook runs. */
+void thread_fini(struct thread *thread);
+void thread_start(struct thread *thread);
+/* A kernel thread, started. NULL without memory. */
+struct thread *thread_spawn(const char *name, void (*fn)(void *), void *arg);
+_Noreturn void thread_exit(void);
+void thread_get(struct thread *thread);
+void thread_put(struct thread *thread);
+
+/*
+ * Sleeping, the low level: prefer sched/wait.h.
+ *   thread_prepare_sleep(interruptible);   state := SLEEPING (seq_cst)
+ *   if (!condition) thread_sleep(deadline); gives up the CPU unless already woken
+ *   thread_finish_sleep();                 state := READY
+ * thread_sleep returns 0 if woken, -ETIMEDOUT at `deadline_ns` (UINT64_MAX: none), -EINTR if
+ * interruptible and interrupted. A wake between prepare and sleep is never lost.
+ */
+void thread_prepare_sleep(bool interruptible);
+int thread_sleep(uint64_t deadline_ns);
+void thread_finish_sleep(void);
+/* Make a sleeping thread run. Any context. False if it was not sleeping. */
+bool thread_wake(struct thread *thread);
+/* End an interruptible sleep now or the next one at once, until thread_clear_interrupt by the
+ * thread. If the thread runs user code, it is made to pass through kernel_user_return soon. Any
+ * context. */
+void thread_interrupt(struct thread *thread);
+void thread_clear_interrupt(void);
+bool thread_interrupted(void);
+
+void sched_init(
+    void *boot_stack,
+    size_t size); /* CPU 0: makes the boot flow a thread; first thing in kernel_boot after hal */
+void sched_start_cpus(void); /* bring up all other CPUs and wait until they are online */
+_Noreturn void sched_idle_loop(void);
+void sched_yield(void);
+/* Thread context at any safe point: reschedule if wanted. */
+void sched_poll(void);
+void sched_set_policy(struct thread *thread, enum sched_policy policy, int rt_priority);
+void sched_set_nice(struct thread *thread, int nice);
+/* mask: hal_cpu_count() bits. -EINVAL if it names no online CPU. Moves the thread if needed. */
+int must_check sched_set_affinity(struct thread *thread, const uint64_t *mask);
+void sched_get_affinity(struct thread *thread, uint64_t *mask);
+/* CPU time used, exact for the caller. */
+uint64_t thread_runtime_ns(struct thread *thread);
+/* Switch the calling thread to another address space (execve). Takes a reference on space. */
+void thread_set_space(struct space *space);
+/* Accounting hooks for the entry paths: user <-> system time. */
+void sched_account_entry(void);
+void sched_account_return(void);
+
+struct sched_cpu_stats {
+    uint64_t idle_ns, busy_ns, switches;
+    unsigned runnable;
+};
+void sched_get_stats(unsigned cpu, struct sched_cpu_stats *out);
+void thread_for_each(void (*fn)(struct thread *, void *),
+                     void *arg); /* under RANK_THREADS: fn must not sleep */
+unsigned thread_count(void);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal.h - the contract between the kernel and the machine.
+ *
+ * The cut is at the machine, never at the operating system: a backend gives
+ * CPUs, interrupts, contexts, mappings, time, a console and power. Threads,
+ * locks, allocators, files and timers are kernel code on every backend.
+ *
+ * Three backends implement this header: hosted/ (a Linux process), platform/x64
+ * and platform/aarch64. They are chosen at link time: no ops table, no weak
+ * symbol, so a missing function is a link error. Entries marked [inline] are
+ * defined in the backend's hal_inline.h; all others in the twin files
+ * cpu.c irq.c ctx.c entry.S/c mmu.c time.c console.c mem.c power.c.
+ *
+ * Rules that hold for every entry unless it says otherwise:
+ *  - it may be called with interrupts off; it never sleeps;
+ *  - it takes no kernel lock and calls no up-call (see hal_up.h);
+ *  - errors are negative Linux errno values;
+ *  - "panic-safe" means it takes no lock at all and allocates nothing;
+ *  - one ring: kernel and program run at the same privilege. What separates
+ *    user code from kernel code is the address: user code lies below
+ *    hal_user_layout()->end, the kernel above it.
+ */
+#ifndef SELKIE_HAL_H
+#define SELKIE_HAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/types.h"
+
+struct isa_frame; /* user registers at kernel entry; isa/frame.h */
+struct hal_ctx;   /* a kernel context; complete type in hal_inline.h */
+struct hal_space; /* an address space; complete type in hal_inline.h */
+
+/* Pages are 4 KiB on every backend. */
+#define HAL_PAGE_SHIFT 12
+#define HAL_PAGE_SIZE ((size_t)1 << HAL_PAGE_SHIFT)
+#define HAL_CPU_MAX 256 /* bounds per-CPU pointer arrays only, no bit masks */
+
+/* ---- cpu ---------------------------------------------------------------- */
+
+/* Number of CPUs the machine has, 1..HAL_CPU_MAX; fixed at boot. Panic-safe. */
+unsigned hal_cpu_count(void);
+
+/* Index of the executing CPU, 0..count-1. Stable only while the caller cannot
+ * be moved to another CPU (preemption or interrupts off). Panic-safe. [inline] */
+static inline unsigned hal_cpu_id(void);
+
+/*
+ * hal_cpu_start - start CPU `cpu` (not 0). It arrives in kernel_cpu_main(cpu)
+ * with interrupts off on the stack ending at `stack_top`, hal_thread_get() returning `self`.
+ * Context: thread, CPU 0, once per CPU. Returns 0 when the CPU has been told
+ * to start (not when it arrived), -EIO when the machine refused.
+ */
+int must_check hal_cpu_start(unsigned cpu, void *stack_top, void *self);
+
+/*
+ * hal_cpu_idle - wait for an interrupt. Context: interrupts off, no spinlock
+ * held. Enables interrupts and sleeps as one step: an interrupt that became
+ * pending after the caller's last look at its run queue ends the sleep at
+ * once. Pending interrupts are delivered (kernel_irq and friends are called)
+ * before it returns; returns with interrupts off, possibly for no reason.
+ */
+void hal_cpu_idle(void);
+
+/* Tell the CPU that this is a spin loop; on hosted it also gives the host CPU
+ * away after some hundred calls. Does not deliver interrupts. Panic-safe. [inline] */
+static inline void hal_cpu_relax(void);
+
+/* The thread pointer of this CPU: an opaque word that the scheduler sets at
+ * every switch. Reading it is one instruction, so it is valid with preemption
+ * on: a thread that migrates reads its own value on either CPU. Panic-safe. [inline] */
+static inline void *hal_thread_get(void);
+static inline void hal_thread_set(void *self);
+
+/* ---- irq ---------------------------------------------------------------- */
+
+/*
+ * Interrupt masking for the executing CPU. save returns the previous state and
+ * masks; restore puts it back and, if that enables interrupts, delivers what
+ * is pending before it returns. On hosted masking is a flag in memory, not a
+ * system call, and interrupts are delivered only in restore, idle and user mode. [inline]
+ */
+static inline unsigned long hal_irq_save(void);
+static inline void hal_irq_restore(unsigned long state);
+static inline bool hal_irq_enabled(void);
+
+/* Raise kernel_ipi() on `cpu` (may be the executing one). Several calls before
+ * it runs may be merged into one. Any memory written before the call is
+ * visible to the handler. */
+void hal_ipi_send(unsigned cpu);
+
+/* ---- context ------------------------------------------------------------ */
+
+/*
+ * A context is what the scheduler switches between: callee-saved registers, a
+ * stack, the user TLS base and the user vector registers. The kernel itself is
+ * compiled without vector registers, so those of the program stay live in the
+ * CPU while the kernel runs; the HAL saves them in hal_ctx_switch and reloads
+ * them on the way back to user code, only when another context used the CPU.
+ *
+ * hal_ctx_init - prepare ctx to run fn(arg) on [stack, stack+size). fn never
+ * returns; it starts with interrupts off. `fp` is isa_fp_size() bytes, 64-byte aligned, owned by
+ * the caller until hal_ctx_destroy, or NULL for a context that never runs user code.
+ */
+void hal_ctx_init(struct hal_ctx *ctx, void *stack, size_t size, void (*fn)(void *), void *arg,
+                  void *fp);
+
+/* Adopt the executing flow of control as ctx (the boot and idle contexts). */
+void hal_ctx_adopt(struct hal_ctx *ctx, void *stack, size_t size);
+
+/* Release what ctx holds (sanitizer fibers). Not the executing context. */
+void hal_ctx_destroy(struct hal_ctx *ctx);
+
+/* Switch from the executing context to another that is not running. Context:
+ * interrupts off. Returns when something switches back to `from`. The caller
+ * sets the thread pointer just before (hal_thread_set). `last`: `from` will
+ * never run again (its sanitizer state is dropped). */
+void hal_ctx_switch(struct hal_ctx *from, struct hal_ctx *to, bool last);
+
+/* The TLS base (FS base, TPIDR_EL0) of ctx. `ctx` is the executing context, or not running. */
+void hal_ctx_set_tls(struct hal_ctx *ctx, uint64_t base);
+uint64_t hal_ctx_tls(const struct hal_ctx *ctx);
+
+/* Make ctx's fp memory hold its user vector registers and forget the live ones, so that the
+ * caller may read or change the memory; it is reloaded on the next return to user code. */
+void hal_ctx_fp_sync(struct hal_ctx *ctx);
+
+/* ---- entry -------------------------------------------------------------- */
+
+/*
+ * hal_user_enter - leave the kernel for user code with the registers in
+ * *frame. The kernel stack is empty afterwards: the next entry starts at its
+ * top. Calls kernel_user_return(frame) first, as every way out does.
+ * Context: thread with an fp area, interrupts on or off, no lock held.
+ */
+_Noreturn void hal_user_enter(struct isa_frame *frame);
+
+/* Where patched system-call sites jump to: the machine half of direct entry (isa/patch.h writes
+ * the trampolines). 0 if this backend has no direct entry. */
+uintptr_t hal_direct_entry(void);
+
+/* ---- mmu ---------------------------------------------------------------- */
+
+enum hal_prot {
+    HAL_PROT_READ = 1,
+    HAL_PROT_WRITE = 2,
+    HAL_PROT_EXEC = 4,
+};
+
+/* What user addresses programs may use. Windows are ascending and disjoint. The first one is where
+ * fixed-address programs live, the last one where mmap places things (hosted
+ * sanitizers own what lies between). A page at 0 is never part of it. */
+struct hal_user_window {
+    vaddr_t lo, hi;
+};
+struct hal_layout {
+    struct hal_user_window user[2];
+    unsigned user_count;
+    vaddr_t user_end;             /* every user address is below, every kernel address above */
+    vaddr_t kernel_lo, kernel_hi; /* range for the kernel's own mappings (stacks, MMIO) */
+};
+const struct hal_layout *hal_layout(void);
+
+/*
+ * Address spaces. Page tables are the truth about what is mapped; every
+ * backend keeps real ones (hosted mirrors them into mmap). All calls work on page-aligned
+ * ranges, do their own TLB work on all CPUs, and expect the caller to serialise calls for
+ * overlapping ranges of one space. Table pages come from the kernel through hal_up.h.
+ */
+int must_check hal_space_create(struct hal_space *space);
+void hal_space_destroy(struct hal_space *space);  /* not active anywhere; frees tables, not pages */
+void hal_space_activate(struct hal_space *space); /* on this CPU; interrupts off */
+struct hal_space *hal_space_kernel(void);         /* the kernel's own: for kernel_lo..kernel_hi */
+
+/* Map [va, va+len) to [pa, pa+len), replacing what is there. -ENOMEM leaves
+ * the range with the old or new mapping per page, never a mixture within one;
+ * the caller unmaps or retries. prot 0 maps nothing accessible but keeps pa. */
+int must_check hal_space_map(struct hal_space *space, vaddr_t va, paddr_t pa, size_t len,
+                             unsigned prot);
+/* Map `count` pages with scattered frames at consecutive addresses. */
+int must_check hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *frames,
+                                   size_t count, unsigned prot);
+void hal_space_unmap(struct hal_space *space, vaddr_t va, size_t len);
+/* Change the protection of pages that are mapped; holes are skipped. */
+void hal_space_protect(struct hal_space *space, vaddr_t va, size_t len, unsigned prot);
+
+/* What is mapped at va. Returns false for a hole. *pa, *prot may be NULL.
+ * Accessed/dirty bits are reported where the hardware keeps them; hosted reports both as set. */
+#define HAL_PTE_ACCESSED 8u
+#define HAL_PTE_DIRTY 16u
+bool hal_space_query(struct hal_space *space, vaddr_t va, paddr_t *pa, unsigned *prot);
+
+/* The first mapped address in [va, end), or end: lets callers walk sparse ranges. */
+vaddr_t hal_space_next(struct hal_space *space, vaddr_t va, vaddr_t end);
+
+/* Make instructions written through the kernel's alias of [pa, pa+len) visible to execution. */
+void hal_icache_sync(paddr_t pa, size_t len);
+
+/* ---- time and entropy --------------------------------------------------- */
+
+/* Nanoseconds since boot; monotonic over all CPUs. Panic-safe. */
+uint64_t hal_clock_ns(void);
+/* Nanoseconds since 1970 (UTC) at boot time: wall clock = this + hal_clock_ns(). */
+uint64_t hal_wall_base_ns(void);
+/* Ask for kernel_timer() on this CPU at the absolute time; UINT64_MAX turns it off. The past fires
+ * at once. */
+void hal_timer_arm(uint64_t deadline_ns);
+/* Fill buf from the best source the machine has. Returns 0, or -ENODATA if
+ * there is none but the clock (the buffer is then filled from jitter). */
+int hal_entropy(void *buf, size_t len);
+
+/* How user code can compute hal_clock_ns() itself (vDSO): ns = base_ns + ((counter - base) * mult
+ * >> shift). kind 0: it cannot, and must make the system call. */
+enum hal_clock_kind { HAL_CLOCK_NONE, HAL_CLOCK_TSC, HAL_CLOCK_CNTVCT };
+struct hal_clock_params {
+    uint32_t kind;
+    uint32_t shift;
+    uint64_t mult;
+    uint64_t base;
+    uint64_t base_ns;
+};
+void hal_clock_params(struct hal_clock_params *out);
+
+/* ---- console ------------------------------------------------------------ */
+
+/* Byte streams between the machine and whoever started it. LOG carries kernel
+ * messages only; IN/OUT/ERR are the program's standard streams. On bare metal
+ * all share one UART, framed when the boot command line says so (platform/common/conframe.h). */
+enum hal_stream { HAL_STREAM_LOG, HAL_STREAM_OUT, HAL_STREAM_ERR, HAL_STREAM_COUNT };
+
+/* Write all of buf. Panic-safe for LOG; may spin on the device. For OUT/ERR returns 0, or
+ * -EPIPE when the reader is gone. */
+int hal_console_write(enum hal_stream stream, const void *buf, size_t len);
+/* Read what has arrived, without waiting: a count, 0 if nothing yet, -EPIPE
+ * at end of input. kernel_console() announces new input and window changes. */
+long hal_console_read(void *buf, size_t len);
+
+struct hal_console_info {
+    bool in_tty, out_tty, err_tty; /* is that stream a terminal on the other side? */
+    uint16_t rows, cols;           /* 0 if unknown */
+};
+void hal_console_info(struct hal_console_info *out);
+
+/* ---- memory map and boot information -------------------------------------- */
+
+struct hal_region {
+    paddr_t base;
+    uint64_t len;
+};
+struct hal_boot_info {
+    const struct hal_region
+        *ram; /* free RAM: image, initrd, tables already taken out; page aligned */
+    size_t ram_count;
+    bool ram_zeroed;     /* never-used RAM reads as zero (hosted) */
+    const char *cmdline; /* NUL-terminated; see docs/boot.md for its grammar */
+    const void *initrd;  /* kernel address; NULL if none */
+    size_t initrd_len;
+    paddr_t initrd_pa;   /* if the initrd lies in RAM that can be freed, else 0 */
+    uint64_t ram_total;  /* bytes of RAM the machine has, for reports */
+    const char *machine; /* "hosted", "x64", "aarch64": for messages only */
+};
+const struct hal_boot_info *hal_boot_info(void);
+
+/* The direct map: all RAM is readable and writable by the kernel at a fixed offset. [inline] */
+static inline void *hal_phys_to_virt(paddr_t pa);
+static inline paddr_t hal_virt_to_phys(const void *va);
+
+/* ---- power -------------------------------------------------------------- */
+
+/* End the machine. `status` is the exit status for whoever started it:
+ * 0..255, program's own or 128+signal; HAL_EXIT_PANIC for a kernel panic. Panic-safe. */
+#define HAL_EXIT_PANIC 125
+_Noreturn void hal_poweroff(int status);
+_Noreturn void hal_reboot(void);
+/* Stop all other CPUs for good, as far as the machine can. Panic-safe. */
+void hal_halt_others(void);
+
+/* ---- stack traces --------------------------------------------------------- */
+
+/* Kernel text range, for unwinding and for deciding what a code address is. */
+struct hal_text {
+    uintptr_t lo, hi;
+};
+struct hal_text hal_kernel_text(void);
+
+/* Name the kernel code address pc: symbol and offset. False if unknown. Panic-safe. */
+bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset);
+
+#include "hal_inline.h"
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_up.h - the up-calls: all that a backend may call in the kernel.
+ *
+ * Contexts: "irq" means interrupts off, on a stack the HAL chose, no user
+ * registers live but those in a frame; such a handler must not sleep. After
+ * the last handler of an interrupt the HAL calls kernel_preempt() if the
+ * interrupted code was the kernel's with interrupts on, or
+ * kernel_user_return() if it was user code.
+ */
+#ifndef SELKIE_HAL_UP_H
+#define SELKIE_HAL_UP_H
+
+#include "hal.h"
+
+/* First kernel code on CPU 0: interrupts off, direct map and hal_boot_info ready, on a boot stack
+ * [stack, stack+size). Never returns. */
+_Noreturn void kernel_boot(void *stack, size_t size);
+
+/* First kernel code on every other CPU. Interrupts off, thread pointer set by hal_cpu_start. */
+_Noreturn void kernel_cpu_main(unsigned cpu);
+
+/* The armed time has come (irq). */
+void kernel_timer(void);
+/* Another CPU called hal_ipi_send (irq). */
+void kernel_ipi(void);
+/* Console input, end of input, or a new window size (irq). */
+void kernel_console(void);
+/* The machine asks for an orderly stop: SIGTERM to the hosted process, ACPI power button (irq).
+ * `signo` is the Linux signal that the program should get (SIGINT, SIGTERM, ...). */
+void kernel_shutdown_request(int signo);
+
+/* A scheduling point in kernel code, interrupts off; may switch threads and return later. */
+void kernel_preempt(void);
+
+/* A system call: number and arguments in *frame, result is put there. Thread
+ * context, interrupts on, on the thread's kernel stack. */
+void kernel_syscall(struct isa_frame *frame);
+
+/* Last call before user code runs. Thread context; called with interrupts off
+ * and returns with them off; in between it may enable them, switch threads,
+ * deliver a signal (change *frame), or end the thread. After it returns the HAL resumes *frame at
+ * once. */
+void kernel_user_return(struct isa_frame *frame);
+
+/* A synchronous exception. */
+enum hal_fault_kind {
+    HAL_FAULT_PAGE,       /* addr, access, present are valid */
+    HAL_FAULT_ILLEGAL,    /* undefined or privileged instruction */
+    HAL_FAULT_DIVIDE,     /* integer divide error */
+    HAL_FAULT_FP,         /* floating-point exception; code is the FPE_ si_code */
+    HAL_FAULT_BREAKPOINT, /* int3, brk: pc is after (x64) or at (aarch64) it, as Linux reports */
+    HAL_FAULT_STEP,       /* single step */
+    HAL_FAULT_ALIGN,      /* misaligned access; addr valid */
+    HAL_FAULT_PROTECTION, /* x64 #GP/#SS: non-canonical address and the like; no addr */
+    HAL_FAULT_SERROR,     /* hardware error */
+};
+enum hal_access { HAL_ACCESS_READ, HAL_ACCESS_WRITE, HAL_ACCESS_EXEC };
+struct hal_fault {
+    enum hal_fault_kind kind;
+    enum hal_access access;
+    bool present; /* page fault on a mapped page: a protection fault */
+    bool user;    /* raised by user code; frame is then the user frame */
+    int code;
+    vaddr_t addr;
+    uintptr_t pc, fp;        /* where, and the frame pointer for a back trace */
+    struct isa_frame *frame; /* user registers, or NULL if raised in the kernel */
+};
+/*
+ * Thread context for user faults (interrupts on): the kernel mends the page or posts a signal and
+ * returns; the HAL then goes through kernel_user_return. For faults in kernel
+ * code: interrupts as they were; true means retry the instruction, false means continue at
+ * isa_uaccess_fault (only if pc lies in isa_uaccess_begin..end); anything else panics and does not
+ * return.
+ */
+bool kernel_fault(const struct hal_fault *fault);
+
+/* Page-table pages: zeroed, page aligned, or HAL_NO_PAGE. Callable wherever hal_space_map is. */
+#define HAL_NO_PAGE UINT64_MAX
+paddr_t kernel_table_alloc(void);
+void kernel_table_free(paddr_t pa);
+
+/* The HAL found something impossible; prints and never returns. Panic-safe. */
+_Noreturn void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * isa.h - the instruction-set half of the platform: what depends on the CPU and its Linux ABI, not
+ * on the machine. Each platform/<isa>/isa/ implements it for hosted and bare metal alike.
+ *
+ * Files of an ISA: frame.h (struct isa_frame and inline accessors), abi.h (constants and structure
+ * layouts of the Linux ABI), sysnr.def (system-call numbers), pte.h (page-table entries),
+ * context.S, uaccess.S, fp.c, sigframe.c, patch.c, vdso.S.
+ */
+#ifndef SELKIE_ISA_H
+#define SELKIE_ISA_H
+
+#include "isa/abi.h"
+#include "isa/frame.h"
+#include "lib/types.h"
+
+/*
+ * isa/frame.h defines struct isa_frame: all general registers of user code, and inline:
+ *   uintptr_t isa_frame_pc(const struct isa_frame *), isa_frame_sp, isa_frame_fp (frame pointer)
+ *   void isa_frame_set_pc(struct isa_frame *, uintptr_t), isa_frame_set_sp
+ *   uint64_t isa_frame_sysno(f), isa_frame_arg(f, i);  void isa_frame_set_result(f, long); long
+ * isa_frame_result(f) void isa_frame_init(struct isa_frame *f, uintptr_t pc, uintptr_t sp)   a
+ * fresh program: other registers zero bool isa_frame_trapped(f)   the system call came by the trap
+ * path (its instruction is at pc - ISA_SYSCALL_LEN) void isa_frame_restart(f)   make the system
+ * call happen again on return: pc back to the instruction, number and first argument restored (on
+ * x64 the frame keeps the number in orig_rax as Linux does; on arm64 orig_x0) void
+ * isa_frame_set_sysno_restart(f)   the same but call restart_syscall instead
+ *
+ * isa/abi.h defines ISA_ELF_MACHINE, ISA_PLATFORM ("x86_64"), ISA_UTS_MACHINE, ISA_SYSCALL_LEN,
+ * ISA_MINSIGSTKSZ, struct isa_stat, ISA_EPOLL_PACKED, ISA_O_* translation: uint32_t
+ * isa_open_flags_in(uint32_t), isa_open_flags_out(uint32_t).
+ */
+
+/* User-memory access: the only instructions that may fault on user addresses. On a fault that
+ * cannot be mended execution goes to isa_uaccess_fault, which makes the function return -EFAULT. */
+extern const char isa_uaccess_begin[], isa_uaccess_end[], isa_uaccess_fault[];
+int isa_user_copy(void *dst, const void *src, size_t len); /* either side may be user memory */
+int isa_user_zero(void *dst, size_t len);
+/* Copy up to and including the NUL, at most `size` bytes; returns the bytes copied (size: no NUL
+ * found) or -EFAULT. */
+long isa_user_strcpy(char *dst, const char *src, size_t size);
+int isa_user_load_u32(const uint32_t *addr, uint32_t *out);
+int isa_user_store_u32(uint32_t *addr, uint32_t value);
+int isa_user_cmpxchg_u32(uint32_t *addr, uint32_t expected, uint32_t desired, uint32_t *seen);
+
+/* Vector registers. The area is isa_fp_size() bytes, 64-byte aligned; isa_fp_init fills it with the
+ * state of a fresh program. */
+void isa_fp_setup(void); /* once per CPU, before any of the others */
+size_t isa_fp_size(void);
+void isa_fp_init(void *area);
+void isa_fp_save(void *area);
+void isa_fp_restore(const void *area);
+
+/* AT_HWCAP, AT_HWCAP2 for programs. */
+void isa_hwcap(uint64_t *hwcap, uint64_t *hwcap2);
+
+/*
+ * Signal frames. The kernel asks for the size, chooses where, lets the ISA fill a kernel buffer,
+ * copies it out, and later gives back what it copied in from the stack pointer at rt_sigreturn.
+ */
+struct siginfo;
+struct isa_signal {
+    int signo;
+    const struct siginfo *info;
+    uintptr_t handler, restorer; /* restorer: SA_RESTORER or the vDSO's */
+    uint64_t flags, mask;        /* SA_*, mask to restore */
+    uintptr_t alt_stack;         /* for uc_stack */
+    uint64_t alt_stack_size;
+    uint32_t alt_stack_flags;
+    uintptr_t fault_addr; /* cr2 / far for the sigcontext */
+};
+size_t isa_sigframe_size(
+    void); /* bytes to reserve below the stack pointer, alignment and red zone included */
+/* Build the frame image for a stack whose free end is `sp`; *at = its user address, returns its
+ * size (<= isa_sigframe_size()). Changes *frame so that the handler runs next. `fp`: saved vector
+ * registers (hal_ctx_fp_sync was called). */
+size_t isa_sigframe_build(struct isa_frame *frame, const void *fp, const struct isa_signal *sig,
+                          uintptr_t sp, void *buf, uintptr_t *at);
+/* Where the frame starts when rt_sigreturn is called with these registers. */
+uintptr_t isa_sigframe_addr(const struct isa_frame *frame);
+/* Restore registers from an image of `size` bytes. Validates: what user code must not set is not
+ * taken. -EINVAL for a bad image. */
+struct isa_sigreturn {
+    uint64_t mask;
+    uintptr_t alt_stack;
+    uint64_t alt_stack_size;
+    uint32_t alt_stack_flags;
+};
+int must_check isa_sigframe_restore(struct isa_frame *frame, void *fp, const void *buf, size_t size,
+                                    uintptr_t at, struct isa_sigreturn *out);
+
+/*
+ * Patching of system-call sites. `code` is a kernel copy of user code around the trapping
+ * instruction: code[0..len) starts at user address `va`; `site` is the address of the system-call
+ * instruction. If the site can be patched: fills *out and returns true.
+ */
+struct isa_patch {
+    uintptr_t patch_va; /* where the site changes */
+    uint8_t patch[16];  /* new bytes */
+    size_t patch_len;
+    uint8_t tramp[64]; /* trampoline for address tramp_va */
+    size_t tramp_len;
+};
+#define ISA_TRAMPOLINE_MAX 64
+bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t site,
+                    uintptr_t tramp_va, uintptr_t entry, struct isa_patch *out);
+/* How far from the site a trampoline may be. */
+extern const uintptr_t isa_patch_reach;
+
+/* The vDSO image: an ELF shared object, page aligned. Its data page is mapped right below it;
+ * layout struct isa_vdso_data (isa/vdso.h is shared by both). */
+extern const uint8_t isa_vdso_start[], isa_vdso_end[];
+
+#endif
