@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# kernel.cmake - what every backend shares: the kernel's objects, the ISA's objects, the vDSO.
+
+if(SELKIE_BACKEND STREQUAL "aarch64")
+  set(SELKIE_ISA aarch64)
+else()
+  set(SELKIE_ISA x64) # the hosted backend runs on x86-64 hosts
+endif()
+set(isa_dir ${CMAKE_SOURCE_DIR}/platform/${SELKIE_ISA})
+if(SELKIE_BACKEND STREQUAL "hosted")
+  set(hal_include ${CMAKE_SOURCE_DIR}/hosted/include)
+else()
+  set(hal_include ${isa_dir}/include)
+endif()
+# isa/ headers are found as "isa/..." below platform/<isa>; hal_inline.h in the backend's include/.
+target_include_directories(selkie_freestanding INTERFACE ${hal_include} ${isa_dir})
+
+file(GLOB_RECURSE kernel_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernel/*.c)
+add_library(kernel OBJECT ${kernel_sources})
+target_link_libraries(kernel PRIVATE selkie_freestanding selkie_sanitizer)
+
+# The vDSO: a shared object of its own, embedded by isa/vdso.S.
+set(vdso_so ${CMAKE_BINARY_DIR}/vdso.so)
+file(GLOB vdso_sources CONFIGURE_DEPENDS ${isa_dir}/isa/vdso/*.c ${isa_dir}/isa/vdso/*.S)
+file(GLOB vdso_script CONFIGURE_DEPENDS ${isa_dir}/isa/vdso/*.lds)
+if(vdso_sources)
+  set(vdso_target "")
+  if(CMAKE_C_COMPILER_ID STREQUAL "Clang" AND CMAKE_C_COMPILER_TARGET)
+    set(vdso_target --target=${CMAKE_C_COMPILER_TARGET})
+  endif()
+  add_custom_command(OUTPUT ${vdso_so}
+    COMMAND ${CMAKE_C_COMPILER} ${vdso_target} -O2 -fPIC -fno-stack-protector -fomit-frame-pointer
+      -mgeneral-regs-only -Wall -Wextra -Werror -nostdlib -ffreestanding -shared -Wl,-Bsymbolic
+      -Wl,--hash-style=both -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096
+      -Wl,-soname,linux-vdso.so.1 -Wl,-T,${vdso_script}
+      -I${CMAKE_SOURCE_DIR}/platform -I${CMAKE_SOURCE_DIR}/kernel -o ${vdso_so} ${vdso_sources}
+    DEPENDS ${vdso_sources} ${vdso_script} ${CMAKE_SOURCE_DIR}/platform/vdso_data.h
+    COMMENT "Linking the vDSO" VERBATIM)
+  set_source_files_properties(${isa_dir}/isa/vdso.S PROPERTIES
+    OBJECT_DEPENDS ${vdso_so} COMPILE_OPTIONS "-Wa,-I${CMAKE_BINARY_DIR}")
+endif()
+
+file(GLOB isa_sources CONFIGURE_DEPENDS ${isa_dir}/isa/*.c ${isa_dir}/isa/*.S)
+add_library(isa OBJECT ${isa_sources})
+target_link_libraries(isa PRIVATE selkie_freestanding selkie_sanitizer)
+
+# The kernel as one relocatable object, only to prove what it needs from outside (tools/checks/undefined).
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/kernel.o
+  COMMAND ${CMAKE_LINKER} -r -o ${CMAKE_BINARY_DIR}/kernel.o $<TARGET_OBJECTS:kernel>
+  DEPENDS kernel $<TARGET_OBJECTS:kernel> COMMAND_EXPAND_LISTS VERBATIM)
+add_custom_target(kernel-object DEPENDS ${CMAKE_BINARY_DIR}/kernel.o)

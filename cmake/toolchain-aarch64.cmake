@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-3-Clause
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+if(NOT CMAKE_C_COMPILER)
+  set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+  set(CMAKE_ASM_COMPILER aarch64-linux-gnu-gcc)
+endif()
+set(CMAKE_LINKER aarch64-linux-gnu-ld)
+set(CMAKE_OBJCOPY aarch64-linux-gnu-objcopy)
+set(CMAKE_NM aarch64-linux-gnu-nm)
+set(SELKIE_MACHINE_FLAGS -mno-outline-atomics -mcmodel=small -fno-pic -fno-pie -mstrict-align)
