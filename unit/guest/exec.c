@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* exec - a program replaces itself: arguments, environment, descriptors, signal state, other threads gone; errors. */
+#include "guest.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+static void *idle(void *arg)
+{
+    for (;;)
+        pause();
+    return arg;
+}
+
+static void write_file(const char *path, const char *text, int mode)
+{
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    REQUIRE(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, (mode_t)mode) == 0 && close(fd) == 0);
+}
+
+static void handler(int signo)
+{
+    (void)signo;
+}
+
+static int second(char **argv)
+{
+    sigset_t mask;
+    struct sigaction sa;
+    REQUIRE(strcmp(argv[2], "two words") == 0 && strcmp(argv[3], "") == 0 && argv[6] == NULL);
+    REQUIRE(getenv("SELKIE_TEST") && strcmp(getenv("SELKIE_TEST"), "yes") == 0 && !getenv("HOME"));
+    REQUIRE_ERRNO(fcntl(atoi(argv[4]), F_GETFD), EBADF); /* close-on-exec */
+    REQUIRE(fcntl(atoi(argv[5]), F_GETFD) == 0);
+    REQUIRE(sigaction(SIGUSR1, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL);
+    REQUIRE(sigaction(SIGUSR2, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN);
+    REQUIRE(sigprocmask(SIG_BLOCK, NULL, &mask) == 0 && sigismember(&mask, SIGTERM) == 1);
+    char *script[] = {"/tmp/exec.sh", "arg", NULL}, *env[] = {"STAGE=3", NULL};
+    char line[4200];
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    REQUIRE(n > 0);
+    self[n] = 0;
+    if (n > 100)
+        return guest_pass("exec"); /* the first line of a script is limited */
+    snprintf(line, sizeof(line), "#! %s third stage\n", self);
+    write_file("/tmp/exec.sh", line, 0755);
+    execve(script[0], script, env);
+    REQUIRE(!"execve of a script");
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "second") == 0)
+        return second(argv);
+    if (argc > 1 && strncmp(argv[1], "third", 5) == 0) {
+        REQUIRE(argc == 4 && strcmp(argv[1], "third stage") == 0 && strcmp(argv[2], "/tmp/exec.sh") == 0);
+        REQUIRE(strcmp(argv[3], "arg") == 0 && strcmp(getenv("STAGE"), "3") == 0 && unlink("/tmp/exec.sh") == 0);
+        return guest_pass("exec");
+    }
+    char closing[16], staying[16], *none[] = {NULL};
+    REQUIRE_ERRNO(execve("/missing", argv, none), ENOENT);
+    REQUIRE_ERRNO(execve("/tmp", argv, none), EACCES);
+    write_file("/tmp/exec.bad", "not a program", 0755);
+    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ENOEXEC);
+    write_file("/tmp/exec.bad", "\177ELF truncated", 0755);
+    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ENOEXEC);
+    write_file("/tmp/exec.bad", "#!/missing/interpreter\n", 0755);
+    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ENOENT);
+    write_file("/tmp/exec.bad", "#!/tmp/exec.bad\n", 0755);
+    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ELOOP);
+    write_file("/tmp/exec.bad", "x", 0644);
+    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), EACCES);
+    REQUIRE(unlink("/tmp/exec.bad") == 0);
+
+    int a = open("/dev/null", O_RDONLY | O_CLOEXEC), b = open("/dev/null", O_RDONLY);
+    snprintf(closing, sizeof(closing), "%d", a);
+    snprintf(staying, sizeof(staying), "%d", b);
+    signal(SIGUSR1, handler);
+    signal(SIGUSR2, SIG_IGN);
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    pthread_t t;
+    for (int i = 0; i < 3; i++)
+        REQUIRE(pthread_create(&t, NULL, idle, NULL) == 0);
+    REQUIRE(sigprocmask(SIG_BLOCK, &mask, NULL) == 0);
+    char *args[] = {argv[0], "second", "two words", "", closing, staying, NULL};
+    char *env[] = {"SELKIE_TEST=yes", NULL};
+    execve("/proc/self/exe", args, env);
+    REQUIRE(!"execve");
+}

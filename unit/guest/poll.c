@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* poll - pipes, eventfd, poll, select, epoll (level, edge, one-shot), blocking and waking between threads. */
+#include "guest.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+
+static int p[2];
+
+static void *late_writer(void *arg)
+{
+    usleep(20000);
+    REQUIRE(write(*(int *)arg, "12345678", 8) == 8);
+    return NULL;
+}
+
+static void *drain(void *arg)
+{
+    char buf[5000];
+    long total = 0, n;
+    while ((n = read(*(int *)arg, buf, sizeof(buf))) > 0)
+        total += n;
+    return (void *)total;
+}
+
+static void test_pipe(void)
+{
+    char c, big[70000];
+    pthread_t t;
+    void *total;
+    REQUIRE(pipe2(p, O_NONBLOCK) == 0);
+    REQUIRE_ERRNO(read(p[0], &c, 1), EAGAIN);
+    memset(big, 1, sizeof(big));
+    REQUIRE(write(p[1], big, sizeof(big)) == 65536);
+    REQUIRE_ERRNO(write(p[1], big, 1), EAGAIN);
+    REQUIRE(fcntl(p[0], F_SETFL, 0) == 0 && fcntl(p[1], F_SETFL, 0) == 0);
+    REQUIRE(pthread_create(&t, NULL, drain, &p[0]) == 0);
+    for (int i = 0; i < 20; i++)
+        REQUIRE(write(p[1], big, sizeof(big)) == (long)sizeof(big));
+    close(p[1]);
+    REQUIRE(pthread_join(t, &total) == 0 && (long)total == 65536 + 20 * (long)sizeof(big));
+    close(p[0]);
+    REQUIRE(pipe(p) == 0 && close(p[0]) == 0);
+    signal(SIGPIPE, SIG_IGN);
+    REQUIRE_ERRNO(write(p[1], "x", 1), EPIPE);
+    struct pollfd err = {p[1], POLLOUT, 0};
+    REQUIRE(poll(&err, 1, 0) == 1 && (err.revents & POLLERR));
+    close(p[1]);
+}
+
+static void test_poll(void)
+{
+    pthread_t t;
+    REQUIRE(pipe(p) == 0);
+    struct pollfd fds[3] = {{p[0], POLLIN, 0}, {-1, POLLIN, 0}, {999, POLLIN, 0}};
+    REQUIRE(poll(fds, 1, 10) == 0);
+    REQUIRE(poll(fds, 3, 0) == 1 && fds[2].revents == POLLNVAL && fds[1].revents == 0);
+    REQUIRE(pthread_create(&t, NULL, late_writer, &p[1]) == 0);
+    REQUIRE(poll(fds, 1, -1) == 1 && fds[0].revents == POLLIN);
+    pthread_join(t, NULL);
+    fd_set r;
+    struct timeval tv = {0, 10000};
+    FD_ZERO(&r);
+    FD_SET(p[0], &r);
+    REQUIRE(select(p[0] + 1, &r, NULL, NULL, &tv) == 1 && FD_ISSET(p[0], &r));
+    char buf[16];
+    REQUIRE(read(p[0], buf, 16) == 8);
+    FD_SET(p[0], &r);
+    REQUIRE(select(p[0] + 1, &r, NULL, NULL, &tv) == 0 && !FD_ISSET(p[0], &r));
+    close(p[1]);
+    REQUIRE(poll(fds, 1, -1) == 1 && (fds[0].revents & POLLHUP));
+    close(p[0]);
+}
+
+static void test_eventfd(void)
+{
+    uint64_t v = 5;
+    int fd = eventfd(3, EFD_NONBLOCK);
+    REQUIRE(fd >= 0 && write(fd, &v, 8) == 8 && read(fd, &v, 8) == 8 && v == 8);
+    REQUIRE_ERRNO(read(fd, &v, 8), EAGAIN);
+    REQUIRE_ERRNO(read(fd, &v, 4), EINVAL);
+    v = UINT64_MAX;
+    REQUIRE_ERRNO(write(fd, &v, 8), EINVAL);
+    close(fd);
+    fd = eventfd(2, EFD_SEMAPHORE | EFD_NONBLOCK);
+    REQUIRE(read(fd, &v, 8) == 8 && v == 1 && read(fd, &v, 8) == 8 && v == 1);
+    REQUIRE_ERRNO(read(fd, &v, 8), EAGAIN);
+    close(fd);
+}
+
+static void test_epoll(void)
+{
+    int ep = epoll_create1(0), ev = eventfd(0, EFD_NONBLOCK);
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = 77}, out[4];
+    uint64_t one = 1;
+    REQUIRE(ep >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, ev, &e) == 0);
+    REQUIRE_ERRNO(epoll_ctl(ep, EPOLL_CTL_ADD, ev, &e), EEXIST);
+    REQUIRE_ERRNO(epoll_ctl(ep, EPOLL_CTL_ADD, ep, &e), EINVAL);
+    int other = eventfd(0, 0);
+    REQUIRE_ERRNO(epoll_ctl(ep, EPOLL_CTL_MOD, other, &e), ENOENT);
+    REQUIRE_ERRNO(epoll_wait(ep, out, 0, 0), EINVAL);
+    REQUIRE(epoll_wait(ep, out, 4, 0) == 0);
+    REQUIRE(write(ev, &one, 8) == 8);
+    REQUIRE(epoll_wait(ep, out, 4, -1) == 1 && out[0].data.u64 == 77 && out[0].events == EPOLLIN);
+    REQUIRE(epoll_wait(ep, out, 4, 0) == 1); /* level: still ready */
+    e.events = EPOLLIN | EPOLLET;
+    REQUIRE(epoll_ctl(ep, EPOLL_CTL_MOD, ev, &e) == 0);
+    REQUIRE(epoll_wait(ep, out, 4, 0) == 1 && epoll_wait(ep, out, 4, 0) == 0); /* edge: once */
+    REQUIRE(write(ev, &one, 8) == 8 && epoll_wait(ep, out, 4, 0) == 1);
+    e.events = EPOLLIN | EPOLLONESHOT;
+    REQUIRE(epoll_ctl(ep, EPOLL_CTL_MOD, ev, &e) == 0);
+    REQUIRE(epoll_wait(ep, out, 4, 0) == 1 && epoll_wait(ep, out, 4, 0) == 0);
+    REQUIRE(write(ev, &one, 8) == 8 && epoll_wait(ep, out, 4, 0) == 0);
+    int outer = epoll_create1(0);
+    e.events = EPOLLIN;
+    REQUIRE(epoll_ctl(outer, EPOLL_CTL_ADD, ep, &e) == 0 && epoll_wait(outer, out, 4, 0) == 0);
+    REQUIRE(epoll_ctl(ep, EPOLL_CTL_MOD, ev, &e) == 0 && epoll_wait(outer, out, 4, 1000) == 1);
+    REQUIRE(epoll_ctl(ep, EPOLL_CTL_DEL, ev, NULL) == 0 && epoll_wait(ep, out, 4, 0) == 0);
+    REQUIRE_ERRNO(epoll_ctl(ep, EPOLL_CTL_DEL, ev, NULL), ENOENT);
+    int file = open("/proc/self/exe", O_RDONLY);
+    REQUIRE_ERRNO(epoll_ctl(ep, EPOLL_CTL_ADD, file, &e), EPERM);
+    pthread_t t;
+    REQUIRE(pipe(p) == 0 && epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e) == 0);
+    REQUIRE(pthread_create(&t, NULL, late_writer, &p[1]) == 0);
+    REQUIRE(epoll_wait(ep, out, 4, 10000) == 1 && pthread_join(t, NULL) == 0);
+    close(p[0]); /* a closed file leaves the set */
+    REQUIRE(epoll_wait(ep, out, 4, 0) == 0);
+}
+
+int main(void)
+{
+    test_pipe();
+    test_poll();
+    test_eventfd();
+    test_epoll();
+    return guest_pass("poll");
+}

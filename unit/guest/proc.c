@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* proc - what programs read about themselves and the machine under /proc, /dev and from uname and sysinfo. */
+#include "guest.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+
+static char text[65536];
+
+static char *slurp(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) {
+        printf("FAIL: cannot open %s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+    size_t len = 0;
+    ssize_t n;
+    while ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+        len += (size_t)n;
+    REQUIRE(n == 0);
+    text[len] = 0;
+    close(fd);
+    return text;
+}
+
+static void test_self(const char *self)
+{
+    char buf[4096];
+    ssize_t n = readlink("/proc/self/exe", buf, sizeof(buf) - 1);
+    REQUIRE(n > 0);
+    buf[n] = 0;
+    const char *base = strrchr(buf, '/');
+    REQUIRE(base && strcmp(base + 1, strrchr(self, '/') ? strrchr(self, '/') + 1 : self) == 0);
+    REQUIRE(strstr(slurp("/proc/self/maps"), "[stack]") && strstr(text, "r-xp") && strstr(text, base + 1));
+    unsigned long lo, hi, where = (unsigned long)(uintptr_t)&test_self;
+    int found = 0;
+    for (char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (sscanf(line, "%lx-%lx", &lo, &hi) == 2 && where >= lo && where < hi)
+            found = strstr(line, "r-xp") != NULL;
+    REQUIRE(found);
+    snprintf(buf, sizeof(buf), "Pid:\t%d\n", getpid());
+    REQUIRE(strstr(slurp("/proc/self/status"), buf) && strstr(text, "VmRSS:") && strstr(text, "Threads:\t1\n"));
+    int pid;
+    char state;
+    REQUIRE(sscanf(slurp("/proc/self/stat"), "%d (%*[^)]) %c", &pid, &state) == 2 && pid == getpid() && state == 'R');
+    slurp("/proc/self/cmdline");
+    REQUIRE(strcmp(text, self) == 0);
+    REQUIRE(strlen(slurp("/proc/self/comm")) > 1);
+    REQUIRE(strstr(slurp("/proc/self/limits"), "Max open files"));
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+    REQUIRE(dir);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        count += e->d_name[0] != '.';
+    closedir(dir);
+    REQUIRE(count >= 4);
+    dir = opendir("/proc/self/task");
+    REQUIRE(dir);
+    count = 0;
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        count += atoi(e->d_name) == getpid();
+    closedir(dir);
+    REQUIRE(count == 1);
+    int fd = open("/tmp", O_RDONLY | O_DIRECTORY);
+    snprintf(buf, sizeof(buf), "/proc/self/fd/%d", fd);
+    n = readlink(buf, text, sizeof(text));
+    REQUIRE(n == 4 && memcmp(text, "/tmp", 4) == 0);
+}
+
+static void test_machine(void)
+{
+    unsigned long value;
+    double up;
+    struct sysinfo si;
+    struct utsname u;
+    REQUIRE(sscanf(strstr(slurp("/proc/meminfo"), "MemTotal:"), "MemTotal: %lu kB", &value) == 1 && value > 1000);
+    REQUIRE(strstr(text, "MemFree:") && strstr(text, "MemAvailable:"));
+    REQUIRE(strstr(slurp("/proc/cpuinfo"), "processor"));
+    REQUIRE(strncmp(slurp("/proc/stat"), "cpu ", 4) == 0 && strstr(text, "cpu0 "));
+    REQUIRE(sscanf(slurp("/proc/uptime"), "%lf", &up) == 1 && up > 0);
+    REQUIRE(strlen(slurp("/proc/mounts")) > 0 && strstr(text, "/proc"));
+    REQUIRE(strcmp(slurp("/proc/sys/kernel/ostype"), "Linux\n") == 0);
+    REQUIRE(strlen(slurp("/proc/sys/kernel/osrelease")) > 3 && atoi(slurp("/proc/sys/kernel/pid_max")) > 100);
+    REQUIRE(sscanf(slurp("/proc/loadavg"), "%lf", &up) == 1);
+    REQUIRE(sysinfo(&si) == 0 && si.totalram > 0 && si.mem_unit > 0 && si.procs >= 1);
+    REQUIRE(uname(&u) == 0 && strcmp(u.sysname, "Linux") == 0 && strlen(u.release) > 2);
+    REQUIRE(sysconf(_SC_NPROCESSORS_ONLN) >= 1);
+}
+
+static void test_dev(void)
+{
+    char a[32], b[32];
+    struct stat st;
+    int fd = open("/dev/null", O_RDWR);
+    REQUIRE(fd >= 0 && write(fd, "abc", 3) == 3 && read(fd, a, 3) == 0 && close(fd) == 0);
+    fd = open("/dev/zero", O_RDONLY);
+    memset(a, 1, sizeof(a));
+    REQUIRE(fd >= 0 && read(fd, a, 32) == 32 && a[0] == 0 && a[31] == 0 && close(fd) == 0);
+    fd = open("/dev/full", O_WRONLY);
+    REQUIRE(fd >= 0);
+    REQUIRE_ERRNO(write(fd, "a", 1), ENOSPC);
+    close(fd);
+    fd = open("/dev/urandom", O_RDONLY);
+    REQUIRE(fd >= 0 && read(fd, a, 32) == 32 && read(fd, b, 32) == 32 && memcmp(a, b, 32) != 0);
+    close(fd);
+    REQUIRE(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    test_self(argv[0]);
+    test_machine();
+    test_dev();
+    return guest_pass("proc");
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* timers - clocks agree and never go back, sleeps last long enough, absolute sleeps, timerfd, itimers, CPU time. */
+#include "guest.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/times.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+static int64_t ns(clockid_t id)
+{
+    struct timespec ts;
+    REQUIRE(clock_gettime(id, &ts) == 0);
+    return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+static int64_t ns_syscall(clockid_t id)
+{
+    struct timespec ts;
+    REQUIRE(syscall(SYS_clock_gettime, id, &ts) == 0);
+    return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static void *monotonic(void *arg)
+{
+    int64_t last = 0;
+    (void)arg;
+    for (int i = 0; i < 50000; i++) {
+        int64_t a = ns(CLOCK_MONOTONIC);
+        REQUIRE(a >= last);
+        last = a;
+        if (i % 50 == 0) { /* the vDSO and the system call tell one time */
+            int64_t b = ns_syscall(CLOCK_MONOTONIC);
+            REQUIRE(b >= last);
+            last = b;
+        }
+    }
+    return NULL;
+}
+
+static volatile sig_atomic_t alarms;
+static void on_alarm(int signo)
+{
+    (void)signo;
+    alarms++;
+}
+
+int main(void)
+{
+    pthread_t t[2];
+    struct timespec ts = {0, 20000000}, res;
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_create(&t[i], NULL, monotonic, NULL) == 0);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_join(t[i], NULL) == 0);
+    struct timeval tv;
+    REQUIRE(gettimeofday(&tv, NULL) == 0);
+    int64_t diff = ns(CLOCK_REALTIME) / 1000000 - (tv.tv_sec * 1000ll + tv.tv_usec / 1000);
+    REQUIRE(diff >= 0 && diff < 2000 && tv.tv_sec > 1500000000);
+    REQUIRE(time(NULL) >= tv.tv_sec);
+    REQUIRE(clock_getres(CLOCK_MONOTONIC, &res) == 0 && res.tv_sec == 0 && res.tv_nsec >= 1);
+    REQUIRE_ERRNO(clock_gettime((clockid_t)77, &ts), EINVAL);
+
+    int64_t a = ns(CLOCK_MONOTONIC);
+    REQUIRE(nanosleep(&ts, NULL) == 0);
+    REQUIRE(ns(CLOCK_MONOTONIC) - a >= 20000000);
+    a = ns(CLOCK_MONOTONIC) + 10000000;
+    struct timespec at = {a / 1000000000, a % 1000000000};
+    REQUIRE(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == 0 && ns(CLOCK_MONOTONIC) >= a);
+    REQUIRE(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == 0);
+    ts.tv_nsec = 1000000000;
+    REQUIRE_ERRNO(nanosleep(&ts, NULL), EINVAL);
+
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    struct itimerspec its = {{0, 5000000}, {0, 5000000}};
+    uint64_t expired;
+    REQUIRE(fd >= 0 && timerfd_settime(fd, 0, &its, NULL) == 0);
+    REQUIRE_ERRNO(read(fd, &expired, 8), EAGAIN);
+    struct pollfd pfd = {fd, POLLIN, 0};
+    REQUIRE(poll(&pfd, 1, 5000) == 1 && pfd.revents == POLLIN);
+    REQUIRE(read(fd, &expired, 8) == 8 && expired >= 1);
+    usleep(30000);
+    REQUIRE(read(fd, &expired, 8) == 8 && expired >= 5);
+
+    struct sigaction sa = {.sa_handler = on_alarm};
+    REQUIRE(sigaction(SIGALRM, &sa, NULL) == 0);
+    struct itimerval it = {{0, 5000}, {0, 5000}};
+    REQUIRE(setitimer(ITIMER_REAL, &it, NULL) == 0);
+    while (alarms < 3)
+        pause();
+    memset(&it, 0, sizeof(it));
+    REQUIRE(setitimer(ITIMER_REAL, &it, NULL) == 0);
+    REQUIRE(alarm(100) == 0 && alarm(0) >= 99);
+
+    int64_t cpu = ns(CLOCK_PROCESS_CPUTIME_ID), thread_cpu = ns(CLOCK_THREAD_CPUTIME_ID);
+    volatile unsigned long x = 0;
+    while (ns(CLOCK_THREAD_CPUTIME_ID) - thread_cpu < 5000000)
+        x++;
+    REQUIRE(ns(CLOCK_PROCESS_CPUTIME_ID) - cpu >= 5000000);
+    struct rusage ru;
+    struct tms tms;
+    REQUIRE(getrusage(RUSAGE_SELF, &ru) == 0 && times(&tms) != (clock_t)-1);
+    return guest_pass("timers");
+}
