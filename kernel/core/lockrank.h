@@ -23,14 +23,17 @@ enum lock_rank {
     RANK_PIPE,       /* S pipe buffer */
     RANK_TTY,        /* S tty: line discipline */
     RANK_SPACE,      /* S address space: area tree and page tables */
+    RANK_FAULT,      /* S address space: page-table entries of 2 MiB, among concurrent faults */
     RANK_PAGECACHE,  /* S one page-cache object: filling and truncation */
     RANK_SLEEP_LAST, /* S leaf mutexes of small subsystems */
     /* spinlocks */
     RANK_FUTEX,      /* futex hash bucket */
     RANK_FUTEX_2,    /* second bucket of a requeue */
-    RANK_PROCESS,    /* process: thread list, signal state, ids */
     RANK_FDTABLE,    /* descriptor table */
     RANK_DENTRY,     /* dentry cache */
+    RANK_AREAS,      /* list of the areas that map a vm_object */
+    /* from here on: taken with _irqsave, because interrupt handlers take them too */
+    RANK_PROCESS,    /* process: thread list, signal state, ids */
     RANK_MUTEX,      /* the inside of a sleeping lock */
     RANK_WAITQ,      /* wait queue */
     RANK_POLL,       /* epoll ready list: taken by callbacks under a wait queue */

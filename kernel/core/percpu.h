@@ -19,9 +19,21 @@ struct cpu {
     void *slabs;                  /* mm: per-CPU size classes */
 } cache_aligned;
 
+/* Number the structures of all CPUs; once, on CPU 0. That of CPU 0 is usable before. */
+void percpu_init(void);
 /* By index; NULL for a CPU that the machine does not have. */
 struct cpu *cpu_get(unsigned id);
 unsigned cpu_online_count(void);
+
+/* Every up-call that runs in irq context stands between these two. Interrupts off. */
+static inline void irq_enter(void)
+{
+    this_cpu()->irq_depth++;
+}
+static inline void irq_exit(void)
+{
+    this_cpu()->irq_depth--;
+}
 
 /* In an interrupt handler? */
 static inline bool in_irq(void)

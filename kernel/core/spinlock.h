@@ -27,10 +27,23 @@ struct spinlock {
     }
 void spin_init(struct spinlock *lock, enum lock_rank rank);
 void spin_lock(struct spinlock *lock);
+/* Take a lock as one of another rank: the second of a pair that has a common rank. */
+void spin_lock_rank(struct spinlock *lock, enum lock_rank rank);
 bool spin_try(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
 unsigned long must_check spin_lock_irqsave(struct spinlock *lock);
 void spin_unlock_irqrestore(struct spinlock *lock, unsigned long state);
+/*
+ * The rank checks themselves, for other kinds of lock (sched/mutex.c): note that the calling thread
+ * is about to take, or has released, `lock`. They do nothing without SELKIE_DEBUG.
+ */
+void lock_note_acquire(const void *lock, uint8_t rank);
+void lock_note_release(const void *lock);
+bool lock_note_held(const void *lock); /* always true without SELKIE_DEBUG */
+/* Panic (debug builds) unless the calling thread may sleep: no spinlock held, not in an interrupt
+ * handler. */
+void lock_assert_sleepable(void);
+
 /* True if the calling thread holds it; always true in builds without SELKIE_DEBUG. For ASSERT only.
  */
 bool spin_held(const struct spinlock *lock);

@@ -32,9 +32,15 @@ static inline uaddr_t uaddr_add(uaddr_t base, size_t offset)
 #define packed __attribute__((packed))
 #define cache_aligned __attribute__((aligned(64)))
 /* For code that runs where a sanitizer's runtime must not be entered. */
-#define no_sanitize \
+#define no_sanitize_checks \
     __attribute__((no_sanitize("address"), no_sanitize("undefined"), no_sanitize("thread"), \
                    no_stack_protector))
+#if defined(__has_attribute) && __has_attribute(disable_sanitizer_instrumentation)
+/* clang: without it functions still report their entry and exit to ThreadSanitizer. */
+#define no_sanitize no_sanitize_checks __attribute__((disable_sanitizer_instrumentation))
+#else
+#define no_sanitize no_sanitize_checks
+#endif
 
 #define STATIC_ASSERT(cond) _Static_assert(cond, #cond)
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))

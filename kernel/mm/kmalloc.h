@@ -9,6 +9,7 @@
 #ifndef SELKIE_MM_KMALLOC_H
 #define SELKIE_MM_KMALLOC_H
 
+#include "mm/kstack.h"
 #include "mm/page.h"
 
 void kmalloc_init(void);

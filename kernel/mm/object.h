@@ -6,7 +6,8 @@
  * embeds a vm_object in its inode and supplies the two operations; the page
  * cache finds, fills and drops pages. Index = byte offset / PAGE_SIZE.
  *
- * Lock: object->lock (RANK_PAGECACHE) guards pages and size changes. Page contents are not guarded
+ * Lock: object->lock (RANK_PAGECACHE) guards pages and size changes. An area joins and leaves
+ * object->areas under its space's write lock and areas_lock. Page contents are not guarded
  * (as on Linux, concurrent mmap writers race).
  */
 #ifndef SELKIE_MM_OBJECT_H
@@ -31,6 +32,9 @@ struct vm_object {
     struct radix pages; /* index -> struct page *, one reference each */
     uint64_t page_count;
     uint64_t size; /* bytes; a fault wholly beyond it is SIGBUS. Atomic: read without the lock. */
+    struct spinlock areas_lock; /* RANK_AREAS: guards areas and every area's unmap_gen */
+    struct list areas;          /* area.object_link: who maps this object */
+    uint32_t unmap_gen;         /* number of the latest vm_object_unmap */
 };
 
 void vm_object_init(struct vm_object *object, const struct vm_object_ops *ops, uint64_t size);
@@ -46,6 +50,12 @@ bool vm_object_cached(struct vm_object *object, uint64_t index);
 /* Set the size; shrinking drops pages past the end, zeroes the tail of the last one, and removes
  * them from every address space that maps them (later access: SIGBUS). */
 int must_check vm_object_resize(struct vm_object *object, uint64_t size);
+/* Take bytes [off, off+len) out of every address space that maps them, private copies included (as
+ * Linux does for truncation). No lock of mm held. */
+void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len);
+/* Make whole pages in [off, off+len) read as zero again (MADV_REMOVE, punched holes). -EOPNOTSUPP
+ * if the object has a fill operation. */
+int must_check vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len);
 /* Copy between the object and kernel memory, within its size. Callers hold the inode lock for
  * writes. */
 int must_check vm_object_read(struct vm_object *object, uint64_t off, void *dst, size_t len);

@@ -45,12 +45,19 @@ struct page {
             uint64_t index;           /* page number in object */
         };
         uint64_t private_[2]; /* the owner's, by type */
+        struct {              /* PAGE_SLAB, see kmalloc.c */
+            uint32_t slab_next, slab_prev;
+            uint16_t slab_free, slab_used;
+            uint8_t slab_class;
+        };
     };
 };
 STATIC_ASSERT(sizeof(struct page) == 24);
 
 #define PAGE_FLAG_DIRTY 1u    /* PAGE_FILE: changed since read or written back */
 #define PAGE_FLAG_UPTODATE 2u /* PAGE_FILE: contents valid */
+#define PAGE_FLAG_ZERO 4u     /* PAGE_FREE: every byte of the block is known to be zero */
+#define PAGE_FLAG_ICACHE 8u   /* instruction caches have seen the contents */
 
 /* Allocation flags, shared by page_alloc and kmalloc. */
 enum {
@@ -66,9 +73,15 @@ void page_init(void);
 struct page *page_alloc(unsigned order, enum page_type type, unsigned flags);
 void page_get(struct page *page);
 void page_put(struct page *page);
+/* Put every page on the list (linked by page->link, one reference each); cheaper than one by one.
+ */
+void page_put_list(struct list *pages);
 /* Turn a block into 2^order single pages with one reference each. The block has one reference. */
 void page_split(struct page *page);
 
+/* Pages by small numbers, for links inside struct page. */
+uint32_t page_index(const struct page *page);
+struct page *page_at(uint32_t index);
 struct page *page_of_phys(paddr_t pa); /* pa lies in RAM given to page_init */
 bool page_valid_phys(paddr_t pa);
 paddr_t page_phys(const struct page *page);
@@ -86,6 +99,8 @@ struct page_stats {
     uint64_t by_type[PAGE_RESERVED + 1];
     uint64_t free_by_order[PAGE_ORDER_MAX + 1];
 };
+uint64_t page_free_count(void); /* a cheap, momentary value */
+uint64_t page_total_count(void);
 void page_get_stats(struct page_stats *out);
 /* Walk the free lists and check every invariant; panics on a violation. For tests and debug
  * commands. */

@@ -17,6 +17,7 @@
 #define SELKIE_MM_SPACE_H
 
 #include "core/mutex.h"
+#include "hal_up.h"
 #include "lib/rbtree.h"
 #include "lib/refcount.h"
 #include "mm/mman.h"
@@ -33,7 +34,12 @@ struct area {
     vaddr_t gap_max;          /* augmented: largest gap_below in the subtree */
     char name[16];            /* "[heap]", "[stack]", "" */
     struct list object_link;  /* object's list of areas that map it */
+    uint32_t unmap_gen;       /* under object->areas_lock: see vm_object_unmap */
     struct space *space;
+    /* Fault-around, a hint; atomic: where a sequential fault would come, pages mapped by the last
+     * one. */
+    vaddr_t fault_next;
+    uint32_t fault_pages;
 };
 enum {
     AREA_SHARED = 1,
@@ -44,15 +50,23 @@ enum {
     AREA_NORESERVE = 32,
     AREA_MAYWRITE = 64, /* a shared file mapping whose file is open for writing */
     AREA_RANDOM = 128,  /* MADV_RANDOM: no fault-around */
+    AREA_DONTFORK = 256,
+    AREA_WIPEONFORK = 512,
+    AREA_DONTDUMP = 1024,
 };
 
+#define SPACE_FAULT_LOCKS 16
 struct space {
     struct hal_space hal;
     struct refcount refs;
     struct rwlock lock;
+    /* Faults hold the lock for reading, so among themselves they serialise changes of the page
+     * table by these: one per 2 MiB of addresses, hashed. */
+    struct mutex fault_lock[SPACE_FAULT_LOCKS];
     struct rb_tree areas;
     size_t area_count;
     uint64_t pages_mapped;               /* VmSize, in pages */
+    uint64_t pages_data;                 /* private writable ones, stacks apart: RLIMIT_DATA */
     uint64_t pages_resident;             /* atomic */
     vaddr_t brk_start, brk;              /* set by space_set_brk */
     vaddr_t mmap_top;                    /* mmap places downwards from here (ASLR) */
@@ -113,6 +127,12 @@ int must_check space_fault(struct space *space, vaddr_t addr, enum hal_access ac
  * frame (with no extra reference). The lock is taken. -EFAULT, -EACCES (not executable private),
  * -ENOMEM. */
 int must_check space_own_page(struct space *space, vaddr_t va, struct page **out);
+
+/* The same for a caller that only wants to write code: own the pages of [va, va+len), store the
+ * bytes through the kernel's alias and make them executable, all under the space's lock. Bytes
+ * within one aligned 64-bit word change at once. Special areas (trampolines) may be patched, too.
+ */
+int must_check space_patch(struct space *space, vaddr_t va, const void *bytes, size_t len);
 
 /* Walk the areas for /proc/self/maps: fills *out for the first area ending above addr; false at the
  * end. */

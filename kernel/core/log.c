@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * log.c - kernel messages.
+ *
+ * A message is formatted on the caller's stack, then appended to the ring and written to the LOG
+ * stream under one lock, so lines never mix. The lock is a leaf (RANK_LOG) and interrupts are off
+ * while it is held. A panicking CPU does not wait for it: whoever held it may have been halted.
+ */
+#include "core/log.h"
+
+#include "core/panic.h"
+#include "core/spinlock.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+#define LINE_MAX_LEN 400u
+#define RING_SIZE 16384u
+
+static struct spinlock log_lock = SPINLOCK_INIT(RANK_LOG);
+static char ring[RING_SIZE];
+static uint64_t ring_end;                 /* bytes ever written; position is modulo RING_SIZE */
+static uint8_t console_level = LOG_ERROR; /* relaxed atomic: a change may be seen a line late */
+
+static const char *const level_name[] = {"error: ", "warning: ", "", ""};
+
+void log_set_level(enum log_level level)
+{
+    __atomic_store_n(&console_level, (uint8_t)level, __ATOMIC_RELAXED);
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= __atomic_load_n(&console_level, __ATOMIC_RELAXED);
+}
+
+static void ring_put(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        ring[ring_end++ % RING_SIZE] = text[i];
+}
+
+/* The line as both readers get it: "selkie: [seconds] error: text\n". Returns its length. */
+static size_t line_make(char *line, enum log_level level, const char *fmt, va_list args)
+    printf_like(3, 0);
+static size_t line_make(char *line, enum log_level level, const char *fmt, va_list args)
+{
+    uint64_t us = hal_clock_ns() / NS_PER_US;
+    /* Errors and warnings are for people who run a program, not for kernel developers: no clock. */
+    int head = level <= LOG_WARN ? snprintf(line, LINE_MAX_LEN, "selkie: %s", level_name[level])
+                                 : snprintf(line, LINE_MAX_LEN, "selkie: [%llu.%06llu] ",
+                                            (unsigned long long)(us / 1000000),
+                                            (unsigned long long)(us % 1000000));
+    size_t len = (size_t)head;
+    int body = vsnprintf(line + len, LINE_MAX_LEN - len, fmt, args);
+    if (body > 0)
+        len = MIN(len + (size_t)body, (size_t)LINE_MAX_LEN - 1);
+    line[len++] = '\n'; /* over the NUL: the line is not a string */
+    return len;
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    char line[LINE_MAX_LEN];
+    va_list args;
+    va_start(args, fmt);
+    size_t len = line_make(line, level, fmt, args);
+    va_end(args);
+
+    if (panic_active()) {
+        hal_console_write(HAL_STREAM_LOG, line, len);
+        return;
+    }
+    unsigned long irq = spin_lock_irqsave(&log_lock);
+    ring_put(line, len);
+    if (log_enabled(level))
+        hal_console_write(HAL_STREAM_LOG, line, len);
+    spin_unlock_irqrestore(&log_lock, irq);
+}
+
+size_t log_read(char *buf, size_t len)
+{
+    unsigned long irq = spin_lock_irqsave(&log_lock);
+    uint64_t count = MIN(MIN(ring_end, (uint64_t)RING_SIZE), (uint64_t)len);
+    for (uint64_t i = 0; i < count; i++)
+        buf[i] = ring[(ring_end - count + i) % RING_SIZE];
+    spin_unlock_irqrestore(&log_lock, irq);
+    return (size_t)count;
+}

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fault.c - page faults: demand paging, copy on write, stack growth; and what else needs a page to
+ * be present (populate, code patching).
+ *
+ * A fault holds the space's lock for reading, so areas stand still; two faults may meet at one
+ * page, so the page table is looked at and changed under the fault lock of its 2 MiB
+ * (space->fault_lock). No step goes over such a border. File pages are fetched before that lock is
+ * taken, for that may have to read them.
+ *
+ * Fault-around. One mapping call costs much more than one page (hosted: a system call), so a fault
+ * maps its neighbours, too: of an anonymous area a physically contiguous block, 16 pages at first,
+ * twice as many each time the next fault comes just behind (or, in a stack, just below) the last
+ * one, up to 2 MiB or 1/64 of the free memory; of a file up to 16 pages (64 when sequential).
+ * MADV_RANDOM turns it off.
+ *
+ * Which PTEs may be writable in a private area: only those of anonymous pages with one reference
+ * (space.h). Shared areas map the object's pages with the area's rights at once.
+ */
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/area.h"
+
+#define REGION_SIZE ((vaddr_t)2 << 20) /* what one fault lock covers */
+#define AROUND_FIRST 16u
+#define AROUND_ANON_MAX 512u
+#define AROUND_FILE_MAX 64u
+
+struct fault {
+    struct space *space;
+    struct area *area;
+    vaddr_t va; /* page */
+    bool write, exec;
+};
+
+static struct mutex *fault_lock(struct space *space, vaddr_t va)
+{
+    return &space->fault_lock[(va / REGION_SIZE) % SPACE_FAULT_LOCKS];
+}
+
+static void count_mapped(struct space *space, uint64_t pages)
+{
+    __atomic_add_fetch(&space->pages_resident, pages, __ATOMIC_RELAXED);
+}
+
+/* Make instructions in a page visible to execution, once per content. */
+static void sync_exec(const struct area *area, struct page *page)
+{
+    if (!(area->prot & PROT_EXEC))
+        return;
+    /* Acquire/release: who sees the flag may execute without another flush. */
+    if (__atomic_load_n(&page->flags, __ATOMIC_ACQUIRE) & PAGE_FLAG_ICACHE)
+        return;
+    hal_icache_sync(page_phys(page), PAGE_SIZE);
+    __atomic_fetch_or(&page->flags, PAGE_FLAG_ICACHE, __ATOMIC_RELEASE);
+}
+
+/* ---- how much --------------------------------------------------------------------------- */
+
+/* Pages to map for this fault. Keeps the area's hint: relaxed atomics, any mixture of values of
+ * racing faults is as good a hint as any other. */
+static size_t window_choose(const struct fault *f, size_t max)
+{
+    struct area *area = f->area;
+    if (area->flags & AREA_RANDOM)
+        return 1;
+    bool sequential = __atomic_load_n(&area->fault_next, __ATOMIC_RELAXED) == f->va;
+    size_t last = __atomic_load_n(&area->fault_pages, __ATOMIC_RELAXED);
+    size_t pages = sequential ? MAX(last * 2, (size_t)AROUND_FIRST) : AROUND_FIRST;
+    size_t share = page_free_count() / 64; /* when memory is short, take little */
+    return MAX(MIN(MIN(pages, max), share), (size_t)1);
+}
+
+static void window_remember(const struct fault *f, vaddr_t lo, vaddr_t hi)
+{
+    /* A stack is touched downwards: its next fault is on the page below. */
+    vaddr_t next = area_is_stack(f->area) ? lo - PAGE_SIZE : hi;
+    __atomic_store_n(&f->area->fault_next, next, __ATOMIC_RELAXED);
+    __atomic_store_n(&f->area->fault_pages, (uint32_t)((hi - lo) >> PAGE_SHIFT), __ATOMIC_RELAXED);
+}
+
+/* The unmapped run around f->va: at most `pages` long, inside the area, the region, and for
+ * non-sequential access the aligned block. The fault lock is held or the result is a hint. */
+static void window_place(const struct fault *f, size_t pages, vaddr_t *lo, vaddr_t *hi)
+{
+    const struct area *area = f->area;
+    vaddr_t region = align_down(f->va, REGION_SIZE);
+    vaddr_t size = (vaddr_t)pages << PAGE_SHIFT;
+    vaddr_t block = align_down(f->va, AROUND_FIRST * PAGE_SIZE);
+    vaddr_t from = block, to = block + AROUND_FIRST * PAGE_SIZE;
+    if (pages < AROUND_FIRST) {
+        from = f->va;
+        to = f->va + size;
+    } else if (pages > AROUND_FIRST && area_is_stack(area)) {
+        to = f->va + PAGE_SIZE;
+        from = to - MIN(size, to - region);
+    } else if (pages > AROUND_FIRST) {
+        from = f->va;
+        to = f->va + size;
+    }
+    from = MAX(MAX(from, area->lo), region);
+    to = MIN(MIN(to, area->hi), region + REGION_SIZE);
+
+    struct hal_space *hal = &f->space->hal;
+    to = hal_space_next(hal, f->va + PAGE_SIZE, to);
+    vaddr_t start = f->va;
+    while (start > from && !hal_space_query(hal, start - PAGE_SIZE, NULL, NULL))
+        start -= PAGE_SIZE;
+    *lo = start;
+    *hi = to;
+}
+
+/* ---- anonymous memory ------------------------------------------------------------------- */
+
+/* A block of 2^n <= max pages for the window, as large as there is. */
+static struct page *block_alloc(size_t max, unsigned *order)
+{
+    *order = 63 - (unsigned)__builtin_clzl(max);
+    for (;;) {
+        struct page *page = page_alloc(*order, PAGE_ANON, ALLOC_ZERO);
+        if (page || *order == 0)
+            return page;
+        --*order;
+    }
+}
+
+static int fault_anon_locked(const struct fault *f)
+{
+    vaddr_t lo, hi;
+    unsigned order;
+    window_place(f, window_choose(f, AROUND_ANON_MAX), &lo, &hi);
+    struct page *block = block_alloc((hi - lo) >> PAGE_SHIFT, &order);
+    if (!block)
+        return -ENOMEM;
+    /* Cut the window to the block's size so that f->va stays inside. */
+    size_t size = PAGE_SIZE << order;
+    if (area_is_stack(f->area) && f->va + PAGE_SIZE == hi)
+        lo = hi - size;
+    else
+        lo += (f->va - lo) / size * size;
+    if (lo + size > hi)
+        lo = hi - size;
+    page_split(block);
+    int err =
+        hal_space_map(&f->space->hal, lo, page_phys(block), size, area_hal_prot(f->area->prot));
+    if (err) {
+        /* Part of it may be mapped; before, nothing was. */
+        hal_space_unmap(&f->space->hal, lo, size);
+        for (size_t i = 0; i < (size_t)1 << order; i++)
+            page_put(block + i);
+        return err;
+    }
+    count_mapped(f->space, (uint64_t)1 << order);
+    window_remember(f, lo, lo + size);
+    return 0;
+}
+
+/* ---- copy on write ---------------------------------------------------------------------- */
+
+/* Map one page, replacing what is there. On failure the old page may stay or not (hal.h); then the
+ * page table tells. */
+static int map_one(struct space *space, vaddr_t va, const struct page *page, unsigned prot)
+{
+    paddr_t now;
+    int err = hal_space_map(&space->hal, va, page_phys(page), PAGE_SIZE, prot);
+    if (err && hal_space_query(&space->hal, va, &now, NULL) && now == page_phys(page))
+        return 0;
+    return err;
+}
+
+/* Put a private copy of `from` (NULL: zeroes) at va. */
+static int copy_to(const struct fault *f, struct page *from, struct page **out)
+{
+    struct page *copy = page_alloc(0, PAGE_ANON, from ? 0 : ALLOC_ZERO);
+    if (!copy)
+        return -ENOMEM;
+    if (from)
+        memcpy(page_virt(copy), page_virt(from), PAGE_SIZE);
+    sync_exec(f->area, copy);
+    int err = map_one(f->space, f->va, copy, area_hal_prot(f->area->prot));
+    if (err) {
+        page_put(copy);
+        return err;
+    }
+    *out = copy;
+    return 0;
+}
+
+/* The page at va is mapped read-only in a private area: make it this space's own. */
+static int own_mapped_locked(const struct fault *f, struct page *page, struct page **out)
+{
+    *out = page;
+    if (page->type == PAGE_ANON && ref_read(&page->refs) == 1) {
+        hal_space_protect(&f->space->hal, f->va, PAGE_SIZE, area_hal_prot(f->area->prot));
+        return 0;
+    }
+    int err = copy_to(f, page, out);
+    if (!err)
+        page_put(page); /* the reference of the mapping that was replaced */
+    return err;
+}
+
+/* ---- mapped already? -------------------------------------------------------------------- */
+
+/* True if the page is present; then *err is the result of the fault. Fault lock held. */
+static bool fault_present_locked(const struct fault *f, int *err)
+{
+    paddr_t pa;
+    unsigned prot;
+    if (!hal_space_query(&f->space->hal, f->va, &pa, &prot))
+        return false;
+    *err = 0;
+    struct page *page = page_of_phys(pa);
+    unsigned full = area_hal_prot(f->area->prot);
+    unsigned need = f->write ? HAL_PROT_WRITE : f->exec ? HAL_PROT_EXEC : HAL_PROT_READ;
+    if (prot & need)
+        return true; /* another thread has mended it between our fault and the lock */
+    if (f->write && !(f->area->flags & AREA_SHARED))
+        *err = own_mapped_locked(f, page, &page);
+    else
+        hal_space_protect(&f->space->hal, f->va, PAGE_SIZE,
+                          f->area->flags & AREA_SHARED ? full : full & ~(unsigned)HAL_PROT_WRITE);
+    return true;
+}
+
+/* ---- files ------------------------------------------------------------------------------ */
+
+static void put_pages(struct page **pages, size_t count)
+{
+    while (count > 0)
+        page_put(pages[--count]);
+}
+
+/* Fetch pages for [lo, hi) around f->va: at least the faulting one. Returns their number, or a
+ * negative errno; *lo is moved to the first one. */
+static long fetch_pages(const struct fault *f, vaddr_t *lo, vaddr_t hi, struct page **pages)
+{
+    const struct area *area = f->area;
+    size_t count = (hi - *lo) >> PAGE_SHIFT, before = (f->va - *lo) >> PAGE_SHIFT;
+    size_t got = vm_object_pages(area->object, area_index(area, *lo), count, pages);
+    if (got > before)
+        return (long)got;
+    /* A neighbour could not be had: that is no reason to fail. */
+    put_pages(pages, got);
+    *lo = f->va;
+    int err = vm_object_page(area->object, area_index(area, f->va), true, &pages[0]);
+    return err ? err : 1;
+}
+
+/* Map pages that are fetched; takes over the references of those mapped, puts the others. */
+static int map_file_locked(const struct fault *f, vaddr_t lo, struct page **pages, size_t count)
+{
+    paddr_t frames[AROUND_FILE_MAX];
+    struct hal_space *hal = &f->space->hal;
+    bool shared = f->area->flags & AREA_SHARED;
+    unsigned prot = area_hal_prot(f->area->prot);
+    size_t first = 0, last = count;
+    if (hal_space_next(hal, lo, lo + count * PAGE_SIZE) < lo + count * PAGE_SIZE) {
+        first = (f->va - lo) >> PAGE_SHIFT; /* others were here meanwhile: only the page itself */
+        last = first + 1;
+    }
+    for (size_t i = first; i < last; i++) {
+        frames[i] = page_phys(pages[i]);
+        sync_exec(f->area, pages[i]);
+        if (shared && (prot & HAL_PROT_WRITE))
+            __atomic_fetch_or(&pages[i]->flags, PAGE_FLAG_DIRTY, __ATOMIC_RELAXED);
+    }
+    vaddr_t at = lo + first * PAGE_SIZE;
+    int err = hal_space_map_pages(hal, at, frames + first, last - first,
+                                  shared ? prot : prot & ~(unsigned)HAL_PROT_WRITE);
+    if (err) {
+        hal_space_unmap(hal, at, (last - first) * PAGE_SIZE);
+        put_pages(pages, count);
+        return err;
+    }
+    put_pages(pages, first);
+    put_pages(pages + last, count - last);
+    count_mapped(f->space, last - first);
+    window_remember(f, at, lo + last * PAGE_SIZE);
+    return 0;
+}
+
+/* Read fault, or any fault of a shared mapping. */
+static int fault_file(const struct fault *f)
+{
+    struct page *pages[AROUND_FILE_MAX];
+    vaddr_t lo, hi;
+    int err = 0;
+    window_place(f, window_choose(f, AROUND_FILE_MAX), &lo, &hi);
+    long count = fetch_pages(f, &lo, hi, pages);
+    if (count < 0)
+        return (int)count;
+    mutex_lock(fault_lock(f->space, f->va));
+    if (fault_present_locked(f, &err))
+        put_pages(pages, (size_t)count);
+    else
+        err = map_file_locked(f, lo, pages, (size_t)count);
+    mutex_unlock(fault_lock(f->space, f->va));
+    return err;
+}
+
+/* Write fault in a private file mapping: copy the file's page. */
+static int fault_file_copy(const struct fault *f)
+{
+    struct page *page, *copy;
+    int err = vm_object_page(f->area->object, area_index(f->area, f->va), true, &page);
+    if (err)
+        return err;
+    mutex_lock(fault_lock(f->space, f->va));
+    if (!fault_present_locked(f, &err)) {
+        err = copy_to(f, page, &copy);
+        if (!err)
+            count_mapped(f->space, 1);
+    }
+    mutex_unlock(fault_lock(f->space, f->va));
+    page_put(page);
+    return err;
+}
+
+/* ---- the fault -------------------------------------------------------------------------- */
+
+static int fault_mend(const struct fault *f)
+{
+    int err;
+    mutex_lock(fault_lock(f->space, f->va));
+    bool done = fault_present_locked(f, &err);
+    if (!done && !f->area->object) {
+        err = fault_anon_locked(f);
+        done = true;
+    }
+    mutex_unlock(fault_lock(f->space, f->va));
+    if (done)
+        return err;
+    if (f->write && !(f->area->flags & AREA_SHARED))
+        return fault_file_copy(f);
+    return fault_file(f);
+}
+
+static bool access_allowed(const struct area *area, enum hal_access access)
+{
+    switch (access) {
+    case HAL_ACCESS_WRITE:
+        return area->prot & PROT_WRITE;
+    case HAL_ACCESS_EXEC:
+        return area->prot & PROT_EXEC;
+    default: /* any right implies reading (area_hal_prot) */
+        return area->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+    }
+}
+
+/* May the growing area `stack` reach down to va? */
+static bool stack_may_grow(const struct space *space, const struct area *stack, vaddr_t va)
+{
+    const struct area *below = area_prev(stack);
+    if (!space_range_ok(va, stack->hi - va) || stack->hi - va > space->stack_limit)
+        return false;
+    /* Linux: an accessible neighbour that is not itself a stack keeps the guard gap free. */
+    if (below && !area_is_stack(below) && below->prot != PROT_NONE &&
+        va - below->hi < STACK_GUARD_GAP)
+        return false;
+    return space_check_limits(space, (stack->lo - va) >> PAGE_SHIFT, 0) == 0;
+}
+
+/* va is in no area: extend the stack above it. 0: look again. */
+static int stack_grow(struct space *space, vaddr_t va)
+{
+    int err = -EFAULT;
+    rwlock_write_lock(&space->lock);
+    struct area *area = area_above(space, va);
+    if (area && area->lo <= va) {
+        err = 0; /* another thread was faster */
+    } else if (area && area_is_stack(area) && stack_may_grow(space, area, va)) {
+        area_resize(space, area, va, area->hi);
+        err = 0;
+    }
+    rwlock_write_unlock(&space->lock);
+    return err;
+}
+
+static int fault_once(struct space *space, vaddr_t va, enum hal_access access, bool *grow)
+{
+    struct fault f = {
+        .space = space,
+        .va = va,
+        .write = access == HAL_ACCESS_WRITE,
+        .exec = access == HAL_ACCESS_EXEC,
+    };
+    int err;
+    *grow = false;
+    rwlock_read_lock(&space->lock);
+    f.area = area_above(space, va);
+    if (!f.area || f.area->lo > va) {
+        *grow = f.area && area_is_stack(f.area);
+        err = -EFAULT;
+    } else if (!access_allowed(f.area, access)) {
+        err = -EACCES;
+    } else {
+        err = fault_mend(&f);
+    }
+    rwlock_read_unlock(&space->lock);
+    return err;
+}
+
+int space_fault(struct space *space, vaddr_t addr, enum hal_access access, vaddr_t sp)
+{
+    (void)sp; /* Linux, too, has stopped comparing: programs touch far below their stack pointer */
+    vaddr_t va = align_down(addr, PAGE_SIZE);
+    bool grow;
+    if (!space_range_ok(va, PAGE_SIZE))
+        return -EFAULT;
+    int err = fault_once(space, va, access, &grow);
+    while (grow) {
+        err = stack_grow(space, va);
+        if (err)
+            return err;
+        err = fault_once(space, va, access, &grow);
+    }
+    if (!err)
+        __atomic_add_fetch(&space->faults_minor, 1, __ATOMIC_RELAXED);
+    return err;
+}
+
+/* ---- populate --------------------------------------------------------------------------- */
+
+int space_populate(struct space *space, vaddr_t addr, size_t len, bool write)
+{
+    vaddr_t end;
+    if (add_overflow(addr, len, &end) || end > hal_layout()->user_end)
+        return -ENOMEM;
+    enum hal_access access = write ? HAL_ACCESS_WRITE : HAL_ACCESS_READ;
+    for (vaddr_t va = align_down(addr, PAGE_SIZE); va < end; va += PAGE_SIZE) {
+        unsigned prot;
+        rwlock_read_lock(&space->lock);
+        bool there = hal_space_query(&space->hal, va, NULL, &prot) &&
+                     (prot & (write ? HAL_PROT_WRITE : HAL_PROT_READ));
+        rwlock_read_unlock(&space->lock);
+        int err = there ? 0 : space_fault(space, va, access, 0);
+        if (err)
+            return err == -EFAULT ? -ENOMEM : err == -EIO || err == -ENXIO ? -EFAULT : err;
+    }
+    return 0;
+}
+
+/* ---- code patching ---------------------------------------------------------------------- */
+
+/* The lock is held for writing, which excludes all faults. */
+static int own_page_locked(struct space *space, vaddr_t va, struct page **out)
+{
+    struct fault f = {.space = space, .area = area_at(space, va), .va = va, .write = true};
+    paddr_t pa;
+    if (!f.area)
+        return -EFAULT;
+    if ((f.area->flags & AREA_SHARED) || !(f.area->prot & PROT_EXEC))
+        return -EACCES;
+    if (hal_space_query(&space->hal, va, &pa, NULL))
+        return own_mapped_locked(&f, page_of_phys(pa), out);
+    struct page *from = NULL;
+    int err = 0;
+    if (f.area->object)
+        err = vm_object_page(f.area->object, area_index(f.area, va), true, &from);
+    if (!err)
+        err = copy_to(&f, from, out);
+    if (!err)
+        count_mapped(space, 1);
+    if (from)
+        page_put(from);
+    return err == -ENXIO || err == -EIO ? -EFAULT : err;
+}
+
+int space_own_page(struct space *space, vaddr_t va, struct page **out)
+{
+    rwlock_write_lock(&space->lock);
+    int err = own_page_locked(space, align_down(va, PAGE_SIZE), out);
+    rwlock_write_unlock(&space->lock);
+    return err;
+}
+
+/* Store bytes by aligned 64-bit words, each at once: a CPU that executes there sees the old or the
+ * new instruction when the patch lies within one word (proc/patch.c). */
+static void store_words(char *to, const char *from, size_t len)
+{
+    while (len) {
+        size_t offset = (uintptr_t)to & 7, n = MIN(len, 8 - offset);
+        uint64_t *slot = (uint64_t *)(void *)(to - offset), word = *slot;
+        memcpy((char *)&word + offset, from, n);
+        /* Release: a trampoline written before is there when the jump to it is. */
+        __atomic_store_n(slot, word, __ATOMIC_RELEASE);
+        to += n, from += n, len -= n;
+    }
+}
+
+int space_patch(struct space *space, vaddr_t va, const void *bytes, size_t len)
+{
+    const char *from = bytes;
+    struct page *page;
+    int err = 0;
+    rwlock_write_lock(&space->lock);
+    /* First own every page, so that a failure leaves no half of the code changed. */
+    for (vaddr_t at = align_down(va, PAGE_SIZE); at < va + len && !err; at += PAGE_SIZE)
+        err = own_page_locked(space, at, &page);
+    while (len && !err) {
+        size_t offset = va & (PAGE_SIZE - 1), n = MIN(len, PAGE_SIZE - offset);
+        err = own_page_locked(space, va - offset, &page);
+        CHECK(!err);
+        store_words((char *)page_virt(page) + offset, from, n);
+        hal_icache_sync(page_phys(page) + offset, n);
+        va += n, from += n, len -= n;
+    }
+    rwlock_write_unlock(&space->lock);
+    return err;
+}

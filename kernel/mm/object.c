@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * object.c - the page cache: pages of a vm_object, found by index, filled on demand.
+ *
+ * Each cached page has one reference of the object; users take their own. So a page that truncation
+ * drops stays alive as long as somebody copies from it.
+ *
+ * Truncation and mappings (vm_object_resize). The new size is published first, under object->lock,
+ * which a fault takes to get its page: a fault that comes later sees it and gives SIGBUS. A fault
+ * that came earlier holds its space's lock for reading until the page is mapped; vm_object_unmap
+ * takes that lock for writing, so it waits for such a fault and then removes the mapping. Only then
+ * the pages are dropped.
+ *
+ * vm_object_unmap must take sleeping space locks, so it cannot hold areas_lock over its walk. It
+ * gives the walk a number and stamps every area it has dealt with: areas without the stamp are left
+ * to do. The space of an area found is kept alive by a reference while areas_lock is dropped.
+ *
+ * User copies run without object->lock, for they may fault.
+ */
+#include "mm/object.h"
+
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/area.h"
+#include "mm/kmalloc.h"
+#include "mm/space.h"
+#include "mm/usercopy.h"
+
+static void *node_alloc(size_t size)
+{
+    return kzalloc(size);
+}
+static const struct radix_alloc node_allocator = {node_alloc, kfree};
+
+void vm_object_init(struct vm_object *object, const struct vm_object_ops *ops, uint64_t size)
+{
+    *object = (struct vm_object){.ops = ops, .size = size};
+    mutex_init(&object->lock, RANK_PAGECACHE);
+    radix_init(&object->pages, &node_allocator);
+    spin_init(&object->areas_lock, RANK_AREAS);
+    list_init(&object->areas);
+}
+
+static uint64_t object_size(struct vm_object *object)
+{
+    return __atomic_load_n(&object->size, __ATOMIC_RELAXED);
+}
+
+/* ---- pages -------------------------------------------------------------------------------------
+ */
+
+/* Drop cached pages with first <= index < end; object->lock held. */
+static void drop_pages_locked(struct vm_object *object, uint64_t first, uint64_t end)
+{
+    struct page *page;
+    for (uint64_t index = first; (page = radix_next(&object->pages, &index)) && index < end;) {
+        (void)radix_remove(&object->pages, index);
+        object->page_count--;
+        page_put(page);
+    }
+}
+
+void vm_object_destroy(struct vm_object *object)
+{
+    ASSERT(list_empty(&object->areas));
+    mutex_lock(&object->lock);
+    drop_pages_locked(object, 0, UINT64_MAX);
+    radix_clear(&object->pages);
+    mutex_unlock(&object->lock);
+}
+
+/* A fresh page at index, filled and in the cache. object->lock held. */
+static int page_make_locked(struct vm_object *object, uint64_t index, struct page **out)
+{
+    struct page *page = page_alloc(0, PAGE_FILE, ALLOC_ZERO);
+    if (!page)
+        return -ENOMEM;
+    page->object = object;
+    page->index = index;
+    int err = object->ops->fill ? object->ops->fill(object, index, page) : 0;
+    if (!err)
+        err = radix_set(&object->pages, index, page);
+    if (err) {
+        page_put(page);
+        return err;
+    }
+    page->flags |= PAGE_FLAG_UPTODATE;
+    object->page_count++;
+    *out = page;
+    return 0;
+}
+
+static int page_get_locked(struct vm_object *object, uint64_t index, bool create, struct page **out)
+{
+    /* Compare page numbers: index * PAGE_SIZE could wrap. */
+    if (index >= (object_size(object) + PAGE_SIZE - 1) >> PAGE_SHIFT)
+        return -ENXIO;
+    struct page *page = radix_get(&object->pages, index);
+    int err = 0;
+    if (!page) {
+        if (!create && object->ops->fill)
+            return -ENOENT;
+        err = page_make_locked(object, index, &page);
+    }
+    if (!err) {
+        page_get(page);
+        *out = page;
+    }
+    return err;
+}
+
+int vm_object_page(struct vm_object *object, uint64_t index, bool create, struct page **out)
+{
+    mutex_lock(&object->lock);
+    int err = page_get_locked(object, index, create, out);
+    mutex_unlock(&object->lock);
+    return err;
+}
+
+size_t vm_object_pages(struct vm_object *object, uint64_t index, size_t count, struct page **out)
+{
+    size_t got = 0;
+    mutex_lock(&object->lock);
+    while (got < count && page_get_locked(object, index + got, true, &out[got]) == 0)
+        got++;
+    mutex_unlock(&object->lock);
+    return got;
+}
+
+bool vm_object_cached(struct vm_object *object, uint64_t index)
+{
+    mutex_lock(&object->lock);
+    bool cached = radix_get(&object->pages, index) != NULL;
+    mutex_unlock(&object->lock);
+    return cached;
+}
+
+/* ---- size and holes --------------------------------------------------------------------- */
+
+/* Zero what a page has from byte `from` of the object on, if it is cached. object->lock held. */
+static void zero_tail_locked(struct vm_object *object, uint64_t from)
+{
+    size_t offset = from & (PAGE_SIZE - 1);
+    struct page *page = offset ? radix_get(&object->pages, from >> PAGE_SHIFT) : NULL;
+    if (page)
+        memset((char *)page_virt(page) + offset, 0, PAGE_SIZE - offset);
+}
+
+/* The tail of the last page must be read as zero after growth, and a fill operation would bring the
+ * old bytes back: so that page is made resident before it is cut. object->lock held. */
+static int prepare_tail_locked(struct vm_object *object, uint64_t size)
+{
+    if ((size & (PAGE_SIZE - 1)) == 0 || size >= object_size(object) || !object->ops->fill)
+        return 0;
+    struct page *page;
+    int err = page_get_locked(object, size >> PAGE_SHIFT, true, &page);
+    if (!err)
+        page_put(page);
+    return err;
+}
+
+int vm_object_resize(struct vm_object *object, uint64_t size)
+{
+    mutex_lock(&object->lock);
+    uint64_t old = object_size(object);
+    int err = prepare_tail_locked(object, size);
+    if (!err) {
+        /* A shared mapping may have written behind the old end, in its last page. */
+        if (size > old)
+            zero_tail_locked(object, old);
+        __atomic_store_n(&object->size, size, __ATOMIC_RELAXED);
+    }
+    mutex_unlock(&object->lock);
+    if (err || size >= old)
+        return err;
+
+    uint64_t keep = align_down(size, PAGE_SIZE) + (size & (PAGE_SIZE - 1) ? PAGE_SIZE : 0);
+    vm_object_unmap(object, keep, UINT64_MAX - keep);
+    mutex_lock(&object->lock);
+    /* Somebody may have grown the file again meanwhile: callers serialise changes of the size by
+     * the inode's lock, so nobody has. */
+    drop_pages_locked(object, keep >> PAGE_SHIFT, UINT64_MAX);
+    zero_tail_locked(object, size);
+    mutex_unlock(&object->lock);
+    return 0;
+}
+
+int vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len)
+{
+    uint64_t end;
+    if (object->ops->fill)
+        return -EOPNOTSUPP;
+    if (add_overflow(off, len, &end))
+        return -EINVAL;
+    uint64_t first = (off >> PAGE_SHIFT) + !!(off & (PAGE_SIZE - 1)), last = end >> PAGE_SHIFT;
+    if (first >= last)
+        return 0;
+    vm_object_unmap(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
+    mutex_lock(&object->lock);
+    drop_pages_locked(object, first, last);
+    mutex_unlock(&object->lock);
+    return 0;
+}
+
+/* Find an area that this walk has not dealt with, stamp it, and hold its space. */
+static struct space *unmap_next(struct vm_object *object, uint32_t gen)
+{
+    struct space *found = NULL;
+    spin_lock(&object->areas_lock);
+    list_for_each (pos, &object->areas) {
+        struct area *area = list_entry(pos, struct area, object_link);
+        if (area->unmap_gen == gen)
+            continue;
+        area->unmap_gen = gen;
+        /* A space without references is being torn down: it unmaps everything itself, and no
+         * program runs in it. */
+        if (ref_get_live(&area->space->refs)) {
+            found = area->space;
+            break;
+        }
+    }
+    spin_unlock(&object->areas_lock);
+    return found;
+}
+
+void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len)
+{
+    spin_lock(&object->areas_lock);
+    uint32_t gen = ++object->unmap_gen;
+    spin_unlock(&object->areas_lock);
+    struct space *space;
+    while ((space = unmap_next(object, gen))) {
+        rwlock_write_lock(&space->lock);
+        space_unmap_object_locked(space, object, off, len);
+        rwlock_write_unlock(&space->lock);
+        space_put(space);
+    }
+}
+
+void vm_object_add_area(struct vm_object *object, struct area *area)
+{
+    spin_lock(&object->areas_lock);
+    area->unmap_gen = object->unmap_gen - 1; /* a walk in progress looks at it again */
+    list_push_back(&object->areas, &area->object_link);
+    spin_unlock(&object->areas_lock);
+}
+
+void vm_object_remove_area(struct vm_object *object, struct area *area)
+{
+    spin_lock(&object->areas_lock);
+    list_remove(&area->object_link);
+    spin_unlock(&object->areas_lock);
+}
+
+/* ---- copying ------------------------------------------------------------------------------------
+ */
+
+enum copy_kind { COPY_READ, COPY_WRITE, COPY_READ_USER, COPY_WRITE_USER };
+
+/* One page's part of a copy; the page has a reference, no lock is held. */
+static int copy_part(enum copy_kind kind, struct page *page, size_t offset, uintptr_t other,
+                     size_t len)
+{
+    char *data = (char *)page_virt(page) + offset;
+    switch (kind) {
+    case COPY_READ:
+        memcpy((void *)other, data, len);
+        return 0;
+    case COPY_WRITE:
+        memcpy(data, (const void *)other, len);
+        return 0;
+    case COPY_READ_USER:
+        return copyout(uaddr(other), data, len);
+    case COPY_WRITE_USER:
+        return copyin(data, uaddr(other), len);
+    }
+    return -EINVAL;
+}
+
+/* Returns bytes copied (may be less than len only on an error), or the error if none were. */
+static long copy_loop(enum copy_kind kind, struct vm_object *object, uint64_t off, uintptr_t other,
+                      size_t len)
+{
+    size_t done = 0;
+    int err = 0;
+    while (done < len) {
+        size_t offset = (off + done) & (PAGE_SIZE - 1);
+        size_t n = MIN(len - done, PAGE_SIZE - offset);
+        struct page *page;
+        err = vm_object_page(object, (off + done) >> PAGE_SHIFT, true, &page);
+        if (err)
+            break;
+        err = copy_part(kind, page, offset, other + done, n);
+        if (kind == COPY_WRITE || kind == COPY_WRITE_USER)
+            /* Atomic: other writers of this page set flags, too. */
+            __atomic_store_n(&page->flags, PAGE_FLAG_UPTODATE | PAGE_FLAG_DIRTY, __ATOMIC_RELAXED);
+        page_put(page);
+        if (err)
+            break;
+        done += n;
+    }
+    return done ? (long)done : err;
+}
+
+/* Kernel copies are whole or an error. */
+static int copy_kernel(enum copy_kind kind, struct vm_object *object, uint64_t off, uintptr_t other,
+                       size_t len)
+{
+    long n = copy_loop(kind, object, off, other, len);
+    if (n < 0)
+        return (int)n;
+    return (size_t)n == len ? 0 : -EIO;
+}
+
+static bool range_ok(uint64_t off, size_t len)
+{
+    uint64_t end;
+    return len <= LONG_MAX && !add_overflow(off, len, &end);
+}
+
+int vm_object_read(struct vm_object *object, uint64_t off, void *dst, size_t len)
+{
+    if (!range_ok(off, len))
+        return -EINVAL;
+    return copy_kernel(COPY_READ, object, off, (uintptr_t)dst, len);
+}
+
+int vm_object_write(struct vm_object *object, uint64_t off, const void *src, size_t len)
+{
+    if (!range_ok(off, len))
+        return -EINVAL;
+    return copy_kernel(COPY_WRITE, object, off, (uintptr_t)src, len);
+}
+
+long vm_object_read_user(struct vm_object *object, uint64_t off, uaddr_t dst, size_t len)
+{
+    if (!range_ok(off, len))
+        return -EINVAL;
+    long n = copy_loop(COPY_READ_USER, object, off, dst.raw, len);
+    return n == -ENXIO ? 0 : n; /* cut short by a truncation: the end of the file */
+}
+
+long vm_object_write_user(struct vm_object *object, uint64_t off, uaddr_t src, size_t len)
+{
+    if (!range_ok(off, len))
+        return -EINVAL;
+    return copy_loop(COPY_WRITE_USER, object, off, src.raw, len);
+}

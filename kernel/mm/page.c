@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * page.c - the page allocator: a buddy system over RAM in 4 MiB chunks, opened lazily.
+ *
+ * Theory. A block of order n is 2^n pages, aligned to its size in physical space. Free blocks stand
+ * on one list per order. An allocation takes the smallest block that is large enough and puts the
+ * halves it does not need back; freeing joins a block with its buddy (address XOR size) as long
+ * as the buddy is a free block of the same order. A chunk is a block of the highest order, so
+ * buddies never leave their chunk.
+ *
+ * struct pages. Only chunks that contain RAM have them, so holes in physical space cost two small
+ * table entries per 4 MiB. The chunks are numbered 0, 1, 2 ... in address order ("slot"):
+ *     chunk_slot[pa >> 22 - first]  ->  slot + 1, 0 for a hole
+ *     chunk_base[slot]              ->  number of the chunk in physical space
+ *     page_map[slot * 1024 + i]     ->  struct page of page i of it
+ * All three are carved from RAM at boot but not touched: the struct pages of a chunk are
+ * initialised when the chunk is opened, which happens when no open one can serve a request. So boot
+ * costs nothing per page, and memory never used is never written.
+ *
+ * Zeroes. Where the machine says that unused RAM is zero (hosted), the blocks of a fresh chunk
+ * carry PAGE_FLAG_ZERO; splitting keeps it, joining keeps it if both halves have it, freeing drops
+ * it. ALLOC_ZERO then need not write the block.
+ *
+ * Invariants (page_check):
+ *  1. the first page of a free block has type PAGE_FREE and its order, and is on that list;
+ *  2. two buddies of one order are never both free blocks (they would have been joined);
+ *  3. `free` = the sum of the listed blocks + the RAM of chunks not opened yet.
+ *
+ * Lock: page_lock (RANK_PAGE, irqsave) guards everything but the reference counts and contents of
+ * allocated pages.
+ */
+#include "mm/page.h"
+
+#include "core/log.h"
+#include "core/spinlock.h"
+#include "lib/errno.h"
+#include "lib/sanitize.h"
+#include "lib/string.h"
+#include "mm/failpoint.h"
+
+#define CHUNK_PAGES (1u << PAGE_ORDER_MAX)
+#define CHUNK_SHIFT (PAGE_SHIFT + PAGE_ORDER_MAX)
+#define CHUNK_SIZE ((uint64_t)1 << CHUNK_SHIFT)
+
+static struct spinlock page_lock = SPINLOCK_INIT(RANK_PAGE);
+
+/* Fixed after page_init. */
+static uint32_t *chunk_slot;
+static uint64_t chunk_first; /* number of the first chunk in physical space */
+static uint64_t chunk_span;  /* entries of chunk_slot */
+static uint64_t *chunk_base;
+static uint32_t chunk_count;
+static struct page *page_map;
+static struct hal_region early; /* where the tables lie */
+static bool virgin_is_zero;
+static uint64_t page_total;
+static uint64_t reserve; /* pages that only ALLOC_ATOMIC may take */
+
+/* Guarded by page_lock. */
+static struct list free_list[PAGE_ORDER_MAX + 1];
+static uint64_t free_by_order[PAGE_ORDER_MAX + 1];
+static uint64_t free_pages; /* also read without the lock, as a hint: relaxed atomic */
+static uint64_t used_by_type[PAGE_RESERVED + 1];
+static uint32_t chunk_next; /* chunks below are open */
+
+/* ---- numbers and addresses -------------------------------------------------------------- */
+
+uint32_t page_index(const struct page *page)
+{
+    return (uint32_t)(page - page_map);
+}
+
+struct page *page_at(uint32_t index)
+{
+    return &page_map[index];
+}
+
+paddr_t page_phys(const struct page *page)
+{
+    uint32_t index = page_index(page);
+    return chunk_base[index / CHUNK_PAGES] << CHUNK_SHIFT | (paddr_t)(index % CHUNK_PAGES)
+                                                                << PAGE_SHIFT;
+}
+
+bool page_valid_phys(paddr_t pa)
+{
+    uint64_t chunk = (pa >> CHUNK_SHIFT) - chunk_first; /* wraps far out of range if below */
+    if (chunk >= chunk_span || chunk_slot[chunk] == 0)
+        return false;
+    /* Struct pages of a chunk that is not open say nothing. */
+    return chunk_slot[chunk] - 1 < __atomic_load_n(&chunk_next, __ATOMIC_RELAXED);
+}
+
+struct page *page_of_phys(paddr_t pa)
+{
+    uint64_t chunk = (pa >> CHUNK_SHIFT) - chunk_first;
+    ASSERT(chunk < chunk_span && chunk_slot[chunk] != 0);
+    return &page_map[(chunk_slot[chunk] - 1) * (uint64_t)CHUNK_PAGES +
+                     (pa >> PAGE_SHIFT) % CHUNK_PAGES];
+}
+
+static struct page *buddy_of(const struct page *page, unsigned order)
+{
+    return page_at(page_index(page) ^ (1u << order));
+}
+
+uint64_t page_free_count(void)
+{
+    return __atomic_load_n(&free_pages, __ATOMIC_RELAXED);
+}
+
+uint64_t page_total_count(void)
+{
+    return page_total;
+}
+
+/* ---- free lists; page_lock held --------------------------------------------------------- */
+
+static void list_block(struct page *page, unsigned order, unsigned flags)
+{
+    page->type = PAGE_FREE;
+    page->order = (uint8_t)order;
+    page->flags = (uint16_t)flags;
+    list_push_front(&free_list[order], &page->link);
+    free_by_order[order]++;
+}
+
+static void unlist_block(struct page *page, unsigned order)
+{
+    ASSERT(page->type == PAGE_FREE && page->order == order);
+    list_remove(&page->link);
+    free_by_order[order]--;
+    page->type = PAGE_TAIL;
+}
+
+static void free_count_add(uint64_t delta)
+{
+    __atomic_store_n(&free_pages, free_pages + delta, __ATOMIC_RELAXED);
+}
+
+/* Give a block to the lists, joined with its free buddies. */
+static void free_block(struct page *page, unsigned order, unsigned flags)
+{
+    while (order < PAGE_ORDER_MAX) {
+        struct page *buddy = buddy_of(page, order);
+        if (buddy->type != PAGE_FREE || buddy->order != order)
+            break;
+        unlist_block(buddy, order);
+        flags &= buddy->flags;
+        page->type = PAGE_TAIL;
+        page = page < buddy ? page : buddy;
+        order++;
+    }
+    list_block(page, order, flags);
+}
+
+/* ---- chunks ----------------------------------------------------------------------------- */
+
+/* Free pages [lo, hi) of an open chunk, in the largest aligned blocks. */
+static void chunk_add_free(paddr_t lo, paddr_t hi, unsigned flags)
+{
+    while (lo < hi) {
+        unsigned order = 0;
+        while (order < PAGE_ORDER_MAX && is_aligned(lo, PAGE_SIZE << (order + 1)) &&
+               lo + (PAGE_SIZE << (order + 1)) <= hi)
+            order++;
+        list_block(page_of_phys(lo), order, flags);
+        lo += PAGE_SIZE << order;
+    }
+}
+
+/* The part of region `r` inside the chunk at `base` that the early tables leave: up to two ranges,
+ * told to fn. */
+static void chunk_parts(const struct hal_region *r, paddr_t base,
+                        void (*fn)(paddr_t lo, paddr_t hi, unsigned flags), unsigned flags)
+{
+    paddr_t lo = MAX(r->base, base), hi = MIN(r->base + r->len, base + CHUNK_SIZE);
+    paddr_t early_end = early.base + early.len;
+    if (lo >= hi)
+        return;
+    if (early.base < hi && early_end > lo) {
+        if (lo < early.base)
+            fn(lo, early.base, flags);
+        lo = early_end;
+    }
+    if (lo < hi)
+        fn(lo, hi, flags);
+}
+
+/* Open the next chunk; false if all are open. */
+static bool chunk_open(void)
+{
+    if (chunk_next == chunk_count)
+        return false;
+    const struct hal_boot_info *info = hal_boot_info();
+    struct page *page = &page_map[(uint64_t)chunk_next * CHUNK_PAGES];
+    paddr_t base = chunk_base[chunk_next] << CHUNK_SHIFT;
+    for (unsigned i = 0; i < CHUNK_PAGES; i++)
+        page[i] = (struct page){.type = PAGE_RESERVED};
+    __atomic_store_n(&chunk_next, chunk_next + 1, __ATOMIC_RELAXED);
+    /* Its RAM was counted as free all the time (page_init). */
+    for (size_t i = 0; i < info->ram_count; i++)
+        chunk_parts(&info->ram[i], base, chunk_add_free, virgin_is_zero ? PAGE_FLAG_ZERO : 0);
+    return true;
+}
+
+/* ---- boot ------------------------------------------------------------------------------- */
+
+static void chunk_range(uint64_t *first, uint64_t *last)
+{
+    const struct hal_boot_info *info = hal_boot_info();
+    *first = UINT64_MAX;
+    *last = 0;
+    for (size_t i = 0; i < info->ram_count; i++) {
+        const struct hal_region *r = &info->ram[i];
+        CHECK(r->len > 0 && is_aligned(r->base | r->len, PAGE_SIZE));
+        *first = MIN(*first, r->base >> CHUNK_SHIFT);
+        *last = MAX(*last, (r->base + r->len - 1) >> CHUNK_SHIFT);
+        page_total += r->len >> PAGE_SHIFT;
+    }
+    CHECK(page_total > 0);
+}
+
+/* Does any RAM lie in chunk number `chunk`? */
+static bool chunk_has_ram(uint64_t chunk)
+{
+    const struct hal_boot_info *info = hal_boot_info();
+    for (size_t i = 0; i < info->ram_count; i++) {
+        const struct hal_region *r = &info->ram[i];
+        if (r->base >> CHUNK_SHIFT <= chunk && chunk <= (r->base + r->len - 1) >> CHUNK_SHIFT)
+            return true;
+    }
+    return false;
+}
+
+/* Take `bytes` from the start of the first region that has them. */
+static void *early_alloc(uint64_t bytes)
+{
+    const struct hal_boot_info *info = hal_boot_info();
+    bytes = align_up(bytes, PAGE_SIZE);
+    for (size_t i = 0; i < info->ram_count; i++) {
+        if (info->ram[i].len <= bytes)
+            continue;
+        early = (struct hal_region){info->ram[i].base, bytes};
+        return hal_phys_to_virt(early.base);
+    }
+    panic("no room for the page tables of the allocator: %llu KiB needed",
+          (unsigned long long)bytes >> 10);
+}
+
+void page_init(void)
+{
+    uint64_t last;
+    page_total = 0;
+    chunk_range(&chunk_first, &last);
+    chunk_span = last - chunk_first + 1;
+    chunk_count = 0;
+    for (uint64_t i = 0; i < chunk_span; i++)
+        chunk_count += chunk_has_ram(chunk_first + i);
+
+    uint64_t base_bytes = chunk_count * sizeof chunk_base[0];
+    uint64_t slot_bytes = align_up(chunk_span * sizeof chunk_slot[0], 16);
+    char *tables = early_alloc(base_bytes + slot_bytes +
+                               (uint64_t)chunk_count * CHUNK_PAGES * sizeof(struct page));
+    chunk_base = (uint64_t *)(void *)tables;
+    chunk_slot = (uint32_t *)(void *)(tables + base_bytes);
+    page_map = (struct page *)(void *)(tables + base_bytes + slot_bytes);
+    for (uint64_t i = 0, slot = 0; i < chunk_span; i++) {
+        bool ram = chunk_has_ram(chunk_first + i);
+        chunk_slot[i] = ram ? (uint32_t)slot + 1 : 0;
+        if (ram)
+            chunk_base[slot++] = chunk_first + i;
+    }
+
+    for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++) {
+        list_init(&free_list[order]);
+        free_by_order[order] = 0;
+    }
+    memset(used_by_type, 0, sizeof used_by_type);
+    chunk_next = 0;
+    virgin_is_zero = hal_boot_info()->ram_zeroed;
+    page_total -= early.len >> PAGE_SHIFT;
+    free_pages = page_total;
+    reserve = MIN(page_total / 64, (uint64_t)128);
+}
+
+/* ---- allocation ------------------------------------------------------------------------- */
+
+/* Take a block of exactly `order` from the lists, splitting a larger one. page_lock held. */
+static struct page *take_block(unsigned order, unsigned *flags)
+{
+    unsigned from = order;
+    while (from <= PAGE_ORDER_MAX && list_empty(&free_list[from]))
+        from++;
+    if (from > PAGE_ORDER_MAX)
+        return NULL;
+    struct page *page = list_entry(free_list[from].next, struct page, link);
+    *flags = page->flags;
+    unlist_block(page, from);
+    while (from > order) {
+        from--;
+        list_block(page + (1u << from), from, *flags);
+    }
+    return page;
+}
+
+struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flags)
+{
+    ASSERT(order <= PAGE_ORDER_MAX && type > PAGE_TAIL && type < PAGE_RESERVED);
+    uint64_t count = (uint64_t)1 << order;
+    unsigned state = 0;
+    struct page *page = NULL;
+
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    uint64_t keep = flags & ALLOC_ATOMIC ? 0 : reserve;
+    if (free_pages >= count + keep) {
+        do
+            page = take_block(order, &state);
+        while (!page && chunk_open());
+    }
+    if (page) {
+        free_count_add(-count);
+        used_by_type[type] += count;
+        page->type = (uint8_t)type;
+        page->order = (uint8_t)order;
+        page->flags = 0;
+        page->private_[0] = page->private_[1] = 0;
+        ref_init(&page->refs);
+    }
+    spin_unlock_irqrestore(&page_lock, irq);
+
+    if (!page)
+        return NULL;
+    memory_unpoison(page_virt(page), PAGE_SIZE << order);
+    if ((flags & ALLOC_ZERO) && !(state & PAGE_FLAG_ZERO))
+        memset(page_virt(page), 0, PAGE_SIZE << order);
+    return page;
+}
+
+struct page *page_alloc(unsigned order, enum page_type type, unsigned flags)
+{
+    return failpoint_hit() ? NULL : page_alloc_quiet(order, type, flags);
+}
+
+void page_get(struct page *page)
+{
+    ASSERT(page->type != PAGE_FREE && page->type != PAGE_TAIL && page->type != PAGE_RESERVED);
+    ref_get(&page->refs);
+}
+
+/* The last reference is gone. page_lock held. */
+static void release_locked(struct page *page)
+{
+    unsigned order = page->order;
+    used_by_type[page->type] -= (uint64_t)1 << order;
+    free_count_add((uint64_t)1 << order);
+    free_block(page, order, 0);
+}
+
+/* Drop a reference; true if the caller must release the block. */
+static bool drop(struct page *page)
+{
+    CHECK(page->type != PAGE_FREE && page->type != PAGE_TAIL && page->type != PAGE_RESERVED);
+    CHECK(ref_read(&page->refs) > 0);
+    if (!ref_put(&page->refs))
+        return false;
+    memory_poison(page_virt(page), PAGE_SIZE << page->order);
+    return true;
+}
+
+void page_put(struct page *page)
+{
+    if (!drop(page))
+        return;
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    release_locked(page);
+    spin_unlock_irqrestore(&page_lock, irq);
+}
+
+void page_put_list(struct list *pages)
+{
+    while (!list_empty(pages)) {
+        /* In rounds: interrupts are not off for long however long the list is. */
+        unsigned long irq = spin_lock_irqsave(&page_lock);
+        for (unsigned i = 0; i < 64 && !list_empty(pages); i++) {
+            struct page *page = list_entry(list_pop_front(pages), struct page, link);
+            if (drop(page))
+                release_locked(page);
+        }
+        spin_unlock_irqrestore(&page_lock, irq);
+    }
+}
+
+void page_split(struct page *page)
+{
+    ASSERT(ref_read(&page->refs) == 1);
+    unsigned count = 1u << page->order;
+    /* Nobody else looks at the pages of an allocated block, except free_block at a buddy's type and
+     * order: the first page's order must not shrink before the others are typed, or a neighbour's
+     * search could see half a block. The lock settles it. */
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    for (unsigned i = 1; i < count; i++) {
+        page[i].type = page->type;
+        page[i].order = 0;
+        page[i].flags = 0;
+        page[i].private_[0] = page[i].private_[1] = 0;
+        ref_init(&page[i].refs);
+    }
+    page->order = 0;
+    spin_unlock_irqrestore(&page_lock, irq);
+}
+
+/* ---- statistics and checks --------------------------------------------------------------------
+ */
+
+void page_get_stats(struct page_stats *out)
+{
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    out->total = page_total;
+    out->free = free_pages;
+    memcpy(out->by_type, used_by_type, sizeof out->by_type);
+    out->by_type[PAGE_FREE] = free_pages;
+    memcpy(out->free_by_order, free_by_order, sizeof out->free_by_order);
+    spin_unlock_irqrestore(&page_lock, irq);
+}
+
+static uint64_t check_pages; /* sum made by check_count */
+
+static void check_count(paddr_t lo, paddr_t hi, unsigned flags)
+{
+    (void)flags;
+    check_pages += (hi - lo) >> PAGE_SHIFT;
+}
+
+static uint64_t check_lists(void)
+{
+    uint64_t listed = 0;
+    for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++) {
+        uint64_t count = 0;
+        list_for_each (pos, &free_list[order]) {
+            struct page *page = list_entry(pos, struct page, link);
+            CHECK(page->type == PAGE_FREE && page->order == order);
+            CHECK(is_aligned(page_phys(page), PAGE_SIZE << order));
+            CHECK(page_index(page) / CHUNK_PAGES < chunk_next);
+            struct page *buddy = order < PAGE_ORDER_MAX ? buddy_of(page, order) : NULL;
+            CHECK(!buddy || buddy->type != PAGE_FREE || buddy->order != order);
+            for (unsigned i = 1; i < 1u << order; i++)
+                CHECK(page[i].type == PAGE_TAIL || page[i].type == PAGE_RESERVED);
+            count++;
+        }
+        CHECK(count == free_by_order[order]);
+        listed += count << order;
+    }
+    return listed;
+}
+
+void page_check(void)
+{
+    const struct hal_boot_info *info = hal_boot_info();
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    uint64_t listed = check_lists();
+    check_pages = 0;
+    for (uint32_t slot = chunk_next; slot < chunk_count; slot++)
+        for (size_t i = 0; i < info->ram_count; i++)
+            chunk_parts(&info->ram[i], chunk_base[slot] << CHUNK_SHIFT, check_count, 0);
+    CHECK(listed + check_pages == free_pages);
+    uint64_t used = 0;
+    for (unsigned type = 0; type <= PAGE_RESERVED; type++)
+        used += used_by_type[type];
+    CHECK(used + free_pages == page_total);
+    spin_unlock_irqrestore(&page_lock, irq);
+}

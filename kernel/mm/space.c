@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * space.c - address spaces: life, limits, removal of pages, brk, and the walk for /proc.
+ * Areas are in area.c, mmap and its relatives in map.c, remap.c and advise.c, faults in fault.c.
+ *
+ * Removing pages (space_zap_locked): a page may be freed only after no CPU can reach it, that is
+ * after hal_space_unmap has returned. So pages are collected, then unmapped in one call, then
+ * put. Pages that belong to this mapping alone are chained through their struct page and need no
+ * memory; of others (page cache, shared) a fixed number is collected per round.
+ */
+#include "mm/space.h"
+
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/area.h"
+#include "mm/kmalloc.h"
+
+/* ---- life ---------------------------------------------------------------------------------------
+ */
+
+struct space *space_create(void)
+{
+    struct space *space = kzalloc(sizeof *space);
+    if (!space)
+        return NULL;
+    if (hal_space_create(&space->hal)) {
+        kfree(space);
+        return NULL;
+    }
+    ref_init(&space->refs);
+    rwlock_init(&space->lock, RANK_SPACE);
+    for (unsigned i = 0; i < SPACE_FAULT_LOCKS; i++)
+        mutex_init(&space->fault_lock[i], RANK_FAULT);
+    area_tree_init(space);
+    const struct hal_layout *layout = hal_layout();
+    space->mmap_top = layout->user[layout->user_count - 1].hi;
+    space->stack_limit = 8ull << 20; /* Linux's default RLIMIT_STACK */
+    space->as_limit = space->data_limit = UINT64_MAX;
+    return space;
+}
+
+void space_get(struct space *space)
+{
+    ref_get(&space->refs);
+}
+
+void space_clear(struct space *space)
+{
+    struct change c;
+    if (change_begin(&c, space, 0))
+        return; /* cannot be: no spare was asked for */
+    space_zap_locked(space, 0, hal_layout()->user_end);
+    struct area *area;
+    while ((area = area_of(space->areas.root)))
+        area_remove(&c, area);
+    space->brk_start = space->brk = 0;
+    ASSERT(space->pages_mapped == 0 && space->area_count == 0);
+    change_end(&c);
+}
+
+void space_put(struct space *space)
+{
+    if (!ref_put(&space->refs))
+        return;
+    space_clear(space);
+    hal_space_destroy(&space->hal);
+    kfree(space);
+}
+
+/* ---- ranges and limits ------------------------------------------------------------------ */
+
+bool space_range_ok(vaddr_t addr, size_t len)
+{
+    const struct hal_layout *layout = hal_layout();
+    for (unsigned i = 0; i < layout->user_count; i++) {
+        const struct hal_user_window *w = &layout->user[i];
+        if (addr >= w->lo && addr <= w->hi && len <= w->hi - addr)
+            return true;
+    }
+    return false;
+}
+
+bool space_find_place(const struct space *space, vaddr_t lo, vaddr_t hi, size_t len, vaddr_t *out)
+{
+    const struct hal_layout *layout = hal_layout();
+    if (lo == 0 && hi == 0) {
+        hi = layout->user_end;
+        const struct hal_user_window *last = &layout->user[layout->user_count - 1];
+        if (space->mmap_top > last->lo &&
+            area_find_gap(space, last->lo, MIN(space->mmap_top, last->hi), len, out))
+            return true;
+    }
+    for (unsigned i = layout->user_count; i-- > 0;) {
+        vaddr_t from = MAX(lo, layout->user[i].lo), to = MIN(hi, layout->user[i].hi);
+        if (from < to && area_find_gap(space, from, to, len, out))
+            return true;
+    }
+    return false;
+}
+
+static bool over(uint64_t pages, uint64_t more, uint64_t limit_bytes)
+{
+    uint64_t sum;
+    return add_overflow(pages, more, &sum) || sum > limit_bytes >> PAGE_SHIFT;
+}
+
+int space_check_limits(const struct space *space, uint64_t pages, uint64_t data)
+{
+    if (over(space->pages_mapped, pages, space->as_limit))
+        return -ENOMEM;
+    if (data && over(space->pages_data, data, space->data_limit))
+        return -ENOMEM;
+    return 0;
+}
+
+bool space_has_special_locked(const struct space *space, vaddr_t lo, vaddr_t hi)
+{
+    for (struct area *a = area_above(space, lo); a && a->lo < hi; a = area_next(a))
+        if (a->flags & AREA_SPECIAL)
+            return true;
+    return false;
+}
+
+/* ---- removing pages --------------------------------------------------------------------- */
+
+#define ZAP_SHARED 64
+struct zap {
+    struct space *space;
+    struct list own;                 /* pages of nobody else, chained */
+    struct page *shared[ZAP_SHARED]; /* the others */
+    unsigned shared_count;
+    uint64_t count;
+    vaddr_t lo, hi; /* unmap this much */
+};
+
+/* Unmap what has been collected, then drop the pages. */
+static void zap_flush(struct zap *z)
+{
+    if (z->count == 0)
+        return;
+    hal_space_unmap(&z->space->hal, z->lo, z->hi - z->lo);
+    __atomic_sub_fetch(&z->space->pages_resident, z->count, __ATOMIC_RELAXED);
+    page_put_list(&z->own);
+    while (z->shared_count > 0)
+        page_put(z->shared[--z->shared_count]);
+    z->count = 0;
+}
+
+static void zap_page(struct zap *z, vaddr_t va, struct page *page)
+{
+    if (z->count++ == 0)
+        z->lo = va;
+    z->hi = va + PAGE_SIZE;
+    /* One reference, and it is this mapping's: nobody else can come to the page. */
+    if (page->type == PAGE_ANON && ref_read(&page->refs) == 1)
+        list_push_back(&z->own, &page->link);
+    else
+        z->shared[z->shared_count++] = page;
+    if (z->shared_count == ZAP_SHARED)
+        zap_flush(z);
+}
+
+void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi)
+{
+    struct zap z = {.space = space};
+    list_init(&z.own);
+    paddr_t pa;
+    for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi; va += PAGE_SIZE)
+        if (hal_space_query(&space->hal, va, &pa, NULL))
+            zap_page(&z, va, page_of_phys(pa));
+    zap_flush(&z);
+}
+
+void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi)
+{
+    area_isolate(c, lo, hi);
+    space_zap_locked(c->space, lo, hi);
+    struct area *area = area_above(c->space, lo);
+    while (area && area->lo < hi) {
+        struct area *next = area_next(area);
+        area_remove(c, area);
+        area = next;
+    }
+}
+
+void space_unmap_object_locked(struct space *space, struct vm_object *object, uint64_t off,
+                               uint64_t len)
+{
+    uint64_t end = off + len < off ? UINT64_MAX : off + len;
+    for (struct area *a = area_of(rb_first(&space->areas)); a; a = area_next(a)) {
+        uint64_t first = MAX(a->off, off), last = MIN(a->off + (a->hi - a->lo), end);
+        if (a->object == object && first < last)
+            space_zap_locked(space, a->lo + (first - a->off), a->lo + (last - a->off));
+    }
+}
+
+/* ---- brk -------------------------------------------------------------------------------- */
+
+void space_set_brk(struct space *space, vaddr_t start)
+{
+    rwlock_write_lock(&space->lock);
+    space->brk_start = space->brk = start;
+    rwlock_write_unlock(&space->lock);
+}
+
+/* Extend the heap from the page-aligned old end to the new one. */
+static int brk_grow_locked(struct change *c, vaddr_t old_end, vaddr_t new_end)
+{
+    struct space *space = c->space;
+    uint64_t pages = (new_end - old_end) >> PAGE_SHIFT;
+    if (!space_range_ok(old_end, new_end - old_end))
+        return -ENOMEM;
+    /* One page of distance to what is above, as Linux; a stack keeps its guard gap. */
+    const struct area *above = area_above(space, old_end);
+    if (above && above->lo < new_end + (area_is_stack(above) ? STACK_GUARD_GAP : PAGE_SIZE))
+        return -ENOMEM;
+    int err = space_check_limits(space, pages, pages);
+    if (err)
+        return err;
+    if (pages > page_total_count())
+        return -ENOMEM;
+    struct area *heap = change_take(c);
+    heap->lo = old_end;
+    heap->hi = new_end;
+    heap->prot = PROT_READ | PROT_WRITE;
+    strlcpy(heap->name, "[heap]", sizeof heap->name);
+    area_insert(space, heap);
+    area_merge(c, heap);
+    return 0;
+}
+
+vaddr_t space_brk(struct space *space, vaddr_t want)
+{
+    struct change c;
+    if (change_begin(&c, space, 2))
+        return __atomic_load_n(&space->brk, __ATOMIC_RELAXED);
+    vaddr_t result = space->brk;
+    vaddr_t end = want + PAGE_SIZE - 1;
+    if (want < space->brk_start || end < want)
+        goto out;
+    vaddr_t new_end = align_down(end, PAGE_SIZE), old_end = align_up(space->brk, PAGE_SIZE);
+    if (new_end < old_end)
+        space_remove_locked(&c, new_end, old_end);
+    else if (new_end > old_end && brk_grow_locked(&c, old_end, new_end))
+        goto out;
+    __atomic_store_n(&space->brk, want, __ATOMIC_RELAXED);
+    result = want;
+out:
+    change_end(&c);
+    return result;
+}
+
+/* ---- /proc ------------------------------------------------------------------------------ */
+
+static uint64_t resident_locked(struct space *space, const struct area *area)
+{
+    uint64_t count = 0;
+    for (vaddr_t va = area->lo; (va = hal_space_next(&space->hal, va, area->hi)) < area->hi;
+         va += PAGE_SIZE)
+        count++;
+    return count;
+}
+
+int space_walk(struct space *space, int (*fn)(const struct area_info *info, void *arg), void *arg)
+{
+    int result = 0;
+    rwlock_read_lock(&space->lock);
+    for (struct area *a = area_of(rb_first(&space->areas)); a && result == 0; a = area_next(a)) {
+        struct area_info info = {
+            .lo = a->lo,
+            .hi = a->hi,
+            .prot = a->prot,
+            .flags = a->flags,
+            .object = a->object,
+            .off = a->off,
+            .resident = resident_locked(space, a),
+        };
+        memcpy(info.name, a->name, sizeof info.name);
+        result = fn(&info, arg);
+    }
+    rwlock_read_unlock(&space->lock);
+    return result;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * usercopy.c - range checks in front of the instructions that touch user memory (isa/uaccess.S).
+ *
+ * One ring means that nothing but this check keeps a program's pointer from naming kernel memory,
+ * so every function makes it first. The window test does not say that anything is mapped: a fault
+ * does, and comes back as -EFAULT.
+ */
+#include "mm/usercopy.h"
+
+#include "core/spinlock.h"
+#include "isa.h"
+#include "lib/errno.h"
+
+/* The user window that addr lies in, or NULL. */
+static const struct hal_user_window *window_of(uintptr_t addr)
+{
+    const struct hal_layout *layout = hal_layout();
+    for (unsigned i = 0; i < layout->user_count; i++)
+        if (addr >= layout->user[i].lo && addr < layout->user[i].hi)
+            return &layout->user[i];
+    return NULL;
+}
+
+bool user_range_ok(uaddr_t addr, size_t len)
+{
+    if (len == 0)
+        return true;
+    const struct hal_user_window *w = window_of(addr.raw);
+    return w && len <= w->hi - addr.raw;
+}
+
+int copyin(void *dst, uaddr_t src, size_t len)
+{
+    if (len == 0)
+        return 0;
+    if (!user_range_ok(src, len))
+        return -EFAULT;
+    lock_assert_sleepable();
+    return isa_user_copy(dst, (const void *)src.raw, len);
+}
+
+int copyout(uaddr_t dst, const void *src, size_t len)
+{
+    if (len == 0)
+        return 0;
+    if (!user_range_ok(dst, len))
+        return -EFAULT;
+    lock_assert_sleepable();
+    return isa_user_copy((void *)dst.raw, src, len);
+}
+
+int user_zero(uaddr_t dst, size_t len)
+{
+    if (len == 0)
+        return 0;
+    if (!user_range_ok(dst, len))
+        return -EFAULT;
+    lock_assert_sleepable();
+    return isa_user_zero((void *)dst.raw, len);
+}
+
+long copyin_str(char *dst, uaddr_t src, size_t size)
+{
+    const struct hal_user_window *w = window_of(src.raw);
+    if (!w)
+        return -EFAULT;
+    if (size == 0)
+        return -ENAMETOOLONG;
+    lock_assert_sleepable();
+    size_t limit = MIN(size, w->hi - src.raw);
+    long n = isa_user_strcpy(dst, (const char *)src.raw, limit);
+    if (n < 0)
+        return n;
+    if ((size_t)n < limit || dst[n - 1] == 0)
+        return n - 1;
+    /* No NUL: the buffer is full, or the string runs out of user memory. */
+    return limit == size ? -ENAMETOOLONG : -EFAULT;
+}
+
+static bool word_ok(uaddr_t addr)
+{
+    lock_assert_sleepable();
+    return is_aligned(addr.raw, sizeof(uint32_t)) && user_range_ok(addr, sizeof(uint32_t));
+}
+
+int user_load_u32(uaddr_t addr, uint32_t *out)
+{
+    return word_ok(addr) ? isa_user_load_u32((const uint32_t *)addr.raw, out) : -EFAULT;
+}
+
+int user_store_u32(uaddr_t addr, uint32_t value)
+{
+    return word_ok(addr) ? isa_user_store_u32((uint32_t *)addr.raw, value) : -EFAULT;
+}
+
+int user_cmpxchg_u32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t *seen)
+{
+    return word_ok(addr) ? isa_user_cmpxchg_u32((uint32_t *)addr.raw, expected, desired, seen)
+                         : -EFAULT;
+}

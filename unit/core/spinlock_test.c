@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sources: kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
+   kernel/lib/strutil.c unit/fake_hal.c unit/fake_sched.c */
+/* spinlock_test.c - what debug builds report about locks. Apart from core_test.c, because only the
+ * first two panics of a program print anything. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/spinlock.h"
+#include "fake.h"
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_hal_init(1 << 20);
+    return 0;
+}
+
+static void wrong_order_panics(void **state)
+{
+    (void)state;
+    struct spinlock a = SPINLOCK_INIT(RANK_SLAB), b = SPINLOCK_INIT(RANK_PAGE);
+    spin_lock(&b);
+    EXPECT_PANIC(spin_lock(&a));
+    assert_non_null(strstr(fake_console[HAL_STREAM_LOG], "rank"));
+}
+
+static void recursion_panics(void **state)
+{
+    (void)state;
+    struct spinlock a = SPINLOCK_INIT(RANK_SLAB);
+    spin_lock(&a);
+    EXPECT_PANIC(spin_lock(&a));
+}
+
+static void equal_ranks_panic(void **state)
+{
+    (void)state;
+    struct spinlock a = SPINLOCK_INIT(RANK_SLAB), b = SPINLOCK_INIT(RANK_SLAB);
+    spin_lock(&a);
+    EXPECT_PANIC(spin_lock(&b));
+}
+
+static void foreign_unlock_panics(void **state)
+{
+    (void)state;
+    struct spinlock a = SPINLOCK_INIT(RANK_SLAB);
+    EXPECT_PANIC(spin_unlock(&a));
+}
+
+static void sleeping_with_a_spinlock_panics(void **state)
+{
+    (void)state;
+    struct spinlock a = SPINLOCK_INIT(RANK_SLAB);
+    lock_assert_sleepable();
+    spin_lock(&a);
+    EXPECT_PANIC(lock_assert_sleepable());
+}
+
+int main(void)
+{
+    if (!SELKIE_DEBUG)
+        return 0; /* the checks are not compiled in */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(wrong_order_panics, set_up),
+        cmocka_unit_test_setup(recursion_panics, set_up),
+        cmocka_unit_test_setup(equal_ranks_panic, set_up),
+        cmocka_unit_test_setup(foreign_unlock_panics, set_up),
+        cmocka_unit_test_setup(sleeping_with_a_spinlock_panics, set_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fake_sched.c - what the scheduler gives to lower layers, for a test program with one thread: a
+ * lock that would have to be waited for is a bug in the code under test, so it aborts.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/mutex.h"
+#include "fake.h"
+
+static _Noreturn void would_block(const char *what)
+{
+    fprintf(stderr, "fake_sched: %s would wait for ever\n", what);
+    abort();
+}
+
+void preempt_resched(void)
+{
+}
+
+void mutex_init(struct mutex *m, enum lock_rank rank)
+{
+    *m = (struct mutex){.rank = (uint8_t)rank};
+    list_init(&m->waiters);
+}
+void mutex_lock(struct mutex *m)
+{
+    if (m->owner)
+        would_block("mutex_lock");
+    m->owner = fake_self;
+}
+bool mutex_try(struct mutex *m)
+{
+    if (m->owner)
+        return false;
+    m->owner = fake_self;
+    return true;
+}
+void mutex_unlock(struct mutex *m)
+{
+    if (m->owner != fake_self)
+        would_block("mutex_unlock by a non-owner");
+    m->owner = NULL;
+}
+bool mutex_held(const struct mutex *m)
+{
+    return m->owner == fake_self;
+}
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank)
+{
+    *l = (struct rwlock){.rank = (uint8_t)rank};
+    list_init(&l->waiters);
+}
+void rwlock_read_lock(struct rwlock *l)
+{
+    if (l->readers < 0)
+        would_block("rwlock_read_lock");
+    l->readers++;
+}
+void rwlock_read_unlock(struct rwlock *l)
+{
+    if (l->readers <= 0)
+        would_block("rwlock_read_unlock of a free lock");
+    l->readers--;
+}
+void rwlock_write_lock(struct rwlock *l)
+{
+    if (l->readers)
+        would_block("rwlock_write_lock");
+    l->readers = -1;
+    l->writer = fake_self;
+}
+void rwlock_write_unlock(struct rwlock *l)
+{
+    if (l->readers != -1)
+        would_block("rwlock_write_unlock of a free lock");
+    l->readers = 0;
+    l->writer = NULL;
+}
+bool rwlock_write_held(const struct rwlock *l)
+{
+    return l->readers == -1;
+}

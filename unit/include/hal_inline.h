@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_inline.h - the backend of the unit tests: a machine with one CPU, simulated by
+ * unit/fake_hal.c inside the test program. Interrupt masking is a flag; nothing interrupts.
+ */
+#ifndef SELKIE_HAL_INLINE_H
+#define SELKIE_HAL_INLINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hal_ctx {
+    void *tls;
+};
+
+/* One leaf models 512 consecutive pages; leaves are sorted by address. */
+struct fake_leaf;
+struct hal_space {
+    struct fake_leaf **leaves;
+    size_t leaf_count, leaf_capacity;
+};
+
+extern void *fake_self;         /* what hal_thread_get returns */
+extern bool fake_irqs_off;      /* hal_irq_save sets it */
+extern uintptr_t fake_ram_base; /* host address of physical address 0 (which need not exist) */
+
+static inline unsigned hal_cpu_id(void)
+{
+    return 0;
+}
+static inline void hal_cpu_relax(void)
+{
+}
+static inline void *hal_thread_get(void)
+{
+    return fake_self;
+}
+static inline void hal_thread_set(void *self)
+{
+    fake_self = self;
+}
+static inline unsigned long hal_irq_save(void)
+{
+    unsigned long old = !fake_irqs_off;
+    fake_irqs_off = true;
+    return old;
+}
+static inline void hal_irq_restore(unsigned long state)
+{
+    fake_irqs_off = state == 0;
+}
+static inline void hal_irq_enable(void)
+{
+    fake_irqs_off = false;
+}
+static inline bool hal_irq_enabled(void)
+{
+    return !fake_irqs_off;
+}
+static inline void *hal_phys_to_virt(paddr_t pa)
+{
+    return (void *)(fake_ram_base + pa);
+}
+static inline paddr_t hal_virt_to_phys(const void *va)
+{
+    return (uintptr_t)va - fake_ram_base;
+}
+
+#endif

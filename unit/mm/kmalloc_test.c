@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sources: kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c
+   kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/object.c
+   kernel/mm/page.c kernel/mm/remap.c kernel/mm/space.c kernel/mm/table.c kernel/mm/usercopy.c
+   kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c kernel/core/spinlock.c
+   kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
+   */
+/* kmalloc_test.c - the kernel allocator and kernel stacks: contents, alignment, statistics, leaks,
+ * failures. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake.h"
+#include "mm/kmalloc.h"
+
+#define MIB ((size_t)1 << 20)
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_hal_init(32 * MIB);
+    page_init();
+    kmalloc_init();
+    kvm_init();
+    return 0;
+}
+
+static void random_use(void **state)
+{
+    (void)state;
+    struct {
+        unsigned char *p;
+        size_t size;
+        unsigned char tag;
+    } held[300];
+    size_t count = 0;
+    uint64_t free_before = page_free_count();
+    srand(6);
+    for (int step = 0; step < 40000; step++) {
+        if (count < 300 && rand() % 2) {
+            size_t size = (size_t)rand() % (rand() % 10 ? 300 : 20000);
+            bool zero = rand() % 2;
+            unsigned char *p = kmalloc(size, zero ? ALLOC_ZERO : 0);
+            assert_non_null(p);
+            assert_int_equal((uintptr_t)p % 16, 0);
+            if (size && (size & (size - 1)) == 0)
+                assert_int_equal((uintptr_t)p % (size < PAGE_SIZE ? size : PAGE_SIZE), 0);
+            assert_true(kmalloc_size(p) >= size);
+            for (size_t i = 0; zero && i < size; i++)
+                assert_int_equal(p[i], 0);
+            held[count].p = p;
+            held[count].size = size;
+            held[count].tag = (unsigned char)rand();
+            memset(p, held[count].tag, size);
+            count++;
+        } else if (count) {
+            size_t i = (size_t)rand() % count;
+            for (size_t k = 0; k < held[i].size; k++)
+                assert_int_equal(held[i].p[k], held[i].tag);
+            if (rand() % 4 == 0) {
+                size_t size = (size_t)rand() % 5000;
+                unsigned char *p = krealloc(held[i].p, size, 0);
+                assert_non_null(p);
+                for (size_t k = 0; k < size && k < held[i].size; k++)
+                    assert_int_equal(p[k], held[i].tag);
+                memset(p, held[i].tag, size);
+                held[i].p = p;
+                held[i].size = size;
+                continue;
+            }
+            kfree(held[i].p);
+            held[i] = held[--count];
+        }
+    }
+    while (count)
+        kfree(held[--count].p);
+    struct kmalloc_stats stats;
+    kmalloc_get_stats(&stats);
+    assert_int_equal(stats.bytes_in_use, 0);
+    assert_true(free_before - page_free_count() <= 14); /* one slab per class may stay */
+    page_check();
+}
+
+static void limits(void **state)
+{
+    (void)state;
+    assert_null(kmalloc_array(SIZE_MAX / 2, 3, 0));
+    assert_null(kmalloc(64 * MIB, 0));
+    assert_null(kmalloc(SIZE_MAX / 2 - 5, 0));
+    void *a = kmalloc(0, 0), *b = kmalloc(0, 0);
+    assert_true(a && b && a != b);
+    kfree(a);
+    kfree(b);
+    kfree(NULL);
+    char *s = kstrdup("selkie", 0);
+    assert_string_equal(s, "selkie");
+    kfree(s);
+    char *big = kmalloc(4 * MIB, ALLOC_ZERO);
+    assert_non_null(big);
+    assert_int_equal(big[4 * MIB - 1], 0);
+    kfree(big);
+}
+
+static void failing_on_request(void **state)
+{
+    (void)state;
+    char *p = kmalloc(100, 0);
+    alloc_fail_nth(1);
+    assert_null(krealloc(p, 5000, 0));
+    assert_true(alloc_fail_hit());
+    assert_non_null(p = krealloc(p, 5000, 0));
+    kfree(p);
+}
+
+static void stacks_have_guards(void **state)
+{
+    (void)state;
+    char *stacks[100];
+    uint64_t before = page_free_count();
+    for (int i = 0; i < 100; i++) {
+        stacks[i] = kstack_alloc();
+        assert_non_null(stacks[i]);
+        vaddr_t lo = (vaddr_t)stacks[i];
+        assert_false(hal_space_query(hal_space_kernel(), lo - 1, NULL, NULL));
+        assert_true(kstack_is_guard(lo - 1));
+        assert_false(kstack_is_guard(lo));
+        for (size_t at = 0; at < KSTACK_SIZE; at += PAGE_SIZE)
+            assert_true(hal_space_query(hal_space_kernel(), lo + at, NULL, NULL));
+        assert_false(hal_space_query(hal_space_kernel(), lo + KSTACK_SIZE, NULL, NULL));
+    }
+    assert_int_equal(before - page_free_count(), 100 * KSTACK_SIZE / PAGE_SIZE);
+    assert_false(kstack_is_guard(0x1000));
+    /* Stacks are not host memory in this program, so they cannot be put into the cache of free
+     * ones, whose links lie in them: fill it with failures instead. */
+    for (int i = 0; i < 12; i++) {
+        uint64_t free = page_free_count();
+        fake_map_fail_nth(1);
+        assert_null(kstack_alloc());
+        assert_int_equal(free, page_free_count());
+    }
+    for (int n = 1; n <= 3; n++) {
+        uint64_t free = page_free_count();
+        alloc_fail_nth((uint64_t)n);
+        void *stack = kstack_alloc();
+        bool hit = alloc_fail_hit();
+        alloc_fail_nth(0);
+        assert_true(stack || (hit && free == page_free_count()));
+    }
+    page_check();
+}
+
+#if !SELKIE_ASAN
+static void use_after_free_is_found(void **state)
+{
+    (void)state;
+    char *p = kmalloc(64, 0), *volatile stale = p;
+    kfree(p);
+    stale[20] = 1;
+    if (SELKIE_MEMORY_DEBUG)
+        EXPECT_PANIC(kmalloc(64, 0));
+}
+static void double_free_is_found(void **state)
+{
+    (void)state;
+    char *p = kmalloc(64, 0), *volatile stale = p;
+    kfree(p);
+    EXPECT_PANIC(kfree(stale));
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(random_use, set_up),
+        cmocka_unit_test_setup(limits, set_up),
+        cmocka_unit_test_setup(failing_on_request, set_up),
+        cmocka_unit_test_setup(stacks_have_guards, set_up),
+#if !SELKIE_ASAN
+        cmocka_unit_test_setup(use_after_free_is_found, set_up),
+        cmocka_unit_test_setup(double_free_is_found, set_up),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
