@@ -4,12 +4,11 @@
  *
  * Each CPU has a run queue that only that CPU touches (interrupts off). A
  * thread belongs to one CPU (`cpu` in its head) until that CPU itself gives it away. Waking a
- * thread from another CPU pushes it on the owner's lock-free list and, if the owner idles or should
- * preempt, sends an IPI. So a thread is never made to run on two CPUs and no CPU waits for another
+ * thread from another CPU pushes it on the owner's lock-free list (its inbox) and sends an IPI if
+ * the list was empty. So a thread is never made to run on two CPUs and no CPU waits for another
  * to finish a switch.
  *
- * States: see the comment on enum thread_state. The full protocol and its memory order are argued
- * in sched/sched.c.
+ * The full protocol and its memory order are argued in docs/scheduler.md and sched/sched.c.
  */
 #ifndef SELKIE_SCHED_THREAD_H
 #define SELKIE_SCHED_THREAD_H
@@ -22,10 +21,11 @@
 #include "sched/timer.h"
 
 enum thread_state {
-    THREAD_NEW,      /* created, not started */
-    THREAD_READY,    /* on a run queue or running */
-    THREAD_SLEEPING, /* gave up the CPU or is about to; a wake makes it WAKING */
-    THREAD_WAKING,   /* someone is putting it on its run queue */
+    THREAD_NEW,       /* created, not started */
+    THREAD_READY,     /* on a run queue, running, or on the way to a run queue */
+    THREAD_SLEEPING,  /* gave up the CPU or is about to; a wake changes it to one of the others */
+    THREAD_TIMED_OUT, /* as READY: the deadline ended the sleep */
+    THREAD_CUT_SHORT, /* as READY: thread_interrupt ended the sleep */
     THREAD_DEAD,
 };
 enum sched_policy {
@@ -42,11 +42,15 @@ struct thread {
     uint32_t state;          /* enum thread_state, atomic */
     bool interruptible;      /* sleeping in a way that thread_interrupt may end; atomic */
     bool interrupted; /* thread_interrupt was called; atomic, cleared by thread_clear_interrupt */
-    bool on_cpu;
+    bool on_cpu;      /* atomic */
+    bool notified;    /* it is in an inbox, or someone is about to put it there; atomic */
     struct hal_ctx ctx;
     struct space *space; /* reference; NULL for kernel threads */
     void *stack;         /* kstack_alloc */
     void *fp;            /* vector registers; NULL for kernel threads */
+    void *fp_block;      /* the allocation that fp lies in */
+    void (*fn)(void *);
+    void *arg;
     struct refcount refs;
     char name[16];
     void (*exit_hook)(struct thread *); /* runs when the last reference goes, frees the container;
@@ -55,18 +59,26 @@ struct thread {
     /* scheduling; its own CPU, interrupts off */
     struct rb_node run_node;
     struct list run_link;
-    struct thread *wake_next; /* lock-free list of woken threads */
-    uint8_t policy;           /* enum sched_policy */
+    struct thread *wake_next; /* in an inbox, or among the dead */
+    bool queued;              /* on its CPU's run queue */
+    bool blocked;             /* gave up the CPU in a sleep that no wake has ended yet */
+    bool moving;              /* has just run on a CPU that its affinity forbids */
+    bool vruntime_relative;   /* vruntime counts from min_vruntime of the next run queue */
+    bool in_user;             /* its present CPU time is user time */
+    uint8_t rq_priority;      /* what the run queue goes by: 0 fair, 1..99 real time */
+    uint8_t rq_policy;
+    uint32_t rq_scale; /* virtual ns per ns, 16 fractional bits */
+    /* What was asked for; atomic. Its CPU copies them to the fields above. */
+    uint8_t policy; /* enum sched_policy */
     int8_t nice;
     uint8_t rt_priority;
-    bool queued;
-    uint64_t vruntime;   /* weighted ns */
-    uint64_t run_start;  /* hal_clock_ns when it last got the CPU */
-    uint64_t runtime_ns; /* total; thread_runtime() reads it */
-    uint64_t user_ns, system_ns;
+    uint64_t vruntime;           /* weighted ns */
+    uint64_t run_start;          /* hal_clock_ns when it last got the CPU */
+    uint64_t runtime_ns;         /* total; atomic, see thread_runtime_ns */
+    uint64_t user_ns, system_ns; /* its parts; atomic */
     uint64_t slice_end;
     uint64_t switches_voluntary, switches_forced;
-    uint64_t *affinity; /* bitmap of cpu ids, hal_cpu_count() bits; NULL: all */
+    uint64_t *affinity; /* bitmap of cpu ids, hal_cpu_count() bits; NULL: all; atomic */
     struct timer sleep_timer;
     struct list all_link; /* list of all threads */
 };
@@ -117,22 +129,24 @@ bool thread_interrupted(void);
 
 void sched_init(
     void *boot_stack,
-    size_t size); /* CPU 0: makes the boot flow a thread; first thing in kernel_boot after hal */
-void sched_start_cpus(void); /* bring up all other CPUs and wait until they are online */
-_Noreturn void sched_idle_loop(void);
+    size_t size); /* CPU 0: makes the boot flow its idle thread; first thing in kernel_boot */
+void sched_start_cpus(void);          /* bring up all other CPUs and wait until they are online */
+_Noreturn void sched_idle_loop(void); /* what the boot flow does in the end */
 void sched_yield(void);
 /* Thread context at any safe point: reschedule if wanted. */
 void sched_poll(void);
 void sched_set_policy(struct thread *thread, enum sched_policy policy, int rt_priority);
 void sched_set_nice(struct thread *thread, int nice);
-/* mask: hal_cpu_count() bits. -EINVAL if it names no online CPU. Moves the thread if needed. */
+/* mask: hal_cpu_count() bits. -EINVAL if it names no online CPU, -ENOMEM. Moves the thread if
+ * needed: the caller at once, another thread as soon as its CPU has looked. */
 int must_check sched_set_affinity(struct thread *thread, const uint64_t *mask);
 void sched_get_affinity(struct thread *thread, uint64_t *mask);
 /* CPU time used, exact for the caller. */
 uint64_t thread_runtime_ns(struct thread *thread);
 /* Switch the calling thread to another address space (execve). Takes a reference on space. */
 void thread_set_space(struct space *space);
-/* Accounting hooks for the entry paths: user <-> system time. */
+/* Accounting hooks for the entry paths: user <-> system time. Interrupts off. Time is system time
+ * until the first sched_account_return. */
 void sched_account_entry(void);
 void sched_account_return(void);
 

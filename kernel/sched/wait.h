@@ -30,11 +30,13 @@ struct waiter {
      * given to the wake; it may only take locks that stand after RANK_WAITQ, and must not sleep. */
     void (*fn)(struct waiter *, uint32_t events);
     bool interruptible;
+    bool woken;     /* a wake has chosen this waiter since it last looked; atomic */
     bool exclusive; /* waitq_wake_one wakes one of these, and all that are not */
 };
 void waitq_init(struct waitq *queue);
 void waitq_init_rank(struct waitq *queue, enum lock_rank rank); /* queues woken from callbacks */
 void waitq_prepare(struct waitq *queue, struct waiter *w, bool interruptible);
+void waitq_prepare_exclusive(struct waitq *queue, struct waiter *w, bool interruptible);
 /* Sleep once; re-arms itself: just look at the condition again and call it again. -ERESTARTSYS when
  * interrupted. */
 int must_check waitq_sleep(struct waiter *w, uint64_t deadline_ns);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * balance.c - which CPU a thread waits on.
+ *
+ * No CPU ever takes from another one's run queue: threads are given, by their owner.
+ *  - A thread that becomes runnable where others already run goes to an idle CPU, if it may.
+ *  - A CPU that runs out of work writes its name into `wanted_by` of the busiest one and sends an
+ *    IPI; that one hands over the thread that would wait longest, if it has one to spare.
+ *  - A CPU with waiting threads looks around every BALANCE_PERIOD_NS and gives one to a CPU whose
+ *    load is lower by two or more.
+ * The loads looked at are momentary values, read without order: a wrong one costs time, nothing
+ * else.
+ */
+#include "sched/internal.h"
+
+static uint32_t load_of(const struct cpu *cpu)
+{
+    return __atomic_load_n(&cpu->rq->load, __ATOMIC_RELAXED);
+}
+
+/* Acquire: an online CPU has its run queue. */
+static bool usable(const struct cpu *cpu)
+{
+    return __atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE);
+}
+
+static bool is_idle(const struct cpu *cpu)
+{
+    return __atomic_load_n(&cpu->rq->idling, __ATOMIC_RELAXED) &&
+           !__atomic_load_n(&cpu->rq->inbox, __ATOMIC_RELAXED);
+}
+
+/* The best other CPU that the thread may use: the next idle one, else the least loaded. */
+static struct cpu *best_other(const struct runqueue *rq, const struct thread *thread)
+{
+    unsigned count = hal_cpu_count();
+    struct cpu *best = NULL;
+    for (unsigned i = 1; i < count; i++) {
+        struct cpu *cpu = cpu_get((rq->cpu->id + i) % count);
+        if (!usable(cpu) || !thread_allowed(thread, cpu->id))
+            continue;
+        if (is_idle(cpu))
+            return cpu;
+        if (!best || load_of(cpu) < load_of(best))
+            best = cpu;
+    }
+    return best;
+}
+
+struct cpu *balance_choose(struct runqueue *rq, const struct thread *thread)
+{
+    bool here = thread_allowed(thread, rq->cpu->id);
+    if (here && rq->current == rq->idle && rq->queued == 0)
+        return rq->cpu;
+    struct cpu *other = best_other(rq, thread);
+    if (!other)
+        return rq->cpu; /* alone, or the bitmap is being changed: its last word is coming */
+    return !here || is_idle(other) ? other : rq->cpu;
+}
+
+void balance_request(struct runqueue *rq)
+{
+    struct cpu *busiest = NULL;
+    for (unsigned id = 0; id < hal_cpu_count(); id++) {
+        struct cpu *cpu = cpu_get(id);
+        if (cpu == rq->cpu || !usable(cpu) || load_of(cpu) < 2)
+            continue;
+        if (!busiest || load_of(cpu) > load_of(busiest))
+            busiest = cpu;
+    }
+    uint32_t nobody = 0;
+    /* Relaxed: only the name is passed. */
+    if (busiest && __atomic_compare_exchange_n(&busiest->rq->wanted_by, &nobody, rq->cpu->id + 1,
+                                               false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        hal_ipi_send(busiest->id);
+}
+
+/* Hand a waiting thread to another CPU. */
+static bool give_one(struct runqueue *rq, struct cpu *to)
+{
+    struct thread *thread = rq_spare(rq, to->id);
+    if (!thread || !sched_claim(thread))
+        return false; /* claimed: it is about to come through our inbox, where place() sees to it */
+    rq_dequeue(rq, thread);
+    sched_give(rq, thread, to);
+    sched_publish(rq);
+    return true;
+}
+
+void balance_serve(struct runqueue *rq)
+{
+    if (!__atomic_load_n(&rq->wanted_by, __ATOMIC_RELAXED))
+        return;
+    uint32_t name = __atomic_exchange_n(&rq->wanted_by, 0, __ATOMIC_RELAXED);
+    struct cpu *to = name ? cpu_get(name - 1) : NULL;
+    /* One that waits, while something else runs here or waits too. */
+    bool spare = rq->queued + (rq->current != rq->idle) >= 2;
+    if (to && spare && is_idle(to))
+        (void)give_one(rq, to);
+}
+
+void balance_tick(struct runqueue *rq, uint64_t now)
+{
+    if (now < rq->next_balance_ns)
+        return;
+    rq->next_balance_ns = now + BALANCE_PERIOD_NS;
+    uint32_t own = rq->queued + 1;
+    struct cpu *least = NULL;
+    for (unsigned id = 0; id < hal_cpu_count(); id++) {
+        struct cpu *cpu = cpu_get(id);
+        if (cpu == rq->cpu || !usable(cpu) || load_of(cpu) + 2 > own || !rq_spare(rq, id))
+            continue;
+        if (!least || load_of(cpu) < load_of(least))
+            least = cpu;
+    }
+    if (least)
+        (void)give_one(rq, least);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* internal.h - what the files of sched/ share among themselves. */
+#ifndef SELKIE_SCHED_INTERNAL_H
+#define SELKIE_SCHED_INTERNAL_H
+
+#include "core/spinlock.h"
+#include "sched/runqueue.h"
+
+/* ---- sched.c: interrupts off in all of these ---- */
+
+enum switch_reason {
+    SWITCH_SLEEP,   /* the current thread sleeps, unless it was woken meanwhile */
+    SWITCH_YIELD,   /* it lets others go first */
+    SWITCH_PREEMPT, /* it would go on, if nobody is more entitled */
+    SWITCH_EXIT,    /* it ends */
+};
+void sched_switch(enum switch_reason reason);
+/* First thing on a fresh stack, and after every switch: finish with the thread that ran before. */
+void sched_finish_switch(void);
+/* Look at every thread in this CPU's inbox. */
+void sched_drain(struct runqueue *rq);
+/* Make a runnable thread that is nowhere wait for its turn: here or on another CPU. */
+void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how);
+/* Charge the current thread for the time since the last charge. */
+void sched_charge(struct runqueue *rq, uint64_t now);
+/* Ask the thread's CPU to look at it: it may have been woken, or its parameters changed. */
+void sched_notify(struct thread *thread);
+/* Wake, leaving `state` as the reason. */
+bool sched_wake(struct thread *thread, enum thread_state state);
+/* Give a runnable thread that is nowhere to another CPU. The caller owns thread->notified. */
+void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to);
+void sched_publish(struct runqueue *rq);
+static inline void sched_want_switch(struct runqueue *rq)
+{
+    __atomic_store_n(&rq->current->head.need_resched, true, __ATOMIC_RELAXED);
+}
+static inline bool sched_claim(struct thread *thread)
+{
+    return !__atomic_exchange_n(&thread->notified, true, __ATOMIC_SEQ_CST);
+}
+
+/* Any context: reschedule if wanted and possible here. */
+static inline void sched_check(void)
+{
+    const struct thread_head *self = thread_head();
+    if (self->preempt_count == 0 && __atomic_load_n(&self->need_resched, __ATOMIC_RELAXED))
+        preempt_resched();
+}
+
+/* ---- thread.c ---- */
+
+/* What is the same for every thread, those of the boot included. */
+void thread_setup(struct thread *thread, const char *name);
+
+/* ---- balance.c: interrupts off ---- */
+
+/* Where should a runnable thread wait? */
+struct cpu *balance_choose(struct runqueue *rq, const struct thread *thread);
+void balance_request(struct runqueue *rq); /* idle: ask the busiest CPU for work */
+void balance_serve(struct runqueue *rq);   /* hand a thread to whoever asked */
+void balance_tick(struct runqueue *rq, uint64_t now);
+
+/* ---- reap.c ---- */
+
+void thread_bury(struct thread *thread); /* dead and off its CPU; interrupts off */
+void thread_reclaim(void);               /* free the stacks of the dead; thread context */
+void thread_reaper(void *arg);
+void thread_list_add(struct thread *thread);
+
+/* ---- timer.c: interrupts off ---- */
+
+void timerq_init_cpu(struct cpu *cpu, struct timerq *queue);
+struct timerq *timerq_create(void); /* NULL without memory */
+void timerq_run(struct timerq *queue);
+/* Program the machine's timer for the first of: a timer, the end of the current turn. */
+void timerq_program(struct timerq *queue, uint64_t turn_end);
+/* Ask for an interrupt at that time at the latest. */
+void timerq_need(struct timerq *queue, uint64_t deadline);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * params.c - policy, nice value and affinity of a thread, set by anybody.
+ *
+ * The setter writes what it wants into atomic fields and notifies the thread's CPU, which copies
+ * them (rq_refresh) or moves the thread. Reading them back gives what was asked for last.
+ */
+#include "lib/errno.h"
+#include "mm/kmalloc.h"
+#include "sched/internal.h"
+
+static struct spinlock affinity_lock = SPINLOCK_INIT(RANK_SCHED); /* among those who set it */
+
+static size_t mask_words(void)
+{
+    return (hal_cpu_count() + 63) / 64;
+}
+
+static void tell(struct thread *thread)
+{
+    /* Acquire: pairs with thread_start, so that the thread has a CPU. */
+    if (__atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) == THREAD_NEW)
+        return;
+    unsigned long irq = hal_irq_save();
+    sched_notify(thread);
+    sched_drain(this_cpu()->rq); /* in case it is ours */
+    hal_irq_restore(irq);
+    sched_check();
+}
+
+/* The caller's own affinity has changed. */
+static void leave_forbidden_cpu(void)
+{
+    unsigned long irq = hal_irq_save();
+    struct thread *self = thread_current();
+    if (!thread_allowed(self, self->head.cpu->id) && self->head.preempt_count == 0)
+        sched_switch(SWITCH_PREEMPT);
+    hal_irq_restore(irq);
+}
+
+void sched_set_policy(struct thread *thread, enum sched_policy policy, int rt_priority)
+{
+    /* Relaxed: sched_notify orders them. The priority first: real time needs one. */
+    __atomic_store_n(&thread->rt_priority, (uint8_t)rt_priority, __ATOMIC_RELAXED);
+    __atomic_store_n(&thread->policy, (uint8_t)policy, __ATOMIC_RELAXED);
+    tell(thread);
+}
+
+void sched_set_nice(struct thread *thread, int nice)
+{
+    int clamped = nice < NICE_MIN ? NICE_MIN : nice > NICE_MAX ? NICE_MAX : nice;
+    __atomic_store_n(&thread->nice, (int8_t)clamped, __ATOMIC_RELAXED);
+    tell(thread);
+}
+
+static bool names_online_cpu(const uint64_t *mask)
+{
+    for (unsigned id = 0; id < hal_cpu_count(); id++)
+        if ((mask[id / 64] >> id % 64 & 1) &&
+            __atomic_load_n(&cpu_get(id)->online, __ATOMIC_ACQUIRE))
+            return true;
+    return false;
+}
+
+/* Readers take no lock, so the mask goes through the union of old and new: it always names an
+ * online CPU. */
+static void change_mask(uint64_t *dst, const uint64_t *mask)
+{
+    for (size_t i = 0; i < mask_words(); i++)
+        __atomic_fetch_or(&dst[i], mask[i], __ATOMIC_SEQ_CST);
+    for (size_t i = 0; i < mask_words(); i++)
+        __atomic_fetch_and(&dst[i], mask[i], __ATOMIC_SEQ_CST);
+}
+
+int sched_set_affinity(struct thread *thread, const uint64_t *mask)
+{
+    if (!names_online_cpu(mask))
+        return -EINVAL;
+    uint64_t *fresh = kmalloc_array(mask_words(), sizeof(uint64_t), ALLOC_DEFAULT);
+    if (!fresh)
+        return -ENOMEM;
+    for (size_t i = 0; i < mask_words(); i++)
+        fresh[i] = mask[i];
+    unsigned long irq = spin_lock_irqsave(&affinity_lock);
+    if (thread->affinity) {
+        change_mask(thread->affinity, mask);
+    } else {
+        __atomic_store_n(&thread->affinity, fresh, __ATOMIC_RELEASE);
+        fresh = NULL;
+    }
+    spin_unlock_irqrestore(&affinity_lock, irq);
+    kfree(fresh);
+    tell(thread);
+    if (thread == thread_current())
+        leave_forbidden_cpu();
+    return 0;
+}
+
+void sched_get_affinity(struct thread *thread, uint64_t *mask)
+{
+    const uint64_t *from = __atomic_load_n(&thread->affinity, __ATOMIC_ACQUIRE);
+    for (size_t i = 0; i < mask_words(); i++)
+        mask[i] = from ? __atomic_load_n(&from[i], __ATOMIC_RELAXED) : 0;
+    for (unsigned id = 0; !from && id < hal_cpu_count(); id++)
+        mask[id / 64] |= 1ull << id % 64;
+}

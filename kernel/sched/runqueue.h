@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * runqueue.h - the threads of one CPU that could run, and which of them runs next.
+ *
+ * Two classes. Real time (FIFO, RR): a list per priority, the highest non-empty one goes first.
+ * Fair (OTHER, BATCH, IDLE): a tree ordered by virtual run time, which advances by the real run
+ * time divided by the thread's weight; the one that has had least goes first. The running thread is
+ * in neither.
+ *
+ * Everything above the line in struct runqueue is touched only by its own CPU with interrupts off,
+ * so there is no lock. runqueue.c knows nothing of other CPUs and is tested in virtual time.
+ */
+#ifndef SELKIE_SCHED_RUNQUEUE_H
+#define SELKIE_SCHED_RUNQUEUE_H
+
+#include "sched/thread.h"
+
+#define RT_PRIORITY_MAX 99
+#define NICE_MIN (-20)
+#define NICE_MAX 19
+
+#define SLICE_MAX_NS (6 * NS_PER_MS)
+#define SLICE_MIN_NS (3 * NS_PER_MS)
+#define SLICE_SUM_NS (12 * NS_PER_MS) /* shared by the runnable threads, within the two above */
+#define SLICE_RR_NS (100 * NS_PER_MS)
+#define SLEEPER_LEAD_NS (3 * NS_PER_MS) /* a sleeper comes back at most this far ahead */
+#define WAKE_MARGIN_NS (1 * NS_PER_MS)  /* ... and preempts if it is this far ahead */
+#define BALANCE_PERIOD_NS (12 * NS_PER_MS)
+
+struct runqueue {
+    struct cpu *cpu;
+    struct thread *current, *idle;
+    struct thread *previous; /* handed to whoever runs after a switch */
+    struct rb_tree fair;
+    uint64_t min_vruntime; /* never goes back: where newcomers start */
+    struct list rt[RT_PRIORITY_MAX + 1];
+    uint64_t rt_bits[2]; /* bit per non-empty list */
+    unsigned queued;     /* in the tree and the lists */
+    unsigned fair_queued;
+    uint64_t next_balance_ns;
+    struct hal_space *active; /* address space loaded here */
+
+    /* ---- read or written by other CPUs, all atomic ---- */
+    struct thread *inbox cache_aligned; /* lock-free stack, linked by wake_next */
+    uint32_t wanted_by;                 /* 1 + id of an idle CPU that asks for a thread; 0: none */
+    uint32_t load;                      /* runnable threads; a hint */
+    bool idling;                        /* runs its idle thread; a hint */
+    uint64_t idle_ns, busy_ns, switches;
+    uint64_t idle_since; /* 0: not idle */
+};
+
+/* How a thread comes onto the queue. */
+enum rq_arrival {
+    RQ_WAKE,      /* it slept */
+    RQ_NEW,       /* new, or from another CPU: its vruntime is relative */
+    RQ_PREEMPTED, /* it ran until now and would go on */
+    RQ_EXPIRED,   /* it ran until now and lets others go first */
+};
+
+void rq_init(struct runqueue *rq, struct cpu *cpu);
+/* Copy what was asked for (policy, nice, priority) to the fields that the queue goes by. Not
+ * queued. */
+void rq_refresh(struct thread *thread);
+void rq_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how);
+void rq_dequeue(struct runqueue *rq, struct thread *thread);
+/* Who runs next; stays queued. NULL: nobody. */
+struct thread *rq_first(const struct runqueue *rq);
+/* The running thread has used `ns`. */
+void rq_charge(struct runqueue *rq, struct thread *thread, uint64_t ns);
+/* Should `thread`, which has just become runnable, run instead of the current one? */
+bool rq_preempts(const struct runqueue *rq, const struct thread *thread);
+/* When has a thread that starts now used up its turn? */
+uint64_t rq_slice_end(const struct runqueue *rq, const struct thread *thread, uint64_t now);
+/* The current thread gives way: let its vruntime pass that of all others. */
+void rq_pass(struct runqueue *rq, struct thread *thread);
+/* Take leave of this queue's virtual time (the thread is not queued): moving to another CPU. */
+void rq_leave(const struct runqueue *rq, struct thread *thread);
+/* A queued thread that may run on `cpu`, the one that would wait longest here; NULL: none. */
+struct thread *rq_spare(const struct runqueue *rq, unsigned cpu);
+
+/* May the thread run there? Any context. */
+bool thread_allowed(const struct thread *thread, unsigned cpu);
+
+#endif

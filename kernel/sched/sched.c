@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sched.c - switching threads, and waking them from anywhere.
+ *
+ * Ownership. A thread belongs to the CPU named in its head. Only that CPU, with interrupts off,
+ * touches its scheduling fields (queued, blocked, vruntime, ...) and its run queue. Others may do
+ * two things: change thread->state from SLEEPING (compare and swap), and put the thread into the
+ * owner's inbox, which only says "look at this thread".
+ *
+ * thread->notified is the right to put a thread into an inbox. Whoever changes it from false to
+ * true pushes the thread exactly once; whoever finds it true leaves it to them. The owner clears it
+ * when it takes the thread out, before it looks at the state. Giving a thread to another CPU needs
+ * the same right, so a thread never changes its owner while it is, or is about to be, in an inbox,
+ * and a dead one is never freed then.
+ *
+ * No wake-up is lost:
+ *  1. The sleeper stores SLEEPING, then looks at its condition; the waker makes the condition
+ *     true, then swaps the state. All four are sequentially consistent, so at least one
+ *     sees the other.
+ *  2. If the waker finds SLEEPING it changes it. The sleeper's CPU goes on only after looking at
+ *     the state: if the thread has not blocked yet, it sees the change and does not sleep.
+ *  3. If it blocks between, the waker claims `notified` after its swap. Either it pushes; or an
+ *     earlier push is still unread, and its reader clears `notified` (read-modify-write, thus after
+ *     the waker's) and then reads the state that the waker has written.
+ *  4. A push onto an empty inbox sends an IPI after it. The reader takes the whole inbox at
+ *     once, so whenever the inbox is not empty the pusher of its first element has sent, or is
+ *     about to send, an IPI that has not been served since: the CPU will look, in whatever it does,
+ *     and hal_cpu_idle does not sleep over a pending interrupt. No idle flag takes part in this.
+ *  5. On the owner's own CPU interrupts are off between the swap and the enqueueing.
+ *
+ * A thread that is preempted between prepare and sleep is SLEEPING but not blocked: it stays
+ * runnable, as it must.
+ */
+#include "core/log.h"
+#include "hal_up.h"
+#include "lib/errno.h"
+#include "mm/space.h"
+#include "sched/internal.h"
+
+/* For statistics that others may read while this CPU, the only writer, adds to them. */
+static void add_relaxed(uint64_t *counter, uint64_t value)
+{
+    __atomic_store_n(counter, *counter + value, __ATOMIC_RELAXED);
+}
+
+void sched_charge(struct runqueue *rq, uint64_t now)
+{
+    struct thread *cur = rq->current;
+    uint64_t ns = now > cur->run_start ? now - cur->run_start : 0;
+    cur->run_start = now;
+    add_relaxed(cur == rq->idle ? &rq->idle_ns : &rq->busy_ns, ns);
+    add_relaxed(&cur->runtime_ns, ns);
+    add_relaxed(cur->in_user ? &cur->user_ns : &cur->system_ns, ns);
+    if (cur != rq->idle)
+        rq_charge(rq, cur, ns);
+}
+
+/* What other CPUs see of this one. Hints, so relaxed. */
+void sched_publish(struct runqueue *rq)
+{
+    bool idling = rq->current == rq->idle;
+    __atomic_store_n(&rq->load, rq->queued + !idling, __ATOMIC_RELAXED);
+    __atomic_store_n(&rq->idling, idling && rq->queued == 0, __ATOMIC_RELAXED);
+}
+
+/* The current turn ends some time only if somebody waits for it. */
+static uint64_t turn_end(const struct runqueue *rq)
+{
+    bool waiting = rq->queued && rq->current != rq->idle;
+    return SELKIE_PREEMPT && waiting ? rq->current->slice_end : UINT64_MAX;
+}
+
+/* ---- inboxes ---- */
+
+static void inbox_push(struct cpu *cpu, struct thread *thread)
+{
+    struct thread **inbox = &cpu->rq->inbox;
+    struct thread *head = __atomic_load_n(inbox, __ATOMIC_RELAXED);
+    /* Release: the reader sees the thread's fields as we left them. */
+    do
+        thread->wake_next = head;
+    while (!__atomic_compare_exchange_n(inbox, &head, thread, true, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED));
+    if (!head)
+        hal_ipi_send(cpu->id);
+}
+
+void sched_notify(struct thread *thread)
+{
+    if (!sched_claim(thread))
+        return;
+    /* The owner cannot change while we hold the claim; acquire: pairs with sched_give. */
+    inbox_push(__atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE), thread);
+}
+
+void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to)
+{
+    ASSERT(!thread->queued && !thread->blocked && to != rq->cpu);
+    rq_leave(rq, thread);
+    /* Release: from here on the fields belong to the other CPU. */
+    __atomic_store_n(&thread->head.cpu, to, __ATOMIC_RELEASE);
+    inbox_push(to, thread);
+}
+
+/* ---- becoming runnable ---- */
+
+static void enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how)
+{
+    uint64_t now = hal_clock_ns();
+    sched_charge(rq, now);
+    /* The turn of a thread that was alone is long over: give it a little before the next one. */
+    if (rq->queued == 0 && rq->current->slice_end < now + WAKE_MARGIN_NS)
+        rq->current->slice_end = now + WAKE_MARGIN_NS;
+    rq_enqueue(rq, thread, how);
+    sched_publish(rq);
+    if (rq_preempts(rq, thread))
+        sched_want_switch(rq);
+    else
+        timerq_need(rq->cpu->timers, turn_end(rq));
+}
+
+static void place(struct runqueue *rq, struct thread *thread, enum rq_arrival how, bool claimed)
+{
+    struct cpu *to = balance_choose(rq, thread);
+    if (to != rq->cpu) {
+        if (claimed || sched_claim(thread)) {
+            sched_give(rq, thread, to);
+            return;
+        }
+        /* Somebody is about to put it into our inbox. If it must not run here, that is when it
+         * goes on its way: until then it is nowhere. */
+        if (!thread_allowed(thread, rq->cpu->id))
+            return;
+    }
+    /* Release: what was done to the thread here comes before what the next claimer does. */
+    if (claimed)
+        __atomic_store_n(&thread->notified, false, __ATOMIC_SEQ_CST);
+    enqueue(rq, thread, how);
+}
+
+void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how)
+{
+    place(rq, thread, how, false);
+}
+
+/* The thread waits or runs here and its parameters may have changed. */
+static void look_again(struct runqueue *rq, struct thread *thread)
+{
+    if (thread->queued) {
+        rq_dequeue(rq, thread);
+        sched_place(rq, thread, RQ_EXPIRED);
+        sched_publish(rq);
+        return;
+    }
+    sched_charge(rq, hal_clock_ns());
+    rq_refresh(thread);
+    const struct thread *first = rq_first(rq);
+    if (!thread_allowed(thread, rq->cpu->id) || (first && rq_preempts(rq, first)))
+        sched_want_switch(rq);
+}
+
+static uint32_t state_of(const struct thread *thread)
+{
+    return __atomic_load_n(&thread->state, __ATOMIC_SEQ_CST);
+}
+
+/* A thread from the inbox; we have its claim. */
+static void inspect(struct runqueue *rq, struct thread *thread)
+{
+    bool on_cpu = __atomic_load_n(&thread->on_cpu, __ATOMIC_RELAXED);
+    if (!on_cpu && state_of(thread) == THREAD_DEAD) {
+        thread_bury(thread); /* the claim stays: nobody will ever push it again */
+        return;
+    }
+    if (on_cpu || thread->queued) {
+        /* Read-modify-write: see the parameters that those have written who found it set. */
+        (void)__atomic_exchange_n(&thread->notified, false, __ATOMIC_SEQ_CST);
+        look_again(rq, thread);
+        return;
+    }
+    bool claimed = true;
+    enum rq_arrival how = thread->vruntime_relative ? RQ_NEW : RQ_WAKE;
+    if (thread->blocked && state_of(thread) == THREAD_SLEEPING) {
+        (void)__atomic_exchange_n(&thread->notified, false, __ATOMIC_SEQ_CST);
+        claimed = false;
+        if (state_of(thread) == THREAD_SLEEPING)
+            return; /* any later waker finds `notified` clear */
+    }
+    thread->blocked = false;
+    place(rq, thread, how, claimed);
+}
+
+void sched_drain(struct runqueue *rq)
+{
+    if (!__atomic_load_n(&rq->inbox, __ATOMIC_RELAXED))
+        return; /* a push that we do not see yet comes with an IPI */
+    struct thread *stack = __atomic_exchange_n(&rq->inbox, NULL, __ATOMIC_SEQ_CST);
+    struct thread *queue = NULL;
+    while (stack) { /* oldest first */
+        struct thread *next = stack->wake_next;
+        stack->wake_next = queue;
+        queue = stack;
+        stack = next;
+    }
+    while (queue) {
+        struct thread *thread = queue;
+        queue = thread->wake_next; /* before it can be pushed elsewhere */
+        inspect(rq, thread);
+    }
+}
+
+bool sched_wake(struct thread *thread, enum thread_state state)
+{
+    unsigned long irq = hal_irq_save();
+    uint32_t seen = THREAD_SLEEPING;
+    bool woken = __atomic_compare_exchange_n(&thread->state, &seen, state, false, __ATOMIC_SEQ_CST,
+                                             __ATOMIC_SEQ_CST);
+    if (woken) {
+        struct runqueue *rq = this_cpu()->rq;
+        /* If it is ours it stays ours, because only we could give it away. Acquire: as in
+         * sched_notify. */
+        if (__atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE) != rq->cpu) {
+            sched_notify(thread);
+        } else if (thread->blocked) {
+            thread->blocked = false;
+            sched_place(rq, thread, RQ_WAKE);
+        }
+    }
+    hal_irq_restore(irq);
+    sched_check();
+    return woken;
+}
+
+/* ---- switching ---- */
+
+/* What becomes of the thread that has run until now. */
+static void put_current(struct runqueue *rq, struct thread *prev, enum switch_reason reason,
+                        uint64_t now)
+{
+    if (reason == SWITCH_EXIT) {
+        __atomic_store_n(&prev->state, THREAD_DEAD, __ATOMIC_SEQ_CST);
+    } else if (reason == SWITCH_SLEEP && state_of(prev) == THREAD_SLEEPING) {
+        prev->blocked = true;
+        prev->switches_voluntary++;
+    } else if (prev != rq->idle) {
+        if (!thread_allowed(prev, rq->cpu->id)) {
+            prev->moving = true;
+            return;
+        }
+        if (reason == SWITCH_YIELD)
+            rq_pass(rq, prev);
+        bool expired = reason == SWITCH_YIELD || now >= prev->slice_end;
+        rq_enqueue(rq, prev, expired ? RQ_EXPIRED : RQ_PREEMPTED);
+    }
+}
+
+static void load_space(struct runqueue *rq, const struct thread *next)
+{
+    /* Kernel threads leave the program's space at once: it may be destroyed while they run. */
+    struct hal_space *space = next->space ? &next->space->hal : hal_space_kernel();
+    if (rq->active != space) {
+        rq->active = space;
+        hal_space_activate(space);
+    }
+}
+
+void sched_finish_switch(void)
+{
+    struct runqueue *rq = this_cpu()->rq;
+    struct thread *prev = rq->previous;
+    rq->previous = NULL;
+    __atomic_store_n(&prev->on_cpu, false, __ATOMIC_SEQ_CST);
+    if (state_of(prev) == THREAD_DEAD) {
+        if (sched_claim(prev))
+            thread_bury(prev);
+        /* else it is in our inbox, or will be: inspect() buries it */
+    } else if (prev->moving) {
+        prev->moving = false;
+        sched_place(rq, prev, RQ_EXPIRED);
+    }
+}
+
+static struct thread *take_next(struct runqueue *rq)
+{
+    struct thread *next = rq_first(rq);
+    if (!next)
+        return rq->idle;
+    rq_dequeue(rq, next);
+    return next;
+}
+
+void sched_switch(enum switch_reason reason)
+{
+    struct thread *prev = thread_current();
+    struct cpu *cpu = prev->head.cpu;
+    struct runqueue *rq = cpu->rq;
+    ASSERT(!hal_irq_enabled() && prev == rq->current);
+    ASSERT(prev->head.preempt_count == 0 && cpu->irq_depth == 0);
+
+    sched_drain(rq);
+    uint64_t now = hal_clock_ns();
+    sched_charge(rq, now);
+    __atomic_store_n(&prev->head.need_resched, false, __ATOMIC_RELAXED);
+    put_current(rq, prev, reason, now);
+
+    struct thread *next = take_next(rq);
+    CHECK(next); /* there is no idle thread before the end of the boot */
+    rq->current = next;
+    next->run_start = now;
+    next->slice_end = rq_slice_end(rq, next, now);
+    balance_serve(rq);
+    sched_publish(rq);
+    __atomic_store_n(&rq->idle_since, next == rq->idle ? now : 0, __ATOMIC_RELAXED);
+    timerq_need(cpu->timers, turn_end(rq));
+    if (next == prev)
+        return;
+    if (reason != SWITCH_SLEEP)
+        prev->switches_forced++;
+    add_relaxed(&rq->switches, 1);
+    rq->previous = prev;
+    /* Sequentially consistent: see thread_interrupt. */
+    __atomic_store_n(&next->on_cpu, true, __ATOMIC_SEQ_CST);
+    load_space(rq, next);
+    hal_thread_set(next);
+    hal_ctx_switch(&prev->ctx, &next->ctx, reason == SWITCH_EXIT);
+    sched_finish_switch(); /* another CPU, maybe */
+}
+
+/* ---- scheduling points ---- */
+
+static bool may_switch(const struct thread_head *self)
+{
+    if (!__atomic_load_n(&self->need_resched, __ATOMIC_RELAXED) || self->preempt_count)
+        return false;
+    /* A cooperative kernel switches here only what must not run on this CPU any more, or idles. */
+    const struct thread *thread = thread_current();
+    return SELKIE_PREEMPT || thread == self->cpu->rq->idle ||
+           !thread_allowed(thread, self->cpu->id);
+}
+
+static void switch_if_wanted(void)
+{
+    while (may_switch(thread_head()) && !in_irq())
+        sched_switch(SWITCH_PREEMPT);
+}
+
+void kernel_preempt(void)
+{
+    switch_if_wanted();
+}
+
+void preempt_resched(void)
+{
+    if (!hal_irq_enabled())
+        return; /* the end of the interrupt, or sched_poll, comes back to it */
+    unsigned long irq = hal_irq_save();
+    switch_if_wanted();
+    hal_irq_restore(irq);
+}
+
+void sched_poll(void)
+{
+    unsigned long irq = hal_irq_save();
+    switch_if_wanted();
+    hal_irq_restore(irq);
+}
+
+void sched_yield(void)
+{
+    lock_assert_sleepable();
+    unsigned long irq = hal_irq_save();
+    sched_switch(SWITCH_YIELD);
+    hal_irq_restore(irq);
+}
+
+/* ---- interrupts ---- */
+
+void kernel_timer(void)
+{
+    struct cpu *cpu = this_cpu();
+    struct runqueue *rq = cpu->rq;
+    irq_enter();
+    timerq_run(cpu->timers);
+    sched_drain(rq);
+    uint64_t now = hal_clock_ns();
+    sched_charge(rq, now);
+    if (rq->queued && rq->current != rq->idle) {
+        if (now >= rq->current->slice_end)
+            sched_want_switch(rq);
+        balance_tick(rq, now);
+    }
+    balance_serve(rq);
+    /* A turn that has ended is dealt with when the interrupt returns, which programs the next. */
+    uint64_t end = turn_end(rq);
+    timerq_program(cpu->timers, end > now ? end : UINT64_MAX);
+    irq_exit();
+}
+
+void kernel_ipi(void)
+{
+    struct runqueue *rq = this_cpu()->rq;
+    irq_enter();
+    sched_drain(rq);
+    balance_serve(rq);
+    irq_exit();
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_inline.h - the backend of the scheduler's tests: several CPUs simulated in one host thread
+ * (unit/sched/sim.c). Interrupts are delivered where they are enabled; at those places and in
+ * spin loops another CPU may go on, as a seed decides.
+ */
+#ifndef SELKIE_HAL_INLINE_H
+#define SELKIE_HAL_INLINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The host has a function of this name, and the sanitizers call it. */
+#define sched_yield selkie_sched_yield
+
+struct hal_ctx {
+    void *flow; /* struct sim_flow */
+};
+struct hal_space {
+    int unused_;
+};
+
+struct sim_cpu_head {
+    void *thread;
+    unsigned id;
+    bool irq_off;
+};
+extern struct sim_cpu_head *sim_cpu; /* the executing CPU */
+void sim_point(void);                /* another CPU may go on here */
+void sim_deliver(void);              /* interrupts have been enabled */
+
+static inline unsigned hal_cpu_id(void)
+{
+    return sim_cpu->id;
+}
+static inline void hal_cpu_relax(void)
+{
+    sim_point();
+}
+static inline void *hal_thread_get(void)
+{
+    return sim_cpu->thread;
+}
+static inline void hal_thread_set(void *self)
+{
+    sim_cpu->thread = self;
+}
+static inline unsigned long hal_irq_save(void)
+{
+    unsigned long on = !sim_cpu->irq_off;
+    sim_cpu->irq_off = true;
+    return on;
+}
+static inline void hal_irq_restore(unsigned long state)
+{
+    sim_cpu->irq_off = !state;
+    if (state)
+        sim_deliver();
+}
+static inline bool hal_irq_enabled(void)
+{
+    return !sim_cpu->irq_off;
+}
+static inline void *hal_phys_to_virt(paddr_t pa)
+{
+    return (void *)(uintptr_t)pa;
+}
+static inline paddr_t hal_virt_to_phys(const void *va)
+{
+    return (uintptr_t)va;
+}
+
+#endif

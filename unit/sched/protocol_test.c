@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sources: */
+/*
+ * protocol_test.c - the sleep and wake protocol of kernel/sched/sched.c as a model, one memory access
+ * per step, all interleavings of a sleeper, its CPU and two wakers on other CPUs explored.
+ *
+ * The sleeper waits for two conditions in turn; each waker makes one true and wakes. An end
+ * state in which the sleeper has not finished is a lost wake-up. The model also proves its worth: it must
+ * find a lost wake-up in each of several variants of the protocol that leave a step out.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { READY, SLEEPING };
+enum where { /* program counter of the home CPU */
+    PREPARE,     /* state := SLEEPING */
+    LOOK,        /* condition true? */
+    SLEEP_DRAIN, /* sched_switch: take the inbox */
+    SLEEP_CLEAR, /* ... inspect: the thread is running: clear `notified` */
+    SLEEP_CHECK, /* still SLEEPING? then block */
+    IDLE,        /* waits for an interrupt */
+    IRQ_TAKE,    /* kernel_ipi while idle: take the inbox */
+    INSPECT_STATE,
+    INSPECT_CLEAR,
+    INSPECT_AGAIN,
+    PLACE_CLEAR, /* runnable: clear `notified`, run */
+    FINISHED,
+};
+enum waker_where { SET, SWAP, CLAIM, PUSH, SEND, DONE };
+
+struct model {
+    uint8_t pc, waker[2];
+    uint8_t state, cond[2], need; /* `need`: the condition waited for */
+    uint8_t blocked, notified, inbox, ipi, took;
+    uint8_t was_empty[2];
+};
+
+/* Variants with a mistake. */
+enum variant {
+    CORRECT,
+    NO_CHECK_BEFORE_BLOCKING,
+    NO_LOOK_AFTER_CLEAR,
+    NO_IPI,
+    LOOK_BEFORE_PREPARE,
+    VARIANTS
+};
+
+/* ---- steps ---- */
+
+static void finish_round(struct model *m)
+{
+    m->state = READY;
+    m->need++;
+    m->pc = m->need == 2 ? FINISHED : PREPARE;
+}
+
+/* An interrupt while the sleeper runs with interrupts on: inspect() finds it on its CPU. One step,
+ * because nobody else looks at what it changes but through `notified`. */
+static void irq_while_running(struct model *m)
+{
+    m->ipi = 0;
+    if (m->inbox) {
+        m->inbox = 0;
+        m->notified = 0;
+    }
+}
+
+static void cpu_step(struct model *m, enum variant variant)
+{
+    switch ((enum where)m->pc) {
+    case PREPARE:
+        if (variant == LOOK_BEFORE_PREPARE && m->cond[m->need]) {
+            finish_round(m);
+            break;
+        }
+        if (variant == LOOK_BEFORE_PREPARE) { /* the look and the store are two steps */
+            m->pc = LOOK;
+            break;
+        }
+        m->state = SLEEPING;
+        m->pc = LOOK;
+        break;
+    case LOOK:
+        if (variant == LOOK_BEFORE_PREPARE) {
+            m->state = SLEEPING;
+            m->pc = SLEEP_DRAIN;
+        } else if (m->cond[m->need]) {
+            finish_round(m);
+        } else {
+            m->pc = SLEEP_DRAIN;
+        }
+        break;
+    case SLEEP_DRAIN:
+        m->pc = m->inbox ? SLEEP_CLEAR : SLEEP_CHECK;
+        m->inbox = 0;
+        break;
+    case SLEEP_CLEAR:
+        m->notified = 0;
+        m->pc = SLEEP_CHECK;
+        break;
+    case SLEEP_CHECK:
+        if (m->state == SLEEPING || variant == NO_CHECK_BEFORE_BLOCKING) {
+            m->blocked = 1;
+            m->pc = IDLE;
+        } else {
+            m->pc = PREPARE;
+        }
+        break;
+    case IDLE:
+        m->ipi = 0;
+        m->pc = IRQ_TAKE;
+        break;
+    case IRQ_TAKE:
+        m->pc = m->inbox ? INSPECT_STATE : IDLE;
+        m->inbox = 0;
+        break;
+    case INSPECT_STATE:
+        m->pc = m->state == SLEEPING ? INSPECT_CLEAR : PLACE_CLEAR;
+        break;
+    case INSPECT_CLEAR:
+        m->notified = 0;
+        m->pc = variant == NO_LOOK_AFTER_CLEAR ? IDLE : INSPECT_AGAIN;
+        break;
+    case INSPECT_AGAIN:
+        if (m->state == SLEEPING) {
+            m->pc = IDLE;
+        } else { /* runs without the claim */
+            m->blocked = 0;
+            m->pc = PREPARE;
+        }
+        break;
+    case PLACE_CLEAR:
+        m->blocked = 0;
+        m->notified = 0;
+        m->pc = PREPARE;
+        break;
+    case FINISHED:
+        break;
+    }
+}
+
+static bool cpu_can_step(const struct model *m)
+{
+    return m->pc != FINISHED && (m->pc != IDLE || m->ipi);
+}
+
+static bool cpu_can_interrupt(const struct model *m)
+{
+    return m->ipi && (m->pc == PREPARE || m->pc == LOOK);
+}
+
+static void waker_step(struct model *m, unsigned w, enum variant variant)
+{
+    switch ((enum waker_where)m->waker[w]) {
+    case SET:
+        m->cond[w] = 1;
+        m->waker[w] = SWAP;
+        break;
+    case SWAP:
+        m->waker[w] = m->state == SLEEPING ? CLAIM : DONE;
+        m->state = m->state == SLEEPING ? READY : m->state;
+        break;
+    case CLAIM:
+        m->waker[w] = m->notified ? DONE : PUSH;
+        m->notified = 1;
+        break;
+    case PUSH:
+        m->was_empty[w] = !m->inbox;
+        m->inbox = 1;
+        m->waker[w] = m->was_empty[w] && variant != NO_IPI ? SEND : DONE;
+        break;
+    case SEND:
+        m->ipi = 1;
+        m->waker[w] = DONE;
+        break;
+    case DONE:
+        break;
+    }
+}
+
+/* ---- exploration: depth first, each state once ---- */
+
+#define STATES_MAX 200000
+static struct model seen[STATES_MAX], stack[STATES_MAX];
+static size_t table[1 << 19]; /* index + 1 into seen */
+static size_t seen_count, stack_count;
+
+static bool add(const struct model *m)
+{
+    uint64_t hash = 14695981039346656037ull;
+    for (size_t i = 0; i < sizeof *m; i++)
+        hash = (hash ^ ((const uint8_t *)m)[i]) * 1099511628211ull;
+    size_t slot = hash & (sizeof table / sizeof table[0] - 1);
+    while (table[slot]) {
+        if (memcmp(&seen[table[slot] - 1], m, sizeof *m) == 0)
+            return false;
+        slot = (slot + 1) & (sizeof table / sizeof table[0] - 1);
+    }
+    assert_true(seen_count < STATES_MAX && stack_count < STATES_MAX);
+    seen[seen_count++] = *m;
+    table[slot] = seen_count;
+    stack[stack_count++] = *m;
+    return true;
+}
+
+/* True if some interleaving ends with the sleeper asleep. */
+static bool loses_a_wake(enum variant variant)
+{
+    bool lost = false;
+    memset(table, 0, sizeof table);
+    seen_count = stack_count = 0;
+    add(&(struct model){0});
+    while (stack_count) {
+        struct model m = stack[--stack_count], next;
+        bool any = false;
+        for (unsigned w = 0; w < 2; w++) {
+            if (m.waker[w] == DONE)
+                continue;
+            any = true;
+            next = m;
+            waker_step(&next, w, variant);
+            add(&next);
+        }
+        if (cpu_can_interrupt(&m)) {
+            next = m;
+            irq_while_running(&next);
+            add(&next);
+        }
+        if (cpu_can_step(&m)) {
+            any = true;
+            next = m;
+            cpu_step(&next, variant);
+            add(&next);
+        }
+        if (!any && m.pc != FINISHED)
+            lost = true;
+    }
+    return lost;
+}
+
+static void no_interleaving_loses_a_wake(void **state)
+{
+    (void)state;
+    assert_false(loses_a_wake(CORRECT));
+    assert_true(seen_count > 500);
+}
+
+static void every_step_is_needed(void **state)
+{
+    (void)state;
+    for (unsigned variant = CORRECT + 1; variant < VARIANTS; variant++)
+        if (!loses_a_wake((enum variant)variant))
+            fail_msg("variant %u loses no wake-up: the model is too weak", variant);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_interleaving_loses_a_wake),
+        cmocka_unit_test(every_step_is_needed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

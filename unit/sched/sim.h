@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sim.h - a machine for scheduler tests: real contexts, several CPUs, virtual time, one seed.
+ *
+ *     sim_run(cpus, seed, main_fn, arg);
+ *
+ * boots the scheduler, runs main_fn(arg) as a kernel thread, and returns when it returns. It may be
+ * called once in a process, so each test runs it in a child process (sim_test). Nothing happens at the
+ * same time: what interleaves is decided at the points where CPUs may be exchanged.
+ */
+#ifndef SELKIE_UNIT_SIM_H
+#define SELKIE_UNIT_SIM_H
+
+#include "sched/thread.h"
+
+/* Run it in a child process; fails the CMocka test unless the child ends well. */
+void sim_test(unsigned cpus, unsigned seed, void (*main_fn)(void *), void *arg);
+/* For all seeds below `seeds`. */
+void sim_test_seeds(unsigned cpus, unsigned seeds, void (*main_fn)(void *));
+
+/* Use CPU time as a program would: interrupts are taken, and the thread may be preempted. */
+void sim_work(uint64_t ns);
+uint64_t sim_random(uint64_t below);
+uint64_t sim_now(void);
+unsigned sim_contexts(void); /* contexts that exist */
+extern unsigned sim_ipi_count;
+
+#define SIM_CHECK(cond) \
+    do { \
+        if (!(cond)) \
+            sim_fail(__FILE__, __LINE__, #cond); \
+    } while (0)
+_Noreturn void sim_fail(const char *file, int line, const char *what);
+
+#endif
