@@ -71,6 +71,7 @@ struct fdtable *proc_fdtable(int pid);
 struct fs_context *proc_fs_context(int pid);
 int must_check proc_set_comm(int pid, int tid, const char *name);
 void proc_loadavg(struct strbuf *sb);
+void proc_hostname(struct strbuf *sb); /* uname's nodename, no newline */
 /* Console signals: send signo to the foreground process group (tty). */
 void proc_tty_signal(int pgrp, int signo);
 

@@ -38,7 +38,23 @@ void iov_iter_init_kernel(struct iov_iter *it, struct iov *one, void *base, size
 long must_check iov_copy_to(struct iov_iter *it, const void *src, size_t len);
 long must_check iov_copy_from(struct iov_iter *it, void *dst, size_t len);
 
+/* The next contiguous piece (false at the end), and stepping over bytes that were handled there. */
+bool iov_iter_piece(const struct iov_iter *it, uintptr_t *base, size_t *len);
+void iov_iter_advance(struct iov_iter *it, size_t len);
+
 /* Poll: bits are Linux's POLLIN etc. (equal to EPOLL*). */
+#define POLLIN 0x001u
+#define POLLPRI 0x002u
+#define POLLOUT 0x004u
+#define POLLERR 0x008u
+#define POLLHUP 0x010u
+#define POLLNVAL 0x020u
+#define POLLRDNORM 0x040u
+#define POLLRDBAND 0x080u
+#define POLLWRNORM 0x100u
+#define POLLWRBAND 0x200u
+#define POLLMSG 0x400u
+#define POLLRDHUP 0x2000u
 struct poll_table {
     /* Called by file_ops->poll for each queue that may announce a change; NULL: only ask the state.
      */
@@ -76,7 +92,15 @@ struct file {
     struct mutex pos_lock; /* guards pos */
     off64_t pos;
     void *private_data;
+    struct list epoll_items; /* epoll interests in this file; epoll's mutex */
+    bool epoll_watched;      /* ever; set by holders of a reference, so the last put sees it */
+    int32_t owner_pid, owner_signo; /* F_SETOWN, F_SETSIG: kept, relaxed atomics */
 };
+
+static inline uint32_t file_flags(const struct file *file)
+{
+    return __atomic_load_n(&file->flags, __ATOMIC_RELAXED);
+}
 
 /* A new file with one reference, no inode. NULL without memory. */
 struct file *file_alloc(const struct file_ops *ops, uint32_t flags, void *private_data);
@@ -89,6 +113,17 @@ int must_check file_object(struct file *file,
                            struct vm_object **out); /* what exec maps; -EACCES, -ENODEV */
 uint64_t file_size(struct file *file);
 uint32_t file_poll(struct file *file, struct poll_table *table);
+/* read(2)/write(2) at the file's position (pos NULL) or at *pos: checks the access mode, handles
+ * O_APPEND and position locking. Bytes done or a negative errno; a write to a closed pipe is -EPIPE
+ * and the system-call border sends SIGPIPE. */
+long must_check file_read_iter(struct file *file, struct iov_iter *to, off64_t *pos);
+long must_check file_write_iter(struct file *file, struct iov_iter *from, off64_t *pos);
+/* fstat(2): every kind of file has an answer. */
+int must_check file_stat(struct file *file, struct kstat *out);
+/* For /proc/self/maps: the file behind a mapped object. Length of the path or -errno. The caller
+ * keeps the object alive. Takes only spinlocks. */
+long must_check vfs_object_path(struct vm_object *object, char *buf, size_t size);
+void vfs_object_id(struct vm_object *object, uint64_t *dev, uint64_t *ino);
 /* Path of an open file for /proc and AT_EXECFN: length or -errno. */
 long must_check file_path(struct file *file, char *buf, size_t size);
 
@@ -112,6 +147,9 @@ int must_check fd_close(struct fdtable *table, int fd);
 int must_check fd_get_cloexec(struct fdtable *table, int fd);
 int must_check fd_set_cloexec(struct fdtable *table, int fd, bool cloexec);
 void fdtable_close_on_exec(struct fdtable *table);
+/* Is there an open fd >= *fd? Sets *fd and the file's flags. Takes no reference, so it can be
+ * called where dropping one could not. */
+bool fd_peek(struct fdtable *table, int *fd, uint32_t *flags);
 /* First open fd >= *fd with a reference; sets *fd; NULL at the end. For /proc and close_range. */
 struct file *fd_next(struct fdtable *table, int *fd);
 

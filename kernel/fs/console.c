@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * console.c - the console's streams: who reads the input, and what descriptors 0, 1, 2 are.
+ *
+ * hal_console_info says for each stream whether there is a terminal on the other side. If
+ * there is, the descriptor is the tty; a kernel thread then reads the input all the time, because
+ * Ctrl-C must work when nobody reads. Otherwise the descriptor behaves like the pipe it is on the
+ * other side: bytes go through unchanged, and whoever reads it reads from the machine directly.
+ *
+ * kernel_console (irq) only counts and wakes; everything else happens in threads.
+ */
+#include "fs/console.h"
+
+#include "core/assert.h"
+#include "core/log.h"
+#include "fs/context.h"
+#include "fs/fcntl.h"
+#include "fs/pollwait.h"
+#include "fs/stat.h"
+#include "hal_up.h"
+#include "mm/kmalloc.h"
+#include "mm/usercopy.h"
+#include "sched/thread.h"
+
+#define CHUNK_SMALL 256u
+#define CHUNK_LARGE 65536u
+
+static struct {
+    bool ready;      /* console_init ran; atomic */
+    uint32_t events; /* kernel_console calls; atomic */
+    struct waitq wait;
+    struct hal_console_info info;
+    struct mutex in_lock;  /* RANK_TTY: input buffer below */
+    struct mutex out_lock; /* RANK_TTY: keeps a write in one piece */
+    uint8_t in[4096];
+    size_t in_at, in_len;
+    bool in_end;
+} console;
+
+void kernel_console(void)
+{
+    /* Release, and acquire by who compares it: input announced is there to be read. */
+    __atomic_fetch_add(&console.events, 1, __ATOMIC_RELEASE);
+    if (__atomic_load_n(&console.ready, __ATOMIC_ACQUIRE))
+        waitq_wake_all(&console.wait, POLLIN | POLLRDNORM);
+}
+
+static uint32_t event_count(void)
+{
+    return __atomic_load_n(&console.events, __ATOMIC_ACQUIRE);
+}
+
+static bool events_moved(void *arg)
+{
+    return event_count() != *(const uint32_t *)arg;
+}
+
+/* ---- the tty's input thread ---- */
+
+static void tty_thread(void *arg)
+{
+    uint8_t data[256];
+    for (;;) {
+        uint32_t seen = event_count();
+        struct hal_console_info info;
+        hal_console_info(&info);
+        tty_set_size(info.rows, info.cols);
+        long n;
+        while ((n = hal_console_read(data, sizeof(data))) > 0)
+            tty_input(data, (size_t)n);
+        if (n < 0) {
+            tty_hangup();
+            thread_exit();
+        }
+        if (fs_wait(&console.wait, events_moved, &seen, UINT64_MAX))
+            thread_clear_interrupt(); /* nobody interrupts kernel threads */
+    }
+}
+
+bool console_has_tty(void)
+{
+    return console.info.in_tty || console.info.out_tty || console.info.err_tty;
+}
+
+enum hal_stream tty_default_stream(void)
+{
+    return !console.info.out_tty && console.info.err_tty ? HAL_STREAM_ERR : HAL_STREAM_OUT;
+}
+
+int console_init(void)
+{
+    waitq_init(&console.wait);
+    mutex_init(&console.in_lock, RANK_TTY);
+    mutex_init(&console.out_lock, RANK_TTY);
+    console.in_at = console.in_len = 0;
+    console.in_end = false;
+    hal_console_info(&console.info);
+    tty_init();
+    tty_set_size(console.info.rows, console.info.cols);
+    __atomic_store_n(&console.ready, true, __ATOMIC_RELEASE);
+    if (!console.info.in_tty)
+        return 0;
+    return thread_spawn("tty", tty_thread, NULL) ? 0 : -ENOMEM;
+}
+
+/* ---- host streams ---- */
+
+/* Make sure something is buffered, if the machine has it. in_lock held. */
+static bool fill_locked(void)
+{
+    if (console.in_len == 0 && !console.in_end) {
+        long n = hal_console_read(console.in, sizeof(console.in));
+        console.in_at = 0;
+        console.in_len = n > 0 ? (size_t)n : 0;
+        console.in_end = n < 0;
+    }
+    return console.in_len > 0;
+}
+
+static long read_locked(struct iov_iter *to)
+{
+    long done = 0;
+    while (to->left > 0 && fill_locked()) {
+        size_t len = MIN(console.in_len, to->left);
+        long n = iov_copy_to(to, console.in + console.in_at, len);
+        if (n <= 0)
+            return done ? done : n;
+        console.in_at += (size_t)n;
+        console.in_len -= (size_t)n;
+        done += n;
+    }
+    return done;
+}
+
+static long stream_read(struct file *file, struct iov_iter *to, off64_t *pos)
+{
+    if (to->left == 0)
+        return 0;
+    for (;;) {
+        uint32_t seen = event_count();
+        mutex_lock(&console.in_lock);
+        long done = read_locked(to);
+        bool end = console.in_end;
+        mutex_unlock(&console.in_lock);
+        if (done || end)
+            return done;
+        if (file_flags(file) & O_NONBLOCK)
+            return -EAGAIN;
+        int err = fs_wait(&console.wait, events_moved, &seen, UINT64_MAX);
+        if (err)
+            return err;
+    }
+}
+
+static long write_chunks(enum hal_stream stream, struct iov_iter *from, uint8_t *buf, size_t size)
+{
+    long done = 0;
+    while (from->left > 0) {
+        long n = iov_copy_from(from, buf, MIN(from->left, size));
+        if (n <= 0)
+            return done ? done : n;
+        int err = hal_console_write(stream, buf, (size_t)n);
+        if (err)
+            return done ? done : err;
+        done += n;
+    }
+    return done;
+}
+
+static long stream_write(struct file *file, struct iov_iter *from, off64_t *pos)
+{
+    enum hal_stream stream = (enum hal_stream)(uintptr_t)file->private_data;
+    uint8_t small[CHUNK_SMALL];
+    uint8_t *large = NULL;
+    if (from->left > sizeof(small))
+        large = kmalloc(MIN(from->left, (size_t)CHUNK_LARGE), ALLOC_DEFAULT);
+    size_t size = large ? MIN(from->left, (size_t)CHUNK_LARGE) : sizeof(small);
+    mutex_lock(&console.out_lock);
+    long done = write_chunks(stream, from, large ? large : small, size);
+    mutex_unlock(&console.out_lock);
+    kfree(large);
+    return done;
+}
+
+static uint32_t stream_poll(struct file *file, struct poll_table *table)
+{
+    if ((file_flags(file) & O_ACCMODE) == O_WRONLY)
+        return POLLOUT | POLLWRNORM;
+    if (table)
+        table->add(table, &console.wait);
+    mutex_lock(&console.in_lock);
+    bool some = fill_locked();
+    bool end = console.in_end;
+    mutex_unlock(&console.in_lock);
+    return (some ? POLLIN | POLLRDNORM : 0) | (end ? POLLHUP : 0);
+}
+
+static long stream_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
+{
+    if (cmd != FIONREAD || (file_flags(file) & O_ACCMODE) == O_WRONLY)
+        return -ENOTTY;
+    mutex_lock(&console.in_lock);
+    fill_locked();
+    int count = (int)console.in_len;
+    mutex_unlock(&console.in_lock);
+    return copyout(uaddr(arg), &count, sizeof(count));
+}
+
+static int stream_stat(struct file *file, struct kstat *out)
+{
+    unsigned which = (file_flags(file) & O_ACCMODE) != O_WRONLY     ? 0
+                     : file->private_data == (void *)HAL_STREAM_OUT ? 1
+                                                                    : 2;
+    *out = (struct kstat){.ino = 10 + which,
+                          .dev = fs_makedev(0, 13),
+                          .mode = S_IFIFO | 0600,
+                          .nlink = 1,
+                          .blksize = PAGE_SIZE};
+    return 0;
+}
+
+static const struct file_ops stream_ops = {
+    .name = "pipe",
+    .read = stream_read,
+    .write = stream_write,
+    .poll = stream_poll,
+    .ioctl = stream_ioctl,
+    .stat = stream_stat,
+};
+
+static struct file *stream_file(int fd)
+{
+    enum hal_stream stream = fd == 2 ? HAL_STREAM_ERR : HAL_STREAM_OUT;
+    return file_alloc(&stream_ops, fd == 0 ? O_RDONLY : O_WRONLY, (void *)(uintptr_t)stream);
+}
+
+static int stdio_file(struct fs_context *ctx, int fd, struct file **out)
+{
+    bool is_tty = fd == 0   ? console.info.in_tty
+                  : fd == 1 ? console.info.out_tty
+                            : console.info.err_tty;
+    if (!is_tty) {
+        *out = stream_file(fd);
+        return *out ? 0 : -ENOMEM;
+    }
+    int err = fs_open(ctx, "/dev/console", O_RDWR, 0, out);
+    if (err == 0 && fd == 2)
+        tty_open(*out, HAL_STREAM_ERR);
+    return err;
+}
+
+int fs_open_stdio(struct fdtable *table)
+{
+    struct fs_context *ctx = fs_context_create();
+    if (!ctx)
+        return -ENOMEM;
+    int err = 0;
+    for (int fd = 0; fd < 3 && err >= 0; fd++) {
+        struct file *file;
+        err = stdio_file(ctx, fd, &file);
+        if (err)
+            break;
+        err = fd_install_at(table, file, fd, false);
+        if (err < 0)
+            file_put(file);
+    }
+    fs_context_put(ctx);
+    return err < 0 ? err : 0;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * open.c - open(2): from a path and flags to a struct file.
+ *
+ * With O_CREAT the walk stops at the directory, and the last name is looked up (and if need be
+ * made) under the directory's lock, so that two creators cannot both succeed with O_EXCL. A
+ * symbolic link in that last place is followed by walking on from the directory with the link's
+ * text.
+ */
+#include "fs/vfs.h"
+
+#include "core/assert.h"
+#include "lib/string.h"
+#include "mm/kmalloc.h"
+
+struct open_how {
+    struct fs_context *ctx;
+    uint32_t flags, mode;
+    unsigned resolve; /* LOOKUP_* restrictions of openat2 */
+    unsigned links;
+};
+
+/* An O_PATH descriptor only names the file. */
+static const struct file_ops path_file_ops = {.name = NULL};
+
+static unsigned access_of_flags(uint32_t flags)
+{
+    static const unsigned want[] = {
+        [O_RDONLY] = MAY_READ, [O_WRONLY] = MAY_WRITE, [O_RDWR] = MAY_READ | MAY_WRITE, [3] = 0};
+    return want[flags & O_ACCMODE] | ((flags & O_TRUNC) ? MAY_WRITE : 0);
+}
+
+static int check_type(struct inode *inode, uint32_t flags)
+{
+    bool writes = access_of_flags(flags) & MAY_WRITE;
+    switch (inode_mode(inode) & S_IFMT) {
+    case S_IFLNK:
+        return -ELOOP;
+    case S_IFDIR:
+        return writes || (flags & O_CREAT) ? -EISDIR : 0;
+    case S_IFSOCK:
+        return -ENXIO;
+    default:
+        return 0;
+    }
+}
+
+static int check_open(const struct open_how *how, struct inode *inode)
+{
+    if ((how->flags & O_DIRECTORY) && !inode_is(inode, S_IFDIR))
+        return -ENOTDIR;
+    if (how->flags & O_PATH)
+        return 0;
+    int err = check_type(inode, how->flags);
+    if (err)
+        return err;
+    err = inode_permission(&how->ctx->cred, inode, access_of_flags(how->flags));
+    if (err == 0 && (how->flags & O_NOATIME) && !cred_owns(&how->ctx->cred, inode))
+        err = -EPERM;
+    return err;
+}
+
+/* The open file of dentry; no checks. */
+static int make_file(struct dentry *dentry, uint32_t flags, struct file **out)
+{
+    struct inode *inode = dentry->inode;
+    uint32_t kept = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    const struct file_ops *ops = (flags & O_PATH) ? &path_file_ops : inode->file_ops;
+    struct file *file = file_alloc(ops, kept, NULL);
+    if (!file)
+        return -ENOMEM;
+    inode_get(inode);
+    dentry_get(dentry);
+    file->inode = inode;
+    file->dentry = dentry;
+    int err = 0;
+    if (!(flags & O_PATH) && inode->ops->open)
+        err = inode->ops->open(inode, file);
+    if (err == 0 && !file->ops)
+        err = -ENXIO;
+    if (err) {
+        file->ops = &path_file_ops; /* nothing was opened: release must not run */
+        file_put(file);
+        return err;
+    }
+    *out = file;
+    return 0;
+}
+
+static int open_found(const struct open_how *how, struct dentry *dentry, struct file **out)
+{
+    struct inode *inode = dentry->inode;
+    int err = check_open(how, inode);
+    if (err)
+        return err;
+    if ((how->flags & O_TRUNC) && inode_is(inode, S_IFREG) && inode->ops == &ramfs_inode_ops) {
+        err = inode_truncate(inode, 0);
+        if (err)
+            return err;
+    }
+    return make_file(dentry, how->flags, out);
+}
+
+int vfs_open_dentry(struct fs_context *ctx, struct dentry *dentry, uint32_t flags,
+                    struct file **out)
+{
+    struct open_how how = {.ctx = ctx, .flags = flags};
+    return open_found(&how, dentry, out);
+}
+
+/* A magic link led to a file without a dentry (a pipe, a host stream): Linux opens it anew; here
+ * the description is shared, which differs only in the flags. */
+static int open_magic(const struct open_how *how, struct path_walk *walk, struct file **out)
+{
+    unsigned have = access_of_flags(file_flags(walk->file) & O_ACCMODE);
+    if (how->flags & O_DIRECTORY)
+        return -ENOTDIR;
+    if (!walk->file->ops->read && !walk->file->ops->write)
+        return -ENXIO;
+    if (!(how->flags & O_PATH) && (access_of_flags(how->flags & O_ACCMODE) & ~have))
+        return -EACCES;
+    *out = walk->file;
+    walk->file = NULL;
+    return 0;
+}
+
+static int open_existing(const struct open_how *how, struct dentry *start, const char *path,
+                         struct file **out)
+{
+    struct path_walk walk = {.ctx = how->ctx, .start = start, .flags = how->resolve};
+    if (!(how->flags & O_NOFOLLOW))
+        walk.flags |= LOOKUP_FOLLOW;
+    if (how->flags & O_DIRECTORY)
+        walk.flags |= LOOKUP_DIRECTORY;
+    walk.links = how->links;
+    int err = path_walk(&walk, path);
+    if (err == 0)
+        err = walk.file ? open_magic(how, &walk, out) : open_found(how, walk.dentry, out);
+    path_done(&walk);
+    return err;
+}
+
+/* ---- O_CREAT ---- */
+
+/* Find or make the last name. *created tells which. */
+static int find_or_create(const struct open_how *how, struct path_walk *walk,
+                          struct dentry **dentry, bool *created)
+{
+    struct inode *dir = walk->dentry->inode;
+    *created = false;
+    rwlock_read_lock(&vfs_tree);
+    mutex_lock(&dir->lock);
+    int err = path_child_locked(walk->dentry, walk->last, walk->last_len, dentry);
+    if (err || (*dentry)->inode)
+        goto out;
+    err = (inode_flags(dir) & INODE_DEAD)
+              ? -ENOENT
+              : inode_permission(&how->ctx->cred, dir, MAY_WRITE | MAY_EXEC);
+    if (err == 0 && !dir->super->writable_tree)
+        err = -EACCES;
+    if (err)
+        goto out;
+    uint32_t perm = how->mode & 07777 & ~__atomic_load_n(&how->ctx->umask, __ATOMIC_RELAXED);
+    struct inode *inode = ramfs_inode(dir->super, S_IFREG | perm, 0);
+    if (!inode) {
+        err = -ENOMEM;
+        goto out;
+    }
+    inode->uid = how->ctx->cred.fsuid;
+    inode->gid = (inode_mode(dir) & S_ISGID) ? dir->gid : how->ctx->cred.fsgid;
+    dentry_instantiate(*dentry, inode);
+    inode_touch(dir, true, true);
+    *created = true;
+out:
+    mutex_unlock(&dir->lock);
+    rwlock_read_unlock(&vfs_tree);
+    return err;
+}
+
+static struct dentry *cross_mounts(struct dentry *dentry)
+{
+    struct super *super;
+    while ((super = __atomic_load_n(&dentry->mounted, __ATOMIC_ACQUIRE)) != NULL) {
+        dentry_get(super->root);
+        dentry_put(dentry);
+        dentry = super->root;
+    }
+    return dentry;
+}
+
+/* What open does with a last name that exists. 1: it is a link to follow. */
+static int open_last(const struct open_how *how, struct dentry *dentry, bool created,
+                     struct file **out)
+{
+    if (created)
+        return make_file(dentry, how->flags, out);
+    if (how->flags & O_EXCL)
+        return -EEXIST;
+    if (inode_is(dentry->inode, S_IFLNK) && !(how->flags & O_NOFOLLOW))
+        return 1;
+    return open_found(how, dentry, out);
+}
+
+/* The link's text as a path of its own, relative to the directory it stands in; or the file itself
+ * for a magic link. */
+static int open_through_link(struct open_how *how, struct dentry *dir, struct dentry *link,
+                             char **text, struct file **out)
+{
+    if (++how->links > 40 || (how->resolve & LOOKUP_NO_SYMLINKS))
+        return -ELOOP;
+    struct inode *inode = link->inode;
+    if (inode->ops->follow) {
+        struct open_how plain = *how;
+        plain.flags &= ~(uint32_t)(O_CREAT | O_EXCL);
+        return open_existing(&plain, dir, link->name, out);
+    }
+    char *path = kmalloc(PATH_MAX, ALLOC_DEFAULT);
+    if (!path)
+        return -ENOMEM;
+    long len = vfs_readlink(link, path, PATH_MAX - 1);
+    if (len <= 0) {
+        kfree(path);
+        return len < 0 ? (int)len : -ENOENT;
+    }
+    path[len] = '\0';
+    kfree(*text);
+    *text = path;
+    return 1;
+}
+
+/* One round; 1: *text holds the next path, to be walked from *dir (reference). */
+static int create_round(struct open_how *how, struct dentry **dir, const char *path, char **text,
+                        struct file **out)
+{
+    struct path_walk walk = {
+        .ctx = how->ctx, .start = *dir, .flags = how->resolve | LOOKUP_PARENT, .links = how->links};
+    struct dentry *dentry = NULL;
+    bool created;
+    int err = path_walk(&walk, path);
+    if (err == 0 && walk.last_dots) /* it exists, and is a directory */
+        err = (how->flags & O_EXCL) ? -EEXIST : -EISDIR;
+    else if (err == 0 && walk.last_slash)
+        err = -EISDIR;
+    if (err == 0)
+        err = find_or_create(how, &walk, &dentry, &created);
+    if (err)
+        goto out;
+    how->links = walk.links;
+    dentry = cross_mounts(dentry);
+    err = open_last(how, dentry, created, out);
+    if (err == 1)
+        err = open_through_link(how, walk.dentry, dentry, text, out);
+    if (err == 1) {
+        dentry_put(*dir);
+        *dir = walk.dentry;
+        walk.dentry = NULL;
+    }
+out:
+    dentry_put(dentry);
+    path_done(&walk);
+    return err;
+}
+
+static int open_create(struct open_how *how, struct dentry *start, const char *path,
+                       struct file **out)
+{
+    char *text = NULL;
+    struct dentry *dir = start;
+    if (dir)
+        dentry_get(dir);
+    int err;
+    do
+        err = create_round(how, &dir, text ? text : path, &text, out);
+    while (err == 1);
+    kfree(text);
+    dentry_put(dir);
+    return err;
+}
+
+static int open_tmpfile(const struct open_how *how, struct dentry *start, const char *path,
+                        struct file **out)
+{
+    struct dentry *dir;
+    if (!(access_of_flags(how->flags & O_ACCMODE) & MAY_WRITE))
+        return -EINVAL;
+    int err =
+        path_lookup(how->ctx, start, path, how->resolve | LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &dir);
+    if (err)
+        return err;
+    err = inode_permission(&how->ctx->cred, dir->inode, MAY_WRITE | MAY_EXEC);
+    if (err == 0 && !dir->inode->super->writable_tree)
+        err = -ENOTSUP;
+    uint32_t perm = how->mode & 07777 & ~__atomic_load_n(&how->ctx->umask, __ATOMIC_RELAXED);
+    if (err == 0)
+        err = ramfs_tmpfile(dir->inode->super, NULL, S_IFREG | perm, how->flags, out);
+    if (err == 0) {
+        (*out)->inode->uid = how->ctx->cred.fsuid;
+        (*out)->inode->gid = how->ctx->cred.fsgid;
+    }
+    dentry_put(dir);
+    return err;
+}
+
+int vfs_open(struct fs_context *ctx, struct dentry *start, const char *path, uint32_t flags,
+             uint32_t mode, unsigned resolve, struct file **out)
+{
+    struct open_how how = {.ctx = ctx, .flags = flags, .mode = mode, .resolve = resolve};
+    if (flags & O_PATH)
+        how.flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    how.flags |= O_LARGEFILE; /* Linux sets it for every 64-bit caller */
+    if (flags & O_PATH)
+        how.flags &= ~(uint32_t)O_LARGEFILE;
+    if ((how.flags & O_TMPFILE) == O_TMPFILE)
+        return open_tmpfile(&how, start, path, out);
+    if ((how.flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
+        return -EINVAL;
+    if (how.flags & O_CREAT)
+        return open_create(&how, start, path, out);
+    return open_existing(&how, start, path, out);
+}
+
+int fs_open(struct fs_context *ctx, const char *path, uint32_t flags, uint32_t mode,
+            struct file **out)
+{
+    return vfs_open(ctx, NULL, path, flags, mode, 0, out);
+}

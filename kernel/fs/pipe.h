@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* pipe.h - pipes and FIFOs. */
+#ifndef SELKIE_FS_PIPE_H
+#define SELKIE_FS_PIPE_H
+
+#include "fs/file.h"
+
+#define PIPE_BUF 4096
+#define PIPE_SIZE_DEFAULT 65536u
+#define PIPE_SIZE_MAX 1048576u /* /proc/sys/fs/pipe-max-size */
+
+/* The two ends; flags: O_NONBLOCK. ends[0] reads, ends[1] writes. */
+int must_check pipe_create(struct file *ends[2], uint32_t flags);
+int must_check fifo_open(struct inode *inode, struct file *file);
+bool file_is_pipe(const struct file *file);
+/* fcntl F_GETPIPE_SZ, F_SETPIPE_SZ; -EBADF if it is no pipe. */
+long pipe_get_size(struct file *file);
+long pipe_set_size(struct file *file, uint64_t size);
+
+#endif

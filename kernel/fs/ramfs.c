@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ramfs.c - files in memory: the root, /tmp, /dev/shm, memfd and O_TMPFILE.
+ *
+ * Names live in the dentry cache alone (vfs.h); contents in the inode's page cache. A
+ * file from the boot archive reads its first bytes from there (inode.c), page by page when they
+ * are first wanted. There is no limit but memory: a write that gets no page says ENOSPC.
+ *
+ * Writes hold inode->lock, reads no lock: a reader that runs beside a write sees old or new
+ * bytes, and never bytes beyond the size it read. A write that extends the file sets the size
+ * first, so such a reader may see zeroes where the new bytes will be.
+ */
+#include "fs/devfs.h"
+#include "fs/pipe.h"
+#include "fs/vfs.h"
+
+#include "core/assert.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "mm/kmalloc.h"
+#include "mm/space.h"
+#include "sched/timer.h"
+
+#define RAMFS_MAGIC 0x858458f6
+#define TMPFS_MAGIC 0x01021994
+#define LIST_BASE ((off64_t)1 << 62) /* directory positions of inode_ops->list */
+
+struct list vfs_supers = {&vfs_supers, &vfs_supers};
+struct super *vfs_anon_super;
+
+/* ---- regular files ---- */
+
+static long ramfs_read(struct file *file, struct iov_iter *to, off64_t *pos)
+{
+    struct inode *inode = file->inode;
+    long done = 0;
+    uintptr_t base;
+    size_t len;
+    while (iov_iter_piece(to, &base, &len)) {
+        uint64_t size = inode_size(inode), off = (uint64_t)*pos;
+        if (off >= size)
+            break;
+        len = (size_t)MIN((uint64_t)len, size - off);
+        long n = to->kernel ? vm_object_read(&inode->object, off, (void *)base, len)
+                            : vm_object_read_user(&inode->object, off, uaddr(base), len);
+        if (to->kernel && n == 0)
+            n = (long)len;
+        if (n <= 0) {
+            /* -EINVAL: cut short by a concurrent truncation: as if it had come before. */
+            if (done == 0 && inode_size(inode) > off)
+                done = n;
+            break;
+        }
+        iov_iter_advance(to, (size_t)n);
+        *pos += n;
+        done += n;
+        if ((size_t)n < len)
+            break;
+    }
+    if (done >= 0)
+        inode_accessed(inode, file->flags);
+    return done;
+}
+
+static long write_piece(struct inode *inode, struct iov_iter *from, uint64_t off, uintptr_t base,
+                        size_t len)
+{
+    if (!from->kernel)
+        return vm_object_write_user(&inode->object, off, uaddr(base), len);
+    int err = vm_object_write(&inode->object, off, (const void *)base, len);
+    return err ? err : (long)len;
+}
+
+static long write_locked(struct inode *inode, struct iov_iter *from, uint64_t off)
+{
+    uint64_t old = inode_size(inode), end;
+    if (add_overflow(off, (uint64_t)from->left, &end) || end > INT64_MAX)
+        return -EFBIG;
+    if ((inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
+        (end > old && (inode->seals & F_SEAL_GROW)))
+        return -EPERM;
+    if (from->left == 0)
+        return 0;
+    int err = end > old ? vm_object_resize(&inode->object, end) : 0;
+    if (err)
+        return err;
+    long done = 0;
+    uintptr_t base;
+    size_t len;
+    while (iov_iter_piece(from, &base, &len)) {
+        long n = write_piece(inode, from, off + (uint64_t)done, base, len);
+        if (n > 0) {
+            iov_iter_advance(from, (size_t)n);
+            done += n;
+        } else if (done == 0) {
+            done = n;
+        }
+        if (n < (long)len)
+            break;
+    }
+    uint64_t reached = done > 0 ? off + (uint64_t)done : 0;
+    if (end > old && reached < end) /* give back what was not written */
+        err = vm_object_resize(&inode->object, MAX(old, reached));
+    if (done > 0)
+        inode_touch(inode, true, true);
+    return done ? done : err;
+}
+
+static long ramfs_write(struct file *file, struct iov_iter *from, off64_t *pos)
+{
+    struct inode *inode = file->inode;
+    mutex_lock(&inode->lock);
+    if (file_flags(file) & O_APPEND)
+        *pos = (off64_t)inode_size(inode);
+    long done = write_locked(inode, from, (uint64_t)*pos);
+    mutex_unlock(&inode->lock);
+    if (done > 0)
+        *pos += done;
+    return done == -ENOMEM ? -ENOSPC : done;
+}
+
+static bool page_has_data(struct inode *inode, uint64_t index)
+{
+    return (index << PAGE_SHIFT) < __atomic_load_n(&inode->backing_len, __ATOMIC_RELAXED) ||
+           vm_object_cached(&inode->object, index);
+}
+
+/* lseek(2) SEEK_DATA and SEEK_HOLE, by pages. The end of the file is a hole. */
+static off64_t seek_data_hole(struct inode *inode, off64_t off, bool data)
+{
+    uint64_t size = inode_size(inode);
+    if (off < 0 || (uint64_t)off >= size)
+        return -ENXIO;
+    uint64_t index = (uint64_t)off >> PAGE_SHIFT, last = (size - 1) >> PAGE_SHIFT;
+    while (index <= last && page_has_data(inode, index) != data)
+        index++;
+    if (index > last)
+        return data ? -ENXIO : (off64_t)size;
+    return (off64_t)MAX((uint64_t)off, index << PAGE_SHIFT);
+}
+
+static off64_t ramfs_seek(struct file *file, off64_t off, int whence)
+{
+    struct inode *inode = file->inode;
+    off64_t base = 0, target;
+    switch (whence) {
+    case SEEK_SET:
+        break;
+    case SEEK_CUR:
+        base = file->pos;
+        break;
+    case SEEK_END:
+        base = (off64_t)inode_size(inode);
+        break;
+    case SEEK_DATA:
+    case SEEK_HOLE:
+        target = seek_data_hole(inode, off, whence == SEEK_DATA);
+        if (target >= 0)
+            file->pos = target;
+        return target;
+    default:
+        return -EINVAL;
+    }
+    if (add_overflow(base, off, &target))
+        return -EOVERFLOW;
+    if (target < 0)
+        return -EINVAL;
+    file->pos = target;
+    return target;
+}
+
+static int ramfs_mmap(struct file *file, unsigned prot, unsigned flags, struct vm_object **object)
+{
+    unsigned mode = file_flags(file) & O_ACCMODE;
+    bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+    if (mode == O_WRONLY)
+        return -EACCES;
+    if (shared && (prot & PROT_WRITE)) {
+        if (mode != O_RDWR)
+            return -EACCES;
+        if (__atomic_load_n(&file->inode->seals, __ATOMIC_RELAXED) &
+            (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+            return -EPERM;
+    }
+    inode_accessed(file->inode, file->flags);
+    *object = &file->inode->object;
+    return 0;
+}
+
+static int ramfs_fsync(struct file *file, bool data_only)
+{
+    return 0; /* memory is where the data lives */
+}
+
+static int ramfs_truncate(struct file *file, uint64_t size)
+{
+    return inode_truncate(file->inode, size);
+}
+
+static const struct file_ops ramfs_file_ops = {
+    .read = ramfs_read,
+    .write = ramfs_write,
+    .seek = ramfs_seek,
+    .mmap = ramfs_mmap,
+    .fsync = ramfs_fsync,
+    .truncate = ramfs_truncate,
+};
+
+/* ---- fallocate ---- */
+
+static const char zero_page[PAGE_SIZE];
+
+static int zero_bytes(struct inode *inode, uint64_t off, uint64_t end)
+{
+    end = MIN(end, inode_size(inode));
+    while (off < end) {
+        uint64_t next = MIN(end, align_down(off, PAGE_SIZE) + PAGE_SIZE);
+        int err = 0;
+        if (page_has_data(inode, off >> PAGE_SHIFT))
+            err = vm_object_write(&inode->object, off, zero_page, (size_t)(next - off));
+        if (err)
+            return err;
+        off = next;
+    }
+    return 0;
+}
+
+/* Whole pages go back to the system, unless the archive would fill them again. */
+static int punch(struct inode *inode, uint64_t off, uint64_t len)
+{
+    uint64_t end = MIN(off + len, inode_size(inode));
+    uint64_t first = align_up(off, PAGE_SIZE), last = align_down(end, PAGE_SIZE);
+    if (off >= end)
+        return 0;
+    if (inode->backing || first >= last)
+        return zero_bytes(inode, off, end);
+    int err = zero_bytes(inode, off, first);
+    if (err == 0)
+        err = vm_object_punch(&inode->object, first, last - first);
+    return err ? err : zero_bytes(inode, last, end);
+}
+
+static int populate(struct inode *inode, uint64_t off, uint64_t end)
+{
+    for (uint64_t at = align_down(off, PAGE_SIZE); at < end; at += PAGE_SIZE) {
+        struct page *page;
+        int err = vm_object_page(&inode->object, at >> PAGE_SHIFT, true, &page);
+        if (err)
+            return err == -ENOMEM ? -ENOSPC : err;
+        page_put(page);
+    }
+    return 0;
+}
+
+static int allocate_locked(struct inode *inode, unsigned mode, uint64_t off, uint64_t end)
+{
+    uint64_t old = inode_size(inode);
+    bool extend = end > old && !(mode & FALLOC_FL_KEEP_SIZE);
+    if (extend && (inode->seals & F_SEAL_GROW))
+        return -EPERM;
+    if (end > old && (end - old) >> PAGE_SHIFT > page_free_count())
+        return -ENOSPC;
+    int err = extend ? vm_object_resize(&inode->object, end) : 0;
+    if (err)
+        return err == -ENOMEM ? -ENOSPC : err;
+    if (mode & FALLOC_FL_ZERO_RANGE)
+        err = punch(inode, off, end - off);
+    /* Memory beyond the size is not kept for KEEP_SIZE: nothing could tell. */
+    if (err == 0)
+        err = populate(inode, off, MIN(end, inode_size(inode)));
+    if (err && extend && vm_object_resize(&inode->object, old))
+        return -EIO; /* cannot happen: it shrinks */
+    return err;
+}
+
+int ramfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t len)
+{
+    uint64_t end;
+    if (!inode_is(inode, S_IFREG) || inode->ops != &ramfs_inode_ops)
+        return inode_is(inode, S_IFIFO) ? -ESPIPE : -ENODEV;
+    if (add_overflow(off, len, &end) || end > INT64_MAX)
+        return -EFBIG;
+    mutex_lock(&inode->lock);
+    int err;
+    if (mode & FALLOC_FL_PUNCH_HOLE)
+        err =
+            (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ? -EPERM : punch(inode, off, len);
+    else
+        err = allocate_locked(inode, mode, off, end);
+    if (err == 0)
+        inode_touch(inode, true, true);
+    mutex_unlock(&inode->lock);
+    return err;
+}
+
+/* ---- directories ---- */
+
+struct list_emit {
+    bool (*emit)(void *arg, const char *name, size_t len, uint64_t ino, unsigned type,
+                 off64_t next);
+    void *arg;
+};
+
+static bool emit_listed(void *arg, const char *name, size_t len, uint64_t ino, unsigned type,
+                        off64_t next)
+{
+    struct list_emit *list = arg;
+    return list->emit(list->arg, name, len, ino, type, LIST_BASE + next);
+}
+
+static unsigned type_of(const struct inode *inode)
+{
+    return (inode_mode(inode) & S_IFMT) >> 12; /* DT_* are the file type bits */
+}
+
+static bool emit_children(struct dentry *dir, off64_t *pos, const struct list_emit *out)
+{
+    uint64_t cookie = (uint64_t)*pos;
+    struct dentry *prev = NULL, *child;
+    bool more = true;
+    while (more && (child = dentry_next_child(dir, prev, &cookie)) != NULL) {
+        struct inode *inode = child->inode;
+        more = out->emit(out->arg, child->name, child->name_len, inode->ino, type_of(inode),
+                         (off64_t)cookie + 1);
+        if (more)
+            *pos = (off64_t)++cookie;
+        dentry_put(prev);
+        prev = child;
+    }
+    dentry_put(prev);
+    return more;
+}
+
+static int emit_all(struct file *file, off64_t *pos, const struct list_emit *out)
+{
+    struct dentry *dir = file->dentry;
+    struct inode *inode = file->inode;
+    if (*pos == 0) {
+        if (!out->emit(out->arg, ".", 1, inode->ino, 4, 1))
+            return 0;
+        *pos = 1;
+    }
+    if (*pos == 1) {
+        struct dentry *parent = dentry_parent(dir);
+        bool more = out->emit(out->arg, "..", 2, parent->inode->ino, 4, 2);
+        dentry_put(parent);
+        if (!more)
+            return 0;
+        *pos = 2;
+    }
+    if (*pos < LIST_BASE && !emit_children(dir, pos, out))
+        return 0;
+    if (!inode->ops->list)
+        return 0;
+    off64_t at = *pos < LIST_BASE ? 0 : *pos - LIST_BASE;
+    int err = inode->ops->list(inode, &at, emit_listed, (void *)(uintptr_t)out);
+    *pos = LIST_BASE + at;
+    return err;
+}
+
+static int dir_readdir(struct file *file, off64_t *pos,
+                       bool (*emit)(void *arg, const char *name, size_t len, uint64_t ino,
+                                    unsigned type, off64_t next),
+                       void *arg)
+{
+    struct list_emit out = {emit, arg};
+    if (inode_flags(file->inode) & INODE_DEAD)
+        return -ENOENT;
+    rwlock_read_lock(&vfs_tree); /* against renames: names stay what they are */
+    int err = emit_all(file, pos, &out);
+    rwlock_read_unlock(&vfs_tree);
+    inode_accessed(file->inode, file->flags);
+    return err;
+}
+
+static off64_t dir_seek(struct file *file, off64_t off, int whence)
+{
+    if (whence == SEEK_CUR)
+        off += file->pos;
+    else if (whence != SEEK_SET)
+        return -EINVAL;
+    if (off < 0)
+        return -EINVAL;
+    file->pos = off;
+    return off;
+}
+
+const struct file_ops dir_file_ops = {
+    .seek = dir_seek,
+    .readdir = dir_readdir,
+    .fsync = ramfs_fsync,
+};
+
+/* ---- inodes and mounts ---- */
+
+static int ramfs_open(struct inode *inode, struct file *file)
+{
+    switch (inode_mode(inode) & S_IFMT) {
+    case S_IFCHR:
+        return chardev_open(inode->rdev, file);
+    case S_IFIFO:
+        return fifo_open(inode, file);
+    case S_IFBLK:
+        return -ENXIO;
+    default:
+        return 0;
+    }
+}
+
+const struct inode_ops ramfs_inode_ops = {.open = ramfs_open};
+
+struct inode *ramfs_inode(struct super *super, uint32_t mode, uint64_t rdev)
+{
+    struct inode *inode = inode_alloc(super, mode);
+    if (!inode)
+        return NULL;
+    inode->ops = &ramfs_inode_ops;
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        inode->file_ops = &ramfs_file_ops;
+        break;
+    case S_IFDIR:
+        inode->file_ops = &dir_file_ops;
+        inode->object.size = PAGE_SIZE; /* what ls shows for a small directory elsewhere */
+        break;
+    case S_IFCHR:
+    case S_IFBLK:
+        inode->rdev = rdev;
+        break;
+    default:
+        break;
+    }
+    return inode;
+}
+
+struct super *super_create(const char *type, const char *source, uint64_t magic, uint32_t root_mode)
+{
+    static uint32_t last_minor; /* atomic */
+    struct super *super = kzalloc(sizeof(*super));
+    if (!super)
+        return NULL;
+    super->type = type;
+    super->source = source;
+    super->options = "rw,relatime";
+    super->magic = magic;
+    super->dev = fs_makedev(0, __atomic_add_fetch(&last_minor, 1, __ATOMIC_RELAXED));
+    list_init(&super->link);
+    struct inode *inode = ramfs_inode(super, S_IFDIR | root_mode, 0);
+    super->root = inode ? dentry_alloc(NULL, "", 0) : NULL;
+    if (!super->root) {
+        inode_put(inode);
+        kfree(super);
+        return NULL;
+    }
+    dentry_set_inode(super->root, inode);
+    return super;
+}
+
+struct super *ramfs_create(const char *type, const char *source, uint32_t root_mode)
+{
+    struct super *super = super_create(type, source, TMPFS_MAGIC, root_mode);
+    if (super)
+        super->writable_tree = true;
+    return super;
+}
+
+/* Boot only: the list of mounts never changes once programs run. */
+int super_mount(struct super *super, struct dentry *where)
+{
+    static unsigned last_id = 20;
+    if (where) {
+        if (!inode_is(where->inode, S_IFDIR))
+            return -ENOTDIR;
+        if (where->mounted)
+            return -EBUSY;
+        dentry_get(where);
+    }
+    super->covered = where;
+    super->mount_id = ++last_id;
+    list_push_back(&vfs_supers, &super->link);
+    if (where)
+        __atomic_store_n(&where->mounted, super, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int vfs_statfs(struct super *super, struct kstatfs *out)
+{
+    *out = (struct kstatfs){
+        .type = super->magic, .bsize = PAGE_SIZE, .fsid = super->dev, .namelen = NAME_MAX};
+    out->flags = 0x1020; /* ST_VALID, ST_RELATIME */
+    if (super->writable_tree) {
+        out->blocks = page_total_count();
+        out->bfree = out->bavail = page_free_count();
+        out->files = out->blocks;
+        out->ffree = out->bfree;
+    }
+    return 0;
+}
+
+/* ---- files without a name ---- */
+
+int ramfs_tmpfile(struct super *super, const char *name, uint32_t mode, uint32_t flags,
+                  struct file **out)
+{
+    char text[24];
+    struct inode *inode = ramfs_inode(super, mode, 0);
+    if (!inode)
+        return -ENOMEM;
+    inode->nlink = 0;
+    if (!name && !(flags & O_EXCL))
+        inode->flags |= INODE_LINKABLE;
+    if (!name) {
+        snprintf(text, sizeof(text), "#%llu", (unsigned long long)inode->ino);
+        name = text;
+    }
+    struct dentry *dentry = dentry_alloc(NULL, name, strlen(name));
+    if (!dentry) {
+        inode_put(inode);
+        return -ENOMEM;
+    }
+    dentry->flags |= DENTRY_DELETED;
+    dentry_set_inode(dentry, inode);
+    uint32_t kept = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    struct file *file = file_alloc(inode->file_ops, kept, NULL);
+    if (!file) {
+        dentry_put(dentry);
+        return -ENOMEM;
+    }
+    inode_get(inode);
+    file->inode = inode;
+    file->dentry = dentry;
+    *out = file;
+    return 0;
+}
+
+int memfd_create_file(const char *name, bool sealable, bool exec, uint32_t flags, struct file **out)
+{
+    char text[NAME_MAX + 1];
+    int len = snprintf(text, sizeof(text), "memfd:%s", name);
+    if (len < 0 || (size_t)len >= sizeof(text))
+        return -EINVAL;
+    int err = ramfs_tmpfile(vfs_anon_super, text, S_IFREG | (exec ? 0777 : 0666),
+                            flags | O_RDWR | O_LARGEFILE, out);
+    if (err)
+        return err;
+    (*out)->inode->flags |= INODE_SEALABLE;
+    (*out)->inode->seals = sealable ? 0 : F_SEAL_SEAL;
+    return 0;
+}
+
+int memfd_get_seals(struct file *file)
+{
+    if (!file->inode || !(inode_flags(file->inode) & INODE_SEALABLE))
+        return -EINVAL;
+    return (int)__atomic_load_n(&file->inode->seals, __ATOMIC_RELAXED);
+}
+
+static bool mapped_writable(struct vm_object *object)
+{
+    bool found = false;
+    spin_lock(&object->areas_lock);
+    list_for_each (node, &object->areas) {
+        struct area *area = list_entry(node, struct area, object_link);
+        if ((area->flags & AREA_SHARED) && (area->flags & AREA_MAYWRITE))
+            found = true;
+    }
+    spin_unlock(&object->areas_lock);
+    return found;
+}
+
+int memfd_add_seals(struct file *file, uint32_t seals)
+{
+    struct inode *inode = file->inode;
+    if (!inode || !(inode_flags(inode) & INODE_SEALABLE))
+        return -EINVAL;
+    if (seals & ~(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+        return -EINVAL;
+    if ((file_flags(file) & O_ACCMODE) == O_RDONLY)
+        return -EPERM;
+    mutex_lock(&inode->lock);
+    int err = 0;
+    if (inode->seals & F_SEAL_SEAL)
+        err = -EPERM;
+    else if ((seals & F_SEAL_WRITE) && mapped_writable(&inode->object))
+        err = -EBUSY;
+    else
+        __atomic_store_n(&inode->seals, inode->seals | seals, __ATOMIC_RELAXED);
+    mutex_unlock(&inode->lock);
+    return err;
+}

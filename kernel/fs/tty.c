@@ -1,0 +1,760 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tty.c - the terminal on the console: Linux's N_TTY line discipline (termios(3)).
+ *
+ * Input bytes come from the console thread (tty_input). They are translated, may become signals,
+ * are echoed, and go into a ring of IN_SIZE bytes. In canonical mode the ring ends in a line that
+ * is still being edited ([line, head)); only what stands before `line` can be read. A mark beside
+ * each byte says whether it ends a line, or is an end-of-file character, which a read consumes
+ * without returning it.
+ *
+ * The mutex (RANK_TTY) guards everything. `readable` and `stopped` are copies that sleepers look
+ * at. Output is written through at once: the console has no queue, so draining is a no-op.
+ */
+#include "fs/console.h"
+
+#include "core/assert.h"
+#include "fs/context.h"
+#include "fs/fcntl.h"
+#include "fs/pollwait.h"
+#include "lib/string.h"
+#include "mm/kmalloc.h"
+#include "mm/usercopy.h"
+#include "sched/timer.h"
+
+#define IN_SIZE 4096u /* as Linux's N_TTY_BUF_SIZE */
+#define NO_CHAR 0u    /* _POSIX_VDISABLE */
+
+/* Signals that the keyboard makes (Linux numbers). */
+enum { TTY_SIGINT = 2, TTY_SIGQUIT = 3, TTY_SIGTSTP = 20, TTY_SIGWINCH = 28 };
+
+enum mark { MARK_NONE, MARK_LINE, MARK_EOF };
+
+static struct {
+    struct mutex lock;
+    struct waitq wait;
+    struct termios termios;
+    struct winsize size;
+    int pgrp, session;
+    uint8_t in[IN_SIZE], marks[IN_SIZE];
+    uint32_t head, line, tail; /* counters; index mod IN_SIZE */
+    unsigned column;           /* of the cursor */
+    unsigned line_column;      /* where the edited line began */
+    bool literal;              /* the next character is taken as it is (VLNEXT) */
+    bool hung_up;
+    bool readable, stopped; /* atomic copies */
+} tty;
+
+static const struct termios default_termios = {
+    .iflag = ICRNL | IXON | IUTF8,
+    .oflag = OPOST | ONLCR,
+    .cflag = 0x4bf, /* B38400 CS8 CREAD HUPCL */
+    .lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
+    .cc = {3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0},
+};
+
+void tty_init(void)
+{
+    memset(&tty, 0, sizeof(tty));
+    mutex_init(&tty.lock, RANK_TTY);
+    waitq_init(&tty.wait);
+    tty.termios = default_termios;
+    tty.pgrp = tty.session = 1;
+}
+
+static bool lflag(uint32_t bit)
+{
+    return tty.termios.lflag & bit;
+}
+
+static bool is_char(unsigned which, uint8_t c)
+{
+    return tty.termios.cc[which] != NO_CHAR && tty.termios.cc[which] == c;
+}
+
+/* ---- output; lock held ---- */
+
+struct out_buf {
+    enum hal_stream stream;
+    size_t len;
+    int err;
+    uint8_t data[256];
+};
+
+static void out_flush(struct out_buf *out)
+{
+    if (out->len > 0 && out->err == 0)
+        out->err = hal_console_write(out->stream, out->data, out->len);
+    out->len = 0;
+}
+
+static void out_byte(struct out_buf *out, uint8_t c)
+{
+    if (out->len == sizeof(out->data))
+        out_flush(out);
+    out->data[out->len++] = c;
+}
+
+static void track_column(uint8_t c)
+{
+    if (c == '\r')
+        tty.column = 0;
+    else if (c == '\b')
+        tty.column -= tty.column > 0;
+    else if (c == '\t')
+        tty.column = (tty.column | 7) + 1;
+    else if (c >= ' ' && c != 127 && (c & 0xc0) != 0x80) /* not UTF-8 continuation bytes */
+        tty.column++;
+}
+
+static void out_processed(struct out_buf *out, uint8_t c)
+{
+    uint32_t flags = tty.termios.oflag;
+    if (flags & OPOST) {
+        if (c == '\n' && (flags & ONLCR)) {
+            out_byte(out, '\r');
+            tty.column = 0;
+        } else if (c == '\n' && (flags & ONLRET)) {
+            tty.column = 0;
+        } else if (c == '\r' && (flags & ONOCR) && tty.column == 0) {
+            return;
+        } else if (c == '\r' && (flags & OCRNL)) {
+            c = '\n';
+        }
+    }
+    track_column(c);
+    out_byte(out, c);
+}
+
+/* ---- echo ---- */
+
+static bool shown_as_caret(uint8_t c)
+{
+    return (c < ' ' || c == 127) && c != '\t' && lflag(ECHOCTL);
+}
+
+static void echo_char(struct out_buf *out, uint8_t c)
+{
+    if (shown_as_caret(c) && c != '\n') {
+        out_processed(out, '^');
+        out_processed(out, c ^ 0x40);
+    } else {
+        out_processed(out, c);
+    }
+}
+
+static unsigned shown_width(uint8_t c, unsigned column)
+{
+    if (c == '\t')
+        return 8 - column % 8;
+    if (shown_as_caret(c))
+        return 2;
+    return c >= ' ' && c != 127 && (c & 0xc0) != 0x80 ? 1 : 0;
+}
+
+static uint8_t *in_at(uint32_t counter)
+{
+    return &tty.in[counter % IN_SIZE];
+}
+
+/* Columns of the edited line up to `end`, counted from where it began. */
+static unsigned line_width(uint32_t end)
+{
+    unsigned column = tty.line_column;
+    for (uint32_t at = tty.line; at != end; at++)
+        column += shown_width(*in_at(at), column);
+    return column - tty.line_column;
+}
+
+/* Take the last character off the edited line, and off the screen. False if there is none. */
+static bool erase_char(struct out_buf *out)
+{
+    if (tty.head == tty.line)
+        return false;
+    unsigned before = line_width(tty.head);
+    do
+        tty.head--;
+    while ((tty.termios.iflag & IUTF8) && (*in_at(tty.head) & 0xc0) == 0x80 &&
+           tty.head != tty.line);
+    unsigned after = line_width(tty.head);
+    if (!lflag(ECHO))
+        return true;
+    if (!lflag(ECHOE)) {
+        echo_char(out, tty.termios.cc[VERASE]);
+        return true;
+    }
+    bool tab = *in_at(tty.head) == '\t';
+    for (unsigned i = after; i < before; i++) {
+        out_processed(out, '\b');
+        if (!tab) { /* a tab's columns are blank already */
+            out_processed(out, ' ');
+            out_processed(out, '\b');
+        }
+    }
+    return true;
+}
+
+static void erase_word(struct out_buf *out)
+{
+    bool in_word = false;
+    while (tty.head != tty.line) {
+        uint8_t c = *in_at(tty.head - 1);
+        bool blank = c == ' ' || c == '\t';
+        if (blank && in_word)
+            break;
+        in_word = in_word || !blank;
+        erase_char(out);
+    }
+}
+
+static void erase_line(struct out_buf *out)
+{
+    if (lflag(ECHO) && lflag(ECHOKE) && lflag(ECHOE)) {
+        while (erase_char(out))
+            ;
+        return;
+    }
+    tty.head = tty.line;
+    if (lflag(ECHO))
+        echo_char(out, tty.termios.cc[VKILL]);
+    if (lflag(ECHO) && lflag(ECHOK))
+        out_processed(out, '\n');
+}
+
+static void reprint_line(struct out_buf *out)
+{
+    if (!lflag(ECHO))
+        return;
+    echo_char(out, tty.termios.cc[VREPRINT]);
+    out_processed(out, '\n');
+    tty.line_column = tty.column;
+    for (uint32_t at = tty.line; at != tty.head; at++)
+        echo_char(out, *in_at(at));
+}
+
+/* ---- input; lock held ---- */
+
+static uint32_t in_used(void)
+{
+    return tty.head - tty.tail;
+}
+
+/* What one read could return now. */
+static uint32_t in_ready(void)
+{
+    return (lflag(ICANON) ? tty.line : tty.head) - tty.tail;
+}
+
+static void update_readable(void)
+{
+    uint32_t need = 1;
+    if (!lflag(ICANON) && tty.termios.cc[VTIME] == 0 && tty.termios.cc[VMIN] > 1)
+        need = tty.termios.cc[VMIN];
+    bool readable = in_ready() >= need || tty.hung_up;
+    /* Release: the sleeper that sees it takes the mutex anyway; seq_cst is not needed because the
+     * queue's lock orders it with the sleeper's state. */
+    __atomic_store_n(&tty.readable, readable, __ATOMIC_RELEASE);
+    if (readable || (!lflag(ICANON) && in_ready() > 0))
+        waitq_wake_all(&tty.wait, POLLIN | POLLRDNORM);
+}
+
+static void put_char(uint8_t c, enum mark mark)
+{
+    /* One place is kept for the end of the line, so that a full ring can still be read. */
+    if (in_used() >= IN_SIZE - (mark == MARK_NONE ? 1 : 0))
+        return;
+    tty.marks[tty.head % IN_SIZE] = (uint8_t)mark;
+    *in_at(tty.head++) = c;
+}
+
+static void flush_input(void)
+{
+    tty.tail = tty.line = tty.head;
+    update_readable();
+}
+
+static void set_stopped(bool stopped)
+{
+    __atomic_store_n(&tty.stopped, stopped, __ATOMIC_RELEASE);
+    if (!stopped)
+        waitq_wake_all(&tty.wait, POLLOUT | POLLWRNORM);
+}
+
+static bool input_signal(struct out_buf *out, uint8_t c)
+{
+    int signo = is_char(VINTR, c)   ? TTY_SIGINT
+                : is_char(VQUIT, c) ? TTY_SIGQUIT
+                : is_char(VSUSP, c) ? TTY_SIGTSTP
+                                    : 0;
+    if (!signo || !lflag(ISIG))
+        return false;
+    if (!lflag(NOFLSH))
+        flush_input();
+    set_stopped(false);
+    if (lflag(ECHO))
+        echo_char(out, c);
+    proc_tty_signal(tty.pgrp, signo);
+    return true;
+}
+
+static bool input_flow(uint8_t c)
+{
+    if (!(tty.termios.iflag & IXON))
+        return false;
+    if (is_char(VSTART, c) || is_char(VSTOP, c)) {
+        set_stopped(is_char(VSTOP, c) && !is_char(VSTART, c));
+        return true;
+    }
+    if (tty.stopped && (tty.termios.iflag & IXANY))
+        set_stopped(false);
+    return false;
+}
+
+/* Editing keys of canonical mode. */
+static bool input_edit(struct out_buf *out, uint8_t c)
+{
+    if (is_char(VERASE, c)) {
+        erase_char(out);
+        return true;
+    }
+    if (is_char(VKILL, c)) {
+        erase_line(out);
+        return true;
+    }
+    if (!lflag(IEXTEN))
+        return false;
+    if (is_char(VWERASE, c)) {
+        erase_word(out);
+        return true;
+    }
+    if (is_char(VREPRINT, c)) {
+        reprint_line(out);
+        return true;
+    }
+    return false;
+}
+
+static void end_line(uint8_t c, enum mark mark)
+{
+    put_char(c, mark);
+    tty.line = tty.head;
+}
+
+static void echo_input(struct out_buf *out, uint8_t c)
+{
+    if (lflag(ECHO) || (c == '\n' && lflag(ECHONL) && lflag(ICANON)))
+        echo_char(out, c);
+}
+
+static void input_canonical(struct out_buf *out, uint8_t c)
+{
+    if (is_char(VEOF, c)) {
+        end_line(c, MARK_EOF);
+        return;
+    }
+    if (c == '\n' || is_char(VEOL, c) || (lflag(IEXTEN) && is_char(VEOL2, c))) {
+        echo_input(out, c);
+        end_line(c, MARK_LINE);
+        return;
+    }
+    if (tty.head == tty.line)
+        tty.line_column = tty.column;
+    if (in_used() < IN_SIZE - 1)
+        echo_input(out, c);
+    put_char(c, MARK_NONE);
+}
+
+static void input_byte(struct out_buf *out, uint8_t c)
+{
+    uint32_t iflag = tty.termios.iflag;
+    if (tty.literal) {
+        tty.literal = false;
+        if (lflag(ECHO))
+            echo_char(out, c);
+        put_char(c, MARK_NONE);
+        return;
+    }
+    if (iflag & ISTRIP)
+        c &= 0x7f;
+    if (input_signal(out, c) || input_flow(c))
+        return;
+    if (c == '\r') {
+        if (iflag & IGNCR)
+            return;
+        c = (iflag & ICRNL) ? '\n' : c;
+    } else if (c == '\n' && (iflag & INLCR)) {
+        c = '\r';
+    }
+    if (lflag(ICANON) && lflag(IEXTEN) && is_char(VLNEXT, c)) {
+        tty.literal = true;
+        if (tty.head == tty.line)
+            tty.line_column = tty.column;
+        return;
+    }
+    if (lflag(ICANON)) {
+        if (!input_edit(out, c))
+            input_canonical(out, c);
+    } else {
+        echo_input(out, c);
+        put_char(c, MARK_NONE);
+    }
+}
+
+void tty_input(const uint8_t *data, size_t len)
+{
+    struct out_buf out = {.stream = tty_default_stream()};
+    mutex_lock(&tty.lock);
+    for (size_t i = 0; i < len; i++)
+        input_byte(&out, data[i]);
+    out_flush(&out);
+    update_readable();
+    mutex_unlock(&tty.lock);
+}
+
+void tty_hangup(void)
+{
+    mutex_lock(&tty.lock);
+    tty.hung_up = true;
+    tty.line = tty.head; /* an unfinished line can be read, then end of file */
+    update_readable();
+    mutex_unlock(&tty.lock);
+}
+
+void tty_set_size(uint16_t rows, uint16_t cols)
+{
+    mutex_lock(&tty.lock);
+    bool changed = tty.size.rows != rows || tty.size.cols != cols;
+    bool first = tty.size.rows == 0 && tty.size.cols == 0;
+    tty.size.rows = rows;
+    tty.size.cols = cols;
+    if (changed && !first)
+        proc_tty_signal(tty.pgrp, TTY_SIGWINCH);
+    mutex_unlock(&tty.lock);
+}
+
+/* ---- read ---- */
+
+static bool readable(void *arg)
+{
+    return __atomic_load_n(&tty.readable, __ATOMIC_ACQUIRE);
+}
+
+/* Up to the end of a line; the EOF character ends one without being returned. */
+static long read_canonical(struct iov_iter *to)
+{
+    long done = 0;
+    while (to->left > 0 && tty.tail != tty.line) {
+        enum mark mark = tty.marks[tty.tail % IN_SIZE];
+        if (mark == MARK_EOF) {
+            tty.tail++;
+            break;
+        }
+        long n = iov_copy_to(to, in_at(tty.tail), 1);
+        if (n <= 0)
+            return done ? done : n;
+        tty.tail++;
+        done++;
+        if (mark == MARK_LINE)
+            break;
+    }
+    return done;
+}
+
+static long read_raw(struct iov_iter *to)
+{
+    long done = 0;
+    while (to->left > 0 && tty.tail != tty.head) {
+        size_t at = tty.tail % IN_SIZE;
+        size_t len = MIN(MIN((size_t)(tty.head - tty.tail), IN_SIZE - at), to->left);
+        long n = iov_copy_to(to, &tty.in[at], len);
+        if (n <= 0)
+            return done ? done : n;
+        tty.tail += (uint32_t)n;
+        done += n;
+    }
+    if ((int32_t)(tty.line - tty.tail) < 0)
+        tty.line = tty.tail;
+    return done;
+}
+
+struct raw_need {
+    uint32_t seen; /* bytes at hand when the wait began */
+};
+
+static bool raw_more(void *arg)
+{
+    struct raw_need *need = arg;
+    mutex_lock(&tty.lock);
+    bool more = in_ready() > need->seen || tty.hung_up;
+    mutex_unlock(&tty.lock);
+    return more;
+}
+
+/* Non-canonical reads (termios(3), "Canonical and noncanonical mode"): wait until MIN bytes are
+ * there, with TIME a limit for the first (MIN 0) or for the pause between two. Lock not held: the
+ * wait polls the state through the queue's callback form, because its condition takes the mutex. */
+static int wait_raw(size_t want)
+{
+    uint32_t min = MIN((uint32_t)tty.termios.cc[VMIN], (uint32_t)MIN(want, (size_t)IN_SIZE));
+    uint64_t pause = tty.termios.cc[VTIME] * 100 * NS_PER_MS;
+    struct poll_wait pw;
+    poll_wait_init(&pw);
+    struct poll_table *table = poll_wait_table(&pw, POLLIN);
+    table->add(table, &tty.wait);
+    int err = 0;
+    struct raw_need need = {0};
+    uint64_t deadline = min == 0 ? clock_mono_ns() + pause : UINT64_MAX;
+    while (err == 0) {
+        mutex_lock(&tty.lock);
+        uint32_t have = in_ready();
+        bool done = (min > 0 && have >= min) || (min == 0 && (have > 0 || pause == 0)) ||
+                    tty.hung_up || lflag(ICANON);
+        mutex_unlock(&tty.lock);
+        if (done)
+            break;
+        if (min > 0 && pause > 0 && have > need.seen)
+            deadline = clock_mono_ns() + pause;
+        need.seen = have;
+        if (!raw_more(&need))
+            err = poll_wait_sleep(&pw, deadline);
+    }
+    poll_wait_done(&pw);
+    return err == -ETIMEDOUT ? 0 : err == -EINTR ? -ERESTARTSYS : err;
+}
+
+static long tty_read(struct file *file, struct iov_iter *to, off64_t *pos)
+{
+    bool nonblock = file_flags(file) & O_NONBLOCK;
+    if (to->left == 0)
+        return 0;
+    for (;;) {
+        mutex_lock(&tty.lock);
+        bool canonical = lflag(ICANON), ready = in_ready() > 0;
+        bool end = tty.hung_up;
+        long done = 0;
+        if (ready && (canonical || nonblock))
+            done = canonical ? read_canonical(to) : read_raw(to);
+        update_readable();
+        mutex_unlock(&tty.lock);
+        if ((ready && (canonical || nonblock)) || (end && !ready))
+            return done;
+        if (nonblock)
+            return -EAGAIN;
+        int err = canonical ? fs_wait(&tty.wait, readable, NULL, UINT64_MAX) : wait_raw(to->left);
+        if (err)
+            return err;
+        if (!canonical) {
+            mutex_lock(&tty.lock);
+            done = read_raw(to);
+            update_readable();
+            mutex_unlock(&tty.lock);
+            return done;
+        }
+    }
+}
+
+/* ---- write ---- */
+
+static bool running(void *arg)
+{
+    return !__atomic_load_n(&tty.stopped, __ATOMIC_ACQUIRE);
+}
+
+static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
+{
+    struct out_buf out = {.stream = (enum hal_stream)(uintptr_t)file->private_data};
+    uint8_t chunk[128];
+    long done = 0;
+    while (from->left > 0 && out.err == 0) {
+        if (!running(NULL)) {
+            if (file_flags(file) & O_NONBLOCK)
+                return done ? done : -EAGAIN;
+            int err = fs_wait(&tty.wait, running, NULL, UINT64_MAX);
+            if (err)
+                return done ? done : err;
+        }
+        long n = iov_copy_from(from, chunk, MIN(from->left, sizeof(chunk)));
+        if (n <= 0)
+            return done ? done : n;
+        mutex_lock(&tty.lock);
+        for (long i = 0; i < n; i++)
+            out_processed(&out, chunk[i]);
+        out_flush(&out);
+        mutex_unlock(&tty.lock);
+        done += n;
+    }
+    return out.err ? -EIO : done;
+}
+
+static uint32_t tty_poll(struct file *file, struct poll_table *table)
+{
+    if (table)
+        table->add(table, &tty.wait);
+    uint32_t events = running(NULL) ? POLLOUT | POLLWRNORM : 0;
+    if (readable(NULL))
+        events |= POLLIN | POLLRDNORM;
+    return events;
+}
+
+/* ---- ioctl ---- */
+
+static int set_termios(uintptr_t arg, size_t size, bool flush)
+{
+    struct termios2 fresh;
+    int err = copyin(&fresh, uaddr(arg), size);
+    if (err)
+        return err;
+    mutex_lock(&tty.lock);
+    bool was_canonical = lflag(ICANON);
+    if (flush)
+        flush_input();
+    tty.termios = fresh.base;
+    if (was_canonical != lflag(ICANON)) /* what was typed so far becomes readable */
+        tty.line = tty.head;
+    if (!(tty.termios.iflag & IXON))
+        set_stopped(false);
+    update_readable();
+    mutex_unlock(&tty.lock);
+    return 0;
+}
+
+static int get_termios(uintptr_t arg, size_t size)
+{
+    mutex_lock(&tty.lock);
+    struct termios2 now = {tty.termios, 38400, 38400};
+    mutex_unlock(&tty.lock);
+    return copyout(uaddr(arg), &now, size);
+}
+
+static int get_int(uintptr_t arg, const int *value)
+{
+    mutex_lock(&tty.lock);
+    int copy = *value;
+    mutex_unlock(&tty.lock);
+    return copyout(uaddr(arg), &copy, sizeof(copy));
+}
+
+static int set_pgrp(uintptr_t arg)
+{
+    int pgrp;
+    int err = copyin(&pgrp, uaddr(arg), sizeof(pgrp));
+    if (err)
+        return err;
+    if (pgrp < 0)
+        return -EINVAL;
+    mutex_lock(&tty.lock);
+    tty.pgrp = pgrp;
+    mutex_unlock(&tty.lock);
+    return 0;
+}
+
+static int get_size(uintptr_t arg)
+{
+    mutex_lock(&tty.lock);
+    struct winsize size = tty.size;
+    mutex_unlock(&tty.lock);
+    return copyout(uaddr(arg), &size, sizeof(size));
+}
+
+static int set_size(uintptr_t arg)
+{
+    struct winsize size;
+    int err = copyin(&size, uaddr(arg), sizeof(size));
+    if (err)
+        return err;
+    mutex_lock(&tty.lock);
+    bool changed = memcmp(&size, &tty.size, sizeof(size)) != 0;
+    tty.size = size;
+    if (changed)
+        proc_tty_signal(tty.pgrp, TTY_SIGWINCH);
+    mutex_unlock(&tty.lock);
+    return 0;
+}
+
+static int input_count(uintptr_t arg)
+{
+    mutex_lock(&tty.lock);
+    int count = (int)in_ready();
+    mutex_unlock(&tty.lock);
+    return copyout(uaddr(arg), &count, sizeof(count));
+}
+
+static int flush(uintptr_t queue)
+{
+    if (queue > 2) /* TCIFLUSH, TCOFLUSH, TCIOFLUSH */
+        return -EINVAL;
+    mutex_lock(&tty.lock);
+    if (queue != 1)
+        flush_input();
+    mutex_unlock(&tty.lock);
+    return 0;
+}
+
+static int flow(uintptr_t action)
+{
+    if (action > 3) /* TCOOFF, TCOON, TCIOFF, TCION */
+        return -EINVAL;
+    mutex_lock(&tty.lock);
+    if (action <= 1)
+        set_stopped(action == 0);
+    mutex_unlock(&tty.lock);
+    return 0;
+}
+
+static long tty_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
+{
+    static const int zero;
+    switch (cmd) {
+    case TCGETS:
+        return get_termios(arg, sizeof(struct termios));
+    case TCGETS2:
+        return get_termios(arg, sizeof(struct termios2));
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF:
+        return set_termios(arg, sizeof(struct termios), cmd == TCSETSF);
+    case TCSETS2:
+    case TCSETSW2:
+    case TCSETSF2:
+        return set_termios(arg, sizeof(struct termios2), cmd == TCSETSF2);
+    case TIOCGWINSZ:
+        return get_size(arg);
+    case TIOCSWINSZ:
+        return set_size(arg);
+    case TIOCGPGRP:
+        return get_int(arg, &tty.pgrp);
+    case TIOCGSID:
+        return get_int(arg, &tty.session);
+    case TIOCSPGRP:
+        return set_pgrp(arg);
+    case FIONREAD:
+        return input_count(arg);
+    case TIOCOUTQ: /* output has no queue */
+    case TIOCGETD: /* N_TTY */
+        return get_int(arg, &zero);
+    case TCFLSH:
+        return flush(arg);
+    case TCXONC:
+        return flow(arg);
+    case TCSBRK:
+    case TCSBRKP:
+    case TIOCSCTTY:
+    case TIOCNOTTY:
+        return 0; /* the console is the controlling terminal of the one session */
+    default:
+        return -ENOTTY;
+    }
+}
+
+static const struct file_ops tty_ops = {
+    .read = tty_read,
+    .write = tty_write,
+    .poll = tty_poll,
+    .ioctl = tty_ioctl,
+};
+
+void tty_open(struct file *file, enum hal_stream stream)
+{
+    file->ops = &tty_ops;
+    file->private_data = (void *)(uintptr_t)stream;
+}

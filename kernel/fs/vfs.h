@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vfs.h - inodes, names and mounted file systems: the inside of kernel/fs.
+ *
+ * An inode is a file itself; a dentry is one name of it in one directory. Dentries form the tree
+ * that path walks go through; they are cached in a hash by (parent, name), names that are known not
+ * to exist (negative dentries) included.
+ *
+ * In the memory file systems (ramfs, devfs, the fixed part of procfs and sysfs) the dentry tree
+ * *is* the directory: a name holds one extra reference to its dentry (DENTRY_PINNED), so the cache
+ * never drops it. Other directories answer inode_ops->lookup.
+ *
+ * Locks, outermost first:
+ *   vfs_tree (rwlock, RANK_RENAME)  read: one directory changes or is listed; write: rename, rmdir
+ *   inode->lock of a directory (RANK_DIR)   its entries, its attributes
+ *   inode->lock of another file (RANK_INODE) writes, truncation, attributes
+ *   vfs_dentry_lock (spin, RANK_DENTRY)  hash, child lists, LRU, parent pointers, inode of a dentry
+ * inode->mode, uid, gid and nlink are also read without the lock by permission checks: atomic.
+ */
+#ifndef SELKIE_FS_VFS_H
+#define SELKIE_FS_VFS_H
+
+#include "fs/context.h"
+#include "fs/fcntl.h"
+#include "fs/file.h"
+#include "fs/stat.h"
+#include "lib/list.h"
+#include "mm/object.h"
+
+struct super;
+struct pipe;
+struct strbuf;
+
+struct inode_ops {
+    /* Find a name that the dentry cache does not know. -ENOENT if there is none. dir->lock held.
+     * NULL: the cache knows all. */
+    int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
+    /* After the cached children: list what lookup finds. *pos counts from 0. */
+    int (*list)(struct inode *dir, off64_t *pos,
+                bool (*emit)(void *arg, const char *name, size_t len, uint64_t ino, unsigned type,
+                             off64_t next),
+                void *arg);
+    /* Symbolic link text: its length, not more than size. NULL: inode->target. */
+    long (*readlink)(struct inode *inode, char *buf, size_t size);
+    /* A link that leads to an object rather than to a path (/proc/self/fd/N): give the dentry, or
+     * the open file if it has none; with a reference. */
+    int (*follow)(struct inode *inode, struct dentry **dentry, struct file **file);
+    /* Called for each open; may set file->ops and private_data. */
+    int (*open)(struct inode *inode, struct file *file);
+    /* Inode is going away. */
+    void (*destroy)(struct inode *inode);
+    /* Attribute change of the generic kind is refused with -EPERM. */
+    bool fixed;
+};
+
+struct inode {
+    struct refcount refs;
+    const struct inode_ops *ops;
+    const struct file_ops *file_ops; /* of an open file of this inode */
+    struct super *super;
+    uint64_t ino;
+    uint32_t mode, uid, gid, nlink; /* see the head of the file */
+    uint64_t rdev;                  /* devices */
+    struct mutex lock;
+    uint64_t atime_ns, mtime_ns, ctime_ns, btime_ns; /* atomic */
+    struct vm_object object; /* regular files; size also of links and directories */
+    /* Regular files of an archive: first bytes come from here (inode->lock to change, object->lock
+     * to read in fill). */
+    const uint8_t *backing;
+    uint64_t backing_len;
+    char *target;        /* symbolic link: text, owned unless INODE_STATIC_TARGET */
+    struct pipe *pipe;   /* FIFO: while open anywhere; lock */
+    struct list aliases; /* dentry.alias_link; vfs_dentry_lock */
+    struct list locks;   /* advisory locks; locks.c */
+    bool locked_ever;    /* atomic: locks may have something */
+    uint32_t seals;      /* F_SEAL_*; INODE_SEALABLE */
+    uint32_t flags;      /* INODE_* fixed at creation */
+    uint64_t key[3];     /* procfs and other generated file systems: what this is */
+    const void *data;
+};
+#define INODE_STATIC_TARGET 1u /* target points into the archive or a constant */
+#define INODE_VOLATILE 2u      /* its children are never cached: lookup is asked every time */
+#define INODE_SEALABLE 4u
+#define INODE_LINKABLE 16u /* O_TMPFILE without O_EXCL: linkat may give it a first name */
+#define INODE_DEAD 8u      /* removed directory: nothing can be created in it; dir lock; atomic */
+
+struct dentry {
+    uint32_t refs;         /* atomic; 0: on the LRU or being freed */
+    uint32_t flags;        /* DENTRY_*; vfs_dentry_lock */
+    struct dentry *parent; /* reference; itself for a root */
+    struct inode *inode;   /* reference; NULL: negative */
+    struct super *mounted; /* a file system is mounted here; atomic */
+    struct dentry *hash_next;
+    struct list sibling;  /* parent's children */
+    struct list children; /* newest first */
+    struct list alias_link;
+    struct list lru;
+    uint64_t cookie; /* position in a listing: ascending within the parent */
+    uint32_t hash;
+    uint16_t name_len;
+    char *name; /* short_name, or kmalloc */
+    char short_name[32];
+};
+#define DENTRY_HASHED 1u
+#define DENTRY_PINNED 2u
+#define DENTRY_DELETED 4u
+
+struct super {
+    const char *type; /* "ramfs" ... as in /proc/mounts */
+    const char *source;
+    const char *options;
+    uint64_t magic; /* statfs f_type */
+    uint64_t dev;
+    uint64_t next_ino; /* atomic */
+    struct dentry *root;
+    struct dentry *covered; /* where it is mounted; NULL for the root */
+    unsigned mount_id;
+    bool writable_tree; /* names may be created and removed */
+    struct list link;   /* vfs_supers, in mount order; never removed */
+};
+
+extern struct rwlock vfs_tree;
+extern struct spinlock vfs_dentry_lock;
+extern struct list vfs_supers;
+
+/* ---- inode.c ---- */
+struct inode *inode_alloc(struct super *super, uint32_t mode);
+void inode_get(struct inode *inode);
+void inode_put(struct inode *inode);
+/* Boot: the first len bytes of a regular file nobody has opened come from memory that stays. */
+void inode_set_backing(struct inode *inode, const uint8_t *data, uint64_t len);
+void inode_touch(struct inode *inode, bool mtime, bool ctime);
+void inode_accessed(struct inode *inode, uint32_t file_flags);
+void inode_stat(struct inode *inode, struct kstat *out);
+static inline uint32_t inode_mode(const struct inode *inode)
+{
+    return __atomic_load_n(&inode->mode, __ATOMIC_RELAXED);
+}
+static inline bool inode_is(const struct inode *inode, uint32_t type)
+{
+    return (inode_mode(inode) & S_IFMT) == type;
+}
+static inline uint64_t inode_size(const struct inode *inode)
+{
+    /* Acquire: bytes written before the size grew are visible to who sees the size. */
+    return __atomic_load_n(&inode->object.size, __ATOMIC_ACQUIRE);
+}
+static inline uint32_t inode_flags(const struct inode *inode)
+{
+    return __atomic_load_n(&inode->flags, __ATOMIC_RELAXED);
+}
+#define MAY_EXEC 1u
+#define MAY_WRITE 2u
+#define MAY_READ 4u
+int must_check inode_permission(const struct fs_cred *cred, struct inode *inode, unsigned want);
+bool cred_in_group(const struct fs_cred *cred, uint32_t gid);
+static inline bool cred_owns(const struct fs_cred *cred, const struct inode *inode)
+{
+    return cred->fsuid == 0 || cred->fsuid == __atomic_load_n(&inode->uid, __ATOMIC_RELAXED);
+}
+/* chmod, chown, utimens: what to change. */
+#define ATTR_MODE 1u
+#define ATTR_UID 2u
+#define ATTR_GID 4u
+#define ATTR_ATIME 8u
+#define ATTR_MTIME 16u
+#define ATTR_TIMES_SET 32u /* explicit times: only the owner may */
+struct inode_attr {
+    uint32_t valid, mode, uid, gid;
+    uint64_t atime_ns, mtime_ns;
+};
+int must_check inode_set_attr(const struct fs_cred *cred, struct inode *inode,
+                              const struct inode_attr *attr);
+/* Truncate or extend; checks seals and type, not permission. */
+int must_check inode_truncate(struct inode *inode, uint64_t size);
+
+/* ---- dentry.c ---- */
+void dentry_init_cache(void);
+/* A new dentry below parent (takes a reference on it), not hashed. NULL without memory. */
+struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len);
+void dentry_get(struct dentry *dentry);
+void dentry_put(struct dentry *dentry); /* NULL allowed; may free inodes: no spinlock held */
+/* Cached child with a reference, or NULL if the cache does not know. */
+struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len);
+/* Give the dentry its inode (reference is taken over; NULL: negative) and make it findable. `pin`:
+ * the name itself holds a reference, and it is listed. */
+void dentry_add(struct dentry *dentry, struct inode *inode, bool pin);
+/* As dentry_add without making it findable. */
+void dentry_set_inode(struct dentry *dentry, struct inode *inode);
+/* Turn a cached negative dentry into a name. */
+void dentry_instantiate(struct dentry *dentry, struct inode *inode);
+/* Take the name out of the tree; the pin goes with it. */
+void dentry_remove(struct dentry *dentry);
+/* Move to another parent and name. `spare` holds the new name (dentry_alloc), its storage is
+ * swapped. */
+void dentry_move(struct dentry *dentry, struct dentry *spare);
+void dentry_exchange(struct dentry *a, struct dentry *b);
+struct dentry *dentry_alias(struct inode *inode); /* any name of it, with a reference, or NULL */
+bool dentry_has_children(struct dentry *dentry);  /* pinned ones */
+bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *dentry); /* or the same */
+/* Free up to `count` unused cached names. Returns how many. */
+size_t dentry_shrink(size_t count);
+/* The first pinned child with cookie >= *cookie, with a reference; sets *cookie to its cookie.
+ * `prev` (borrowed, may be NULL): where the last call stopped, saves the search. */
+struct dentry *dentry_next_child(struct dentry *parent, struct dentry *prev, uint64_t *cookie);
+struct dentry *dentry_parent(struct dentry *dentry); /* with a reference */
+/* Path from `root` (NULL: the global root): length, or -ENAMETOOLONG. " (deleted)" is appended to
+ * removed names, "(unreachable)" put before those outside root. */
+long must_check dentry_path(struct dentry *dentry, struct dentry *root, char *buf, size_t size);
+uint32_t dentry_count(void);
+
+/* ---- path.c ---- */
+#define LOOKUP_FOLLOW 1u    /* follow a symbolic link in the last component */
+#define LOOKUP_DIRECTORY 2u /* must be a directory */
+#define LOOKUP_EMPTY 4u     /* "" means the start itself (AT_EMPTY_PATH) */
+#define LOOKUP_PARENT 8u    /* stop before the last component, put it in walk->last */
+#define LOOKUP_NO_MAGIC 16u
+#define LOOKUP_NO_SYMLINKS 32u /* openat2 RESOLVE_* */
+#define LOOKUP_NO_XDEV 64u
+#define LOOKUP_BENEATH 128u
+#define LOOKUP_IN_ROOT 256u
+#define LOOKUP_CREATE 512u /* with PARENT: a trailing slash makes EISDIR later, follow links */
+
+struct path_walk {
+    struct fs_context *ctx;
+    struct dentry *start; /* where relative paths begin, borrowed; NULL: cwd */
+    unsigned flags;       /* LOOKUP_* */
+    unsigned links;       /* symbolic links followed so far */
+    /* results */
+    struct dentry *dentry; /* reference; with LOOKUP_PARENT the directory */
+    struct file *file;     /* a magic link led to a file without a dentry: reference */
+    const char *last;      /* LOOKUP_PARENT: last component, in the caller's path or in buf */
+    size_t last_len;
+    bool last_slash; /* it had a trailing slash */
+    bool last_dots;  /* it is "." or "..", or the path is "/" (last_len 0) */
+    char *buf;       /* the path after links were put in; owned */
+};
+/* Resolve; path_done afterwards in any case. */
+int must_check path_walk(struct path_walk *walk, const char *path);
+void path_done(struct path_walk *walk);
+/* The existing thing at path, with a reference. */
+int must_check path_lookup(struct fs_context *ctx, struct dentry *start, const char *path,
+                           unsigned flags, struct dentry **out);
+/* One name in a directory; *out may be negative. vfs_tree is held, and dir's lock unless held for
+ * writing. */
+int must_check path_child_locked(struct dentry *dir, const char *name, size_t len,
+                                 struct dentry **out);
+/* Root or cwd of a context, with a reference. */
+struct dentry *context_root(struct fs_context *ctx);
+struct dentry *context_cwd(struct fs_context *ctx);
+/* chdir to a directory that was found; checks type and permission. */
+int must_check context_set_cwd(struct fs_context *ctx, struct dentry *dir);
+
+/* ---- namei.c: the name operations behind the system calls ---- */
+int must_check vfs_open(struct fs_context *ctx, struct dentry *start, const char *path,
+                        uint32_t flags, uint32_t mode, unsigned resolve, struct file **out);
+int must_check vfs_open_dentry(struct fs_context *ctx, struct dentry *dentry, uint32_t flags,
+                               struct file **out);
+int must_check vfs_make(struct fs_context *ctx, struct dentry *start, const char *path,
+                        uint32_t mode, uint64_t rdev); /* mkdir, mknod by type in mode */
+int must_check vfs_symlink(struct fs_context *ctx, const char *target, struct dentry *start,
+                           const char *path);
+int must_check vfs_unlink(struct fs_context *ctx, struct dentry *start, const char *path, bool dir);
+int must_check vfs_link(struct fs_context *ctx, struct dentry *old, struct dentry *start,
+                        const char *path);
+#define RENAME_NOREPLACE 1u
+#define RENAME_EXCHANGE 2u
+#define RENAME_WHITEOUT 4u
+int must_check vfs_rename(struct fs_context *ctx, struct dentry *old_start, const char *old_path,
+                          struct dentry *new_start, const char *new_path, unsigned flags);
+long must_check vfs_readlink(struct dentry *dentry, char *buf, size_t size);
+/* Make a name in a memory file system without checks: boot, devfs, procfs. *out may be NULL. */
+int must_check vfs_add(struct dentry *dir, const char *name, size_t len, struct inode *inode,
+                       struct dentry **out);
+
+/* ---- ramfs.c ---- */
+struct super *super_create(const char *type, const char *source, uint64_t magic,
+                           uint32_t root_mode);
+int must_check super_mount(struct super *super,
+                           struct dentry *where); /* reference on where taken */
+struct super *ramfs_create(const char *type, const char *source, uint32_t root_mode);
+/* An inode of the ramfs kind with its operations set by type. */
+struct inode *ramfs_inode(struct super *super, uint32_t mode, uint64_t rdev);
+extern const struct file_ops dir_file_ops;
+extern const struct inode_ops ramfs_inode_ops;
+#define FALLOC_FL_KEEP_SIZE 1u
+#define FALLOC_FL_PUNCH_HOLE 2u
+#define FALLOC_FL_ZERO_RANGE 16u
+int must_check ramfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t len);
+/* A file without a name: memfd and O_TMPFILE. `name` for /proc, NULL: "#ino". */
+int must_check ramfs_tmpfile(struct super *super, const char *name, uint32_t mode, uint32_t flags,
+                             struct file **out);
+#define F_SEAL_SEAL 1u
+#define F_SEAL_SHRINK 2u
+#define F_SEAL_GROW 4u
+#define F_SEAL_WRITE 8u
+#define F_SEAL_FUTURE_WRITE 16u
+int must_check memfd_create_file(const char *name, bool sealable, bool exec, uint32_t flags,
+                                 struct file **out);
+int memfd_get_seals(struct file *file);
+int must_check memfd_add_seals(struct file *file, uint32_t seals);
+int must_check vfs_statfs(struct super *super, struct kstatfs *out);
+extern struct dentry *vfs_root;      /* the global root, set by fs_init */
+extern struct super *vfs_anon_super; /* memfd and other nameless inodes */
+
+/* ---- initrd.c ---- */
+int must_check initrd_unpack(const void *data, size_t len, struct dentry *root);
+
+/* ---- devfs.c, pseudo.c, procfs.c, sysfs.c ---- */
+int must_check devfs_mount(struct dentry *where);
+
+int must_check procfs_mount(struct dentry *where);
+int must_check sysfs_mount(struct dentry *where);
+extern const struct inode_ops device_inode_ops;
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fake_fs.c - wait queues, timers and process queries for a test program with one thread. */
+#include "fake_fs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/percpu.h"
+#include "core/random.h"
+#include "fake.h"
+#include "lib/format.h"
+#include "mm/kmalloc.h"
+#include "mm/space.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
+
+void (*fake_sleep_hook)(void);
+unsigned fake_sleeps;
+struct fdtable *fake_fdtable;
+struct fs_context *fake_context;
+int fake_tty_signal;
+
+/* ---- wait queues ---- */
+
+static bool self_woken;
+
+void waitq_init(struct waitq *queue)
+{
+    waitq_init_rank(queue, RANK_WAITQ);
+}
+void waitq_init_rank(struct waitq *queue, enum lock_rank rank)
+{
+    spin_init(&queue->lock, rank);
+    list_init(&queue->waiters);
+}
+void waitq_prepare(struct waitq *queue, struct waiter *w, bool interruptible)
+{
+    *w = (struct waiter){.queue = queue, .interruptible = interruptible};
+    list_push_back(&queue->waiters, &w->link);
+}
+static int fake_sleep(bool *woken, uint64_t deadline_ns)
+{
+    fake_sleeps++;
+    if (!*woken && fake_sleep_hook)
+        fake_sleep_hook();
+    bool was = *woken;
+    *woken = false;
+    if (was)
+        return 0;
+    if (deadline_ns != UINT64_MAX) {
+        if (deadline_ns > fake_now_ns)
+            fake_now_ns = deadline_ns;
+        return -ETIMEDOUT;
+    }
+    return -ERESTARTSYS;
+}
+int waitq_sleep(struct waiter *w, uint64_t deadline_ns)
+{
+    return fake_sleep(&w->woken, deadline_ns);
+}
+void waitq_finish(struct waiter *w)
+{
+    list_remove(&w->link);
+}
+void waitq_add(struct waitq *queue, struct waiter *w, void (*fn)(struct waiter *, uint32_t))
+{
+    *w = (struct waiter){.queue = queue, .fn = fn};
+    list_push_back(&queue->waiters, &w->link);
+}
+void waitq_remove(struct waiter *w)
+{
+    list_remove(&w->link);
+}
+void waitq_wake_all(struct waitq *queue, uint32_t events)
+{
+    unsigned long irq = spin_lock_irqsave(&queue->lock); /* checks ranks as the real one does */
+    list_for_each_safe (node, next, &queue->waiters) {
+        struct waiter *w = list_entry(node, struct waiter, link);
+        if (w->fn)
+            w->fn(w, events);
+        else
+            w->woken = true;
+    }
+    spin_unlock_irqrestore(&queue->lock, irq);
+}
+void waitq_wake_one(struct waitq *queue, uint32_t events)
+{
+    waitq_wake_all(queue, events);
+}
+void thread_prepare_sleep(bool interruptible)
+{
+    self_woken = false;
+}
+int thread_sleep(uint64_t deadline_ns)
+{
+    int err = fake_sleep(&self_woken, deadline_ns);
+    return err == -ERESTARTSYS ? -EINTR : err;
+}
+void thread_finish_sleep(void)
+{
+}
+bool thread_wake(struct thread *thread)
+{
+    self_woken = true;
+    return true;
+}
+void thread_clear_interrupt(void)
+{
+}
+struct thread *thread_spawn(const char *name, void (*fn)(void *), void *arg)
+{
+    return fake_self; /* never runs: tests feed the tty themselves */
+}
+void thread_exit(void)
+{
+    abort();
+}
+unsigned thread_count(void)
+{
+    return 1;
+}
+void sched_get_stats(unsigned cpu, struct sched_cpu_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+}
+
+/* ---- time ---- */
+
+static struct timer *timers[16];
+
+void timer_setup(struct timer *timer, void (*fn)(struct timer *))
+{
+    memset(timer, 0, sizeof(*timer));
+    timer->fn = fn;
+}
+static void timer_drop(struct timer *timer)
+{
+    for (size_t i = 0; i < 16; i++)
+        if (timers[i] == timer)
+            timers[i] = NULL;
+}
+void timer_arm(struct timer *timer, uint64_t deadline_ns)
+{
+    timer_drop(timer);
+    timer->deadline_ns = deadline_ns;
+    for (size_t i = 0; i < 16; i++)
+        if (!timers[i]) {
+            timers[i] = timer;
+            return;
+        }
+    abort();
+}
+bool timer_cancel(struct timer *timer)
+{
+    timer_drop(timer);
+    return true;
+}
+void timer_cancel_sync(struct timer *timer)
+{
+    timer_drop(timer);
+}
+void fake_advance(uint64_t ns)
+{
+    fake_now_ns += ns;
+    for (size_t i = 0; i < 16; i++) {
+        struct timer *t = timers[i];
+        if (t && t->deadline_ns <= fake_now_ns) {
+            timers[i] = NULL;
+            t->fn(t);
+        }
+    }
+}
+uint64_t clock_mono_ns(void)
+{
+    return fake_now_ns;
+}
+uint64_t clock_wall_ns(void)
+{
+    return fake_now_ns + 1700000000ull * NS_PER_SEC;
+}
+
+/* ---- the process layer ---- */
+
+int proc_text(int pid, int tid, enum proc_text what, struct strbuf *sb)
+{
+    strbuf_printf(sb, "text %d of %d/%d\n", (int)what, pid, tid);
+    return 0;
+}
+int proc_current_pid(void)
+{
+    return 1;
+}
+int proc_current_tid(void)
+{
+    return 1;
+}
+int proc_next_pid(int start)
+{
+    return start <= 1 ? 1 : 0;
+}
+int proc_next_tid(int pid, int start)
+{
+    return start <= 1 ? 1 : start <= 7 ? 7 : 0;
+}
+int proc_exe_path(int pid, char *buf, size_t size)
+{
+    return snprintf(buf, size, "/bin/hello");
+}
+struct fdtable *proc_fdtable(int pid)
+{
+    if (fake_fdtable)
+        fdtable_get(fake_fdtable);
+    return fake_fdtable;
+}
+struct fs_context *proc_fs_context(int pid)
+{
+    fs_context_get(fake_context);
+    return fake_context;
+}
+int proc_set_comm(int pid, int tid, const char *name)
+{
+    return 0;
+}
+void proc_loadavg(struct strbuf *sb)
+{
+    strbuf_printf(sb, "0.00 0.00 0.00 1/1 1\n");
+}
+void proc_hostname(struct strbuf *sb)
+{
+    strbuf_printf(sb, "selkie");
+}
+void proc_tty_signal(int pgrp, int signo)
+{
+    fake_tty_signal = signo;
+}
+struct space *space_current(void)
+{
+    return NULL;
+}
+
+int fake_fs_boot(const void *archive, size_t len)
+{
+    fake_sleep_hook = NULL;
+    fake_sleeps = 0;
+    memset(timers, 0, sizeof(timers));
+    page_init();
+    kmalloc_init();
+    random_init();
+    int err = fs_init(archive, len);
+    if (err == 0) {
+        fake_context = fs_context_create();
+        fake_fdtable = fdtable_create();
+    }
+    return err;
+}
+
+void fake_fs_end(void)
+{
+    fdtable_put(fake_fdtable);
+    fs_context_put(fake_context);
+    fake_fdtable = NULL;
+    fake_context = NULL;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fake_fs.h - what the tests of kernel/fs control: sleeping, timers, the process layer. */
+#ifndef SELKIE_UNIT_FAKE_FS_H
+#define SELKIE_UNIT_FAKE_FS_H
+
+#include "fs/vfs.h"
+
+/* Called when the code under test would sleep; it should make the awaited thing happen. NULL, or a
+ * hook that wakes nobody: the sleep ends with -ERESTARTSYS (or -ETIMEDOUT if there is a deadline,
+ * which becomes the time). */
+extern void (*fake_sleep_hook)(void);
+extern unsigned fake_sleeps;
+/* Move the clock and run timers that expire. */
+void fake_advance(uint64_t ns);
+extern struct fdtable *fake_fdtable;
+extern struct fs_context *fake_context;
+extern int fake_tty_signal; /* last signal of the tty */
+/* Boot a file system from an archive (may be NULL) and make fake_context. Returns fs_init's result.
+ */
+int fake_fs_boot(const void *archive, size_t len);
+void fake_fs_end(void);
+
+#endif
