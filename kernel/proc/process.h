@@ -18,12 +18,39 @@
 #include "mm/space.h"
 #include "proc/signal.h"
 #include "sched/thread.h"
+#include "sched/wait.h"
 
-#define RLIMIT_COUNT 16
+enum {
+    RLIMIT_CPU,
+    RLIMIT_FSIZE,
+    RLIMIT_DATA,
+    RLIMIT_STACK,
+    RLIMIT_CORE,
+    RLIMIT_RSS,
+    RLIMIT_NPROC,
+    RLIMIT_NOFILE,
+    RLIMIT_MEMLOCK,
+    RLIMIT_AS,
+    RLIMIT_LOCKS,
+    RLIMIT_SIGPENDING,
+    RLIMIT_MSGQUEUE,
+    RLIMIT_NICE,
+    RLIMIT_RTPRIO,
+    RLIMIT_RTTIME,
+    RLIMIT_COUNT,
+};
+#define RLIM_INFINITY UINT64_MAX
 struct rlimit64 {
     uint64_t cur, max;
 };
 
+/* ITIMER_VIRTUAL and ITIMER_PROF: a deadline in CPU time, looked at on the ways out of the kernel. */
+struct cpu_timer {
+    uint64_t deadline_ns; /* of process CPU time; 0: off */
+    uint64_t interval_ns;
+};
+
+#define PATCH_REFUSED_COUNT 256
 struct process {
     struct refcount refs;
     int pid, ppid, pgid, sid;
@@ -49,8 +76,24 @@ struct process {
     uint64_t dead_runtime_ns; /* CPU time of tasks that have ended */
     struct timer alarm;       /* ITIMER_REAL */
     uint64_t alarm_interval_ns;
-    struct list patch_areas; /* trampolines, proc/patch.c */
+    struct cpu_timer cpu_timers[2]; /* lock */
+    struct timer cpu_tick;          /* makes a task look at them */
+    struct list timers;             /* timer_create; lock; proc/posix_timer.c */
+    int next_timer_id;              /* lock */
+    struct list patch_areas;        /* trampolines, proc/patch.c; patch_lock */
+    struct mutex patch_lock;        /* RANK_EXEC */
+    uintptr_t patch_refused[PATCH_REFUSED_COUNT]; /* sites not to try again; relaxed atomics */
     struct list all_link;
+    /* guarded by lock */
+    bool stopped;              /* SIGSTOP: every task waits in kernel_user_return; atomic */
+    bool ended;                /* the last task has left; atomic */
+    struct task *exec_task;    /* every other task must leave: it runs execve; atomic */
+    unsigned signals_queued;   /* entries in all queues: RLIMIT_SIGPENDING */
+    uint64_t dead_min_flt, dead_switches[2]; /* of tasks that have ended: voluntary, forced */
+    /* prctl, personality; relaxed atomics */
+    uint32_t dumpable, no_new_privs, keep_caps, child_subreaper, personality;
+    uint32_t membarrier_registered;
+    uint32_t oom_score_adj;
 };
 
 struct task {
@@ -66,9 +109,22 @@ struct task {
     uaddr_t alt_stack;
     size_t alt_stack_size;
     uint32_t alt_stack_flags;
-    /* restart of an interrupted call; own */
-    bool in_syscall; /* frame belongs to a system call whose result may be a restart code */
-    uint64_t restart_deadline_ns; /* ERESTART_RESTARTBLOCK: nanosleep, poll, futex */
+    uint64_t sig_wait_set;  /* sigtimedwait: blocked signals that it waits for */
+    uintptr_t fault_addr;   /* of the latest fault, for the signal frame; own */
+    /*
+     * Restart of an interrupted call; own. A call with a relative timeout that is interrupted stores
+     * its absolute deadline in restart_deadline_ns and returns -ERESTART_RESTARTBLOCK. If no handler
+     * runs, it is called again with the same arguments and with restart_deadline_ns as it left it;
+     * in every other call restart_deadline_ns is 0.
+     */
+    bool in_syscall; /* frame holds the result of a system call, and it is a restart code */
+    bool frame_replaced; /* execve, rt_sigreturn: the call has no result */
+    uint64_t restart_deadline_ns;
+    struct {
+        unsigned id; /* enum syscall_id; 0: nothing to restart */
+        uint64_t deadline_ns;
+        uint64_t arg[6];
+    } restart;
     /* exit and threads; own */
     uaddr_t clear_child_tid;
     uaddr_t robust_list;
@@ -76,6 +132,11 @@ struct task {
     uint64_t min_flt, maj_flt;
     struct isa_frame
         *frame; /* the user registers of the current kernel entry; valid in the kernel */
+    struct isa_frame start_frame; /* what a new task begins with */
+    struct list tid_link;         /* table of all tasks; proc/process.c */
+    int pdeath_signal;
+    uint64_t timer_slack_ns;
+    uint64_t start_ns;
 };
 
 /* The calling task; NULL in a kernel thread. */
@@ -94,6 +155,8 @@ int must_check process_start_first(const struct program *program, char *why, siz
 int process_wait_first(void);
 
 struct process *process_find(int pid); /* with a reference */
+/* The first process with pid >= start, with a reference, or NULL. */
+struct process *process_next(int start);
 void process_get(struct process *process);
 void process_put(struct process *process);
 struct task *task_find(int tid); /* with a thread reference */

@@ -72,6 +72,8 @@ enum {
 #define SI_QUEUE (-1)
 #define SI_TIMER (-2)
 #define SI_TKILL (-6)
+#define SI_MESGQ (-3)
+#define CLD_EXITED 1
 #define ILL_ILLOPN 2
 #define ILL_ILLOPC 1
 #define FPE_INTDIV 1
@@ -117,12 +119,17 @@ struct signal_pending {
 };
 struct task;
 struct process;
+struct queued_signal {
+    struct list link;
+    struct siginfo info;
+};
 
 void signal_pending_init(struct signal_pending *pending);
 void signal_pending_clear(struct signal_pending *pending, uint64_t set);
 
-/* Send. info NULL: SI_USER from the caller. Any context without RANK_PROCESS held. 0, -EAGAIN
- * (queue full). */
+/* What kill(2) and tgkill(2) (code SI_TKILL) of the calling task say. */
+void signal_info_user(struct siginfo *info, int signo, int code);
+/* Send. Any context without RANK_PROCESS held. 0, -EAGAIN (queue full). */
 int signal_send_process(struct process *process, const struct siginfo *info);
 int signal_send_task(struct task *task, const struct siginfo *info);
 /* A fault: unblocked and reset to default if blocked or ignored, so it cannot be lost. For the
@@ -131,10 +138,35 @@ void signal_force(int signo, int code, uintptr_t addr);
 /* Called by kernel_user_return with interrupts on: deliver what is deliverable, handle restarts. */
 void signal_deliver(struct isa_frame *frame);
 bool signal_deliverable(struct task *task); /* anything pending and not blocked? */
+uint64_t signal_pending_set(struct task *task); /* pending for the task or its process */
+/* The calling task's temporary mask (sigsuspend, ppoll): the old one comes back when the call ends,
+ * or after the handler that ends it. */
+void signal_mask_for_call(uint64_t mask);
 /* Change the calling task's mask and re-evaluate. SIGKILL and SIGSTOP are never blocked. */
 void signal_set_mask(uint64_t mask);
 /* Take a pending signal in `set` off the queues: 0 and *out, or -EAGAIN. (sigtimedwait, signalfd)
  */
 int must_check signal_take(uint64_t set, struct siginfo *out);
+/* rt_sigtimedwait: wait until deadline_ns for a signal in set. The signal's number, -EAGAIN, -EINTR. */
+long must_check signal_wait(uint64_t set, uint64_t deadline_ns, struct siginfo *out);
+/* rt_sigaction: either may be NULL. -EINVAL. */
+int must_check signal_set_action(int signo, const struct signal_action *act,
+                                 struct signal_action *old);
+/* execve: handlers become SIG_DFL, SIG_IGN stays; the alternate stack is forgotten. */
+void signal_reset_for_exec(struct task *task);
+/* The task leaves: what it would have taken from its process, others must look at. */
+void signal_task_leaves_locked(struct task *task);
+/* sigaltstack(2) with Linux's checks. sp: the user stack pointer. */
+struct signal_stack {
+    uint64_t sp;
+    uint32_t flags, pad;
+    uint64_t size;
+};
+void signal_stack_get(const struct task *task, uintptr_t sp, struct signal_stack *out);
+int must_check signal_stack_set(struct task *task, uintptr_t sp, const struct signal_stack *stack);
+/* rt_sigreturn: frame becomes what the signal frame says. A bad one is SIGSEGV. */
+void signal_return(struct isa_frame *frame);
+/* While the process is stopped; called with interrupts on. */
+void signal_stop_wait(struct process *process);
 
 #endif

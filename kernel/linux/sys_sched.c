@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sys_sched.c - scheduling parameters, affinity, and what depends on the CPU a task runs on. */
+#include "core/percpu.h"
+#include "lib/string.h"
+#include "linux/uapi.h"
+#include "mm/kmalloc.h"
+
+#define MASK_WORDS (HAL_CPU_MAX / 64)
+#define SCHED_RESET_ON_FORK 0x40000000
+#define RR_INTERVAL_NS (100 * NS_PER_MS)
+
+long sys_sched_yield(const struct syscall_args *a)
+{
+    (void)a;
+    sched_yield();
+    return 0;
+}
+
+long sys_getcpu(const struct syscall_args *a)
+{
+    uint32_t cpu = hal_cpu_id();
+    if (a->arg[0] && user_store_u32(uaddr(a->arg[0]), cpu))
+        return -EFAULT;
+    return a->arg[1] && user_store_u32(uaddr(a->arg[1]), 0) ? -EFAULT : 0;
+}
+
+/* ---- affinity ---- */
+
+static size_t mask_words(void)
+{
+    return (hal_cpu_count() + 63) / 64;
+}
+
+long sys_sched_setaffinity(const struct syscall_args *a)
+{
+    uint64_t mask[MASK_WORDS] = {0};
+    size_t len = MIN((uint64_t)(uint32_t)a->arg[1], sizeof mask);
+    if (copyin(mask, uaddr(a->arg[2]), len))
+        return -EFAULT;
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
+        return -ESRCH;
+    int err = sched_set_affinity(&task->thread, mask);
+    thread_put(&task->thread);
+    return err;
+}
+
+long sys_sched_getaffinity(const struct syscall_args *a)
+{
+    uint64_t mask[MASK_WORDS] = {0}, len = (uint32_t)a->arg[1];
+    if (len < mask_words() * 8 || len % 8)
+        return -EINVAL;
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
+        return -ESRCH;
+    sched_get_affinity(&task->thread, mask);
+    thread_put(&task->thread);
+    size_t out = mask_words() * 8; /* what Linux reports: the size of its own mask */
+    return copyout(uaddr(a->arg[2]), mask, out) ? -EFAULT : (long)out;
+}
+
+/* ---- policy and priority ---- */
+
+static bool is_real_time(int policy)
+{
+    return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static int policy_check(int policy, int priority)
+{
+    if (is_real_time(policy))
+        return priority >= 1 && priority <= 99 ? 0 : -EINVAL;
+    if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE)
+        return -EINVAL;
+    return priority == 0 ? 0 : -EINVAL;
+}
+
+static bool may_raise(void)
+{
+    return process_current()->fs->cred.euid == 0;
+}
+
+/* policy < 0: keep it. */
+static long set_scheduler(int tid, int policy, uint64_t param)
+{
+    int32_t priority;
+    if (!param || tid < 0)
+        return -EINVAL;
+    if (copyin(&priority, uaddr(param), sizeof priority))
+        return -EFAULT;
+    struct task *task = task_by_tid(tid);
+    if (!task)
+        return -ESRCH;
+    if (policy < 0)
+        policy = task->thread.policy;
+    int err = policy_check(policy, priority);
+    if (!err && is_real_time(policy) && !may_raise())
+        err = -EPERM;
+    if (!err)
+        sched_set_policy(&task->thread, (enum sched_policy)policy, priority);
+    thread_put(&task->thread);
+    return err;
+}
+
+long sys_sched_setscheduler(const struct syscall_args *a)
+{
+    int policy = (int)a->arg[1];
+    if (policy < 0)
+        return -EINVAL;
+    return set_scheduler((int)a->arg[0], policy & ~SCHED_RESET_ON_FORK, a->arg[2]);
+}
+
+long sys_sched_setparam(const struct syscall_args *a)
+{
+    return set_scheduler((int)a->arg[0], -1, a->arg[1]);
+}
+
+long sys_sched_getscheduler(const struct syscall_args *a)
+{
+    if ((int)a->arg[0] < 0)
+        return -EINVAL;
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
+        return -ESRCH;
+    long policy = task->thread.policy;
+    thread_put(&task->thread);
+    return policy;
+}
+
+long sys_sched_getparam(const struct syscall_args *a)
+{
+    if (!a->arg[1] || (int)a->arg[0] < 0)
+        return -EINVAL;
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
+        return -ESRCH;
+    int32_t priority = is_real_time(task->thread.policy) ? task->thread.rt_priority : 0;
+    thread_put(&task->thread);
+    return copyout(uaddr(a->arg[1]), &priority, sizeof priority);
+}
+
+static long priority_bound(int policy, long bound)
+{
+    if (is_real_time(policy))
+        return bound;
+    return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE ? 0 : -EINVAL;
+}
+long sys_sched_get_priority_max(const struct syscall_args *a)
+{
+    return priority_bound((int)a->arg[0], 99);
+}
+long sys_sched_get_priority_min(const struct syscall_args *a)
+{
+    return priority_bound((int)a->arg[0], 1);
+}
+
+long sys_sched_rr_get_interval(const struct syscall_args *a)
+{
+    if ((int)a->arg[0] < 0)
+        return -EINVAL;
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
+        return -ESRCH;
+    uint64_t ns = task->thread.policy == SCHED_RR ? RR_INTERVAL_NS :
+                  task->thread.policy == SCHED_FIFO ? 0 : 4 * NS_PER_MS;
+    thread_put(&task->thread);
+    struct uapi_timespec ts = timespec_of_ns(ns);
+    return copyout(uaddr(a->arg[1]), &ts, sizeof ts);
+}
+
+struct uapi_sched_attr {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+STATIC_ASSERT(sizeof(struct uapi_sched_attr) == 48); /* SCHED_ATTR_SIZE_VER0 */
+
+long sys_sched_setattr(const struct syscall_args *a)
+{
+    struct uapi_sched_attr attr;
+    if (!a->arg[1] || (int)a->arg[0] < 0 || a->arg[2])
+        return -EINVAL;
+    if (copyin(&attr, uaddr(a->arg[1]), sizeof attr))
+        return -EFAULT;
+    if (attr.size && attr.size < sizeof attr)
+        return -EINVAL;
+    int err = policy_check((int)attr.policy, (int)attr.priority);
+    if (err)
+        return err;
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
+        return -ESRCH;
+    if (!may_raise() && (is_real_time((int)attr.policy) || attr.nice < task->thread.nice))
+        err = -EPERM;
+    if (!err) {
+        sched_set_policy(&task->thread, (enum sched_policy)attr.policy, (int)attr.priority);
+        if (!is_real_time((int)attr.policy))
+            sched_set_nice(&task->thread, attr.nice);
+    }
+    thread_put(&task->thread);
+    return err;
+}
+
+long sys_sched_getattr(const struct syscall_args *a)
+{
+    struct uapi_sched_attr attr = {.size = sizeof attr};
+    if (!a->arg[1] || (int)a->arg[0] < 0 || a->arg[2] < sizeof attr || a->arg[2] > PAGE_SIZE ||
+        a->arg[3])
+        return -EINVAL;
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
+        return -ESRCH;
+    attr.policy = task->thread.policy;
+    attr.nice = task->thread.nice;
+    attr.priority = is_real_time((int)attr.policy) ? task->thread.rt_priority : 0;
+    thread_put(&task->thread);
+    return copyout(uaddr(a->arg[1]), &attr, sizeof attr);
+}
+
+/* ---- nice ---- */
+
+enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
+
+/* All that which/who names: a thread, or all threads of the process. Calls fn under its lock. */
+static int for_priority(int which, int who, void (*fn)(struct task *, void *), void *arg)
+{
+    struct process *p = process_current();
+    if (which < PRIO_PROCESS || which > PRIO_USER)
+        return -EINVAL;
+    if (which == PRIO_PROCESS) {
+        struct task *task = task_by_tid(who);
+        if (!task)
+            return -ESRCH;
+        fn(task, arg);
+        thread_put(&task->thread);
+        return 0;
+    }
+    if (who && (which == PRIO_PGRP ? who != p->pgid : (uint32_t)who != p->fs->cred.uid))
+        return -ESRCH;
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    list_for_each(pos, &p->tasks)
+        fn(list_entry(pos, struct task, process_link), arg);
+    spin_unlock_irqrestore(&p->lock, irq);
+    return 0;
+}
+
+static void nice_least(struct task *task, void *arg)
+{
+    int *least = arg;
+    *least = MIN(*least, task->thread.nice);
+}
+static void nice_set(struct task *task, void *arg)
+{
+    sched_set_nice(&task->thread, *(int *)arg);
+}
+
+long sys_getpriority(const struct syscall_args *a)
+{
+    int nice = 19;
+    int err = for_priority((int)a->arg[0], (int)a->arg[1], nice_least, &nice);
+    return err ? err : 20 - nice; /* the raw call is biased: getpriority(2) */
+}
+
+long sys_setpriority(const struct syscall_args *a)
+{
+    int nice = (int)a->arg[2], least = 19;
+    nice = nice < -20 ? -20 : nice > 19 ? 19 : nice;
+    int err = for_priority((int)a->arg[0], (int)a->arg[1], nice_least, &least);
+    if (err)
+        return err;
+    if (nice < least && !may_raise())
+        return -EACCES;
+    return for_priority((int)a->arg[0], (int)a->arg[1], nice_set, &nice);
+}
+
+/* ---- membarrier ---- */
+
+enum {
+    MEMBARRIER_QUERY = 0,
+    MEMBARRIER_GLOBAL = 1,
+    MEMBARRIER_GLOBAL_EXPEDITED = 2,
+    MEMBARRIER_REGISTER_GLOBAL_EXPEDITED = 4,
+    MEMBARRIER_PRIVATE_EXPEDITED = 8,
+    MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 16,
+};
+
+/*
+ * Every CPU must pass through a full barrier between entry and return. Conservative: the caller
+ * visits each CPU by moving there. Running on a CPU needs a context switch on it, and a switch is
+ * a full barrier for what ran there before (its run queue is handed over with sequentially consistent
+ * operations, sched/sched.c). A CPU that idles meanwhile takes part as well.
+ */
+static int barrier_everywhere(void)
+{
+    struct thread *self = thread_current();
+    uint64_t old[MASK_WORDS] = {0};
+    int err = 0;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (cpu_online_count() == 1)
+        return 0;
+    sched_get_affinity(self, old);
+    for (unsigned cpu = 0; cpu < hal_cpu_count() && !err; cpu++) {
+        uint64_t mask[MASK_WORDS] = {0};
+        const struct cpu *there = cpu_get(cpu);
+        if (!there || !__atomic_load_n(&there->online, __ATOMIC_ACQUIRE))
+            continue;
+        mask[cpu / 64] = 1ull << cpu % 64;
+        err = sched_set_affinity(self, mask);
+    }
+    int restored = sched_set_affinity(self, old);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return err ? err : restored;
+}
+
+long sys_membarrier(const struct syscall_args *a)
+{
+    struct process *p = process_current();
+    int cmd = (int)a->arg[0];
+    if (a->arg[1])
+        return -EINVAL;
+    switch (cmd) {
+    case MEMBARRIER_QUERY:
+        return MEMBARRIER_GLOBAL | MEMBARRIER_GLOBAL_EXPEDITED |
+               MEMBARRIER_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_PRIVATE_EXPEDITED |
+               MEMBARRIER_REGISTER_PRIVATE_EXPEDITED;
+    case MEMBARRIER_REGISTER_GLOBAL_EXPEDITED:
+        return 0;
+    case MEMBARRIER_REGISTER_PRIVATE_EXPEDITED:
+        __atomic_store_n(&p->membarrier_registered, 1, __ATOMIC_RELAXED);
+        return 0;
+    case MEMBARRIER_PRIVATE_EXPEDITED:
+        if (!__atomic_load_n(&p->membarrier_registered, __ATOMIC_RELAXED))
+            return -EPERM;
+        return barrier_everywhere();
+    case MEMBARRIER_GLOBAL:
+    case MEMBARRIER_GLOBAL_EXPEDITED:
+        return barrier_everywhere();
+    default:
+        return -EINVAL;
+    }
+}

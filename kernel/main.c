@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * main.c - the boot list: from the first line of kernel code to the exit status of the program.
+ *
+ * The only file that includes every layer. kernel_boot runs on the boot stack of CPU 0 with
+ * interrupts off; whatever may sleep is done by the first kernel thread (boot_thread).
+ */
+#include "core/cmdline.h"
+#include "core/log.h"
+#include "core/percpu.h"
+#include "core/random.h"
+#include "fs/context.h"
+#include "hal_up.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "linux/syscall.h"
+#include "mm/kmalloc.h"
+#include "proc/process.h"
+#include "sched/thread.h"
+
+/* Exit statuses when the program could not be started, as shells and env(1) have them. */
+enum { EXIT_FAILURE = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
+
+static int status_of_start_error(int err)
+{
+    switch (err) {
+    case -ENOENT:
+        return EXIT_NOT_FOUND;
+    case -EACCES:
+    case -ENOEXEC:
+    case -ENOTDIR:
+    case -ELOOP:
+    case -EISDIR:
+        return EXIT_NOT_EXECUTABLE;
+    default:
+        return EXIT_FAILURE;
+    }
+}
+
+/* wait4(2) status -> what a shell calls it. */
+static int status_of_wait(int status)
+{
+    int signo = status & 0x7f;
+    return signo ? 128 + signo : (status >> 8) & 0xff;
+}
+
+static void cmdline_set_early(const char *text)
+{
+    char value[8];
+    uint64_t level;
+    if (cmdline_option(text, "loglevel", value, sizeof value) &&
+        str_to_u64(value, NULL, &level) == 0 && level <= LOG_DEBUG)
+        log_set_level((enum log_level)level);
+}
+
+static _Noreturn void boot_fail(const char *what)
+{
+    log_error("%s", what);
+    hal_poweroff(EXIT_FAILURE);
+}
+
+static void cmdline_read(struct cmdline *options)
+{
+    const char *text = hal_boot_info()->cmdline;
+    void *memory = kmalloc(cmdline_size(text), ALLOC_DEFAULT);
+    if (!memory)
+        boot_fail("not enough memory for the command line");
+    if (cmdline_parse(text, memory, options))
+        boot_fail("bad boot command line: see docs/boot.md");
+    if (options->argc == 0)
+        boot_fail("the boot command line names no program: '-- PROGRAM [ARGUMENT]...' is missing");
+}
+
+static int run_program(const struct cmdline *options)
+{
+    static const char *const no_reason = "it could not be started";
+    char why[192] = "";
+    struct program program = {
+        .path = options->argv[0],
+        .argv = options->argv,
+        .envp = options->envp,
+        .cwd = options->cwd,
+    };
+    int err = process_start_first(&program, why, sizeof why);
+    if (err) {
+        log_error("cannot run %s: %s", program.path, why[0] ? why : no_reason);
+        return status_of_start_error(err);
+    }
+    return status_of_wait(process_wait_first());
+}
+
+/* The first kernel thread: the part of the boot that may sleep. */
+static void boot_thread(void *arg)
+{
+    const struct hal_boot_info *info = hal_boot_info();
+    struct cmdline options;
+    (void)arg;
+    cmdline_read(&options);                      /* options, arguments, environment */
+    syscall_trace = options.strace;              /* strace=1 */
+    if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
+        boot_fail("the root file system could not be built");
+    hal_poweroff(run_program(&options)); /* process 1, until it ends */
+}
+
+void kernel_boot(void *stack, size_t size)
+{
+    sched_init(stack, size);                     /* the boot flow is a thread: locks work */
+    percpu_init();                               /* number the CPUs */
+    cmdline_set_early(hal_boot_info()->cmdline); /* log level */
+    page_init();                                 /* RAM */
+    kmalloc_init();                              /* small objects */
+    kvm_init();                                  /* kernel stacks */
+    random_init();                               /* seed, from the machine */
+    sched_start_cpus();                          /* all other CPUs */
+    log_info("%s, %u CPUs, %llu KiB of RAM", hal_boot_info()->machine, hal_cpu_count(),
+             (unsigned long long)hal_boot_info()->ram_total >> 10);
+    if (!thread_spawn("boot", boot_thread, NULL)) /* the rest may sleep */
+        boot_fail("not enough memory to boot");
+    sched_idle_loop(); /* this flow is CPU 0's idle thread now */
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * itimer.c - setitimer: one real-time timer and two in CPU time per process.
+ *
+ * ITIMER_REAL is a kernel timer. ITIMER_VIRTUAL and ITIMER_PROF both count the CPU time of the
+ * process: user and system time are not told apart. They are looked at by a periodic timer while one is
+ * armed, so their resolution is CPU_TICK_NS.
+ */
+#include "lib/string.h"
+#include "proc/internal.h"
+#include "proc/times.h"
+
+#define CPU_TICK_NS (4 * NS_PER_MS) /* Linux with HZ=250 */
+
+static void post(struct process *p, int signo)
+{
+    struct siginfo info = {.signo = signo, .code = SI_KERNEL};
+    (void)signal_send_process(p, &info);
+}
+
+static void alarm_fired(struct timer *timer)
+{
+    struct process *p = container_of(timer, struct process, alarm);
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    uint64_t interval = p->alarm_interval_ns, now = clock_mono_ns();
+    if (interval && !p->exiting) {
+        /* From the time it should have been, so that periods do not drift; missed ones are one. */
+        uint64_t late = (now - timer->deadline_ns) / interval;
+        timer_arm(timer, timer->deadline_ns + (late + 1) * interval);
+    }
+    spin_unlock_irqrestore(&p->lock, irq);
+    post(p, SIGALRM);
+}
+
+static uint64_t cpu_ns_locked(struct process *p)
+{
+    uint64_t sum = p->dead_runtime_ns;
+    list_for_each(pos, &p->tasks)
+        sum += thread_runtime_ns(&list_entry(pos, struct task, process_link)->thread);
+    return sum;
+}
+
+uint64_t process_cpu_ns(struct process *p)
+{
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    uint64_t sum = cpu_ns_locked(p);
+    spin_unlock_irqrestore(&p->lock, irq);
+    return sum;
+}
+
+/* True if it has expired. */
+static bool cpu_timer_check(struct cpu_timer *t, uint64_t now)
+{
+    if (!t->deadline_ns || now < t->deadline_ns)
+        return false;
+    t->deadline_ns = t->interval_ns ? now + t->interval_ns : 0;
+    return true;
+}
+
+static void cpu_tick(struct timer *timer)
+{
+    struct process *p = container_of(timer, struct process, cpu_tick);
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    uint64_t now = cpu_ns_locked(p);
+    bool virt = cpu_timer_check(&p->cpu_timers[0], now);
+    bool prof = cpu_timer_check(&p->cpu_timers[1], now);
+    if ((p->cpu_timers[0].deadline_ns || p->cpu_timers[1].deadline_ns) && !p->exiting)
+        timer_arm(timer, clock_mono_ns() + CPU_TICK_NS);
+    spin_unlock_irqrestore(&p->lock, irq);
+    if (virt)
+        post(p, SIGVTALRM);
+    if (prof)
+        post(p, SIGPROF);
+}
+
+void itimer_init(struct process *process)
+{
+    timer_setup(&process->alarm, alarm_fired);
+    timer_setup(&process->cpu_tick, cpu_tick);
+}
+
+void itimer_stop(struct process *process)
+{
+    /* exiting is set: neither callback arms its timer again. */
+    timer_cancel_sync(&process->alarm);
+    timer_cancel_sync(&process->cpu_tick);
+}
+
+void itimer_get(struct process *p, int which, struct itimer_value *out)
+{
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    *out = (struct itimer_value){0, 0};
+    if (which == ITIMER_REAL) {
+        uint64_t now = clock_mono_ns();
+        if (timer_armed(&p->alarm)) /* due but not yet run: Linux says 1 us */
+            out->left_ns = p->alarm.deadline_ns > now ? p->alarm.deadline_ns - now : NS_PER_US;
+        out->interval_ns = p->alarm_interval_ns;
+    } else {
+        const struct cpu_timer *t = &p->cpu_timers[which - ITIMER_VIRTUAL];
+        uint64_t now = cpu_ns_locked(p);
+        if (t->deadline_ns)
+            out->left_ns = t->deadline_ns > now ? t->deadline_ns - now : NS_PER_US;
+        out->interval_ns = t->interval_ns;
+    }
+    spin_unlock_irqrestore(&p->lock, irq);
+}
+
+static uint64_t later(uint64_t now, uint64_t ns)
+{
+    uint64_t sum;
+    return add_overflow(now, ns, &sum) ? UINT64_MAX - 1 : sum;
+}
+
+void itimer_set(struct process *p, int which, const struct itimer_value *value)
+{
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    if (which == ITIMER_REAL) {
+        p->alarm_interval_ns = value->interval_ns;
+        if (value->left_ns)
+            timer_arm(&p->alarm, later(clock_mono_ns(), value->left_ns));
+        else
+            (void)timer_cancel(&p->alarm);
+    } else {
+        struct cpu_timer *t = &p->cpu_timers[which - ITIMER_VIRTUAL];
+        t->deadline_ns = value->left_ns ? later(cpu_ns_locked(p), value->left_ns) : 0;
+        t->interval_ns = value->interval_ns;
+        if (t->deadline_ns)
+            timer_arm(&p->cpu_tick, clock_mono_ns() + CPU_TICK_NS);
+    }
+    spin_unlock_irqrestore(&p->lock, irq);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* times.h - timers of processes: interval timers and POSIX timers. */
+#ifndef SELKIE_PROC_TIMES_H
+#define SELKIE_PROC_TIMES_H
+
+#include "proc/process.h"
+
+enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF };
+struct itimer_value {
+    uint64_t left_ns, interval_ns; /* left 0: off */
+};
+void itimer_get(struct process *p, int which, struct itimer_value *out);
+void itimer_set(struct process *p, int which, const struct itimer_value *value);
+/* CPU time of the process: its living and its dead tasks. */
+uint64_t process_cpu_ns(struct process *p);
+
+enum { SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID = 4 };
+struct posix_timer_spec {
+    int clock;  /* CLOCK_REALTIME, MONOTONIC, BOOTTIME, or a CPU clock */
+    int notify; /* SIGEV_* */
+    int signo, tid;
+    uint64_t value;
+    bool value_is_id; /* no sigevent was given: the value is the timer's id */
+};
+/* The new id, or a negative errno. */
+int must_check posix_timer_create(struct process *p, const struct posix_timer_spec *spec);
+/* absolute: value->left_ns is a time of the timer's clock. */
+int must_check posix_timer_set(struct process *p, int id, const struct itimer_value *value,
+                               bool absolute, struct itimer_value *old);
+int must_check posix_timer_get(struct process *p, int id, struct itimer_value *out);
+int must_check posix_timer_overrun(struct process *p, int id);
+int must_check posix_timer_delete(struct process *p, int id);
+
+#endif
