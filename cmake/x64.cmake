@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# x64.cmake - the bare-metal kernel image.
+# x64.cmake - the bare-metal kernel image: selkie-x64.elf, and selkie-x64.stripped to boot from.
 
 file(GLOB platform_sources CONFIGURE_DEPENDS ${isa_dir}/*.c ${isa_dir}/*.S)
 file(GLOB common_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/platform/common/*.c)
@@ -9,8 +9,15 @@ foreach(part kernel isa platform)
   target_compile_options(${part} PRIVATE ${SELKIE_MACHINE_FLAGS})
 endforeach()
 
-add_executable(selkie-x64 $<TARGET_OBJECTS:kernel> $<TARGET_OBJECTS:isa> $<TARGET_OBJECTS:platform>)
-set_target_properties(selkie-x64 PROPERTIES SUFFIX .elf LINKER_LANGUAGE C
-  LINK_DEPENDS ${isa_dir}/linker.ld)
-target_link_options(selkie-x64 PRIVATE ${SELKIE_MACHINE_FLAGS} -nostdlib -static -no-pie -Wl,-T,${isa_dir}/linker.ld
-  -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096)
+include(cmake/image.cmake)
+selkie_link_image(selkie-x64 x64_text_begin kernel isa platform)
+
+# A kernel that only tries the HAL, for work on the backend: ninja hal-test.
+add_library(hal-test-objects OBJECT EXCLUDE_FROM_ALL
+  ${CMAKE_SOURCE_DIR}/unit/platform/hal_test_kernel.c
+  ${CMAKE_SOURCE_DIR}/unit/platform/hal_test_user_${SELKIE_ISA}.S
+  ${CMAKE_SOURCE_DIR}/kernel/lib/string.c ${CMAKE_SOURCE_DIR}/kernel/lib/strutil.c)
+target_link_libraries(hal-test-objects PRIVATE selkie_freestanding selkie_sanitizer)
+target_compile_options(hal-test-objects PRIVATE ${SELKIE_MACHINE_FLAGS})
+selkie_link_image(hal-test x64_text_begin hal-test-objects isa platform)
+set_target_properties(hal-test hal-test-first PROPERTIES EXCLUDE_FROM_ALL ON)

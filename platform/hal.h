@@ -80,12 +80,16 @@ static inline void hal_thread_set(void *self);
 /*
  * Interrupt masking for the executing CPU. save returns the previous state and
  * masks; restore puts it back and, if that enables interrupts, delivers what
- * is pending before it returns. On hosted masking is a flag in memory, not a
+ * is pending before it returns. The state is 0 if interrupts were masked, any other value means
+ * enabled: hal_irq_restore(HAL_IRQ_ON) enables them. On hosted masking is a flag in memory, not a
  * system call, and interrupts are delivered only in restore, idle and user mode. [inline]
  */
+#define HAL_IRQ_ON 1ul
 static inline unsigned long hal_irq_save(void);
 static inline void hal_irq_restore(unsigned long state);
 static inline bool hal_irq_enabled(void);
+/* Unmask whatever the state was, as restore does: the first code of a thread. [inline] */
+static inline void hal_irq_enable(void);
 
 /* Raise kernel_ipi() on `cpu` (may be the executing one). Several calls before
  * it runs may be merged into one. Any memory written before the call is

@@ -71,6 +71,7 @@ struct isa_signal {
 };
 size_t isa_sigframe_size(
     void); /* bytes to reserve below the stack pointer, alignment and red zone included */
+size_t isa_sigframe_image_size(void); /* bytes of the image itself: what to copy in for restore */
 /* Build the frame image for a stack whose free end is `sp`; *at = its user address, returns its
  * size (<= isa_sigframe_size()). Changes *frame so that the handler runs next. `fp`: saved vector
  * registers (hal_ctx_fp_sync was called). */

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# image.cmake - link a bare-metal image twice: the second time with the symbol table of the first
+# (platform/common/symtab.h), which stands where it moves no function; a check makes sure of that.
+
+# selkie_link_image(NAME BASE LIBRARY...): NAME.elf and NAME.stripped from the object libraries.
+# BASE is the symbol at the start of the text.
+function(selkie_link_image name base)
+  set(objects ${ARGN})
+  list(TRANSFORM objects REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>")
+  set(symtab ${CMAKE_BINARY_DIR}/${name}-symtab.S)
+  add_executable(${name}-first ${objects})
+  add_executable(${name} ${objects} ${symtab})
+  foreach(image ${name}-first ${name})
+    set_target_properties(${image} PROPERTIES SUFFIX .elf LINKER_LANGUAGE C
+      LINK_DEPENDS ${isa_dir}/linker.ld)
+    target_link_options(${image} PRIVATE ${SELKIE_MACHINE_FLAGS} -nostdlib -static -no-pie
+      -Wl,-T,${isa_dir}/linker.ld -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack
+      -Wl,-z,max-page-size=4096)
+  endforeach()
+  add_custom_command(OUTPUT ${symtab}
+    COMMAND ${CMAKE_SOURCE_DIR}/cmake/symtab.sh ${CMAKE_NM} $<TARGET_FILE:${name}-first> ${base} > ${symtab}
+    DEPENDS ${name}-first ${CMAKE_SOURCE_DIR}/cmake/symtab.sh VERBATIM)
+  add_custom_command(TARGET ${name} POST_BUILD
+    COMMAND ${CMAKE_SOURCE_DIR}/cmake/symtab.sh ${CMAKE_NM} $<TARGET_FILE:${name}> ${base} > ${symtab}.check
+    COMMAND ${CMAKE_COMMAND} -E compare_files ${symtab} ${symtab}.check
+    COMMAND ${CMAKE_OBJCOPY} --strip-all $<TARGET_FILE:${name}> ${CMAKE_BINARY_DIR}/${name}.stripped
+    VERBATIM)
+endfunction()

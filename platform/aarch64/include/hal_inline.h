@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_inline.h - the inline half of hal.h on bare-metal AArch64.
+ *
+ * TPIDR_EL1 is the thread pointer, so that reading it is one instruction and right on any CPU.
+ * TPIDRRO_EL0 points to this CPU's struct aarch64_cpu; programs can read it, which tells them
+ * nothing they could not find out anyway in one ring. TPIDR_EL0 is the program's.
+ */
+#ifndef SELKIE_HAL_INLINE_H
+#define SELKIE_HAL_INLINE_H
+
+#include "common/pgtable.h"
+#include "layout.h"
+
+struct hal_ctx {
+    uintptr_t sp;        /* kernel stack pointer while not running */
+    uintptr_t stack_lo;  /* the stack, and its end: */
+    uintptr_t stack_top; /* where entries from user code start */
+    void *fp;            /* isa_fp area, NULL for kernel-only contexts */
+    uint64_t tls;        /* TPIDR_EL0; stale while running (the register is the truth) */
+    unsigned fp_cpu;     /* CPU whose registers may still equal *fp; UINT_MAX: none */
+    bool fp_live;        /* the registers are newer than *fp */
+};
+
+struct hal_space {
+    struct pgtable pt;
+    uint16_t asid; /* 0: the kernel's, also used by spaces that found no free one */
+};
+
+static inline void *a64_cpu_pointer(void)
+{
+    void *cpu;
+
+    __asm__ volatile("mrs %0, tpidrro_el0" : "=r"(cpu));
+    return cpu;
+}
+
+static inline unsigned hal_cpu_id(void)
+{
+    return *(const unsigned *)((const char *)a64_cpu_pointer() + CPU_ID);
+}
+
+static inline void hal_cpu_relax(void)
+{
+    __asm__ volatile("yield" : : : "memory");
+}
+
+static inline void *hal_thread_get(void)
+{
+    void *self;
+
+    __asm__ volatile("mrs %0, tpidr_el1" : "=r"(self));
+    return self;
+}
+
+static inline void hal_thread_set(void *self)
+{
+    __asm__ volatile("msr tpidr_el1, %0" : : "r"(self) : "memory");
+}
+
+#define A64_DAIF_I 0x80ul
+
+/* SErrors are masked and unmasked together with interrupts: exceptions mask both. */
+static inline unsigned long hal_irq_save(void)
+{
+    unsigned long daif;
+
+    __asm__ volatile("mrs %0, daif; msr daifset, #6" : "=r"(daif) : : "memory");
+    return ~daif & A64_DAIF_I;
+}
+
+static inline void hal_irq_enable(void)
+{
+    __asm__ volatile("msr daifclr, #6" : : : "memory");
+}
+
+static inline void hal_irq_restore(unsigned long state)
+{
+    if (state)
+        hal_irq_enable();
+    else
+        __asm__ volatile("msr daifset, #6" : : : "memory");
+}
+
+static inline bool hal_irq_enabled(void)
+{
+    unsigned long daif;
+
+    __asm__ volatile("mrs %0, daif" : "=r"(daif) : : "memory");
+    return (daif & A64_DAIF_I) == 0;
+}
+
+static inline void *hal_phys_to_virt(paddr_t pa)
+{
+    return (void *)(uintptr_t)(pa + A64_DIRECT_BASE);
+}
+
+extern paddr_t aarch64_image_pa; /* where the image was loaded */
+
+/* Of a direct-map or image address. */
+static inline paddr_t hal_virt_to_phys(const void *va)
+{
+    uintptr_t addr = (uintptr_t)va;
+
+    return addr >= A64_IMAGE_BASE ? addr - A64_IMAGE_BASE + aarch64_image_pa
+                                  : addr - A64_DIRECT_BASE;
+}
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mem.c - what the device tree tells: memory map, command line, initial RAM disk.
+ *
+ * "memory" nodes are RAM; the image, the device tree, the initrd, the memory reservation block and
+ * /reserved-memory are taken out of what is free. The command line stays inside the device tree.
+ */
+#include "aarch64.h"
+#include "lib/string.h"
+
+struct hal_boot_info aarch64_boot_info = {.cmdline = "", .machine = "aarch64"};
+struct bootmem aarch64_bootmem;
+struct dtb aarch64_dtb;
+
+const struct hal_boot_info *hal_boot_info(void)
+{
+    return &aarch64_boot_info;
+}
+
+static const struct hal_layout layout = {
+    .user = {{A64_USER_LO, A64_USER_HI}},
+    .user_count = 1,
+    .user_end = 1ull << A64_USER_END_BIT,
+    .kernel_lo = A64_WINDOW_LO,
+    .kernel_hi = A64_WINDOW_HI,
+};
+
+const struct hal_layout *hal_layout(void)
+{
+    return &layout;
+}
+
+struct hal_text hal_kernel_text(void)
+{
+    return (struct hal_text){(uintptr_t)aarch64_text_begin, (uintptr_t)aarch64_text_end};
+}
+
+static void reserve_pages(paddr_t base, uint64_t len)
+{
+    paddr_t lo = align_down(base, HAL_PAGE_SIZE), end;
+
+    if (!add_overflow(base, len, &end) && end <= A64_DIRECT_SIZE)
+        bootmem_reserve(&aarch64_bootmem, lo, align_up(end, HAL_PAGE_SIZE) - lo);
+}
+
+static void read_memory(const struct dtb *dtb, struct bootmem *ram)
+{
+    dtb_node node = dtb_child(dtb, dtb_root(dtb));
+    uint64_t base, size;
+
+    for (; node != DTB_NONE; node = dtb_sibling(dtb, node)) {
+        if (!dtb_lists(dtb, node, "device_type", "memory") || !dtb_enabled(dtb, node))
+            continue;
+        for (unsigned i = 0; dtb_reg(dtb, node, i, &base, &size); i++) {
+            if (base >= A64_DIRECT_SIZE)
+                continue;
+            /* A full list loses RAM, nothing worse. */
+            if (bootmem_add(ram, base, MIN(size, A64_DIRECT_SIZE - base)))
+                break;
+        }
+    }
+}
+
+static void read_reserved(const struct dtb *dtb)
+{
+    static const char path[] = "/reserved-memory";
+    dtb_node parent = dtb_path(dtb, path, sizeof(path) - 1);
+    uint64_t base, size;
+
+    for (unsigned i = 0; dtb_reserved(dtb, i, &base, &size); i++)
+        reserve_pages(base, size);
+    if (parent == DTB_NONE)
+        return;
+    for (dtb_node node = dtb_child(dtb, parent); node != DTB_NONE; node = dtb_sibling(dtb, node))
+        for (unsigned i = 0; dtb_reg(dtb, node, i, &base, &size); i++)
+            reserve_pages(base, size);
+}
+
+/* Only an initrd that lies in RAM is believed. */
+static void read_initrd(const struct dtb *dtb, dtb_node chosen, const struct bootmem *ram)
+{
+    uint64_t start, end;
+
+    if (!dtb_number(dtb, chosen, "linux,initrd-start", &start) ||
+        !dtb_number(dtb, chosen, "linux,initrd-end", &end) || end <= start)
+        return;
+    for (size_t i = 0; i < ram->count; i++) {
+        const struct hal_region *r = &ram->region[i];
+
+        if (start < r->base || end > r->base + r->len)
+            continue;
+        aarch64_boot_info.initrd = hal_phys_to_virt(start);
+        aarch64_boot_info.initrd_len = end - start;
+        aarch64_boot_info.initrd_pa = start;
+        reserve_pages(start, end - start);
+    }
+}
+
+/* The tree is checked before anything in it is believed; there is no console yet to complain on, so
+ * a machine that was entered wrongly just stops. The early tables map the tree's GiB. */
+void aarch64_mem_init(paddr_t dtb_pa, struct bootmem *ram)
+{
+    const void *blob = hal_phys_to_virt(dtb_pa);
+    uint64_t room = A64_EARLY_SIZE - (dtb_pa & (A64_EARLY_SIZE - 1));
+    uint32_t size = dtb_pa % 8 == 0 && room >= DTB_HEADER_SIZE ? dtb_total_size(blob) : 0;
+    dtb_node chosen;
+    const char *cmdline;
+
+    if (size == 0 || size > room || dtb_open(&aarch64_dtb, blob, size))
+        for (;;)
+            __asm__ volatile("wfe");
+    read_memory(&aarch64_dtb, ram);
+    aarch64_bootmem = *ram;
+    aarch64_boot_info.ram_total = ram->total;
+
+    reserve_pages(dtb_pa, size);
+    reserve_pages(hal_virt_to_phys(aarch64_image_begin),
+                  (size_t)(aarch64_image_end - aarch64_image_begin));
+    read_reserved(&aarch64_dtb);
+    chosen = dtb_path(&aarch64_dtb, "/chosen", 7);
+    cmdline = dtb_string(&aarch64_dtb, chosen, "bootargs");
+    if (cmdline)
+        aarch64_boot_info.cmdline = cmdline;
+    read_initrd(&aarch64_dtb, chosen, ram);
+}
+
+void aarch64_mem_finish(void)
+{
+    bootmem_finish(&aarch64_bootmem);
+    aarch64_boot_info.ram = aarch64_bootmem.region;
+    aarch64_boot_info.ram_count = aarch64_bootmem.count;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * trap.c - the C half of entry.S: what an exception means (ESR_EL1, DDI 0487 D17.2.37), and who
+ * must hear of it. Frames come here with interrupts off.
+ */
+#include "aarch64.h"
+
+enum {
+    EC_BTI = 0x0d,
+    EC_INSTRUCTION_LOWER = 0x20,
+    EC_INSTRUCTION = 0x21,
+    EC_PC_ALIGN = 0x22,
+    EC_DATA_LOWER = 0x24,
+    EC_DATA = 0x25,
+    EC_SP_ALIGN = 0x26,
+    EC_FP = 0x2c,
+    EC_SERROR = 0x2f,
+    EC_BREAKPOINT_LOWER = 0x30, /* hardware breakpoint; also for the same level */
+    EC_STEP_LOWER = 0x32,
+    EC_WATCHPOINT = 0x35,
+    EC_BRK = 0x3c,
+};
+#define ESR_EC(esr) ((unsigned)((esr) >> 26) & 0x3f)
+#define ISS_WRITE (1u << 6)
+#define ISS_CACHE_MAINTENANCE (1u << 8)
+#define ISS_FAR_INVALID (1u << 10)
+/* Fault status (ISS bits 5:0) without the level. */
+#define FSC_MASK 0x3cu
+#define FSC_ADDRESS_SIZE 0x00u
+#define FSC_TRANSLATION 0x04u
+#define FSC_ACCESS_FLAG 0x08u
+#define FSC_PERMISSION 0x0cu
+#define FSC_ALIGNMENT 0x21u
+#define PSTATE_I 0x80u
+/* With TBI0 the hardware ignores the top byte of user addresses; bit 55 says which half. */
+#define FAR_TAG_MASK 0xff00000000000000ull
+#define FAR_HALF_BIT 55
+
+enum { FPE_FLTDIV = 3, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
+
+static uintptr_t fault_address(void)
+{
+    uintptr_t far = a64_read(far_el1);
+
+    return far >> FAR_HALF_BIT & 1 ? far : far & ~FAR_TAG_MASK;
+}
+
+static void abort_fault(struct hal_fault *fault, uint32_t iss, bool fetch)
+{
+    unsigned status = iss & 0x3f;
+
+    fault->addr = iss & ISS_FAR_INVALID ? 0 : fault_address();
+    /* Cache maintenance reports itself as a write; it needs no more than read access. */
+    fault->access = fetch ? HAL_ACCESS_EXEC
+                    : (iss & (ISS_WRITE | ISS_CACHE_MAINTENANCE)) == ISS_WRITE ? HAL_ACCESS_WRITE
+                                                                               : HAL_ACCESS_READ;
+    if (status == FSC_ALIGNMENT) {
+        fault->kind = HAL_FAULT_ALIGN;
+        return;
+    }
+    switch (status & FSC_MASK) {
+    case FSC_TRANSLATION:
+    case FSC_ADDRESS_SIZE:
+        fault->kind = HAL_FAULT_PAGE;
+        break;
+    case FSC_PERMISSION:
+    case FSC_ACCESS_FLAG:
+        fault->kind = HAL_FAULT_PAGE;
+        fault->present = true;
+        break;
+    default:
+        fault->kind = HAL_FAULT_SERROR;
+        break;
+    }
+}
+
+/* Cumulative bits of the trapped exception: IOF, DZF, OFF, UFF, IXF. */
+static int fp_code(uint32_t iss)
+{
+    if (iss & 1)
+        return FPE_FLTINV;
+    if (iss & 2)
+        return FPE_FLTDIV;
+    if (iss & 4)
+        return FPE_FLTOVF;
+    return iss & 8 ? FPE_FLTUND : FPE_FLTRES;
+}
+
+/* Fill in what the exception says. Reads CPU state, so interrupts are still off. */
+static void describe(struct hal_fault *fault, uint64_t esr)
+{
+    uint32_t iss = (uint32_t)esr & 0x1ffffff;
+
+    switch (ESR_EC(esr)) {
+    case EC_DATA:
+    case EC_DATA_LOWER:
+        abort_fault(fault, iss, false);
+        break;
+    case EC_INSTRUCTION:
+    case EC_INSTRUCTION_LOWER:
+        abort_fault(fault, iss, true);
+        break;
+    case EC_PC_ALIGN:
+        fault->kind = HAL_FAULT_ALIGN;
+        fault->addr = fault->pc;
+        break;
+    case EC_SP_ALIGN:
+        fault->kind = HAL_FAULT_ALIGN;
+        fault->addr = fault->frame ? fault->frame->sp : 0;
+        break;
+    case EC_FP:
+        fault->kind = HAL_FAULT_FP;
+        fault->code = fp_code(iss);
+        break;
+    case EC_BRK:
+    case EC_BREAKPOINT_LOWER:
+    case EC_BREAKPOINT_LOWER + 1:
+        fault->kind = HAL_FAULT_BREAKPOINT;
+        break;
+    case EC_STEP_LOWER:
+    case EC_STEP_LOWER + 1:
+        fault->kind = HAL_FAULT_STEP;
+        break;
+    default:
+        /* Unknown instructions, trapped SVE and SME, pointer authentication, BTI. */
+        fault->kind = HAL_FAULT_ILLEGAL;
+        break;
+    }
+}
+
+static void report_user(struct hal_fault *fault)
+{
+    hal_irq_enable();
+    (void)kernel_fault(fault);
+    (void)hal_irq_save();
+}
+
+void aarch64_trap_user(struct isa_frame *frame, uint64_t esr)
+{
+    struct hal_fault fault = {.user = true, .pc = frame->pc, .fp = frame->x[29], .frame = frame};
+
+    describe(&fault, esr);
+    report_user(&fault);
+}
+
+void aarch64_serror_user(struct isa_frame *frame)
+{
+    struct hal_fault fault = {.kind = HAL_FAULT_SERROR,
+                              .user = true,
+                              .pc = frame->pc,
+                              .fp = frame->x[29],
+                              .frame = frame};
+
+    report_user(&fault);
+}
+
+/* The frame's program counter is not in user space (a bad pointer in a signal frame): the program
+ * gets the fault that fetching there would be. */
+void aarch64_return_wild(struct isa_frame *frame)
+{
+    struct hal_fault fault = {.kind = HAL_FAULT_PAGE,
+                              .access = HAL_ACCESS_EXEC,
+                              .user = true,
+                              .addr = frame->pc,
+                              .pc = frame->pc,
+                              .fp = frame->x[29],
+                              .frame = frame};
+
+    report_user(&fault);
+}
+
+void aarch64_trap_kernel(struct isa_frame *frame, uint64_t esr)
+{
+    struct hal_fault fault = {.pc = frame->pc, .fp = frame->x[29]};
+    bool retry;
+
+    describe(&fault, esr);
+    if (!(frame->pstate & PSTATE_I))
+        hal_irq_enable();
+    retry = kernel_fault(&fault);
+    (void)hal_irq_save();
+    if (!retry)
+        frame->pc = (uintptr_t)isa_uaccess_fault;
+}
+
+/* An asynchronous error in the kernel: what was lost is unknown. */
+_Noreturn void aarch64_serror_kernel(const struct isa_frame *frame)
+{
+    kernel_hal_panic("SError interrupt", frame->pc, frame->x[29]);
+}
+
+_Noreturn void aarch64_bad_vector(const struct isa_frame *frame)
+{
+    kernel_hal_panic("exception from a lower exception level", frame->pc, frame->x[29]);
+}
+
+/* On this CPU's emergency stack. ELR_EL1 is the code that ran off its stack, or the vector that
+ * tried to push a frame for it. */
+_Noreturn void aarch64_stack_overflow(uintptr_t sp, uintptr_t fp)
+{
+    (void)sp;
+    kernel_hal_panic("kernel stack overflow", a64_read(elr_el1), fp);
+}
+
+uintptr_t hal_direct_entry(void)
+{
+    return (uintptr_t)aarch64_direct_entry;
+}
+
+_Noreturn void hal_user_enter(struct isa_frame *frame)
+{
+    (void)hal_irq_save();
+    aarch64_user_enter(frame, aarch64_this_cpu()->ctx->stack_top);
+}

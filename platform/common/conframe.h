@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conframe.h - several streams over one serial line, for the bare-metal consoles.
+ *
+ * With `conframe=1` on the boot command line the launcher and the kernel speak this protocol; DLE
+ * is the byte 0x10. A reader that knows nothing of it sees the text with few odd bytes.
+ *
+ * Kernel to host:  DLE '0' | '1' | '2'   the bytes that follow are LOG, OUT, ERR
+ *                  DLE DLE               one literal 0x10
+ *                  DLE 'X' decimal ';'   the exit status; the machine goes off
+ * Host to kernel:  plain bytes           standard input
+ *                  DLE DLE               one literal 0x10
+ *                  DLE 'E'               end of input (everything after it but controls is dropped)
+ *                  DLE 'W' rows ',' cols ';'   window size
+ *                  DLE 'S' signo ';'     orderly shutdown request
+ * Malformed sequences are dropped up to the byte that makes them so.
+ *
+ * Pure code: no device, no lock. The encoder's state is one stream number that the caller keeps
+ * together with the line; the decoder is a byte-at-a-time automaton.
+ *
+ * The boot command line also says what the streams are on the other side (conframe_options):
+ *   conframe=1     framing on; otherwise everything goes to the line as it is
+ *   stdio=ttt      in, out, err: 't' terminal, 'p' anything else (default: ttt without framing,
+ *                  ppp with it)
+ *   winsize=RxC    rows and columns at the start
+ */
+#ifndef SELKIE_CONFRAME_H
+#define SELKIE_CONFRAME_H
+
+#include "hal.h"
+#include "lib/types.h"
+
+#define CONFRAME_DLE 0x10
+
+/* ---- outbound ---- */
+
+struct conframe_out {
+    int stream; /* enum hal_stream selected on the line; -1 initially: none */
+};
+/* Encode bytes of `src` for `stream` into dst until src ends or dst (>= 4 bytes) is full.
+ * *used = bytes of src consumed; returns bytes put into dst. */
+size_t conframe_encode(struct conframe_out *out, enum hal_stream stream, const void *src,
+                       size_t len, size_t *used, uint8_t *dst, size_t size);
+/* The exit announcement; dst holds CONFRAME_EXIT_MAX bytes. Returns its length. */
+#define CONFRAME_EXIT_MAX 8
+size_t conframe_encode_exit(int status, uint8_t *dst);
+
+/* ---- inbound ---- */
+
+enum conframe_event {
+    CONFRAME_NOTHING, /* the byte was consumed */
+    CONFRAME_BYTE,    /* one byte of input: in->byte */
+    CONFRAME_EOF,     /* end of input */
+    CONFRAME_WINDOW,  /* in->rows, in->cols */
+    CONFRAME_SIGNAL,  /* in->signo */
+};
+struct conframe_in {
+    uint8_t state; /* 0 initially */
+    bool eof;
+    uint8_t byte;
+    uint8_t kind;
+    uint32_t number[2];
+    uint16_t rows, cols;
+    int signo;
+};
+enum conframe_event conframe_decode(struct conframe_in *in, uint8_t byte);
+
+/* ---- options ---- */
+
+struct conframe_options {
+    bool framed;
+    struct hal_console_info info;
+};
+/* Parse the machine's part of the command line (words up to "--"). Unknown words are ignored. */
+void conframe_options(const char *cmdline, struct conframe_options *out);
+
+/* Find word "key=value" in a command line, looking no further than the word "--". Returns the value
+ * and its length (up to the next blank), or NULL. For the backends' own options. */
+const char *cmdline_find(const char *cmdline, const char *key, size_t *len);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pl011.h - Arm PrimeCell UART (PL011; Arm DDI 0183). No lock: the console that owns it has one.
+ * The line's speed is left as the firmware set it.
+ */
+#ifndef SELKIE_PL011_H
+#define SELKIE_PL011_H
+
+#include "lib/types.h"
+
+/* Enable receiver, transmitter and FIFOs; interrupts are off afterwards. */
+void pl011_init(volatile void *regs);
+/* Write all bytes; waits for room, with a limit in case the line is dead. */
+void pl011_write(volatile void *regs, const uint8_t *buf, size_t len);
+/* One received byte, or -1 if there is none. */
+int pl011_read(volatile void *regs);
+/* Interrupt on received data, on or off. */
+void pl011_rx_interrupt(volatile void *regs, bool on);
+/* Has everything left the transmitter? */
+bool pl011_idle(volatile void *regs);
+
+#endif

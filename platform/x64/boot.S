@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * boot.S - PVH entry: from 32-bit protected mode without paging to x64_boot() in the higher half.
+ *
+ * The loader (QEMU, Firecracker, Cloud Hypervisor) finds the entry in an ELF note and comes with
+ * flat 32-bit segments, interrupts off and %ebx = struct hvm_start_info ("x86/HVM direct boot ABI",
+ * xen/docs/misc/pvh.pandoc). It has zeroed .bss, as it must for any ELF image.
+ *
+ * The tables made here map the first GiB of memory three times with 2 MiB pages: where it is, at
+ * the direct map, and at the image base. mmu.c replaces them by the real ones.
+ */
+#include "layout.h"
+
+#define PHYS(symbol) ((symbol) - X64_IMAGE_BASE)
+#define BOOT_STACK_SIZE 16384
+
+    .section .note.Xen, "a", @note
+    .align 4
+    .long 4, 8, 18 /* name size, value size, XEN_ELFNOTE_PHYS32_ENTRY */
+    .asciz "Xen"
+    .quad x64_pvh_entry_phys
+
+    .section .text.boot, "ax"
+    .code32
+    .globl x64_pvh_entry
+x64_pvh_entry:
+    cli
+    cld
+    movl $PHYS(boot_stack_top), %esp
+
+    /* Tables: entries are 3 = present, writable. */
+    movl $PHYS(boot_pdpt_low) + 3, %eax
+    movl %eax, PHYS(boot_pml4)
+    movl %eax, PHYS(boot_pml4) + 273 * 8
+    movl $PHYS(boot_pdpt_high) + 3, PHYS(boot_pml4) + 511 * 8
+    movl $PHYS(boot_pd) + 3, %eax
+    movl %eax, PHYS(boot_pdpt_low)
+    movl %eax, PHYS(boot_pdpt_high) + 510 * 8
+    xorl %ecx, %ecx
+    movl $0x83, %eax /* present, writable, 2 MiB */
+1:  movl %eax, PHYS(boot_pd)(, %ecx, 8)
+    addl $0x200000, %eax
+    incl %ecx
+    cmpl $512, %ecx
+    jne 1b
+
+    /* Long mode (SDM vol. 3, 10.8.5): PAE, root, EFER.LME, paging. */
+    movl %cr4, %eax
+    orl $0x20, %eax
+    movl %eax, %cr4
+    movl $PHYS(boot_pml4), %eax
+    movl %eax, %cr3
+    movl $0xc0000080, %ecx
+    rdmsr
+    orl $0x100, %eax
+    wrmsr
+    movl %cr0, %eax
+    orl $0x80000001, %eax
+    movl %eax, %cr0
+    lgdt PHYS(boot_gdtr)
+    ljmp $X64_CS, $PHYS(boot_64)
+
+    .code64
+boot_64:
+    movabsq $boot_high, %rax
+    jmp *%rax
+boot_high:
+    xorl %eax, %eax
+    movl %eax, %ss
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %fs
+    movl %eax, %gs
+    leaq boot_stack_top(%rip), %rsp
+    movl %ebx, %edi
+    xorl %ebp, %ebp
+    leaq x64_boot_stack(%rip), %rsi
+    movl $BOOT_STACK_SIZE, %edx
+    call x64_boot
+    ud2
+
+    .section .rodata.boot, "a"
+    .align 8
+boot_gdt:
+    .quad 0
+    .quad 0x00af9b000000ffff /* 0x08: 64-bit code */
+boot_gdtr:
+    .word . - boot_gdt - 1
+    .long PHYS(boot_gdt)
+    .long 0
+
+    .section .bss.boot, "aw", @nobits
+    .align 4096
+boot_pml4:
+    .skip 4096
+boot_pdpt_low:
+    .skip 4096
+boot_pdpt_high:
+    .skip 4096
+boot_pd:
+    .skip 4096
+    .globl x64_boot_stack
+x64_boot_stack:
+    .skip BOOT_STACK_SIZE
+boot_stack_top:
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_inline.h - the inline half of hal.h on bare-metal x86-64.
+ *
+ * GS base points to this CPU's struct x64_cpu for ever (programs cannot use GS); the few words
+ * that inline code needs stand at its head (layout.h).
+ */
+#ifndef SELKIE_HAL_INLINE_H
+#define SELKIE_HAL_INLINE_H
+
+#include "common/pgtable.h"
+#include "layout.h"
+
+struct hal_ctx {
+    uintptr_t sp;        /* kernel stack pointer while not running */
+    uintptr_t stack_lo;  /* the stack, and its end: */
+    uintptr_t stack_top; /* where entries from user code start */
+    void *fp;            /* isa_fp area, NULL for kernel-only contexts */
+    uint64_t tls;        /* FS base; stale while running (the register is the truth) */
+    unsigned fp_cpu;     /* CPU whose registers may still equal *fp; UINT_MAX: none */
+    bool fp_live;        /* the registers are newer than *fp */
+};
+
+struct hal_space {
+    struct pgtable pt;
+};
+
+static inline unsigned hal_cpu_id(void)
+{
+    unsigned id;
+
+    __asm__ volatile("movl %%gs:%c1, %0" : "=r"(id) : "i"(CPU_ID));
+    return id;
+}
+
+/* Flush what other CPUs have asked this one to flush (mmu.c). */
+void x64_tlb_serve(void);
+
+/* Spinning with interrupts off must not keep another CPU from completing a TLB flush. */
+static inline void hal_cpu_relax(void)
+{
+    unsigned char pending;
+
+    __asm__ volatile("pause; cmpb $0, %%gs:%c1; setne %0"
+                     : "=q"(pending)
+                     : "i"(CPU_TLB_PENDING)
+                     : "cc", "memory");
+    if (__builtin_expect(pending, 0))
+        x64_tlb_serve();
+}
+
+static inline void *hal_thread_get(void)
+{
+    void *self;
+
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(self) : "i"(CPU_THREAD));
+    return self;
+}
+
+static inline void hal_thread_set(void *self)
+{
+    __asm__ volatile("movq %0, %%gs:%c1" : : "r"(self), "i"(CPU_THREAD) : "memory");
+}
+
+#define X64_FLAGS_IF 0x200ul
+
+static inline unsigned long hal_irq_save(void)
+{
+    unsigned long flags;
+
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    return flags & X64_FLAGS_IF;
+}
+
+static inline void hal_irq_restore(unsigned long state)
+{
+    if (state)
+        __asm__ volatile("sti" : : : "memory");
+    else
+        __asm__ volatile("cli" : : : "memory");
+}
+
+static inline void hal_irq_enable(void)
+{
+    __asm__ volatile("sti" : : : "memory");
+}
+
+static inline bool hal_irq_enabled(void)
+{
+    unsigned long flags;
+
+    __asm__ volatile("pushfq; popq %0" : "=r"(flags) : : "memory");
+    return (flags & X64_FLAGS_IF) != 0;
+}
+
+static inline void *hal_phys_to_virt(paddr_t pa)
+{
+    return (void *)(uintptr_t)(pa + X64_DIRECT_BASE);
+}
+
+/* Of a direct-map or image address. */
+static inline paddr_t hal_virt_to_phys(const void *va)
+{
+    uintptr_t addr = (uintptr_t)va;
+
+    return addr >= X64_IMAGE_BASE ? addr - X64_IMAGE_BASE : addr - X64_DIRECT_BASE;
+}
+
+#endif

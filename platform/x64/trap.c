@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * trap.c - the C half of entry.S: what an exception means, and who must hear of it.
+ *
+ * Frames come here with interrupts off, on the stack where handling may go on (entry.S).
+ */
+#include "x64.h"
+
+enum {
+    VECTOR_DE = 0,
+    VECTOR_DB = 1,
+    VECTOR_NMI = 2,
+    VECTOR_BP = 3,
+    VECTOR_OF = 4,
+    VECTOR_BR = 5,
+    VECTOR_UD = 6,
+    VECTOR_DF = 8,
+    VECTOR_PF = 14,
+    VECTOR_MF = 16,
+    VECTOR_AC = 17,
+    VECTOR_MC = 18,
+    VECTOR_XM = 19,
+    VECTOR_IRQ = 32,
+};
+#define PF_PRESENT 1u
+#define PF_WRITE 2u
+#define PF_FETCH 16u
+#define FLAGS_TF 0x100u
+#define FLAGS_IF 0x200u
+
+/* si_code values of SIGFPE (Linux ABI). */
+enum { FPE_INTDIV = 1, FPE_INTOVF, FPE_FLTDIV, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
+
+bool x64_halting;
+
+static uintptr_t read_cr2(void)
+{
+    uintptr_t value;
+
+    __asm__ volatile("movq %%cr2, %0" : "=r"(value));
+    return value;
+}
+
+/* Exception bits have the same order in the x87 status word and in MXCSR: invalid, denormal, zero
+ * divide, overflow, underflow, precision. Only unmasked ones count. */
+static int fp_code(unsigned status)
+{
+    if (status & 1)
+        return FPE_FLTINV;
+    if (status & 4)
+        return FPE_FLTDIV;
+    if (status & 8)
+        return FPE_FLTOVF;
+    if (status & (16 | 2))
+        return FPE_FLTUND;
+    return status & 32 ? FPE_FLTRES : FPE_FLTINV;
+}
+
+static int x87_code(void)
+{
+    uint16_t control, status;
+
+    __asm__ volatile("fnstcw %0; fnstsw %1" : "=m"(control), "=a"(status));
+    return fp_code(status & ~(unsigned)control);
+}
+
+static int sse_code(void)
+{
+    uint32_t mxcsr;
+
+    __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+    return fp_code(mxcsr & ~(mxcsr >> 7) & 0x3f);
+}
+
+static void page_fault(struct hal_fault *fault, unsigned error)
+{
+    fault->kind = HAL_FAULT_PAGE;
+    fault->addr = read_cr2();
+    fault->present = error & PF_PRESENT;
+    fault->access = (error & PF_FETCH)   ? HAL_ACCESS_EXEC
+                    : (error & PF_WRITE) ? HAL_ACCESS_WRITE
+                                         : HAL_ACCESS_READ;
+}
+
+/* Fill in what the exception says. Reads CPU state, so interrupts are still off. */
+static void describe(struct hal_fault *fault, unsigned vector, unsigned error)
+{
+    switch (vector) {
+    case VECTOR_PF:
+        page_fault(fault, error);
+        break;
+    case VECTOR_DE:
+        fault->kind = HAL_FAULT_DIVIDE;
+        fault->code = FPE_INTDIV;
+        break;
+    case VECTOR_UD:
+        fault->kind = HAL_FAULT_ILLEGAL;
+        break;
+    case VECTOR_BP:
+        fault->kind = HAL_FAULT_BREAKPOINT;
+        break;
+    case VECTOR_DB:
+        fault->kind = HAL_FAULT_STEP;
+        break;
+    case VECTOR_MF:
+        fault->kind = HAL_FAULT_FP;
+        fault->code = x87_code();
+        break;
+    case VECTOR_XM:
+        fault->kind = HAL_FAULT_FP;
+        fault->code = sse_code();
+        break;
+    case VECTOR_AC:
+        fault->kind = HAL_FAULT_ALIGN;
+        break;
+    default:
+        fault->kind = HAL_FAULT_PROTECTION;
+        break;
+    }
+}
+
+/* A "user" frame whose stack pointer is this thread's kernel stack: kernel code that jumped through
+ * a wild pointer. A call has left its return address there, which tells more than the target. */
+static void check_wild_jump(const struct isa_frame *frame)
+{
+    const struct x64_cpu *cpu = x64_this_cpu();
+    uintptr_t caller;
+
+    if (!cpu->ctx)
+        kernel_hal_panic("jump to an address outside the kernel", frame->rip, frame->rbp);
+    if (frame->rsp >= cpu->ctx->stack_top || frame->rsp <= cpu->ctx->stack_lo)
+        return;
+    caller = *(const uintptr_t *)frame->rsp;
+    kernel_hal_panic("call or jump to an address outside the kernel",
+                     caller >= (uintptr_t)x64_text_begin && caller < (uintptr_t)x64_text_end
+                         ? caller
+                         : frame->rip,
+                     frame->rbp);
+}
+
+void x64_trap_user(struct isa_frame *frame, unsigned vector, unsigned error)
+{
+    struct hal_fault fault = {.user = true, .pc = frame->rip, .fp = frame->rbp, .frame = frame};
+
+    if (vector >= VECTOR_IRQ) {
+        x64_irq_dispatch(vector);
+        return;
+    }
+    check_wild_jump(frame);
+    describe(&fault, vector, error);
+    __asm__ volatile("sti" : : : "memory");
+    (void)kernel_fault(&fault);
+    __asm__ volatile("cli" : : : "memory");
+}
+
+/* NMI, double fault, machine check: on their own stacks, from user or kernel code alike. */
+static void fatal_trap(const struct isa_frame *frame, unsigned vector)
+{
+    if (vector == VECTOR_NMI && __atomic_load_n(&x64_halting, __ATOMIC_RELAXED))
+        for (;;)
+            __asm__ volatile("cli; hlt");
+    kernel_hal_panic(vector == VECTOR_NMI  ? "non-maskable interrupt"
+                     : vector == VECTOR_MC ? "machine check"
+                                           : "double fault",
+                     frame->rip, frame->rbp);
+}
+
+static void kernel_exception(struct isa_frame *frame, unsigned vector, unsigned error)
+{
+    struct hal_fault fault = {.pc = frame->rip, .fp = frame->rbp};
+    bool retry;
+
+    describe(&fault, vector, error);
+    /* kernel_fault reports the address of a stack that ran into its guard page; here only
+     * interrupts are put back as they were, unless we are on the trap stack, which the next
+     * interrupt would reuse. */
+    if ((frame->rflags & FLAGS_IF) && !(vector == VECTOR_PF && fault.addr >> X64_USER_END_BIT))
+        __asm__ volatile("sti" : : : "memory");
+    retry = kernel_fault(&fault);
+    __asm__ volatile("cli" : : : "memory");
+    if (!retry)
+        frame->rip = (uintptr_t)isa_uaccess_fault;
+}
+
+void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error)
+{
+    if (vector >= VECTOR_IRQ) {
+        x64_irq_dispatch(vector);
+        if (frame->rflags & FLAGS_IF)
+            kernel_preempt();
+    } else if (vector == VECTOR_NMI || vector == VECTOR_DF || vector == VECTOR_MC) {
+        fatal_trap(frame, vector);
+    } else if (vector == VECTOR_DB) {
+        /* A program that single-steps into the kernel: go on without. */
+        frame->rflags &= ~(uint64_t)FLAGS_TF;
+    } else {
+        kernel_exception(frame, vector, error);
+    }
+}
+
+/* The frame's program counter is not in user space (a bad pointer in a signal frame or a jump):
+ * what iretq would make a fault in the kernel becomes the program's own. */
+void x64_return_wild(struct isa_frame *frame)
+{
+    struct hal_fault fault = {.kind = HAL_FAULT_PROTECTION,
+                              .user = true,
+                              .pc = frame->rip,
+                              .fp = frame->rbp,
+                              .frame = frame};
+
+    __asm__ volatile("sti" : : : "memory");
+    (void)kernel_fault(&fault);
+    __asm__ volatile("cli" : : : "memory");
+}
+
+uintptr_t hal_direct_entry(void)
+{
+    return (uintptr_t)x64_direct_entry;
+}

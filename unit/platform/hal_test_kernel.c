@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_test_kernel.c - a kernel that does nothing but try its HAL: boots in place of the real one.
+ *
+ * It implements the up-calls of hal_up.h and walks through the HAL group by group: memory map,
+ * clock and timer, mappings, contexts, other CPUs and IPIs, TLB flushes on other CPUs, user code
+ * with system calls, faults and preemption, user-copy faults. Prints one line per step, then
+ * powers off with status 0, or 1 after the first failure.
+ * The user program is in hal_test_user_<isa>.S: see there for what it expects.
+ */
+#include "core/assert.h"
+#include "hal_up.h"
+#include "isa.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+
+#define STACK_SIZE 16384
+#define USER_CODE 0x400000u
+#define USER_DATA 0x500000u
+#define USER_LAZY 0x600000u /* mapped by the fault handler */
+#define USER_STACK 0x7f0000u
+#define USER_PAGES 4u
+#define TEST_CPUS_MAX 16
+
+/* System calls of the test program. */
+enum { CALL_ADD = 1, CALL_EXIT = 2, CALL_EXPECT_FAULT = 3 };
+
+extern const char test_user_begin[], test_user_end[];
+extern const char test_user_resume[]; /* where it goes on after the illegal instruction */
+
+static uint64_t arena_next, arena_end;
+static struct hal_space user_space;
+static struct hal_ctx boot_ctx, thread_ctx, cpu_ctx[TEST_CPUS_MAX];
+static uint8_t thread_stack[STACK_SIZE] __attribute__((aligned(16)));
+static uint8_t cpu_stack[TEST_CPUS_MAX][STACK_SIZE] __attribute__((aligned(16)));
+static uint8_t user_fp[16384] __attribute__((aligned(64)));
+static uintptr_t heads[TEST_CPUS_MAX][64]; /* what hal_thread_get returns */
+static unsigned timer_count, ipi_count[TEST_CPUS_MAX], online, faults_seen, ctx_steps;
+static unsigned preempted, user_returns, user_calls;
+static bool join_space, touch_now;
+static unsigned joined, touched[TEST_CPUS_MAX];
+static long user_status = -1;
+static unsigned console_events;
+static int shutdown_signal;
+
+/* ---- output ---- */
+
+static void put(const char *s)
+{
+    (void)hal_console_write(HAL_STREAM_LOG, s, strlen(s));
+}
+
+static void put_hex(uint64_t value)
+{
+    char text[19] = "0x";
+    unsigned n = 2;
+
+    for (int shift = 60; shift >= 0; shift -= 4)
+        if (value >> shift || shift == 0)
+            text[n++] = "0123456789abcdef"[value >> shift & 15];
+    (void)hal_console_write(HAL_STREAM_LOG, text, n);
+}
+
+static void show(const char *what, uint64_t value)
+{
+    put(what);
+    put(" ");
+    put_hex(value);
+    put("\n");
+}
+
+static _Noreturn void fail(const char *what, uint64_t value)
+{
+    put("FAIL ");
+    show(what, value);
+    hal_poweroff(1);
+}
+
+static void expect(bool ok, const char *what, uint64_t value)
+{
+    if (!ok)
+        fail(what, value);
+}
+
+void panic(const char *fmt, ...)
+{
+    fail(fmt, 0);
+}
+
+/* The back trace of a panic: frame pointers inside the kernel's text only. */
+void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
+{
+    put("PANIC ");
+    show(what, pc);
+    for (unsigned i = 0; i < 8 && pc; i++) {
+        const char *name = "?";
+        uintptr_t offset = 0;
+
+        if (!hal_symbol(pc, &name, &offset))
+            break;
+        put("  ");
+        put(name);
+        show(" +", offset);
+        if (fp < hal_layout()->user_end || (fp & 7))
+            break;
+        pc = ((uintptr_t *)fp)[1];
+        fp = ((uintptr_t *)fp)[0];
+    }
+    hal_poweroff(HAL_EXIT_PANIC);
+}
+
+/* ---- up-calls ---- */
+
+paddr_t kernel_table_alloc(void)
+{
+    paddr_t pa = __atomic_fetch_add(&arena_next, HAL_PAGE_SIZE, __ATOMIC_RELAXED);
+
+    if (pa + HAL_PAGE_SIZE > arena_end)
+        return HAL_NO_PAGE;
+    memset(hal_phys_to_virt(pa), 0, HAL_PAGE_SIZE);
+    return pa;
+}
+
+void kernel_table_free(paddr_t pa)
+{
+    (void)pa;
+}
+
+void kernel_timer(void)
+{
+    timer_count++;
+}
+
+void kernel_ipi(void)
+{
+    __atomic_fetch_add(&ipi_count[hal_cpu_id()], 1, __ATOMIC_RELEASE);
+}
+
+void kernel_console(void)
+{
+    console_events++;
+}
+
+void kernel_shutdown_request(int signo)
+{
+    shutdown_signal = signo;
+}
+
+void kernel_preempt(void)
+{
+    preempted++;
+}
+
+void kernel_user_return(struct isa_frame *frame)
+{
+    (void)frame;
+    user_returns++;
+    /* Preempt all the time: the next tick comes soon after the program goes on. */
+    if (user_calls >= 2 && user_returns < 200)
+        hal_timer_arm(hal_clock_ns() + 20 * NS_PER_US);
+}
+
+void kernel_syscall(struct isa_frame *frame)
+{
+    user_calls++;
+    expect(hal_irq_enabled(), "interrupts are off in a system call", 0);
+    switch (isa_frame_sysno(frame)) {
+    case CALL_ADD:
+        isa_frame_set_result(
+            frame, (long)(isa_frame_arg(frame, 0) + 10 * isa_frame_arg(frame, 1) +
+                          100 * isa_frame_arg(frame, 2) + 1000 * isa_frame_arg(frame, 3) +
+                          10000 * isa_frame_arg(frame, 4) + 100000 * isa_frame_arg(frame, 5)));
+        break;
+    case CALL_EXIT:
+        user_status = (long)isa_frame_arg(frame, 0);
+        (void)hal_irq_save();
+        hal_ctx_switch(&thread_ctx, &boot_ctx, true);
+        break;
+    default:
+        isa_frame_set_result(frame, -ENOSYS);
+        break;
+    }
+}
+
+static bool map_lazy(vaddr_t addr)
+{
+    paddr_t pa = kernel_table_alloc();
+
+    return hal_space_map(&user_space, align_down(addr, HAL_PAGE_SIZE), pa, HAL_PAGE_SIZE,
+                         HAL_PROT_READ | HAL_PROT_WRITE) == 0;
+}
+
+bool kernel_fault(const struct hal_fault *fault)
+{
+    faults_seen++;
+    if (fault->kind == HAL_FAULT_PAGE && align_down(fault->addr, HAL_PAGE_SIZE) == USER_LAZY) {
+        expect(!fault->present, "lazy page is present", fault->addr);
+        return map_lazy(fault->addr);
+    }
+    if (fault->kind == HAL_FAULT_ILLEGAL && fault->user) {
+        isa_frame_set_pc(fault->frame, USER_CODE + (uintptr_t)(test_user_resume - test_user_begin));
+        return true;
+    }
+    if (!fault->user && fault->pc >= (uintptr_t)isa_uaccess_begin &&
+        fault->pc < (uintptr_t)isa_uaccess_end)
+        return false;
+    show("fault kind", (uint64_t)fault->kind);
+    show("fault addr", fault->addr);
+    kernel_hal_panic("unexpected fault", fault->pc, fault->fp);
+}
+
+/* ---- steps ---- */
+
+static void test_boot_info(void)
+{
+    const struct hal_boot_info *info = hal_boot_info();
+    size_t largest = 0;
+
+    put("cmdline: ");
+    put(info->cmdline);
+    put("\n");
+    show("ram", info->ram_total);
+    show("initrd", info->initrd_len);
+    for (size_t i = 0; i < info->ram_count; i++) {
+        show("  region", info->ram[i].base);
+        show("     len", info->ram[i].len);
+        if (info->ram[i].len > info->ram[largest].len)
+            largest = i;
+    }
+    expect(info->ram_count > 0, "no RAM", 0);
+    arena_next = info->ram[largest].base;
+    arena_end = arena_next + info->ram[largest].len;
+    /* The last page of every region must be there. */
+    for (size_t i = 0; i < info->ram_count; i++) {
+        volatile uint64_t *last = hal_phys_to_virt(info->ram[i].base + info->ram[i].len - 8);
+
+        *last = 0x5e1c1e;
+        expect(*last == 0x5e1c1e, "RAM does not hold its value", info->ram[i].base);
+    }
+}
+
+static void test_time(void)
+{
+    uint64_t start = hal_clock_ns(), took;
+
+    show("wall seconds", hal_wall_base_ns() / NS_PER_SEC);
+    (void)hal_irq_save();
+    hal_timer_arm(start + 5 * NS_PER_MS);
+    while (timer_count == 0)
+        hal_cpu_idle();
+    took = hal_clock_ns() - start;
+    show("5 ms timer took ns", took);
+    expect(took >= 5 * NS_PER_MS, "the timer was early", took);
+    hal_timer_arm(0);
+    while (timer_count == 1)
+        hal_cpu_idle();
+    hal_timer_arm(hal_clock_ns() + NS_PER_MS);
+    hal_timer_arm(UINT64_MAX);
+    start = hal_clock_ns();
+    hal_irq_restore(HAL_IRQ_ON);
+    while (hal_clock_ns() < start + 3 * NS_PER_MS)
+        hal_cpu_relax();
+    (void)hal_irq_save();
+    expect(timer_count == 2, "a timer that was turned off fired", timer_count);
+    hal_timer_arm(hal_clock_ns() + NS_PER_MS);
+    hal_irq_restore(HAL_IRQ_ON);
+    while (timer_count == 2)
+        hal_cpu_relax();
+    (void)hal_irq_save();
+    expect(preempted > 0, "no preemption point after an interrupt", preempted);
+}
+
+static void test_kernel_map(void)
+{
+    vaddr_t va = hal_layout()->kernel_lo + 64 * HAL_PAGE_SIZE;
+    paddr_t pa = kernel_table_alloc(), seen;
+    unsigned prot;
+
+    expect(hal_space_map(hal_space_kernel(), va, pa, HAL_PAGE_SIZE,
+                         HAL_PROT_READ | HAL_PROT_WRITE) == 0,
+           "kernel map", va);
+    *(volatile uint32_t *)va = 0x1234;
+    expect(*(uint32_t *)hal_phys_to_virt(pa) == 0x1234, "kernel mapping maps elsewhere", pa);
+    expect(hal_space_query(hal_space_kernel(), va, &seen, &prot) && seen == pa &&
+               (prot & 7) == (HAL_PROT_READ | HAL_PROT_WRITE),
+           "query", prot);
+    hal_space_unmap(hal_space_kernel(), va, HAL_PAGE_SIZE);
+    expect(!hal_space_query(hal_space_kernel(), va, NULL, NULL), "still mapped", va);
+    expect(!hal_space_query(hal_space_kernel(), 0, NULL, NULL), "page 0 is mapped", 0);
+}
+
+static void ctx_body(void *arg)
+{
+    expect(arg == &ctx_steps, "context argument", (uintptr_t)arg);
+    ctx_steps = 1;
+    hal_ctx_switch(&thread_ctx, &boot_ctx, false);
+    ctx_steps = 2;
+    hal_ctx_switch(&thread_ctx, &boot_ctx, true);
+}
+
+static void test_contexts(void)
+{
+    hal_ctx_init(&thread_ctx, thread_stack, STACK_SIZE, ctx_body, &ctx_steps, NULL);
+    hal_ctx_switch(&boot_ctx, &thread_ctx, false);
+    expect(ctx_steps == 1, "context did not run", ctx_steps);
+    hal_ctx_switch(&boot_ctx, &thread_ctx, false);
+    expect(ctx_steps == 2, "context did not go on", ctx_steps);
+    hal_ctx_destroy(&thread_ctx);
+}
+
+void kernel_cpu_main(unsigned cpu)
+{
+    hal_ctx_adopt(&cpu_ctx[cpu], cpu_stack[cpu], STACK_SIZE);
+    expect(hal_cpu_id() == cpu, "CPU index", cpu);
+    expect(hal_thread_get() == heads[cpu], "thread pointer", cpu);
+    __atomic_fetch_add(&online, 1, __ATOMIC_RELEASE);
+    for (;;) {
+        hal_cpu_idle();
+        if (__atomic_load_n(&join_space, __ATOMIC_ACQUIRE)) {
+            hal_space_activate(&user_space);
+            (void)*(volatile uint32_t *)USER_DATA; /* now in this CPU's TLB */
+            __atomic_fetch_add(&joined, 1, __ATOMIC_RELEASE);
+            hal_irq_restore(HAL_IRQ_ON);
+            while (!__atomic_load_n(&touch_now, __ATOMIC_ACQUIRE))
+                hal_cpu_relax();
+            (void)hal_irq_save();
+            __atomic_store_n(&touched[cpu], *(volatile uint32_t *)USER_DATA, __ATOMIC_RELEASE);
+            __atomic_store_n(&join_space, false, __ATOMIC_RELAXED);
+        }
+    }
+}
+
+static void test_cpus(void)
+{
+    unsigned count = MIN(hal_cpu_count(), TEST_CPUS_MAX);
+
+    show("cpus", hal_cpu_count());
+    for (unsigned i = 1; i < count; i++)
+        expect(hal_cpu_start(i, cpu_stack[i] + STACK_SIZE, heads[i]) == 0, "CPU did not start", i);
+    while (__atomic_load_n(&online, __ATOMIC_ACQUIRE) < count - 1)
+        hal_cpu_relax();
+    for (unsigned i = 0; i < count; i++) {
+        hal_ipi_send(i);
+        hal_irq_restore(HAL_IRQ_ON);
+        while (!__atomic_load_n(&ipi_count[i], __ATOMIC_ACQUIRE))
+            hal_cpu_relax();
+        (void)hal_irq_save();
+    }
+}
+
+static void map_user(vaddr_t va, unsigned pages, unsigned prot, paddr_t *first)
+{
+    for (unsigned i = 0; i < pages; i++) {
+        paddr_t pa = kernel_table_alloc();
+
+        if (i == 0 && first)
+            *first = pa;
+        expect(hal_space_map(&user_space, va + i * HAL_PAGE_SIZE, pa, HAL_PAGE_SIZE, prot) == 0,
+               "user map", va);
+    }
+}
+
+static void setup_user_space(void)
+{
+    paddr_t code;
+
+    expect(hal_space_create(&user_space) == 0, "space create", 0);
+    map_user(USER_CODE, 1, HAL_PROT_READ | HAL_PROT_EXEC, &code);
+    memcpy(hal_phys_to_virt(code), test_user_begin, (size_t)(test_user_end - test_user_begin));
+    hal_icache_sync(code, HAL_PAGE_SIZE);
+    map_user(USER_DATA, 1, HAL_PROT_READ | HAL_PROT_WRITE, NULL);
+    map_user(USER_STACK - USER_PAGES * HAL_PAGE_SIZE, USER_PAGES, HAL_PROT_READ | HAL_PROT_WRITE,
+             NULL);
+    hal_space_activate(&user_space);
+}
+
+/* Other CPUs cache a translation, it changes here, they must see the change. */
+static void test_shootdown(void)
+{
+    unsigned count = MIN(hal_cpu_count(), TEST_CPUS_MAX);
+    paddr_t pa = kernel_table_alloc();
+
+    *(uint32_t *)hal_phys_to_virt(pa) = 0xbeef;
+    for (unsigned i = 1; i < count; i++) {
+        joined = 0;
+        touch_now = false;
+        __atomic_store_n(&join_space, true, __ATOMIC_RELEASE);
+        hal_ipi_send(i);
+        while (!__atomic_load_n(&joined, __ATOMIC_ACQUIRE))
+            hal_cpu_relax();
+        expect(hal_space_map(&user_space, USER_DATA, pa, HAL_PAGE_SIZE,
+                             HAL_PROT_READ | HAL_PROT_WRITE) == 0,
+               "remap", i);
+        __atomic_store_n(&touch_now, true, __ATOMIC_RELEASE);
+        while (!__atomic_load_n(&touched[i], __ATOMIC_ACQUIRE))
+            hal_cpu_relax();
+        expect(touched[i] == 0xbeef, "stale translation on CPU", i);
+        pa = kernel_table_alloc();
+        *(uint32_t *)hal_phys_to_virt(pa) = 0xbeef;
+    }
+}
+
+/* Without end; volatile keeps the compiler from making it a loop. */
+static void overflow_body(void *arg)
+{
+    volatile char space[256];
+
+    space[0] = (char)(uintptr_t)arg;
+    if (ctx_steps) /* always; the compiler does not know */
+        overflow_body((void *)&space[0]);
+    space[1] = space[0];
+}
+
+static void user_body(void *arg)
+{
+    struct isa_frame frame;
+
+    (void)arg;
+    isa_frame_init(&frame, USER_CODE, USER_STACK);
+    hal_user_enter(&frame);
+}
+
+static void test_user(void)
+{
+    expect(isa_fp_size() <= sizeof(user_fp), "vector state is large", isa_fp_size());
+    isa_fp_init(user_fp);
+    *(volatile uint32_t *)(USER_DATA + 8) = str_starts(hal_boot_info()->cmdline, "plain");
+    hal_ctx_init(&thread_ctx, thread_stack, STACK_SIZE, user_body, NULL, user_fp);
+    hal_ctx_switch(&boot_ctx, &thread_ctx, false);
+    hal_timer_arm(UINT64_MAX);
+    show("user system calls", user_calls);
+    show("user returns", user_returns);
+    expect(user_status == 42, "the program says", (uint64_t)user_status);
+}
+
+static void test_user_copy(void)
+{
+    uint32_t value = 7, word = 0;
+
+    expect(isa_user_copy((void *)USER_DATA, &value, sizeof(value)) == 0, "copy out", 0);
+    expect(isa_user_load_u32((void *)USER_DATA, &word) == 0 && word == 7, "load", word);
+    expect(isa_user_copy(&word, (void *)0x10000, 4) == -EFAULT, "copy from a hole", 0);
+    expect(isa_user_copy((void *)USER_CODE, &value, 4) == -EFAULT, "write to code", 0);
+    expect(isa_user_store_u32((void *)(USER_LAZY + 64), 5) == 0, "lazy page", 0);
+}
+
+/* Echo input until its end or a shutdown request. */
+static void test_input(void)
+{
+    struct hal_console_info info;
+    char buf[64];
+    long n;
+
+    (void)hal_irq_save();
+    for (;;) {
+        while ((n = hal_console_read(buf, sizeof(buf))) == 0 && shutdown_signal == 0)
+            hal_cpu_idle();
+        if (n <= 0)
+            break;
+        (void)hal_console_write(HAL_STREAM_OUT, buf, (size_t)n);
+    }
+    hal_console_info(&info);
+    show("input ended", (uint64_t)-n);
+    show("signal", (uint64_t)shutdown_signal);
+    show("rows", info.rows);
+}
+
+/* Steps that only a word on the command line asks for: they wait, or they end badly. */
+static void test_options(void)
+{
+    const char *word = strchr(hal_boot_info()->cmdline, '!');
+    vaddr_t va = hal_layout()->kernel_lo + 64 * HAL_PAGE_SIZE;
+
+    if (!word)
+        return;
+    switch (word[1]) {
+    case 'i':
+        test_input();
+        break;
+    case 'f': /* a kernel fault on a kernel address */
+        *(volatile int *)va = 1;
+        break;
+    case 's': /* a kernel stack that runs into its guard page */
+        expect(hal_space_map(hal_space_kernel(), va, kernel_table_alloc(), HAL_PAGE_SIZE,
+                             HAL_PROT_READ | HAL_PROT_WRITE) == 0,
+               "stack", va);
+        hal_ctx_init(&thread_ctx, (void *)va, HAL_PAGE_SIZE, overflow_body, NULL, NULL);
+        hal_ctx_switch(&boot_ctx, &thread_ctx, true);
+        break;
+    case 'w': /* text is not writable, through no alias */
+        *(volatile char *)hal_phys_to_virt(hal_virt_to_phys((const void *)hal_kernel_text().lo)) =
+            0;
+        break;
+    case 'x': /* data is not executable */
+        ((void (*)(void))(uintptr_t)thread_stack)();
+        break;
+    case 'n': /* a call through a null pointer */
+        ((void (*)(void))(uintptr_t)hal_boot_info()->initrd_pa)();
+        break;
+    default:
+        break;
+    }
+}
+
+void kernel_boot(void *stack, size_t size)
+{
+    uint64_t random[2];
+
+    expect(!hal_irq_enabled(), "interrupts are on", 0);
+    hal_thread_set(heads[0]);
+    hal_ctx_adopt(&boot_ctx, stack, size);
+    if (str_starts(hal_boot_info()->cmdline, "!q")) /* for counting the boot's instructions */
+        hal_poweroff(0);
+    put("HAL test on ");
+    put(hal_boot_info()->machine);
+    put("\n");
+    test_boot_info();
+    show("entropy", (uint64_t)hal_entropy(random, sizeof(random)));
+    test_time();
+    test_kernel_map();
+    test_contexts();
+    test_cpus();
+    setup_user_space();
+    test_shootdown();
+    test_user();
+    test_user_copy();
+    show("faults", faults_seen);
+    test_options();
+    put("PASS hal\n");
+    hal_halt_others();
+    hal_poweroff(0);
+}

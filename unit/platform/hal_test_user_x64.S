@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_test_user_x64.S - the program that hal_test_kernel.c runs as user code at 0x400000.
+ * A non-zero word at 0x500008 asks for no vector instruction and little work: for hypervisors that
+ * interpret ring 0.
+ * Exits with 42 if all went well, otherwise with the number of the failed check.
+ */
+    .section .rodata.test_user, "a"
+    .globl test_user_begin, test_user_end, test_user_resume
+test_user_begin:
+    /* 1: six arguments, result, preserved registers */
+    movq $1, %rdi
+    movq $2, %rsi
+    movq $3, %rdx
+    movq $4, %r10
+    movq $5, %r8
+    movq $6, %r9
+    movq $0x1111, %rbx
+    movq $0x2222, %rbp
+    movq $0x3333, %r12
+    movl $1, %eax
+    stc
+    syscall
+    movl $1, %edi
+    jnc fail /* flags are kept */
+    cmpq $654321, %rax
+    jne fail
+    cmpq $0x1111, %rbx
+    jne fail
+    cmpq $0x2222, %rbp
+    jne fail
+    cmpq $0x3333, %r12
+    jne fail
+    cmpq $3, %rdx
+    jne fail
+    /* 2: a page that the fault handler maps */
+    movl $2, %edi
+    movq $0x77, 0x600000
+    cmpq $0x77, 0x600000
+    jne fail
+    /* 3: an illegal instruction, resumed behind it */
+    movl $3, %edi
+    ud2
+    jmp fail
+test_user_resume:
+    /* 4: red zone and vector registers survive interrupts */
+    movq $1, %rdi
+    movl $1, %eax
+    syscall
+    movl $4, %edi
+    movq $0x123456789, %rax
+    movl $2000000, %ecx
+    cmpl $0, 0x500008
+    je 2f
+    movl $20000, %ecx
+    jmp 3f
+2:  movq %rax, %xmm5
+3:
+    movq %rax, -8(%rsp)
+    movq %rax, -128(%rsp)
+    movq %rax, -64(%rsp)
+1:  cmpq %rax, -8(%rsp)
+    jne fail
+    cmpq %rax, -128(%rsp)
+    jne fail
+    decl %ecx
+    jnz 1b
+    cmpq %rax, -64(%rsp)
+    jne fail
+    cmpl $0, 0x500008
+    jne 4f
+    movq %xmm5, %rdx
+    cmpq %rax, %rdx
+    jne fail
+4:
+    /* 5: an unknown call */
+    movl $5, %edi
+    movl $999, %eax
+    syscall
+    cmpq $-38, %rax
+    jne fail
+    movl $42, %edi
+fail:
+    movl $2, %eax
+    syscall
+    ud2
+test_user_end:
+    .section .note.GNU-stack, "", @progbits
