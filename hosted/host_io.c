@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * host_io.c - the main thread after boot: watches standard input and the signals sent to the
+ * process, and turns them into interrupts of virtual CPU 0. See console.c for how input is handed
+ * over.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "outer.h"
+
+#define KERNEL_TCGETS 0x5401
+#define KERNEL_TCSETS 0x5402
+
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+static int signal_fd;
+
+static void read_window(void)
+{
+    const int fds[] = {hosted_config.fd_out, hosted_config.fd_in, hosted_config.fd_err};
+    struct winsize ws;
+
+    for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        if (ioctl(fds[i], TIOCGWINSZ, &ws) == 0) {
+            __atomic_store_n(&hosted_config.window, (uint32_t)ws.ws_row << 16 | ws.ws_col,
+                             __ATOMIC_RELAXED);
+            return;
+        }
+}
+
+static void restore_at_exit(void)
+{
+    if (hosted_config.restore_tty)
+        ioctl(hosted_config.fd_in, KERNEL_TCSETS, &hosted_config.tty);
+}
+
+/* The guest's terminal does the line discipline; ours only passes bytes. Not in the background:
+ * the terminal is someone else's then. */
+static void make_tty_raw(void)
+{
+    struct hosted_config *c = &hosted_config;
+    struct hosted_termios raw;
+
+    if (!c->in_tty || tcgetpgrp(c->fd_in) != getpgrp() ||
+        ioctl(c->fd_in, KERNEL_TCGETS, &c->tty) < 0)
+        return;
+    raw = c->tty;
+    raw.iflag &= ~(uint32_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+    raw.oflag &= ~(uint32_t)OPOST;
+    raw.lflag &= ~(uint32_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+    raw.cflag = (raw.cflag & ~(uint32_t)(CSIZE | PARENB)) | CS8;
+    raw.cc[VMIN] = 1;
+    raw.cc[VTIME] = 0;
+    if (ioctl(c->fd_in, KERNEL_TCSETS, &raw) == 0) {
+        c->restore_tty = true;
+        atexit(restore_at_exit);
+    }
+}
+
+extern void __gcov_exit(void) __attribute__((weak));
+
+void host_setup_io(const struct host_options *options)
+{
+    struct hosted_config *c = &hosted_config;
+    sigset_t set;
+
+    c->fd_in = STDIN_FILENO;
+    c->fd_out = STDOUT_FILENO;
+    c->fd_err = STDERR_FILENO;
+    c->fd_log = options->log_fd;
+    c->in_tty = isatty(c->fd_in);
+    c->out_tty = isatty(c->fd_out);
+    c->err_tty = isatty(c->fd_err);
+    read_window();
+    make_tty_raw();
+
+    /* Blocked in every thread; this one reads them. */
+    sigemptyset(&set);
+    for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+        sigaddset(&set, watched[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (signal_fd < 0 || c->wake_fd < 0)
+        host_fail("cannot watch for signals: %s", strerror(errno));
+    /* Run-time libraries that have something to say or to write at the end. */
+    c->exit_outside = SELKIE_SANITIZE || &__gcov_exit != NULL;
+}
+
+static void take_signals(void)
+{
+    struct signalfd_siginfo info;
+
+    while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGWINCH) {
+            read_window();
+            hosted_raise(0, HOSTED_IRQ_CONSOLE);
+            continue;
+        }
+        __atomic_store_n(&hosted_shutdown_signal, (int32_t)info.ssi_signo, __ATOMIC_RELEASE);
+        hosted_raise(0, HOSTED_IRQ_SHUTDOWN);
+    }
+}
+
+_Noreturn void host_io_loop(void)
+{
+    enum { WAKE, SIGNALS, INPUT };
+    struct pollfd fds[] = {
+        [WAKE] = {.fd = hosted_config.wake_fd, .events = POLLIN},
+        [SIGNALS] = {.fd = signal_fd, .events = POLLIN},
+        [INPUT] = {.fd = hosted_config.fd_in, .events = POLLIN},
+    };
+
+    for (;;) {
+        uint64_t count;
+        int32_t status;
+        /* A negative descriptor is not looked at. */
+        bool idle = __atomic_load_n(&hosted_input_idle, __ATOMIC_ACQUIRE);
+
+        fds[INPUT].fd = idle ? -1 : hosted_config.fd_in;
+        if (poll(fds, 3, -1) < 0)
+            continue;
+        if (fds[WAKE].revents && read(fds[WAKE].fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+            host_fail("eventfd: %s", strerror(errno));
+        status = __atomic_load_n(&hosted_exit_status, __ATOMIC_ACQUIRE);
+        if (status >= 0)
+            exit(status);
+        if (fds[SIGNALS].revents)
+            take_signals();
+        if (!idle && fds[INPUT].revents) {
+            /* Before the interrupt: the kernel may drain the input at once. */
+            __atomic_store_n(&hosted_input_idle, 1, __ATOMIC_SEQ_CST);
+            hosted_raise(0, HOSTED_IRQ_CONSOLE);
+        }
+    }
+}

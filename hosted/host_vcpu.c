@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* host_vcpu.c - one thread per virtual CPU. They all exist from the start: once the kernel runs, no
+ * libc function may be called on their behalf. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "outer.h"
+
+#define STACK_SIZE (1024 * 1024)
+
+struct vcpu_start {
+    unsigned cpu;
+    uint8_t *stack; /* STACK_SIZE bytes */
+    void *memory;   /* signal stacks */
+};
+static struct vcpu_start starts[HOSTED_CPU_MAX];
+
+static void *vcpu_thread(void *arg)
+{
+    struct vcpu_start *start = arg;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    size_t size = here - (uintptr_t)start->stack;
+
+    hosted_vcpu_main(start->cpu, start->memory, start->stack, size);
+}
+
+static void *anonymous(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (at == MAP_FAILED)
+        host_fail("no memory for a virtual CPU: %s", strerror(errno));
+    return at;
+}
+
+void host_start_vcpus(void)
+{
+    for (unsigned cpu = 0; cpu < hosted_config.cpu_count; cpu++) {
+        struct vcpu_start *start = &starts[cpu];
+        pthread_attr_t attr;
+        pthread_t thread;
+        int err;
+
+        start->cpu = cpu;
+        start->stack = anonymous(STACK_SIZE);
+        start->memory = anonymous(HOSTED_ALTSTACK_SIZE + HOSTED_PANIC_STACK_SIZE);
+        pthread_attr_init(&attr);
+        pthread_attr_setstack(&attr, start->stack, STACK_SIZE);
+        err = pthread_create(&thread, &attr, vcpu_thread, start);
+        pthread_attr_destroy(&attr);
+        if (err)
+            host_fail("cannot create the thread of a virtual CPU: %s", strerror(err));
+    }
+}

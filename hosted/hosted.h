@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* hosted.h - what the inner files of the hosted backend share. No other folder includes it. */
+#ifndef SELKIE_HOSTED_H
+#define SELKIE_HOSTED_H
+
+#include "hal_up.h"
+#include "host.h"
+#include "isa.h"
+#include "shared.h"
+
+/* One per virtual CPU; only its own thread touches it, except for what is marked. */
+struct vcpu {
+    /* Known to assembly by offset (include/vcpu_offsets.h). */
+    struct vcpu *self;
+    void *thread;
+    struct isa_frame *frame; /* where the next entry from user code builds its frame */
+    uint32_t id;
+    uint8_t irq_off;   /* 1 also while user code runs */
+    uint8_t selector;  /* Syscall User Dispatch, sanitizer builds: 1 while user code runs */
+    uint32_t pending;  /* atomic, others set bits: HOSTED_IRQ_* */
+    uint32_t fp_stale; /* the context's vector registers must be loaded before user code */
+    uint64_t user_rsp; /* scratch of the direct entry */
+
+    struct hal_ctx *ctx;      /* executing */
+    struct hal_ctx *fp_owner; /* whose registers the CPU holds, as far as ctx->fp_cpu agrees */
+    uint64_t host_fs;         /* the thread's own FS base */
+    struct hal_fault fault;   /* from the signal handler to the code it resumes */
+    uint32_t idle;            /* atomic, others read: sleeps in a futex on `pending` */
+    int32_t tid;
+    uint64_t deadline_ns; /* what the kernel asked for; UINT64_MAX: nothing */
+    uint64_t armed_ns;    /* when the host timer will fire; UINT64_MAX: it will not */
+    int32_t timer_id;
+    unsigned relax_count;
+    uint8_t *panic_stack_top;
+    uint32_t started; /* atomic: hal_cpu_start was called */
+    void *start_stack_top;
+} cache_aligned;
+
+extern struct vcpu hosted_vcpus[HAL_CPU_MAX];
+extern int32_t hosted_pid;
+extern uint32_t hosted_halted; /* atomic: 1 + index of the CPU that goes on; 0 none */
+
+static inline __attribute__((always_inline)) struct vcpu *vcpu_self(void)
+{
+    struct vcpu *v;
+
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(v) : "i"(VCPU_SELF));
+    return v;
+}
+
+static inline __attribute__((always_inline)) uint64_t fs_base_read(void)
+{
+    uint64_t base;
+
+    __asm__ volatile("rdfsbase %0" : "=r"(base));
+    return base;
+}
+static inline __attribute__((always_inline)) void fs_base_write(uint64_t base)
+{
+    __asm__ volatile("wrfsbase %0" : : "r"(base));
+}
+
+/* ---- entry.S ---- */
+extern const char hosted_exit_begin[], hosted_exit_end[];
+extern const char hosted_entry_syscall[], hosted_entry_fault[], hosted_entry_irq[],
+    hosted_entry_kernel_fault[], hosted_sigreturn[], hosted_direct_entry[], hosted_ctx_start[];
+void hosted_switch(uintptr_t *save_sp, uintptr_t load_sp);
+_Noreturn void hosted_leave(struct isa_frame *frame); /* go out with a copy of the frame */
+_Noreturn void hosted_start_on(void *stack_top, unsigned cpu); /* kernel_cpu_main there */
+
+/* ---- trap.c ---- */
+void hosted_signal(int signo, const struct host_siginfo *info, struct host_ucontext *uc);
+void hosted_user_fault(struct isa_frame *frame);
+void hosted_user_irq(struct isa_frame *frame);
+void hosted_kernel_fault(struct isa_frame *frame);
+
+/* ---- irq.c ---- */
+/* Run the handlers of what is pending, interrupts off. True if there was any. */
+bool hosted_irq_run(void);
+int hosted_exit_work(struct isa_frame *frame);
+
+/* ---- ctx.c ---- */
+void hosted_fp_load(struct vcpu *v);
+void hosted_signals_install(void);
+void hosted_sanitizer_enter(struct isa_frame *frame);
+void hosted_sanitizer_leave(struct isa_frame *frame);
+void hosted_ctx_begin(void);
+
+/* ---- mmu.c ---- */
+void hosted_mmu_init(void);
+/* The host's mappings are a cache of the page tables: load what they say about addr. False if they
+ * do not allow the access; *present tells whether the page is mapped at all. */
+bool hosted_mmu_refill(vaddr_t addr, enum hal_access access, bool *present);
+
+/* ---- time.c ---- */
+void hosted_timer_init(struct vcpu *v);
+void hosted_timer_program(struct vcpu *v); /* HOSTED_IRQ_ARM */
+void hosted_timer_fired(struct vcpu *v);
+
+#endif

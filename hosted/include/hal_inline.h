@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * hal_inline.h - the inline half of hal.h for the hosted backend.
+ *
+ * %gs points to the executing virtual CPU's struct vcpu for ever. Kernel code is never taken off its
+ * virtual CPU between two instructions: the interrupt signal only marks interrupts as pending
+ * while kernel code runs. So a flag and a check do what cli and sti do on a machine.
+ */
+#ifndef SELKIE_HAL_INLINE_H
+#define SELKIE_HAL_INLINE_H
+
+#include "common/pgtable.h"
+#include "vcpu_offsets.h"
+
+struct hal_ctx {
+    uintptr_t sp;          /* while not running */
+    uintptr_t stack, size; /* kernel stack */
+    void (*fn)(void *);    /* what a new context starts with */
+    void *arg;
+    void *fp;         /* isa_fp area; NULL: never runs user code */
+    uint64_t tls;     /* FS base; in plain builds stale while running */
+    unsigned fp_cpu;  /* CPU whose registers still equal *fp; UINT_MAX: none */
+    bool fp_live;     /* the registers are newer than *fp */
+    void *fiber;      /* ThreadSanitizer's */
+    void *fake_stack; /* AddressSanitizer's */
+};
+
+struct hal_space {
+    struct pgtable pt;
+};
+
+static inline unsigned hal_cpu_id(void)
+{
+    unsigned id;
+
+    __asm__ volatile("movl %%gs:%c1, %0" : "=r"(id) : "i"(VCPU_ID));
+    return id;
+}
+
+void hosted_relax(void);
+static inline void hal_cpu_relax(void)
+{
+    __asm__ volatile("pause" : : : "memory");
+    hosted_relax();
+}
+
+static inline void *hal_thread_get(void)
+{
+    void *self;
+
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(self) : "i"(VCPU_THREAD));
+    return self;
+}
+
+static inline void hal_thread_set(void *self)
+{
+    __asm__ volatile("movq %0, %%gs:%c1" : : "r"(self), "i"(VCPU_THREAD) : "memory");
+}
+
+/* The state is 1 when interrupts are on. */
+static inline unsigned long hal_irq_save(void)
+{
+    unsigned char off;
+
+    __asm__ volatile("movb %%gs:%c1, %0; movb $1, %%gs:%c1"
+                     : "=&q"(off)
+                     : "i"(VCPU_IRQ_OFF)
+                     : "memory");
+    return !off;
+}
+
+void hosted_irq_deliver(void);
+static inline void hal_irq_restore(unsigned long state)
+{
+    bool pending;
+
+    if (!state) {
+        __asm__ volatile("movb $1, %%gs:%c0" : : "i"(VCPU_IRQ_OFF) : "memory");
+        return;
+    }
+    /* What becomes pending after this look is delivered by the next one. */
+    __asm__ volatile("movb $0, %%gs:%c1; cmpl $0, %%gs:%c2"
+                     : "=@ccne"(pending)
+                     : "i"(VCPU_IRQ_OFF), "i"(VCPU_PENDING)
+                     : "memory");
+    if (__builtin_expect(pending, 0))
+        hosted_irq_deliver();
+}
+
+static inline void hal_irq_enable(void)
+{
+    hal_irq_restore(HAL_IRQ_ON);
+}
+
+static inline bool hal_irq_enabled(void)
+{
+    unsigned char off;
+
+    __asm__ volatile("movb %%gs:%c1, %0" : "=q"(off) : "i"(VCPU_IRQ_OFF) : "memory");
+    return !off;
+}
+
+extern uintptr_t hosted_direct_map; /* address of physical address 0 */
+static inline void *hal_phys_to_virt(paddr_t pa)
+{
+    return (void *)(hosted_direct_map + pa);
+}
+static inline paddr_t hal_virt_to_phys(const void *va)
+{
+    return (uintptr_t)va - hosted_direct_map;
+}
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * main.c - selkie-hosted: the kernel as a Linux process. Command line and the order of set-up.
+ *
+ *   selkie-hosted --memory BYTES --cpus N --initrd FILE --cmdline STRING [--log-fd FD]
+ *
+ * The outer world (see shared.h): everything here may use libc. The main thread ends as the one that
+ * waits for input and signals (host_io.c); the kernel runs on its virtual CPUs (host_vcpu.c).
+ * Every failure is one line on standard error and status 125.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "outer.h"
+
+void host_fail(const char *fmt, ...)
+{
+    va_list ap;
+
+    fputs("selkie-hosted: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    exit(HOSTED_EXIT_FAILURE);
+}
+
+static const char usage[] =
+    "usage: selkie-hosted --memory BYTES --cpus N --initrd FILE --cmdline STRING [--log-fd FD]\n"
+    "\n"
+    "Run the Selkie kernel as this process. `selkie run` prepares the archive and the command\n"
+    "line; start this program by hand to debug the kernel itself:\n"
+    "  gdb --args selkie-hosted --memory 268435456 --cpus 1 --initrd image.cpio --cmdline '...'\n"
+    "\n"
+    "  --memory BYTES    size of the machine's RAM (whole 4 KiB pages)\n"
+    "  --cpus N          number of virtual CPUs, 1 to 256 (default 1)\n"
+    "  --initrd FILE     cpio archive with the root file system\n"
+    "  --cmdline STRING  boot command line (docs/boot.md)\n"
+    "  --log-fd FD       where kernel messages go (default: standard error)\n";
+
+static uint64_t number(const char *name, const char *text, uint64_t lo, uint64_t hi)
+{
+    char *end;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &end, 0);
+    if (errno || end == text || *end || text[0] == '-' || value < lo || value > hi)
+        host_fail("%s: '%s' is not a number from %llu to %llu", name, text, (unsigned long long)lo,
+                  (unsigned long long)hi);
+    return value;
+}
+
+static void parse(int argc, char **argv, struct host_options *out)
+{
+    static const struct option options[] = {
+        {"memory", required_argument, NULL, 'm'},  {"cpus", required_argument, NULL, 'c'},
+        {"initrd", required_argument, NULL, 'i'},  {"cmdline", required_argument, NULL, 'l'},
+        {"log-fd", required_argument, NULL, 'f'},  {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    *out = (struct host_options){.cpus = 1, .log_fd = STDERR_FILENO};
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'm':
+            out->memory = number("--memory", optarg, 4096, 1ull << 46) & ~4095ull;
+            break;
+        case 'c':
+            out->cpus = (unsigned)number("--cpus", optarg, 1, HOSTED_CPU_MAX);
+            break;
+        case 'i':
+            out->initrd = optarg;
+            break;
+        case 'l':
+            out->cmdline = optarg;
+            break;
+        case 'f':
+            out->log_fd = (int)number("--log-fd", optarg, 0, 1 << 20);
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            exit(0);
+        default:
+            fputs(usage, stderr);
+            exit(HOSTED_EXIT_FAILURE);
+        }
+    }
+    if (optind < argc)
+        host_fail("unexpected argument '%s'", argv[optind]);
+    if (!out->memory || !out->cmdline)
+        host_fail("--memory and --cmdline are needed (--help shows how)");
+}
+
+int main(int argc, char **argv)
+{
+    struct host_options options;
+
+    parse(argc, argv, &options);
+    host_check();              /* what the CPU and the host kernel must have */
+    host_setup_text();         /* where our own code lies */
+    host_setup_memory(&options);
+    host_setup_clock();
+    host_setup_io(&options);   /* descriptors, terminal, process signals */
+    host_setup_guard();        /* stack protector; main never returns through a check of it */
+    hosted_inner_init();
+    host_check_windows(argv);  /* user addresses must be free */
+    host_start_vcpus();
+    host_io_loop();
+}

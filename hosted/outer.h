@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* outer.h - what main.c and the host_*.c files share. */
+#ifndef SELKIE_HOSTED_OUTER_H
+#define SELKIE_HOSTED_OUTER_H
+
+#include "shared.h"
+
+struct host_options {
+    uint64_t memory;
+    unsigned cpus;
+    const char *initrd, *cmdline;
+    int log_fd;
+};
+
+/* One line on standard error, then exit with HOSTED_EXIT_FAILURE. */
+_Noreturn void host_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* host_setup.c */
+void host_check(void);
+void host_setup_text(void);
+void host_setup_memory(const struct host_options *options);
+void host_setup_guard(void);
+void host_check_windows(char **argv);
+
+/* host_clock.c */
+void host_setup_clock(void);
+
+/* host_io.c */
+void host_setup_io(const struct host_options *options);
+_Noreturn void host_io_loop(void);
+
+/* host_vcpu.c */
+void host_start_vcpus(void);
+
+#endif

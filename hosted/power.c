@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* power.c - the end of the machine is the end of the process. */
+#include "hosted.h"
+
+#define TCSETS 0x5402
+
+int32_t hosted_exit_status = -1;
+int32_t hosted_shutdown_signal;
+uint32_t hosted_input_idle;
+
+void hal_halt_others(void)
+{
+    unsigned self = hal_cpu_id();
+
+    /* Release: an interrupt signal that arrives after this finds it (trap.c, halt_if_told). */
+    __atomic_store_n(&hosted_halted, self + 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
+        int32_t tid = __atomic_load_n(&hosted_vcpus[i].tid, __ATOMIC_ACQUIRE);
+
+        if (i != self && tid != 0)
+            (void)host_call3(HOST_tgkill, hosted_pid, tid, HOSTED_IRQ_SIGNAL);
+    }
+}
+
+_Noreturn void hal_poweroff(int status)
+{
+    const struct hosted_config *c = &hosted_config;
+    const uint64_t one = 1;
+
+    if (c->restore_tty)
+        (void)host_call3(HOST_ioctl, c->fd_in, TCSETS, (long)&c->tty);
+    if (c->exit_outside) {
+        hal_halt_others();
+        __atomic_store_n(&hosted_exit_status, status & 0xff, __ATOMIC_SEQ_CST);
+        (void)host_call3(HOST_write, c->wake_fd, (long)&one, sizeof(one));
+        for (;;)
+            (void)host_call3(HOST_pause, 0, 0, 0);
+    }
+    for (;;)
+        (void)host_call3(HOST_exit_group, status & 0xff, 0, 0);
+}
+
+/* Whoever started the process starts it again if he wants to: there is nothing else to reset. */
+_Noreturn void hal_reboot(void)
+{
+    hal_poweroff(0);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * shared.h - what the two worlds of the hosted backend say to each other.
+ *
+ * The outer world (main.c, host_*.c) is ordinary C with libc. It prepares everything, starts one
+ * thread per virtual CPU and then waits for input and signals. The inner world (the other files,
+ * the ISA code, the kernel) runs on those threads and never calls libc: a program's FS base and
+ * vector registers are live there. This header needs neither world's other headers.
+ */
+#ifndef SELKIE_HOSTED_SHARED_H
+#define SELKIE_HOSTED_SHARED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HOSTED_CPU_MAX 256      /* HAL_CPU_MAX */
+#define HOSTED_EXIT_FAILURE 125 /* HAL_EXIT_PANIC */
+#define HOSTED_IRQ_SIGNAL 40
+#define HOSTED_ALTSTACK_SIZE (64 * 1024)
+#define HOSTED_PANIC_STACK_SIZE (64 * 1024)
+
+/* Interrupt bits of a virtual CPU. */
+#define HOSTED_IRQ_IPI 1u
+#define HOSTED_IRQ_TIMER 2u /* the host timer has expired */
+#define HOSTED_IRQ_CONSOLE 4u
+#define HOSTED_IRQ_SHUTDOWN 8u
+#define HOSTED_IRQ_ARM 16u /* not an interrupt: the host timer must be programmed */
+#define HOSTED_IRQ_DUE 32u /* the deadline has passed without the host timer's help */
+
+/* Terminal state as the kernel's termios has it (uapi asm-generic/termbits.h). */
+struct hosted_termios {
+    uint32_t iflag, oflag, cflag, lflag;
+    uint8_t line, cc[19];
+};
+
+/* Filled by the outer world before any virtual CPU starts; constant afterwards unless noted. */
+struct hosted_config {
+    unsigned cpu_count;
+    int ram_fd;
+    uint64_t ram_base, ram_size; /* physical */
+    uintptr_t direct_map;        /* address of physical address 0 */
+    const void *initrd;
+    size_t initrd_size;
+    const char *cmdline;
+    uintptr_t text_lo, text_hi; /* of this executable */
+    uintptr_t load_bias;        /* address minus address in the file */
+    uintptr_t kernel_lo, kernel_hi;
+    int fd_in, fd_out, fd_err, fd_log;
+    bool in_tty, out_tty, err_tty;
+    uint32_t window; /* atomic: rows << 16 | columns */
+    bool restore_tty;
+    struct hosted_termios tty;
+    int wake_fd;       /* eventfd that the outer world listens to */
+    bool exit_outside; /* leave through exit(3), so that run-time libraries finish */
+    /* Clock: TSC if tsc_mult is not 0. */
+    uint64_t tsc_base, tsc_mult;
+    uint32_t tsc_shift;
+    uint64_t clock_base_ns; /* CLOCK_MONOTONIC at boot */
+    uint64_t wall_base_ns;
+};
+extern struct hosted_config hosted_config;
+
+/* Atomic words between the worlds. */
+extern int32_t hosted_exit_status;     /* -1 until the machine is off (exit_outside) */
+extern int32_t hosted_shutdown_signal; /* Linux signal number of the last request */
+extern uint32_t hosted_input_idle;     /* 1: the kernel has been told of input and has not yet
+                                          drained it, so nobody watches fd_in */
+
+/* Inner functions that the outer world calls. */
+extern uintptr_t __stack_chk_guard;
+/* Once, when hosted_config is complete and before any virtual CPU runs. */
+void hosted_inner_init(void);
+/* The user windows, for the outer world to check: false if there is no window `i`. */
+bool hosted_window(unsigned i, uintptr_t *lo, uintptr_t *hi);
+/* Turn the calling thread into virtual CPU `cpu`; [stack, stack+size) is the stack it is
+ * on. Never returns. `memory`: ALTSTACK_SIZE + PANIC_STACK_SIZE bytes. */
+_Noreturn void hosted_vcpu_main(unsigned cpu, void *memory, void *stack, size_t size);
+void hosted_raise(unsigned cpu, uint32_t bits);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * time.c - clock, timer, entropy.
+ *
+ * The clock is the TSC where the host itself uses it as its clock, so that programs can read it
+ * in the vDSO; otherwise CLOCK_MONOTONIC.
+ *
+ * The timer is a POSIX timer per virtual CPU that sends the interrupt signal to its thread. A
+ * kernel re-arms its timer at every context switch, and programming the host's costs a system
+ * call; so it is done late and seldom: hal_timer_arm only notes the deadline. If the host timer will fire
+ * no later anyway, that is all (it fires early, and is programmed again then). Otherwise
+ * HOSTED_IRQ_ARM makes the next delivery of interrupts program it - unless the CPU goes idle first,
+ * where the deadline is the futex's time-out.
+ */
+#include "hosted.h"
+
+#include "lib/errno.h"
+
+#define CLOCK_MONOTONIC 1
+
+static uint64_t tsc_read(void)
+{
+    uint32_t lo, hi;
+
+    /* lfence: not before earlier loads are done (SDM vol. 2, RDTSC). */
+    __asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+uint64_t hal_clock_ns(void)
+{
+    const struct hosted_config *c = &hosted_config;
+    struct host_timespec ts = {0, 0};
+
+    if (c->tsc_mult) {
+        uint64_t ticks = tsc_read();
+
+        /* CPUs' counters may differ by a few ticks. */
+        ticks = ticks > c->tsc_base ? ticks - c->tsc_base : 0;
+        return (uint64_t)((unsigned __int128)ticks * c->tsc_mult >> c->tsc_shift);
+    }
+    (void)host_call3(HOST_clock_gettime, CLOCK_MONOTONIC, (long)&ts, 0);
+    return (uint64_t)ts.sec * NS_PER_SEC + (uint64_t)ts.nsec - c->clock_base_ns;
+}
+
+uint64_t hal_wall_base_ns(void)
+{
+    return hosted_config.wall_base_ns;
+}
+
+void hal_clock_params(struct hal_clock_params *out)
+{
+    const struct hosted_config *c = &hosted_config;
+
+    *out = (struct hal_clock_params){
+        .kind = c->tsc_mult ? HAL_CLOCK_TSC : HAL_CLOCK_NONE,
+        .shift = c->tsc_shift,
+        .mult = c->tsc_mult,
+        .base = c->tsc_base,
+    };
+}
+
+void hosted_timer_init(struct vcpu *v)
+{
+    struct host_sigevent event = {
+        .signo = HOSTED_IRQ_SIGNAL,
+        .notify = HOST_SIGEV_THREAD_ID,
+        .tid = v->tid,
+    };
+
+    if (host_call3(HOST_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&v->timer_id) < 0)
+        kernel_hal_panic("the host gives no timer", 0, 0);
+}
+
+void hal_timer_arm(uint64_t deadline_ns)
+{
+    unsigned long irq = hal_irq_save();
+    struct vcpu *v = vcpu_self();
+
+    v->deadline_ns = deadline_ns;
+    if (deadline_ns < v->armed_ns)
+        __atomic_or_fetch(&v->pending, HOSTED_IRQ_ARM, __ATOMIC_RELAXED);
+    hal_irq_restore(irq);
+}
+
+/* Relative times: the host's clock and ours may drift apart. */
+void hosted_timer_program(struct vcpu *v)
+{
+    struct host_itimerspec spec = {{0, 0}, {0, 0}};
+    uint64_t now, wait;
+
+    if (v->deadline_ns >= v->armed_ns)
+        return;
+    now = hal_clock_ns();
+    if (v->deadline_ns <= now) {
+        __atomic_or_fetch(&v->pending, HOSTED_IRQ_DUE, __ATOMIC_RELAXED);
+        return;
+    }
+    wait = v->deadline_ns - now;
+    spec.value.sec = (int64_t)(wait / NS_PER_SEC);
+    spec.value.nsec = (int64_t)(wait % NS_PER_SEC);
+    v->armed_ns = v->deadline_ns;
+    (void)host_call4(HOST_timer_settime, v->timer_id, 0, (long)&spec, 0);
+}
+
+/* The host timer has expired, perhaps before the deadline, or the deadline has passed. */
+void hosted_timer_fired(struct vcpu *v)
+{
+    if (v->deadline_ns == UINT64_MAX)
+        return;
+    if (v->deadline_ns > hal_clock_ns()) {
+        __atomic_or_fetch(&v->pending, HOSTED_IRQ_ARM, __ATOMIC_RELAXED);
+        return;
+    }
+    v->deadline_ns = UINT64_MAX;
+    kernel_timer();
+}
+
+int hal_entropy(void *buf, size_t len)
+{
+    uint8_t *p = buf;
+
+    while (len > 0) {
+        long n = host_call3(HOST_getrandom, (long)p, (long)len, 0);
+
+        if (n == -HOST_EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        p += n;
+        len -= (size_t)n;
+    }
+    for (size_t i = 0; i < len; i++)
+        p[i] = (uint8_t)(tsc_read() * 0x9e3779b97f4a7c15ull >> 56);
+    return len == 0 ? 0 : -ENODATA;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * trap.c - host signals become system calls, faults and interrupts.
+ *
+ * The handler runs on the virtual CPU's alternate stack and does next to nothing: it looks at what
+ * was interrupted, copies the registers to where the kernel wants them, and changes the signal's
+ * context so that sigreturn continues in entry.S on a kernel stack. So kernel code never runs
+ * inside a signal handler, and the program's vector registers are live again when it does.
+ *
+ *   interrupted          signal          continues
+ *   user code            SIGSYS          hosted_entry_syscall
+ *   user code            fault           hosted_entry_fault
+ *   user code            interrupt       hosted_entry_irq
+ *   hosted_exit_*        interrupt       hosted_exit_begin: looks for pending interrupts again
+ *   hosted_exit_*        fault           hosted_entry_fault: the program's new pc is no address
+ *   kernel, anywhere     interrupt       where it was; the bit is pending
+ *   kernel, anywhere     fault           hosted_entry_kernel_fault
+ *
+ * The handler may find the program's FS base loaded: so it and all it calls is no_sanitize.
+ */
+#include "hosted.h"
+
+#define TRAP_DIVIDE 0
+#define TRAP_DEBUG 1
+#define TRAP_BREAKPOINT 3
+#define TRAP_ILLEGAL 6
+#define TRAP_PAGE 14
+#define TRAP_X87 16
+#define TRAP_ALIGN 17
+#define TRAP_SIMD 19
+#define ERR_PRESENT 1u
+#define ERR_WRITE 2u
+#define ERR_EXEC 16u
+#define RFLAGS_PLAIN (ISA_RFLAGS_FIXED | ISA_RFLAGS_IF)
+
+/* The executable's text holds all code of the kernel. Sanitizer builds also run code of shared
+ * libraries on this thread, but never while `selector` is set outside entry.S. */
+static no_sanitize bool in_user(const struct vcpu *v, uintptr_t rip)
+{
+    if (rip - hosted_config.text_lo < hosted_config.text_hi - hosted_config.text_lo)
+        return false;
+    return !SELKIE_SANITIZE || v->selector;
+}
+
+static no_sanitize bool in_exit(uintptr_t rip)
+{
+    return rip >= (uintptr_t)hosted_exit_begin && rip < (uintptr_t)hosted_exit_end;
+}
+
+static no_sanitize void frame_fill(struct isa_frame *f, const struct host_ucontext *uc)
+{
+    f->rax = uc->rax;
+    f->rbx = uc->rbx;
+    f->rcx = uc->rcx;
+    f->rdx = uc->rdx;
+    f->rsi = uc->rsi;
+    f->rdi = uc->rdi;
+    f->rbp = uc->rbp;
+    f->r8 = uc->r8;
+    f->r9 = uc->r9;
+    f->r10 = uc->r10;
+    f->r11 = uc->r11;
+    f->r12 = uc->r12;
+    f->r13 = uc->r13;
+    f->r14 = uc->r14;
+    f->r15 = uc->r15;
+    f->trapped = FRAME_TRAPPED_FULL;
+    f->orig_rax = ISA_NO_SYSCALL;
+    f->rip = uc->rip;
+    f->cs = uc->cs;
+    f->rflags = uc->rflags;
+    f->rsp = uc->rsp;
+    f->ss = uc->ss;
+}
+
+/* Sigreturn shall continue at `entry` with the stack pointer at `frame`. */
+static no_sanitize void resume_at(struct host_ucontext *uc, const char *entry,
+                                 struct isa_frame *frame)
+{
+    uc->rip = (uintptr_t)entry;
+    uc->rsp = (uintptr_t)frame;
+    uc->rflags = RFLAGS_PLAIN;
+}
+
+static no_sanitize enum hal_fault_kind fault_kind(uint64_t trap)
+{
+    switch (trap) {
+    case TRAP_PAGE:
+        return HAL_FAULT_PAGE;
+    case TRAP_ILLEGAL:
+        return HAL_FAULT_ILLEGAL;
+    case TRAP_DIVIDE:
+        return HAL_FAULT_DIVIDE;
+    case TRAP_X87:
+    case TRAP_SIMD:
+        return HAL_FAULT_FP;
+    case TRAP_BREAKPOINT:
+        return HAL_FAULT_BREAKPOINT;
+    case TRAP_DEBUG:
+        return HAL_FAULT_STEP;
+    case TRAP_ALIGN:
+        return HAL_FAULT_ALIGN;
+    default:
+        return HAL_FAULT_PROTECTION;
+    }
+}
+
+static no_sanitize void fault_fill(struct hal_fault *fault, const struct host_siginfo *info,
+                                  const struct host_ucontext *uc)
+{
+    fault->kind = fault_kind(uc->trapno);
+    /* The host has no memory for the page, or it is poisoned. */
+    if (info->signo == HOST_SIGBUS && fault->kind == HAL_FAULT_PAGE)
+        fault->kind = HAL_FAULT_SERROR;
+    fault->access = HAL_ACCESS_READ;
+    if (uc->err & ERR_EXEC)
+        fault->access = HAL_ACCESS_EXEC;
+    else if (uc->err & ERR_WRITE)
+        fault->access = HAL_ACCESS_WRITE;
+    fault->present = false;
+    fault->code = info->code;
+    fault->addr = fault->kind == HAL_FAULT_PAGE ? uc->cr2 : 0;
+    fault->pc = uc->rip;
+    fault->fp = uc->rbp;
+}
+
+static no_sanitize void pending_add(struct vcpu *v, uint32_t bits)
+{
+    __asm__ volatile("lock orl %1, %0" : "+m"(v->pending) : "r"(bits) : "memory", "cc");
+}
+
+/* hal_halt_others: everyone but one CPU stops here. */
+static no_sanitize void halt_if_told(const struct vcpu *v)
+{
+    uint32_t halted = *(volatile uint32_t *)&hosted_halted;
+
+    if (halted != 0 && halted != v->id + 1)
+        for (;;)
+            host_call3(HOST_pause, 0, 0, 0);
+}
+
+static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct host_siginfo *info,
+                                      struct host_ucontext *uc)
+{
+    struct isa_frame *frame = v->frame;
+    const char *entry = hosted_entry_fault;
+
+    frame_fill(frame, uc);
+    if (signo == HOSTED_IRQ_SIGNAL) {
+        entry = hosted_entry_irq;
+    } else if (signo == HOST_SIGSYS && info->sys.arch == HOST_AUDIT_ARCH_X86_64) {
+        frame->orig_rax = (uint64_t)(uint32_t)info->sys.syscall;
+        frame->trapped = FRAME_TRAPPED_SYSCALL | FRAME_TRAPPED_FULL;
+        entry = hosted_entry_syscall;
+    } else {
+        fault_fill(&v->fault, info, uc);
+        /* int $0x80: there are no 32-bit system calls here. */
+        if (signo == HOST_SIGSYS)
+            v->fault.kind = HAL_FAULT_PROTECTION;
+        v->fault.user = true;
+        v->fault.frame = frame;
+    }
+    resume_at(uc, entry, frame);
+}
+
+static no_sanitize void fault_in_kernel(struct vcpu *v, const struct host_siginfo *info,
+                                       struct host_ucontext *uc)
+{
+    /* Kernel code has no red zone. If it is a bug and not an access to user memory, the stack may
+     * be what is broken: report it from another one. */
+    uintptr_t sp = uc->rsp;
+    struct isa_frame *frame;
+
+    if (uc->rip < (uintptr_t)isa_uaccess_begin || uc->rip >= (uintptr_t)isa_uaccess_end)
+        sp = (uintptr_t)v->panic_stack_top;
+    frame = (struct isa_frame *)((sp & ~(uintptr_t)15) - sizeof(*frame));
+    frame_fill(frame, uc);
+    fault_fill(&v->fault, info, uc);
+    v->fault.user = false;
+    v->fault.frame = NULL;
+    resume_at(uc, hosted_entry_kernel_fault, frame);
+}
+
+static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct host_siginfo *info,
+                                        struct host_ucontext *uc)
+{
+    bool exiting = in_exit(uc->rip);
+
+    if (signo == HOSTED_IRQ_SIGNAL) {
+        if (exiting)
+            resume_at(uc, hosted_exit_begin, v->frame);
+        return;
+    }
+    /* A program that single-steps or checks alignment does so until its flags are reset here. */
+    if (signo == HOST_SIGTRAP && uc->trapno == TRAP_DEBUG) {
+        uc->rflags &= ~ISA_RFLAGS_TF;
+        return;
+    }
+    if (signo == HOST_SIGBUS && uc->trapno == TRAP_ALIGN) {
+        uc->rflags &= ~ISA_RFLAGS_AC;
+        return;
+    }
+    if (!exiting) {
+        fault_in_kernel(v, info, uc);
+        return;
+    }
+    fault_fill(&v->fault, info, uc);
+    v->fault.kind = HAL_FAULT_PROTECTION;
+    v->fault.user = true;
+    v->fault.frame = v->frame;
+    v->fault.pc = v->frame->rip;
+    v->frame->trapped |= FRAME_TRAPPED_FULL;
+    resume_at(uc, hosted_entry_fault, v->frame);
+}
+
+no_sanitize void hosted_signal(int signo, const struct host_siginfo *info, struct host_ucontext *uc)
+{
+    struct vcpu *v = vcpu_self();
+
+    if (signo == HOSTED_IRQ_SIGNAL) {
+        halt_if_told(v);
+        if (info->code == HOST_SI_TIMER)
+            pending_add(v, HOSTED_IRQ_TIMER);
+    }
+    if (in_user(v, uc->rip))
+        signal_in_user(v, signo, info, uc);
+    else
+        signal_in_kernel(v, signo, info, uc);
+}
+
+/* ---- what entry.S calls; the kernel's world again ---- */
+
+void hosted_user_fault(struct isa_frame *frame)
+{
+    struct vcpu *v = vcpu_self();
+    struct hal_fault fault = v->fault;
+
+    (void)frame;
+    if (fault.kind == HAL_FAULT_PAGE && hosted_mmu_refill(fault.addr, fault.access, &fault.present))
+        return;
+    hal_irq_enable();
+    (void)kernel_fault(&fault);
+    (void)hal_irq_save();
+}
+
+void hosted_user_irq(struct isa_frame *frame)
+{
+    (void)frame;
+    (void)hosted_irq_run();
+}
+
+void hosted_kernel_fault(struct isa_frame *frame)
+{
+    struct vcpu *v = vcpu_self();
+    struct hal_fault fault = v->fault;
+
+    if (fault.kind == HAL_FAULT_PAGE && hosted_mmu_refill(fault.addr, fault.access, &fault.present))
+        return;
+    if (!kernel_fault(&fault))
+        frame->rip = (uintptr_t)isa_uaccess_fault;
+}
+
+/* ---- set-up ---- */
+
+void hosted_signals_install(void)
+{
+    static const uint8_t signals[] = {HOST_SIGILL,  HOST_SIGTRAP, HOST_SIGBUS,      HOST_SIGFPE,
+                                      HOST_SIGSEGV, HOST_SIGSYS,  HOSTED_IRQ_SIGNAL};
+    struct host_sigaction sa = {
+        .handler = (uintptr_t)hosted_signal,
+        .flags = HOST_SA_SIGINFO | HOST_SA_ONSTACK | HOST_SA_RESTORER,
+        .restorer = (uintptr_t)hosted_sigreturn,
+        /* Handlers do not nest. */
+        .mask = UINT64_MAX,
+    };
+
+    for (unsigned i = 0; i < sizeof(signals); i++)
+        (void)host_call4(HOST_rt_sigaction, signals[i], (long)&sa, 0, sizeof(sa.mask));
+}
