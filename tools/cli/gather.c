@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * gather.c - from a program's name to all files it needs in the image.
+ *
+ * Files come from layers, in this order: trees of packages (--package), the folder of --root, and
+ * the host - the last only where its architecture is the backend's. All but the host are packed as
+ * a whole; of the host only what the program names: its interpreter, the closure of DT_NEEDED as
+ * ld.so would search it, and, if the program belongs to an installed Debian package, that package's
+ * data.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "elfscan.h"
+#include "run.h"
+
+#define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define INTERPRETER_DEPTH 4 /* as Linux for #! */
+
+struct gather {
+    const struct run_options *options;
+    struct tree *tree;
+    struct list *inputs;
+    struct list done; /* guest paths of ELF files whose needs have been met */
+    struct list default_dirs;
+    bool host_ok;   /* the host's files are of the backend's architecture */
+    bool musl;      /* the program's interpreter is musl's */
+    bool unwinder;  /* something may load libgcc_s.so.1 */
+    bool odd_place; /* a library was found only through ld.so.conf */
+};
+
+const char *backend_debian_arch(enum backend backend)
+{
+    return backend == BACKEND_AARCH64 ? "arm64" : "amd64";
+}
+
+static unsigned backend_machine(enum backend backend)
+{
+    return backend == BACKEND_AARCH64 ? EM_AARCH64 : EM_X86_64;
+}
+
+static const char *multiarch(enum backend backend)
+{
+    return backend == BACKEND_AARCH64 ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
+}
+
+/* The node a guest path leads to; a host file is brought in if the layers do not have it. */
+static const struct node *gather_find(struct gather *g, const char *path)
+{
+    const struct node *node = tree_resolve(g->tree, path);
+    char *host;
+
+    if (node || !g->host_ok)
+        return node;
+    host = realpath(path, NULL);
+    if (!host)
+        return NULL;
+    list_add(g->inputs, path);
+    free(host);
+    host = tree_copy(g->tree, "", path);
+    return host ? tree_resolve(g->tree, path) : NULL;
+}
+
+static const char *env_value(const struct run_options *options, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t i = options->env.count; i-- > 0;)
+        if (strncmp(options->env.items[i], name, len) == 0 && options->env.items[i][len] == '=')
+            return options->env.items[i] + len + 1;
+    return NULL;
+}
+
+/* ---- the interpreters and libraries of one ELF file ---- */
+
+/* Is there a library of the right architecture at dir/name? */
+static const struct node *library_at(struct gather *g, const char *dir, const char *name)
+{
+    char *path = text("%s/%s", dir, name);
+    const struct node *node = tree_resolve(g->tree, path);
+    struct elf_info info;
+
+    if (node || (g->host_ok && access(path, R_OK) == 0)) {
+        const char *host = node && node->kind == NODE_FILE ? node->source : path;
+
+        if (!elf_scan(host, &info) && info.machine == backend_machine(g->options->backend))
+            return gather_find(g, path);
+    }
+    return NULL;
+}
+
+static const struct node *library_in_dirs(struct gather *g, const char *dirs, const char *origin,
+                                          const char *name)
+{
+    struct list list = {0};
+
+    list_split(&list, dirs ? dirs : "", ":");
+    for (size_t i = 0; i < list.count; i++) {
+        const char *dir = list.items[i];
+        const struct node *node;
+
+        if (text_starts(dir, "$ORIGIN"))
+            dir = text("%s%s", origin, dir + strlen("$ORIGIN"));
+        else if (text_starts(dir, "${ORIGIN}"))
+            dir = text("%s%s", origin, dir + strlen("${ORIGIN}"));
+        node = dir[0] == '/' ? library_at(g, dir, name) : NULL;
+        if (node)
+            return node;
+    }
+    return NULL;
+}
+
+/* The directories of ld.so.conf, includes followed. */
+static void conf_dirs(struct list *dirs, const char *file, int depth)
+{
+    struct bytes bytes = {0};
+    struct list lines = {0};
+
+    if (depth > 4 || !file_read(file, &bytes))
+        return;
+    list_split(&lines, bytes.data, "\n");
+    for (size_t i = 0; i < lines.count; i++) {
+        char *line = lines.items[i];
+        struct list words = {0};
+        glob_t found;
+
+        line[strcspn(line, "#")] = 0;
+        list_split(&words, line, " \t:,");
+        if (words.count > 1 && strcmp(words.items[0], "include") == 0) {
+            if (glob(words.items[1], 0, NULL, &found) == 0)
+                for (size_t k = 0; k < found.gl_pathc; k++)
+                    conf_dirs(dirs, found.gl_pathv[k], depth + 1);
+            continue;
+        }
+        for (size_t k = 0; k < words.count; k++)
+            list_add(dirs, words.items[k]);
+    }
+}
+
+static void default_dirs(struct gather *g)
+{
+    const char *triple = multiarch(g->options->backend);
+    struct bytes bytes = {0};
+
+    if (g->musl) {
+        char *conf = text("/etc/ld-musl-%s.path",
+                          g->options->backend == BACKEND_AARCH64 ? "aarch64" : "x86_64");
+        const struct node *node = gather_find(g, conf);
+
+        if (node && node->kind == NODE_FILE && file_read(node->source, &bytes))
+            list_split(&g->default_dirs, bytes.data, ":\n");
+        else
+            list_split(&g->default_dirs, "/lib:/usr/local/lib:/usr/lib", ":");
+        return;
+    }
+    list_add(&g->default_dirs, text("/lib/%s", triple));
+    list_add(&g->default_dirs, text("/usr/lib/%s", triple));
+    list_split(&g->default_dirs, "/lib64:/usr/lib64:/lib:/usr/lib", ":");
+}
+
+/* ld.so's order: RPATH (if there is no RUNPATH), LD_LIBRARY_PATH, RUNPATH, configured, default. */
+static const struct node *library_find(struct gather *g, const struct elf_info *user,
+                                       const char *origin, const char *name)
+{
+    const struct node *node = NULL;
+    struct list conf = {0};
+
+    if (!user->runpath)
+        node = library_in_dirs(g, user->rpath, origin, name);
+    if (!node)
+        node = library_in_dirs(g, env_value(g->options, "LD_LIBRARY_PATH"), origin, name);
+    if (!node)
+        node = library_in_dirs(g, user->runpath, origin, name);
+    for (size_t i = 0; !node && i < g->default_dirs.count; i++)
+        node = library_at(g, g->default_dirs.items[i], name);
+    if (node || g->musl || !g->host_ok)
+        return node;
+    conf_dirs(&conf, "/etc/ld.so.conf", 0);
+    for (size_t i = 0; !node && i < conf.count; i++)
+        node = library_at(g, conf.items[i], name);
+    g->odd_place |= node != NULL;
+    return node;
+}
+
+/* Bring in all that the ELF file at `node` needs, and what that needs. `missing_ok`: a plug-in of a
+ * package may name libraries that are not there; the program itself may not. */
+static void gather_needs(struct gather *g, const struct node *node, bool missing_ok)
+{
+    struct elf_info info;
+    char *origin;
+
+    if (node->kind != NODE_FILE || list_has(&g->done, node->path))
+        return;
+    list_add(&g->done, node->path);
+    if (elf_scan(node->source, &info))
+        return;
+    g->unwinder |= info.wants_unwinder && !text_ends(node->path, "/libc.so.6");
+    origin = path_dir(node->path);
+    for (size_t i = 0; i < info.needed.count; i++) {
+        const char *name = info.needed.items[i];
+        const struct node *library;
+
+        if (strchr(name, '/'))
+            library = gather_find(g, name);
+        else if (g->musl && strcmp(name, "libc.so") == 0)
+            continue; /* musl's interpreter is its libc */
+        else
+            library = library_find(g, &info, origin, name);
+        if (library)
+            gather_needs(g, library, missing_ok);
+        else if (!missing_ok)
+            fail(EXIT_NOT_EXECUTABLE, "%s: needs the library %s, which is not there", node->source,
+                 name);
+    }
+}
+
+static void check_elf(struct gather *g, const char *host, const char *wrong,
+                      const struct elf_info *info)
+{
+    unsigned machine = backend_machine(g->options->backend);
+
+    if (info->machine && info->machine != machine)
+        fail(EXIT_NOT_EXECUTABLE, "%s: is for %s, the backend %s runs %s programs", host,
+             elf_machine_name(info->machine), backend_names[g->options->backend],
+             elf_machine_name(machine));
+    if (wrong)
+        fail(EXIT_NOT_EXECUTABLE, "%s: %s", host, wrong);
+    if (!info->executable)
+        fail(EXIT_NOT_EXECUTABLE, "%s: is a shared library without an entry point", host);
+}
+
+static void gather_interpreter(struct gather *g, const struct node *program, const char *path)
+{
+    const struct node *node = gather_find(g, path);
+    struct elf_info info;
+    const char *wrong;
+
+    if (!node || node->kind != NODE_FILE)
+        fail(EXIT_NOT_EXECUTABLE, "%s: its interpreter %s is not there", program->source, path);
+    wrong = elf_scan(node->source, &info);
+    if (wrong)
+        fail(EXIT_NOT_EXECUTABLE, "%s: its interpreter %s: %s", program->source, path, wrong);
+    if (info.interpreter)
+        fail(EXIT_NOT_EXECUTABLE, "%s: its interpreter %s asks for an interpreter itself (%s)",
+             program->source, path, info.interpreter);
+    check_elf(g, node->source, NULL, &info);
+    g->musl = strstr(path, "ld-musl") != NULL;
+    list_add(&g->done, node->path);
+}
+
+static void gather_elf(struct gather *g, const struct node *program)
+{
+    struct elf_info info;
+    const char *wrong = elf_scan(program->source, &info);
+
+    check_elf(g, program->source, wrong, &info);
+    if (info.interpreter)
+        gather_interpreter(g, program, info.interpreter);
+    else
+        return; /* static programs need nothing, whatever their dynamic section says */
+    default_dirs(g);
+    gather_needs(g, program, false);
+}
+
+/* ---- data that belongs to the program ---- */
+
+struct plugins {
+    struct gather *gather;
+    struct list paths;
+};
+
+static void plugin_note(const struct node *node, void *arg)
+{
+    struct plugins *plugins = arg;
+
+    if (node->kind == NODE_FILE && strstr(node->path, ".so"))
+        list_add(&plugins->paths, node->path);
+}
+
+/* Installed data of the package that the program belongs to. */
+static void gather_data(struct gather *g, const struct node *program)
+{
+    struct plugins plugins = {g, {0}};
+    char *real = realpath(program->source, NULL);
+    char *package = real ? dpkg_owner(real) : NULL;
+
+    if (!package)
+        return;
+    list_add(g->inputs, "/var/lib/dpkg/status");
+    if (!dpkg_add_data(g->tree, package))
+        return;
+    tree_each(g->tree, plugin_note, &plugins);
+    for (size_t i = 0; i < plugins.paths.count; i++)
+        gather_needs(g, tree_find(g->tree, plugins.paths.items[i]), true);
+    /* Interpreters set their locale to C.UTF-8 if it is there. */
+    if (file_exists("/usr/lib/locale/C.utf8"))
+        tree_copy_all(g->tree, "", "/usr/lib/locale/C.utf8", NULL);
+}
+
+static void gather_extras(struct gather *g)
+{
+    const struct node *libc = NULL;
+
+    if (g->unwinder && !g->musl) {
+        struct elf_info none = {0};
+
+        libc = library_find(g, &none, "/", "libgcc_s.so.1");
+        if (libc)
+            gather_needs(g, libc, true);
+    }
+    if (g->odd_place && g->host_ok)
+        gather_find(g, "/etc/ld.so.cache");
+}
+
+/* ---- the program ---- */
+
+/* Maintainer scripts do not run when packages are unpacked, so alternatives are not set: convert is
+ * only there as convert-im6.q16. If just one file begins so, it is meant. */
+struct alternative {
+    char *prefix, *found;
+    unsigned count;
+};
+
+static void alternative_visit(const struct node *node, void *arg)
+{
+    struct alternative *alternative = arg;
+    size_t len = strlen(alternative->prefix);
+
+    if (node->kind == NODE_DIR || strncmp(node->path, alternative->prefix, len) != 0)
+        return;
+    if ((node->path[len] != '-' && node->path[len] != '.') || strchr(node->path + len, '/'))
+        return;
+    alternative->found = node->path;
+    alternative->count++;
+}
+
+static char *alternative_find(struct gather *g, const char *path)
+{
+    struct alternative alternative = {.prefix = must_alloc(strdup(path))};
+
+    tree_each(g->tree, alternative_visit, &alternative);
+    if (alternative.count != 1)
+        return NULL;
+    tree_link(g->tree, path, alternative.found);
+    return alternative.prefix;
+}
+
+/* Where a bare name lies: layers first, then the host, there first where distributions put things
+ * (a name in PATH is often a wrapper of some version manager). */
+static char *program_search(struct gather *g, const char *name)
+{
+    const char *guest = env_value(g->options, "PATH"), *host = getenv("PATH");
+    const char *paths[] = {guest ? guest : GUEST_PATH, GUEST_PATH, host ? host : ""};
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct list dirs = {0};
+
+        list_split(&dirs, paths[i], ":");
+        for (size_t k = 0; k < dirs.count; k++) {
+            char *path = path_clean("/", text("%s/%s", dirs.items[k], name));
+            const struct node *node = tree_resolve(g->tree, path);
+
+            if (node && node->kind == NODE_FILE)
+                return path;
+            if (i > 0 && g->host_ok && access(path, X_OK) == 0) {
+                struct stat st;
+
+                if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+                    return path;
+            }
+        }
+    }
+    return NULL;
+}
+
+static const struct node *program_on_host(struct gather *g, const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        fail(errno == EACCES ? EXIT_NOT_EXECUTABLE : EXIT_NOT_FOUND, "%s: %s", path,
+             errno == ENOENT ? "not found" : strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        fail(EXIT_NOT_EXECUTABLE, "%s: is a directory", path);
+    if (!S_ISREG(st.st_mode))
+        fail(EXIT_NOT_EXECUTABLE, "%s: not a regular file", path);
+    if (access(path, R_OK) < 0)
+        fail(EXIT_NOT_EXECUTABLE, "%s: cannot be read: %s", path, strerror(errno));
+    if (!(st.st_mode & 0111))
+        fail(EXIT_NOT_EXECUTABLE, "%s: is not executable (chmod +x)", path);
+    list_add(g->inputs, path);
+    if (!tree_copy(g->tree, "", path))
+        fail(EXIT_NOT_FOUND, "%s: not found", path);
+    return tree_resolve(g->tree, path);
+}
+
+/* The interpreter line of a script, split as Linux does: path, at most one argument. */
+static bool script_line(const char *host, struct list *words)
+{
+    char line[256] = {0};
+    FILE *file = fopen(host, "re");
+    size_t n = file ? fread(line, 1, sizeof(line) - 1, file) : 0;
+
+    if (file)
+        fclose(file);
+    if (n < 2 || line[0] != '#' || line[1] != '!')
+        return false;
+    line[strcspn(line, "\n")] = 0;
+    list_split(words, line + 2, " \t\r");
+    return words->count > 0;
+}
+
+static void gather_program(struct gather *g, const struct node *program, int depth)
+{
+    struct list words = {0};
+
+    if (program->kind != NODE_FILE)
+        fail(EXIT_NOT_EXECUTABLE, "%s: not a regular file", program->path);
+    if (script_line(program->source, &words)) {
+        char *name = words.items[0];
+        const struct node *interpreter;
+
+        if (depth >= INTERPRETER_DEPTH)
+            fail(EXIT_NOT_EXECUTABLE, "%s: a loop of interpreters", program->source);
+        interpreter = gather_find(g, name);
+        if (!interpreter)
+            fail(EXIT_NOT_EXECUTABLE, "%s: its interpreter %s is not there", program->source, name);
+        gather_program(g, interpreter, depth + 1);
+        if (text_ends(name, "/env") && words.count > 1) {
+            char *path = program_search(g, words.items[1]);
+
+            interpreter = path ? gather_find(g, path) : NULL;
+            if (interpreter)
+                gather_program(g, interpreter, depth + 1);
+        }
+        return;
+    }
+    gather_elf(g, program);
+    if (g->host_ok && !g->options->root && g->options->packages.count == 0)
+        gather_data(g, program);
+}
+
+/* Not for this architecture, but a Debian package here: the same package from the archive. */
+static bool foreign_package(struct gather *g, const char *host, struct list *packages)
+{
+    char *real = realpath(host, NULL), *package;
+    struct elf_info info;
+
+    if (!real || elf_scan(real, &info) || info.machine == backend_machine(g->options->backend))
+        return false;
+    package = dpkg_owner(real);
+    if (!package)
+        return false;
+    dpkg_family(package, packages);
+    say("%s: taking the %s package %s for it", host, backend_debian_arch(g->options->backend),
+        package);
+    /* The name may be a link that another package brings (python3 to python3.11). */
+    package = strcmp(host, real) != 0 ? dpkg_owner(host) : NULL;
+    if (package && !list_has(packages, package))
+        list_add(packages, package);
+    return true;
+}
+
+/* A path of this host in the tree of a foreign package: there links of alternatives are not set,
+ * and /usr is not merged. */
+static char *foreign_path(struct gather *g, const char *path)
+{
+    char *real = realpath(path, NULL);
+
+    if (real && tree_resolve(g->tree, real))
+        return real;
+    if (real && text_starts(real, "/usr/") && tree_resolve(g->tree, real + strlen("/usr")))
+        return real + strlen("/usr");
+    return NULL;
+}
+
+static char *gather_path(struct gather *g)
+{
+    const char *name = g->options->argv[0];
+    char *path = NULL;
+    char *cwd = getcwd(NULL, 0);
+
+    if (strchr(name, '/')) {
+        path = path_clean(cwd ? cwd : "/", name);
+        if (name[0] == '/' && tree_resolve(g->tree, path))
+            return path;
+        if (!g->host_ok && foreign_path(g, path))
+            return foreign_path(g, path);
+        program_on_host(g, path);
+        return path;
+    }
+    path = program_search(g, name);
+    if (!path || (!g->host_ok && !tree_resolve(g->tree, path)))
+        path = alternative_find(g, text("/usr/bin/%s", name));
+    if (!path)
+        fail(EXIT_NOT_FOUND, "%s: not found%s", name,
+             g->options->packages.count || g->options->root
+                 ? " in the packages, --root or PATH"
+                 : " in PATH (name its Debian package with --package?)");
+    if (!tree_resolve(g->tree, path))
+        program_on_host(g, path);
+    return path;
+}
+
+/* ---- the rest of the image ---- */
+
+static void base_text(struct tree *tree, const char *path, const char *content)
+{
+    if (!tree_resolve(tree, path))
+        tree_text(tree, path, content, 0644);
+}
+
+static void gather_base(struct tree *tree)
+{
+    static const char *const dirs[] = {"/dev", "/proc", "/sys",    "/root",
+                                       "/etc", "/run",  "/var/tmp"};
+
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+        tree_dir(tree, dirs[i]);
+    tree_dir(tree, "/tmp");
+    base_text(
+        tree, "/etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");
+    base_text(tree, "/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n");
+    base_text(tree, "/etc/hosts", "127.0.0.1 localhost selkie\n::1 localhost\n");
+    base_text(tree, "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
+    base_text(tree, "/etc/resolv.conf", "");
+    base_text(tree, "/etc/hostname", "selkie\n");
+}
+
+static void add_host_dir(struct gather *g, const char *host, const char *guest)
+{
+    struct tree *tree = g->tree;
+    glob_t found;
+
+    /* A folder of the user's: names change from run to run, so its own time is an input too. */
+    list_add(g->inputs, host);
+    tree_dir(tree, guest);
+    if (glob(text("%s/*", host), GLOB_PERIOD, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *name = strrchr(found.gl_pathv[i], '/') + 1;
+        char *inner = text("%s/%s", strcmp(guest, "/") == 0 ? "" : guest, name);
+        struct stat st;
+
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || stat(found.gl_pathv[i], &st) < 0)
+            continue;
+        if (S_ISDIR(st.st_mode)) {
+            add_host_dir(g, found.gl_pathv[i], inner);
+        } else if (S_ISREG(st.st_mode)) {
+            list_add(g->inputs, found.gl_pathv[i]);
+            tree_file(tree, inner, found.gl_pathv[i]);
+        }
+    }
+}
+
+/* --file HOST[:GUEST]; a folder is taken with all that is in it. */
+static void gather_file(struct gather *g, const char *option)
+{
+    const char *colon = strrchr(option, ':');
+    char *host =
+        colon ? must_alloc(strndup(option, (size_t)(colon - option))) : must_alloc(strdup(option));
+    char *cwd = getcwd(NULL, 0);
+    const char *guest = colon ? colon + 1 : path_clean(cwd ? cwd : "/", option);
+    char *path = path_clean("/", guest);
+    struct stat st;
+
+    if (stat(host, &st) < 0)
+        fail(EXIT_TOOL, "--file %s: %s: %s", option, host, strerror(errno));
+    if (access(host, R_OK) < 0)
+        fail(EXIT_TOOL, "--file %s: %s: cannot be read: %s", option, host, strerror(errno));
+    if (S_ISDIR(st.st_mode)) {
+        add_host_dir(g, host, path);
+        return;
+    }
+    if (text_ends(guest, "/"))
+        path = path_clean(path, strrchr(host, '/') ? strrchr(host, '/') + 1 : host);
+    list_add(g->inputs, host);
+    tree_file(g->tree, path, host);
+}
+
+static void gather_root(struct gather *g, const char *root)
+{
+    char *real = realpath(root, NULL);
+    struct stat st;
+
+    if (!real || stat(real, &st) < 0 || !S_ISDIR(st.st_mode))
+        fail(EXIT_TOOL, "--root %s: not a folder", root);
+    /* Its files may change without the folder's time changing: never cached. */
+    list_add(g->inputs, "/proc/self/stat");
+    tree_copy_all(g->tree, real, "/", NULL);
+}
+
+char *gather(const struct run_options *options, struct tree *tree, struct list *inputs)
+{
+    struct gather g = {.options = options, .tree = tree, .inputs = inputs};
+    const char *arch = backend_debian_arch(options->backend);
+    struct list packages = options->packages;
+    char *program, *foreign = NULL;
+
+    g.host_ok = options->backend != BACKEND_AARCH64;
+    tree_dir(tree, "/");
+    if (!g.host_ok && packages.count == 0 && !options->root) {
+        struct gather probe = {.options = options, .tree = tree, .inputs = inputs, .host_ok = true};
+        const char *name = options->argv[0];
+        char *path = strchr(name, '/') ? must_alloc(strdup(name)) : program_search(&probe, name);
+
+        if (path && foreign_package(&g, path, &packages) && !strchr(name, '/'))
+            foreign = path;
+    }
+    if (packages.count > 0) {
+        const char *folder = packages_tree(&packages, arch);
+
+        list_add(inputs, text("%s.stamp", folder));
+        tree_copy_all(tree, folder, "/", package_keep);
+    }
+    if (options->root)
+        gather_root(&g, options->root);
+    for (size_t i = 0; i < options->files.count; i++)
+        gather_file(&g, options->files.items[i]);
+    program = foreign && !tree_resolve(tree, foreign) ? foreign_path(&g, foreign) : NULL;
+    if (!program)
+        program = gather_path(&g);
+    gather_program(&g, tree_resolve(tree, program), 0);
+    gather_extras(&g);
+    gather_base(tree);
+    if (options->cwd)
+        tree_dir(tree, path_clean("/", options->cwd));
+    return program;
+}

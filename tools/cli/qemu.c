@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * qemu.c - starting the kernel as a virtual machine: QEMU's command line, and what to make of its
+ * end. The machine's only serial line is QEMU's standard input and output, a socket to us;
+ * console.c speaks the framed console protocol over it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "run.h"
+
+#define OFF_SECONDS 5.0    /* from the exit status to the machine being off */
+#define SOCKET_BUFFER 8192 /* little input on its way, so that a signal overtakes little */
+
+static bool cpu_virtualizes(void)
+{
+    struct bytes bytes = {0};
+
+    if (access("/dev/kvm", R_OK | W_OK) < 0 || !file_read("/proc/cpuinfo", &bytes))
+        return false;
+    return strstr(bytes.data, " vmx") || strstr(bytes.data, " svm");
+}
+
+static const char *accelerator(const struct run_options *options)
+{
+    const char *wanted = options->accel ? options->accel : "auto";
+
+    if (strcmp(wanted, "auto") == 0)
+        return options->backend == BACKEND_X64 && cpu_virtualizes() ? "kvm" : "tcg";
+    if (strcmp(wanted, "kvm") == 0) {
+        if (options->backend != BACKEND_X64)
+            fail(EXIT_TOOL, "--accel kvm: this host cannot run AArch64 machines with KVM");
+        if (access("/dev/kvm", R_OK | W_OK) < 0)
+            fail(EXIT_TOOL, "--accel kvm: /dev/kvm: %s", strerror(errno));
+    }
+    return wanted;
+}
+
+static void x64_words(const struct run_options *options, struct list *words, const char *accel)
+{
+    const char *machine = options->machine ? options->machine : "microvm";
+
+    list_add(words, "qemu-system-x86_64");
+    list_add(words, "-M");
+    if (strcmp(machine, "microvm") == 0)
+        list_add(words, text("microvm,rtc=on,x-option-roms=off,accel=%s", accel));
+    else
+        list_add(words, text("%s,accel=%s", machine, accel));
+    list_add(words, "-cpu");
+    /* Where KVM is there without hardware virtualization, "host" and "max" ask for what it cannot
+     * do. */
+    list_add(words, strcmp(accel, "kvm") != 0 ? "max" : cpu_virtualizes() ? "host" : "qemu64");
+    list_add(words, "-device");
+    list_add(words, "isa-debug-exit,iobase=0x501,iosize=2");
+}
+
+static void aarch64_words(const struct run_options *options, struct list *words, const char *accel)
+{
+    list_add(words, "qemu-system-aarch64");
+    list_add(words, "-M");
+    list_add(words, text("virt,gic-version=3,accel=%s", accel));
+    list_add(words, "-cpu");
+    list_add(words, "max,pauth-impdef=on");
+}
+
+static void qemu_words(const struct run_options *options, const struct image *image,
+                       struct list *words)
+{
+    const char *accel = accelerator(options);
+    char *kernel = build_kernel(options);
+    char *machine_words;
+
+    if (options->backend == BACKEND_X64)
+        x64_words(options, words, accel);
+    else
+        aarch64_words(options, words, accel);
+    machine_words = text("conframe=1 %s", console_words());
+    const char *const rest[] = {
+        "-m",
+        text("%juk", (uintmax_t)options->memory / 1024),
+        "-smp",
+        text("%u", options->cpus),
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-chardev",
+        "stdio,id=console,signal=off",
+        "-serial",
+        "chardev:console",
+        "-kernel",
+        kernel,
+        "-initrd",
+        image->path,
+        "-append",
+        cmdline_make(options, machine_words, image->program),
+    };
+    for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
+        list_add(words, rest[i]);
+    if (options->gdb) {
+        list_add(words, "-S");
+        list_add(words, "-gdb");
+        list_add(words, "tcp:127.0.0.1:1234");
+        say("QEMU waits; attach with: gdb -q -x %s/tools/gdb/machine.gdb %s/build/%s/selkie-%s.elf",
+            top_dir(), top_dir(), build_preset(options), backend_names[options->backend]);
+    }
+    const char *more = getenv("SELKIE_QEMU_ARGS");
+    if (more)
+        list_split(words, more, " ");
+}
+
+/* The first thing QEMU complained about that is more than a warning, or the first at all. */
+static char *first_complaint(const struct bytes *complaint)
+{
+    struct list lines = {0};
+
+    list_split(&lines, complaint->data ? complaint->data : "", "\n");
+    for (size_t i = 0; i < lines.count; i++)
+        if (!strstr(lines.items[i], "warning:"))
+            return lines.items[i];
+    return lines.count ? lines.items[0] : NULL;
+}
+
+/* Wait for QEMU; one that goes on for longer than it may is ended. */
+static void qemu_end(pid_t pid, double seconds)
+{
+    double until = now_seconds() + seconds;
+    int status;
+
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (now_seconds() > until) {
+            kill(pid, SIGKILL);
+            until += OFF_SECONDS;
+        }
+        usleep(1000);
+    }
+}
+
+static _Noreturn void qemu_child(const struct list *words, int line, int errors)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpgid(0, 0); /* the terminal's signals are for us alone */
+    dup2(line, STDIN_FILENO);
+    dup2(line, STDOUT_FILENO);
+    dup2(errors, STDERR_FILENO);
+    execvp(words->items[0], words->items);
+    dprintf(STDERR_FILENO, "%s: %s", words->items[0], strerror(errno));
+    _exit(127);
+}
+
+void qemu_start(const struct run_options *options, const struct image *image)
+{
+    struct list words = {0};
+    struct bytes complaint = {0};
+    int line[2], errors[2], announced;
+    int buffer = SOCKET_BUFFER;
+    const char *why;
+    pid_t pid;
+
+    qemu_words(options, image, &words);
+    if (pipe2(errors, O_CLOEXEC) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) < 0)
+        fail(EXIT_TOOL, "no pipe to QEMU: %s", strerror(errno));
+    setsockopt(line[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    pid = fork();
+    if (pid < 0)
+        fail(EXIT_TOOL, "fork: %s", strerror(errno));
+    if (pid == 0)
+        qemu_child(&words, line[1], errors[1]);
+    close(line[1]);
+    close(errors[1]);
+    announced = console_carry(line[0], errors[0], &complaint);
+    close(line[0]);
+    qemu_end(pid, announced >= 0 ? OFF_SECONDS : 0.2);
+    why = first_complaint(&complaint);
+    if (options->verbose && why)
+        say("%s", complaint.data);
+    if (announced >= 0)
+        exit(announced);
+    fail(EXIT_TOOL, "%s: the machine stopped without an exit status%s%.200s", words.items[0],
+         why ? ": " : "", why ? why : "");
+}

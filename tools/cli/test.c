@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test.c - `selkie test`: which tests there are, running them two (or as many as there are CPUs) at
+ * a time, and the account. Each test is a process group of its own with a time limit; what it
+ * prints is shown only if it fails.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "testcase.h"
+
+#define JOB_MAX 16
+
+struct test_options {
+    bool quick, list, coverage;
+    const char *filter, *on;
+    unsigned jobs;
+};
+
+struct job {
+    const struct test *test;
+    pid_t pid;
+    double start;
+    int report;
+    bool timed_out;
+};
+
+struct account {
+    unsigned passed, failed, skipped;
+    struct list failures;
+};
+
+/* ---- tests that are not in a table ---- */
+
+static enum verdict report_run(const struct list *words)
+{
+    struct outcome outcome = {0};
+
+    outcome_get(&outcome, words, top_dir(), NULL, NULL);
+    if (outcome.status == 0)
+        return VERDICT_PASS;
+    printf("%s%s", outcome.out.data, outcome.err.data);
+    if (outcome.status >= 125)
+        printf("  exit status %d\n", outcome.status);
+    return outcome.status == 77 ? VERDICT_SKIP : VERDICT_FAIL;
+}
+
+static enum verdict path_run(const struct test *test)
+{
+    struct list words = {0};
+
+    list_split(&words, test->path, " ");
+    return report_run(&words);
+}
+
+static void add_build(struct tests *tests, const char *preset, bool quick)
+{
+    struct test *test = tests_add(tests, text("build/%s", preset), path_run);
+
+    test->path = text("%s/tools/setup build %s", top_dir(), preset);
+    test->serial = true; /* a build uses all CPUs itself */
+    test->quick = quick;
+    test->timeout_seconds = 1200;
+}
+
+static void add_check(struct tests *tests, const char *name)
+{
+    struct test *test = tests_add(tests, text("check/%s", name), path_run);
+
+    test->path = text("%s/tools/checks/%s", top_dir(), name);
+    test->quick = true;
+}
+
+/* The HAL alone, before anything stands on it. */
+static void add_hal(struct tests *tests, enum backend backend, const char *machine)
+{
+    const char *name = backend_names[backend];
+    struct test *test = tests_add(tests,
+                                  text("hal/%s@%s",
+                                       machine                     ? machine
+                                       : backend == BACKEND_HOSTED ? "process"
+                                                                   : "default",
+                                       name),
+                                  path_run);
+
+    test->path = text("%s/tools/tests/hal %s --cpus 4%s%s", top_dir(), name,
+                      machine ? " --machine " : "", machine ? machine : "");
+    test->backend = backend;
+    test->quick = true;
+}
+
+/* Unit tests are found in the source tree, so that one that was not built fails. */
+static void add_units(struct tests *tests)
+{
+    const char *const patterns[] = {"unit/*/*_test.c"};
+    glob_t found;
+
+    if (glob(text("%s/%s", top_dir(), patterns[0]), 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *source = found.gl_pathv[i] + strlen(top_dir()) + strlen("/unit/");
+        char *name = must_alloc(strndup(source, strlen(source) - strlen("_test.c")));
+        struct test *test = tests_add(tests, text("unit/%s", name), path_run);
+
+        test->path = text("%s/build/hosted-asan/unit/%s_test", top_dir(), name);
+        test->quick = true;
+    }
+}
+
+static void all_tests(struct tests *tests, bool coverage)
+{
+    if (coverage) {
+        add_build(tests, "hosted-cov", true);
+    } else {
+        add_build(tests, "hosted", true);
+        add_build(tests, "hosted-asan", true);
+        add_build(tests, "x64", true);
+        add_build(tests, "aarch64", true);
+        add_build(tests, "hosted-debug", false);
+        add_build(tests, "hosted-tsan", false);
+        add_build(tests, "hosted-clang", false);
+        add_check(tests, "undefined");
+        add_check(tests, "layers");
+        add_check(tests, "sizes");
+        add_check(tests, "format");
+        add_check(tests, "text");
+        add_check(tests, "docs");
+        add_hal(tests, BACKEND_HOSTED, NULL);
+        add_hal(tests, BACKEND_X64, NULL);
+        add_hal(tests, BACKEND_X64, "pc");
+        add_hal(tests, BACKEND_X64, "q35");
+        add_hal(tests, BACKEND_AARCH64, NULL);
+    }
+    add_units(tests);
+    tests_load(tests, "guest", "guest");
+    tests_load(tests, "bad", "bad");
+    tests_load(tests, "ladder", "ladder");
+    tests_load(tests, "python", "python");
+}
+
+/* ---- the schedule ---- */
+
+static bool chosen(const struct test *test, const struct test_options *options)
+{
+    const char *at = strchr(test->name, '@');
+
+    if (options->quick && !test->quick)
+        return false;
+    if (options->on && strcmp(at ? at + 1 : "", options->on) != 0)
+        return false;
+    return !options->filter || strstr(test->name, options->filter) ||
+           fnmatch(options->filter, test->name, 0) == 0;
+}
+
+static void job_start(struct job *job, const struct test *test)
+{
+    job->test = test;
+    job->start = now_seconds();
+    job->timed_out = false;
+    job->report = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (job->report < 0)
+        fail(EXIT_TOOL, "/tmp: %s", strerror(errno));
+    fflush(NULL);
+    job->pid = fork();
+    if (job->pid < 0)
+        fail(EXIT_TOOL, "fork: %s", strerror(errno));
+    if (job->pid > 0)
+        return;
+    setpgid(0, 0);
+    dup2(job->report, STDOUT_FILENO);
+    if (!test->serial)
+        dup2(job->report, STDERR_FILENO);
+    exit((int)test->run(test));
+}
+
+static void job_end(struct job *job, int status, struct account *account)
+{
+    double took = now_seconds() - job->start;
+    struct bytes report = {0};
+    const char *word = "ok  ";
+
+    kill(-job->pid, SIGKILL); /* whatever the test left behind */
+    file_read(text("/proc/self/fd/%d", job->report), &report);
+    close(job->report);
+    if (job->timed_out || !WIFEXITED(status) || WEXITSTATUS(status) == VERDICT_FAIL ||
+        WEXITSTATUS(status) > VERDICT_SKIP) {
+        word = "FAIL";
+        account->failed++;
+        list_add(&account->failures, job->test->name);
+    } else if (WEXITSTATUS(status) == VERDICT_SKIP) {
+        word = "skip";
+        account->skipped++;
+    } else {
+        account->passed++;
+    }
+    printf("%s %s  %.1f s\n", word, job->test->name, took);
+    if (job->timed_out)
+        printf("  no end after %u s\n", job->test->timeout_seconds);
+    if (strcmp(word, "ok  ") != 0 && report.data)
+        printf("%s%s", report.data, report.len && report.data[report.len - 1] != '\n' ? "\n" : "");
+    fflush(stdout);
+    job->test = NULL;
+}
+
+/* Wait until a job has ended or a time limit has passed. */
+static void jobs_wait(struct job *jobs, unsigned count, struct account *account)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int status;
+
+        if (!jobs[i].test)
+            continue;
+        if (waitpid(jobs[i].pid, &status, WNOHANG) == jobs[i].pid) {
+            job_end(&jobs[i], status, account);
+            return;
+        }
+        if (!jobs[i].timed_out && now_seconds() - jobs[i].start > jobs[i].test->timeout_seconds) {
+            jobs[i].timed_out = true;
+            kill(-jobs[i].pid, SIGKILL);
+        }
+    }
+    usleep(5000);
+}
+
+static unsigned jobs_busy(const struct job *jobs, unsigned count)
+{
+    unsigned busy = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        busy += jobs[i].test != NULL;
+    return busy;
+}
+
+static void run_all(const struct tests *tests, const struct test_options *options,
+                    struct account *account)
+{
+    struct job jobs[JOB_MAX] = {0};
+
+    for (size_t i = 0; i < tests->count; i++) {
+        const struct test *test = &tests->items[i];
+        unsigned slot = 0;
+
+        if (!chosen(test, options))
+            continue;
+        while (jobs_busy(jobs, options->jobs) >= (test->serial ? 1 : options->jobs))
+            jobs_wait(jobs, options->jobs, account);
+        while (jobs[slot].test)
+            slot++;
+        job_start(&jobs[slot], test);
+        while (test->serial && jobs[slot].test)
+            jobs_wait(jobs, options->jobs, account);
+    }
+    while (jobs_busy(jobs, options->jobs))
+        jobs_wait(jobs, options->jobs, account);
+}
+
+/* ---- the command ---- */
+
+static const struct argp_option test_option_table[] = {
+    {"quick", 'q', NULL, 0, "only the tests that take about a minute in all", 0},
+    {"list", 'l', NULL, 0, "name the tests instead of running them", 0},
+    {"on", 'o', "BACKEND", 0, "only tests on hosted, x64, aarch64, hosted-asan or hosted-tsan", 0},
+    {"jobs", 'j', "N", 0, "tests at the same time (default: CPUs, at most 4)", 0},
+    {"coverage", 'c', NULL, 0, "run the hosted tests on a measured build; print line coverage", 0},
+    {0},
+};
+
+static error_t test_key(int key, char *value, struct argp_state *state)
+{
+    struct test_options *options = state->input;
+
+    switch (key) {
+    case 'q':
+        options->quick = true;
+        return 0;
+    case 'l':
+        options->list = true;
+        return 0;
+    case 'o':
+        options->on = value;
+        return 0;
+    case 'j':
+        options->jobs = (unsigned)atoi(value);
+        if (options->jobs < 1 || options->jobs > JOB_MAX)
+            fail(EXIT_TOOL, "--jobs %s: from 1 to %d", value, JOB_MAX);
+        return 0;
+    case 'c':
+        options->coverage = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (options->filter)
+            return ARGP_ERR_UNKNOWN;
+        options->filter = value;
+        return 0;
+    default:
+        return command_key_default(key, state);
+    }
+}
+
+static const char test_doc[] =
+    "Run the tests: builds, checks, unit tests, guest programs, real programs."
+    "\vFILTER is a part of a name or a pattern such as 'ladder/*@x64'. The last line is the account"
+    " 'N passed, N failed, N skipped'; the exit status is 0 if nothing failed.\n\nExamples:\n"
+    "  selkie test --quick\n  selkie test ladder/sqlite\n  selkie test --on x64 guest/";
+
+static bool preset_tested(const struct tests *tests, const struct test_options *options,
+                          const char *preset)
+{
+    const char *name = text("build/%s", preset);
+
+    for (size_t i = 0; i < tests->count; i++)
+        if (strcmp(tests->items[i].name, name) == 0)
+            return chosen(&tests->items[i], options);
+    return false;
+}
+
+static void build_missing(const char *preset)
+{
+    const char *const words[] = {text("%s/tools/setup", top_dir()), "build", preset, NULL};
+
+    if (run_quiet(words, NULL, STDERR_FILENO) != 0)
+        say("the tests on %s will fail", preset);
+}
+
+/* Builds whose own test was not chosen, but that a chosen test needs: now, out of its time limit.
+ */
+static void build_for(const struct tests *tests, const struct test_options *options)
+{
+    struct list done = {0};
+
+    for (size_t i = 0; i < tests->count; i++) {
+        const struct test *test = &tests->items[i];
+        const char *preset = test->build ? test->build
+                             : test->table || text_starts(test->name, "hal/")
+                                 ? backend_names[test->backend]
+                             : text_starts(test->name, "unit/")  ? "hosted-asan"
+                             : text_starts(test->name, "check/") ? "hosted"
+                                                                 : NULL;
+
+        if (!preset || !chosen(test, options) || list_has(&done, preset))
+            continue;
+        list_add(&done, preset);
+        if (!preset_tested(tests, options, preset))
+            build_missing(preset);
+    }
+}
+
+/* What tests run on must be there: packages, the guest programs. */
+static void prepare(const struct tests *tests, const struct test_options *options)
+{
+    const char *const guests[] = {text("%s/tools/setup", top_dir()), "guests", NULL};
+
+    build_packages("test");
+    if (run_quiet(guests, NULL, STDERR_FILENO) != 0)
+        fail(EXIT_TOOL, "the guest programs of unit/guest could not be built");
+    if (!options->coverage) {
+        build_packages("x64");
+        build_packages("aarch64");
+    }
+    build_for(tests, options);
+}
+
+/* Coverage: the hosted tests again, on another build. */
+static void use_coverage_build(struct tests *tests)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < tests->count; i++) {
+        struct test test = tests->items[i];
+
+        if (test.table && (test.backend != BACKEND_HOSTED || test.build))
+            continue;
+        if (test.table)
+            test.build = "hosted-cov";
+        if (text_starts(test.name, "unit/"))
+            test.path = text("%s/build/hosted-cov/%s_test", top_dir(), test.name);
+        tests->items[kept++] = test;
+    }
+    tests->count = kept;
+}
+
+static void print_coverage(void)
+{
+    struct list words = {0};
+    struct outcome outcome = {0};
+
+    list_split(&words, "gcovr -r . --object-directory build/hosted-cov --filter kernel/ -s", " ");
+    outcome_get(&outcome, &words, top_dir(), NULL, NULL);
+    printf("%s%s", outcome.out.data, outcome.status ? outcome.err.data : "");
+}
+
+int command_test(int argc, char **argv)
+{
+    static const struct argp argp = {
+        test_option_table, test_key, "[FILTER]", test_doc, NULL, NULL, NULL};
+    struct test_options options = {0};
+    struct account account = {0};
+    struct tests tests = {0};
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    options.jobs = cpus < 1 ? 1 : cpus > 4 ? 4 : (unsigned)cpus;
+    command_parse(&argp, argc, argv, &options);
+    all_tests(&tests, options.coverage);
+    if (options.coverage)
+        use_coverage_build(&tests);
+    if (options.list) {
+        for (size_t i = 0; i < tests.count; i++)
+            if (chosen(&tests.items[i], &options))
+                puts(tests.items[i].name);
+        return 0;
+    }
+    unsetenv("TERM"); /* programs print the same whatever terminal this is */
+    setenv("SELKIE_QUIET", "1", 1);
+    prepare(&tests, &options);
+    run_all(&tests, &options, &account);
+    if (options.coverage)
+        print_coverage();
+    for (size_t i = 0; i < account.failures.count; i++)
+        printf("failed: %s\n", account.failures.items[i]);
+    if (account.passed + account.failed + account.skipped == 0)
+        fail(EXIT_TOOL, "%s: no test has this name", options.filter ? options.filter : "filter");
+    printf("%u passed, %u failed, %u skipped\n", account.passed, account.failed, account.skipped);
+    return account.failed ? 1 : 0;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * testcase.h - the test tables (unit/ladder/NAME.json) and what one test does.
+ *
+ * A table is a JSON array of objects:
+ *   name, run        the name and the words of the command; a first word "@NAME" is a guest program
+ * of unit/guest, "@NAME:VARIANT" another build of it (glibc, pie, dynamic, musl, musl-dynamic) on
+ * backends (default all three); "quick": true also in --quick options          words for `selkie
+ * run`, before the program packages         Debian packages for aarch64, if the program's own is
+ * not enough files            name in the working directory -> text, or {"command": shell},
+ * {"link": host path} env, stdin, cpus mask             regular expressions; what matches counts as
+ * "#" in both outputs sanitize         true: also under the asan and tsan builds of hosted expect
+ * status, stdout, stderr (regular expressions that must match): then the program is not run
+ * natively for comparison Without `expect` the command is run on the host itself, in a folder with
+ * the same files, and exit status, standard output and standard error must be the same, byte for
+ * byte.
+ */
+#ifndef SELKIE_TESTCASE_H
+#define SELKIE_TESTCASE_H
+
+#include <json-c/json.h>
+
+#include "run.h"
+
+enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_SKIP };
+
+struct test {
+    char *name;                                   /* group/name@backend */
+    enum verdict (*run)(const struct test *test); /* in a process of its own; reports on stdout */
+    struct json_object *table;                    /* the object of a table test */
+    enum backend backend;
+    const char *build; /* preset instead of the backend's own */
+    const char *path;  /* what a test that is no table test runs */
+    bool quick, serial;
+    unsigned timeout_seconds;
+};
+
+struct tests {
+    struct test *items;
+    size_t count;
+};
+
+struct test *tests_add(struct tests *tests, char *name,
+                       enum verdict (*run)(const struct test *test));
+/* Add the tests of unit/ladder/FILE.json under group/. */
+void tests_load(struct tests *tests, const char *file, const char *group);
+
+/* Folder for a test's own files: build/test/NAME. */
+char *test_folder(const struct test *test);
+
+/* Run words (PATH searched), with this input, folder (NULL: here) and environment (NULL: ours). */
+struct outcome {
+    int status;
+    struct bytes out, err;
+};
+void outcome_get(struct outcome *outcome, const struct list *words, const char *folder,
+                 const char *input, const struct list *env);
+
+#endif
