@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# aarch64.cmake - the bare-metal kernel image.
+# aarch64.cmake - the bare-metal kernel image: selkie-aarch64.elf, and selkie-aarch64.img to boot from.
 
 file(GLOB platform_sources CONFIGURE_DEPENDS ${isa_dir}/*.c ${isa_dir}/*.S)
 file(GLOB common_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/platform/common/*.c)
@@ -9,8 +9,25 @@ foreach(part kernel isa platform)
   target_compile_options(${part} PRIVATE ${SELKIE_MACHINE_FLAGS})
 endforeach()
 
-add_executable(selkie-aarch64 $<TARGET_OBJECTS:kernel> $<TARGET_OBJECTS:isa> $<TARGET_OBJECTS:platform>)
-set_target_properties(selkie-aarch64 PROPERTIES SUFFIX .elf LINKER_LANGUAGE C
-  LINK_DEPENDS ${isa_dir}/linker.ld)
-target_link_options(selkie-aarch64 PRIVATE ${SELKIE_MACHINE_FLAGS} -nostdlib -static -no-pie -Wl,-T,${isa_dir}/linker.ld
-  -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096)
+include(cmake/image.cmake)
+# The flat image that QEMU and boot loaders want (Linux Image header, platform/aarch64/boot.S).
+function(selkie_flat_image name)
+  add_custom_command(TARGET ${name} POST_BUILD
+    COMMAND ${CMAKE_OBJCOPY} -O binary $<TARGET_FILE:${name}> ${CMAKE_BINARY_DIR}/${name}.img
+    VERBATIM)
+endfunction()
+selkie_link_image(selkie-aarch64 aarch64_text_begin kernel isa platform)
+selkie_flat_image(selkie-aarch64)
+
+# A kernel that only tries its HAL (unit/platform/hal_test_kernel.c). Not built by default.
+set(hal_test_dir ${CMAKE_SOURCE_DIR}/unit/platform)
+if(EXISTS ${hal_test_dir}/hal_test_user_aarch64.S)
+  add_library(hal-test-objects OBJECT EXCLUDE_FROM_ALL
+    ${CMAKE_SOURCE_DIR}/kernel/lib/string.c ${CMAKE_SOURCE_DIR}/kernel/lib/strutil.c
+    ${hal_test_dir}/hal_test_kernel.c ${hal_test_dir}/hal_test_user_aarch64.S)
+  target_link_libraries(hal-test-objects PRIVATE selkie_freestanding selkie_sanitizer)
+  target_compile_options(hal-test-objects PRIVATE ${SELKIE_MACHINE_FLAGS})
+  selkie_link_image(hal-test aarch64_text_begin hal-test-objects isa platform)
+  selkie_flat_image(hal-test)
+  set_target_properties(hal-test hal-test-first PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()

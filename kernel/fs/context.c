@@ -15,7 +15,7 @@ struct fs_context *fs_context_create(void)
     if (!ctx)
         return NULL;
     ref_init(&ctx->refs);
-    spin_init(&ctx->lock, RANK_PROCESS);
+    spin_init(&ctx->lock, RANK_FDTABLE);
     dentry_get(vfs_root);
     dentry_get(vfs_root);
     ctx->root = ctx->cwd = vfs_root;
@@ -29,7 +29,7 @@ struct fs_context *fs_context_clone(struct fs_context *ctx)
     if (!copy)
         return NULL;
     ref_init(&copy->refs);
-    spin_init(&copy->lock, RANK_PROCESS);
+    spin_init(&copy->lock, RANK_FDTABLE);
     copy->root = context_root(ctx);
     copy->cwd = context_cwd(ctx);
     copy->umask = __atomic_load_n(&ctx->umask, __ATOMIC_RELAXED);

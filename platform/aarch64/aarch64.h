@@ -59,7 +59,7 @@ extern paddr_t aarch64_early_lo;
 struct aarch64_cpu {
     /* Known to assembly by offset (layout.h). */
     unsigned id;
-    uint8_t fp_stale; /* the executing context's vector registers must be loaded */
+    uint8_t fp_stale;               /* the executing context's vector registers must be loaded */
     uintptr_t stack_lo, stack_size; /* the executing context's; 0 and everything before adoption */
     uint64_t scratch;
     uintptr_t emergency;

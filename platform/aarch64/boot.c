@@ -31,10 +31,10 @@ __attribute__((no_stack_protector)) _Noreturn void aarch64_boot(paddr_t dtb, voi
     aarch64_mem_init(dtb, &ram); /* memory map, command line, initrd */
     aarch64_entropy_seed(&aarch64_dtb);
     (void)hal_entropy(&guard, sizeof(guard));
-    __stack_chk_guard = guard & ~(uintptr_t)0xff;     /* a NUL byte stops string overruns */
-    aarch64_mmu_init(&aarch64_bootmem, &ram);         /* final page tables */
-    aarch64_console_init(&aarch64_dtb);               /* messages from here on */
-    (void)psci_init(&aarch64_dtb);                    /* without it: one CPU, no power off */
+    __stack_chk_guard = guard & ~(uintptr_t)0xff; /* a NUL byte stops string overruns */
+    aarch64_mmu_init(&aarch64_bootmem, &ram);     /* final page tables */
+    aarch64_console_init(&aarch64_dtb);           /* messages from here on */
+    (void)psci_init(&aarch64_dtb);                /* without it: one CPU, no power off */
     aarch64_irq_init(&aarch64_dtb);
     aarch64_cpu_enumerate(&aarch64_dtb, &aarch64_bootmem);
     aarch64_time_init(&aarch64_dtb);

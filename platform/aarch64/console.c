@@ -9,11 +9,11 @@
  * its own lock. When it is full the receive interrupt is turned off, and the sender feels the full
  * UART.
  */
+#include "aarch64.h"
 #include "common/conframe.h"
 #include "common/pl011.h"
 #include "lib/errno.h"
 #include "lib/string.h"
-#include "aarch64.h"
 
 #define RING_SIZE 4096u /* a power of two */
 #define LOG_TRIES 20000000u
@@ -50,7 +50,7 @@ static void unlock(uint32_t *word, unsigned long irq)
 /* ---- output ---- */
 
 /*
- * Get the line with room for SERIAL_FIFO bytes, interrupts off. Between tries interrupts are as the
+ * Get the line with room for PL011_FIFO bytes, interrupts off. Between tries interrupts are as the
  * caller had them: whoever reads the other end may take any time. Only the log does not wait for
  * ever; false then says that it goes on without the lock.
  */
@@ -59,7 +59,7 @@ static bool take_line(enum hal_stream stream, unsigned long *irq)
     for (unsigned tries = 0;; tries++) {
         *irq = hal_irq_save();
         if (!__atomic_exchange_n(&console_lock, 1, __ATOMIC_ACQUIRE)) {
-            if (serial_ready(COM1))
+            if (pl011_ready(uart))
                 return true;
             __atomic_store_n(&console_lock, 0, __ATOMIC_RELEASE);
         }
@@ -87,17 +87,17 @@ static size_t encode_log(const uint8_t *from, size_t len, size_t *used, uint8_t 
 /* As much of [from, from+len) as fits into the UART at once; returns what was taken. */
 static size_t write_piece(enum hal_stream stream, const uint8_t *from, size_t len)
 {
-    uint8_t piece[SERIAL_FIFO];
-    size_t used = MIN(len, SERIAL_FIFO), n;
+    uint8_t piece[PL011_FIFO];
+    size_t used = MIN(len, PL011_FIFO), n;
 
     if (options.framed) {
         n = conframe_encode(&out_state, stream, from, len, &used, piece, sizeof(piece));
-        serial_put(COM1, piece, n);
+        pl011_put(uart, piece, n);
     } else if (stream == HAL_STREAM_LOG) {
         n = encode_log(from, len, &used, piece, sizeof(piece));
-        serial_put(COM1, piece, n);
+        pl011_put(uart, piece, n);
     } else {
-        serial_put(COM1, from, used);
+        pl011_put(uart, from, used);
     }
     return used;
 }
@@ -106,7 +106,7 @@ int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
 {
     const uint8_t *from = buf;
 
-    while (present && len > 0) {
+    while (uart && len > 0) {
         unsigned long irq;
         bool locked = take_line(stream, &irq);
         size_t used = write_piece(stream, from, len);
@@ -121,27 +121,24 @@ int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
 }
 
 /* Wait until the UART has room, or for everything to have left it; not for ever. */
-static void wait_line(bool (*state)(uint16_t port))
+static void wait_line(bool (*state)(volatile void *regs))
 {
     uint64_t start = hal_clock_ns();
 
-    while (!state(COM1) && hal_clock_ns() - start < DRAIN_NS)
+    while (!state(uart) && hal_clock_ns() - start < DRAIN_NS)
         __asm__ volatile("yield");
 }
 
 void aarch64_console_finish(int status)
 {
-    uint64_t start = hal_clock_ns();
+    uint8_t frame[CONFRAME_EXIT_MAX];
 
     if (!uart)
         return;
-    if (options.framed) {
-        uint8_t frame[CONFRAME_EXIT_MAX];
-
-        pl011_write(uart, frame, conframe_encode_exit(status, frame));
-    }
-    while (!pl011_idle(uart) && hal_clock_ns() - start < DRAIN_NS)
-        __asm__ volatile("yield");
+    wait_line(pl011_ready);
+    if (options.framed)
+        pl011_put(uart, frame, conframe_encode_exit(status, frame));
+    wait_line(pl011_idle);
 }
 
 /* ---- input ---- */
@@ -238,7 +235,8 @@ void hal_console_info(struct hal_console_info *out)
 
 /* ---- set-up ---- */
 
-/* The node that /chosen names as stdout, by path or alias, if it is a PL011; else the first PL011. */
+/* The node that /chosen names as stdout, by path or alias, if it is a PL011; else the first PL011.
+ */
 static dtb_node find_uart(const struct dtb *dtb)
 {
     const char *path = dtb_string(dtb, dtb_path(dtb, "/chosen", 7), "stdout-path");

@@ -10,7 +10,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 
-#define CPACR_FPEN (3ull << 20)  /* no traps of floating point and SIMD */
+#define CPACR_FPEN (3ull << 20)   /* no traps of floating point and SIMD */
 #define CNTKCTL_EL0_ACCESS 0x3ull /* programs run at EL1; set for completeness */
 #define MDSCR_NONE 0ull
 
@@ -92,8 +92,7 @@ void aarch64_cpu_enumerate(const struct dtb *dtb, struct bootmem *bm)
         uint64_t mpidr;
 
         if (!dtb_lists(dtb, node, "device_type", "cpu") ||
-            !dtb_lists(dtb, node, "enable-method", "psci") ||
-            !dtb_number(dtb, node, "reg", &mpidr))
+            !dtb_lists(dtb, node, "enable-method", "psci") || !dtb_number(dtb, node, "reg", &mpidr))
             continue;
         mpidr &= A64_MPIDR_AFFINITY;
         if (mpidr != boot_cpu.mpidr)

@@ -150,9 +150,8 @@ void aarch64_irq_init(const struct dtb *dtb)
 /* The frame with this CPU's enable and priority registers. */
 static volatile void *private_frame(void)
 {
-    return version == 3
-               ? (volatile char *)aarch64_this_cpu()->redistributor + GICR_SGI_FRAME
-               : gicd;
+    return version == 3 ? (volatile char *)aarch64_this_cpu()->redistributor + GICR_SGI_FRAME
+                        : gicd;
 }
 
 void aarch64_irq_enable(unsigned intid)

@@ -184,8 +184,8 @@ void aarch64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
 
 /* From the early tables to the final ones. Going through other values of TTBR1 is not needed: both
  * map the running code alike, and the flush follows at once. Their break-before-make violation
- * (block and page sizes differ) cannot be seen: the same memory, attributes and, for what runs here,
- * permissions. */
+ * (block and page sizes differ) cannot be seen: the same memory, attributes and, for what runs
+ * here, permissions. */
 void aarch64_mmu_init_cpu(void)
 {
     aarch64_this_cpu()->space = &kernel_space;

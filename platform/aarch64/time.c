@@ -45,8 +45,7 @@ static void wall_init(const struct dtb *dtb)
     if (node == DTB_NONE || !dtb_reg(dtb, node, 0, &base, &size))
         return;
     clock.wall_base_ns =
-        a64_mmio_get(aarch64_mmio_map(base, HAL_PAGE_SIZE), RTC_DATA) * NS_PER_SEC -
-        hal_clock_ns();
+        a64_mmio_get(aarch64_mmio_map(base, HAL_PAGE_SIZE), RTC_DATA) * NS_PER_SEC - hal_clock_ns();
 }
 
 void aarch64_time_init(const struct dtb *dtb)
@@ -92,8 +91,7 @@ void hal_clock_params(struct hal_clock_params *out)
 /* A value in the past fires at once. One tick more, because the multiplication rounds down. */
 static void timer_program(uint64_t deadline_ns)
 {
-    unsigned __int128 at =
-        ((unsigned __int128)deadline_ns * clock.inverse >> 32) + clock.base + 1;
+    unsigned __int128 at = ((unsigned __int128)deadline_ns * clock.inverse >> 32) + clock.base + 1;
 
     a64_write(cntv_cval_el0, at > INT64_MAX ? (uint64_t)INT64_MAX : (uint64_t)at);
     a64_write(cntv_ctl_el0, CTL_ENABLE);

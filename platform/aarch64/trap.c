@@ -36,6 +36,8 @@ enum {
 #define FAR_TAG_MASK 0xff00000000000000ull
 #define FAR_HALF_BIT 55
 
+/* si_code values (Linux ABI) that the kernel does not choose itself. */
+#define ILL_ILLOPC 1
 enum { FPE_FLTDIV = 3, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
 
 static uintptr_t fault_address(void)
@@ -51,7 +53,7 @@ static void abort_fault(struct hal_fault *fault, uint32_t iss, bool fetch)
 
     fault->addr = iss & ISS_FAR_INVALID ? 0 : fault_address();
     /* Cache maintenance reports itself as a write; it needs no more than read access. */
-    fault->access = fetch ? HAL_ACCESS_EXEC
+    fault->access = fetch                                                      ? HAL_ACCESS_EXEC
                     : (iss & (ISS_WRITE | ISS_CACHE_MAINTENANCE)) == ISS_WRITE ? HAL_ACCESS_WRITE
                                                                                : HAL_ACCESS_READ;
     if (status == FSC_ALIGNMENT) {
@@ -124,6 +126,7 @@ static void describe(struct hal_fault *fault, uint64_t esr)
     default:
         /* Unknown instructions, trapped SVE and SME, pointer authentication, BTI. */
         fault->kind = HAL_FAULT_ILLEGAL;
+        fault->code = ILL_ILLOPC;
         break;
     }
 }

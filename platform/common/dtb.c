@@ -33,9 +33,9 @@ enum {
 
 struct token {
     uint32_t kind;
-    uint32_t at, next;  /* offsets in the structure block */
-    const char *name;   /* of a node or property */
-    const void *value;  /* of a property */
+    uint32_t at, next; /* offsets in the structure block */
+    const char *name;  /* of a node or property */
+    const void *value; /* of a property */
     uint32_t value_len;
 };
 

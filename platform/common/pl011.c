@@ -18,12 +18,11 @@ enum { /* register offsets / 4 */
 };
 #define FLAG_BUSY (1u << 3)
 #define FLAG_RX_EMPTY (1u << 4)
-#define FLAG_TX_FULL (1u << 5)
+#define FLAG_TX_EMPTY (1u << 7)
 #define LINE_8N1_FIFO 0x70u
 #define CONTROL_ENABLE 0x301u /* UART, transmitter, receiver */
 #define INTERRUPT_RX (1u << 4)
 #define INTERRUPT_RX_TIMEOUT (1u << 6)
-#define WAIT_LIMIT 50000000u /* polls; a slow reader is not a dead line */
 
 /* 32-bit accesses only: what the bus guarantees. */
 static uint32_t get(volatile void *regs, unsigned reg)
@@ -45,16 +44,15 @@ void pl011_init(volatile void *regs)
     put(regs, REG_CONTROL, CONTROL_ENABLE);
 }
 
-void pl011_write(volatile void *regs, const uint8_t *buf, size_t len)
+bool pl011_ready(volatile void *regs)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned tries = 0;
+    return get(regs, REG_FLAGS) & FLAG_TX_EMPTY;
+}
 
-        while (get(regs, REG_FLAGS) & FLAG_TX_FULL)
-            if (++tries == WAIT_LIMIT)
-                return;
+void pl011_put(volatile void *regs, const uint8_t *buf, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
         put(regs, REG_DATA, buf[i]);
-    }
 }
 
 int pl011_read(volatile void *regs)

@@ -10,8 +10,11 @@
 
 /* Enable receiver, transmitter and FIFOs; interrupts are off afterwards. */
 void pl011_init(volatile void *regs);
-/* Write all bytes; waits for room, with a limit in case the line is dead. */
-void pl011_write(volatile void *regs, const uint8_t *buf, size_t len);
+/* Is there room for PL011_FIFO bytes? */
+#define PL011_FIFO 16
+bool pl011_ready(volatile void *regs);
+/* Hand over at most PL011_FIFO bytes after pl011_ready() said yes. */
+void pl011_put(volatile void *regs, const uint8_t *buf, size_t len);
 /* One received byte, or -1 if there is none. */
 int pl011_read(volatile void *regs);
 /* Interrupt on received data, on or off. */

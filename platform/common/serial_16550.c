@@ -10,7 +10,9 @@
 
 enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 #define IER_RX 0x01
-#define FCR_ENABLE_CLEAR 0x07 /* FIFOs on and empty, trigger at 1 byte */
+/* FIFOs on and empty; interrupt at 14 bytes or a pause of four characters. QEMU hands the guest as
+ * many bytes at a time as the trigger says. */
+#define FCR_ENABLE_CLEAR 0xc7
 #define LCR_8N1 0x03
 #define LCR_DIVISOR 0x80
 #define MCR_DTR_RTS_OUT2 0x0b /* OUT2 connects the interrupt line on a PC */

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vdso.c - clock functions that programs call without entering the kernel, AArch64.
+ *
+ * The data page (platform/vdso_data.h) lies right below the image. Readers follow its sequence
+ * counter: odd, or changed while reading, means try again. Clocks that the page cannot answer,
+ * and machines whose counter is no clock (kind 0), go to the kernel.
+ *
+ * This is user code: it is linked by itself, knows nothing of the kernel and has no data.
+ */
+#include <stddef.h>
+
+#include "vdso_data.h"
+
+#define NR_CLOCK_GETTIME 113
+#define NR_CLOCK_GETRES 114
+#define NR_GETTIMEOFDAY 169
+#define NS_PER_SEC 1000000000ull
+
+enum {
+    REALTIME = 0,
+    MONOTONIC = 1,
+    MONOTONIC_RAW = 4,
+    REALTIME_COARSE = 5,
+    MONOTONIC_COARSE = 6,
+    BOOTTIME = 7
+};
+#define REALTIME_CLOCKS (1u << REALTIME | 1u << REALTIME_COARSE)
+#define MONOTONIC_CLOCKS \
+    (1u << MONOTONIC | 1u << MONOTONIC_RAW | 1u << MONOTONIC_COARSE | 1u << BOOTTIME)
+
+struct vdso_timespec {
+    int64_t sec, nsec;
+};
+struct vdso_timeval {
+    int64_t sec, usec;
+};
+struct vdso_timezone {
+    int32_t minutes_west, dst_time;
+};
+
+extern const struct vdso_data vdso_data __attribute__((visibility("hidden"))); /* vdso.lds */
+
+int __kernel_clock_gettime(int clock, struct vdso_timespec *ts);
+int __kernel_clock_getres(int clock, struct vdso_timespec *ts);
+int __kernel_gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz);
+
+static inline long call3(long nr, long a, long b, long c)
+{
+    register long x8 __asm__("x8") = nr;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "memory");
+    return x0;
+}
+
+/* isb: not before the loads of the sequence counter and the data. */
+static inline uint64_t counter_read(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("isb; mrs %0, cntvct_el0" : "=r"(value) : : "memory");
+    return value;
+}
+
+/* a * b >> shift with a 128-bit product. */
+static inline uint64_t scale(uint64_t a, uint64_t b, uint32_t shift)
+{
+    return (uint64_t)((unsigned __int128)a * b >> shift);
+}
+
+/* Nanoseconds of monotonic or real time; 0 if the kernel must be asked. */
+static inline uint64_t now_ns(int realtime)
+{
+    const struct vdso_data *d = &vdso_data;
+
+    for (;;) {
+        /* Acquire: the data is read after the counter. */
+        uint32_t seq = __atomic_load_n(&d->seq, __ATOMIC_ACQUIRE);
+        uint64_t counter, base, ns;
+
+        if (seq & 1) {
+            __asm__ volatile("yield");
+            continue;
+        }
+        if (__atomic_load_n(&d->kind, __ATOMIC_RELAXED) == 0)
+            return 0;
+        base = __atomic_load_n(&d->base, __ATOMIC_RELAXED);
+        counter = counter_read();
+        /* CPUs' counters may differ by a few ticks: never go below the base. */
+        counter = counter > base ? counter - base : 0;
+        ns = __atomic_load_n(&d->base_ns, __ATOMIC_RELAXED) +
+             scale(counter, __atomic_load_n(&d->mult, __ATOMIC_RELAXED),
+                   __atomic_load_n(&d->shift, __ATOMIC_RELAXED));
+        if (realtime)
+            ns += __atomic_load_n(&d->wall_base_ns, __ATOMIC_RELAXED);
+        /* The loads above must be done before the counter is looked at again. */
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&d->seq, __ATOMIC_RELAXED) == seq)
+            return ns;
+    }
+}
+
+int __kernel_clock_gettime(int clock, struct vdso_timespec *ts)
+{
+    if ((unsigned)clock < 32 && (1u << clock & (REALTIME_CLOCKS | MONOTONIC_CLOCKS))) {
+        uint64_t ns = now_ns((1u << clock & REALTIME_CLOCKS) != 0);
+
+        if (ns) {
+            ts->sec = (int64_t)(ns / NS_PER_SEC);
+            ts->nsec = (int64_t)(ns % NS_PER_SEC);
+            return 0;
+        }
+    }
+    return (int)call3(NR_CLOCK_GETTIME, clock, (long)ts, 0);
+}
+
+int __kernel_clock_getres(int clock, struct vdso_timespec *ts)
+{
+    return (int)call3(NR_CLOCK_GETRES, clock, (long)ts, 0);
+}
+
+int __kernel_gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz)
+{
+    uint64_t ns = now_ns(1);
+
+    if (!ns)
+        return (int)call3(NR_GETTIMEOFDAY, (long)tv, (long)tz, 0);
+    if (tv) {
+        tv->sec = (int64_t)(ns / NS_PER_SEC);
+        tv->usec = (int64_t)(ns % NS_PER_SEC / 1000);
+    }
+    if (tz)
+        *tz = (struct vdso_timezone){0, 0};
+    return 0;
+}
