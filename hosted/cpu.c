@@ -40,8 +40,7 @@ _Noreturn void __stack_chk_fail(void);
 _Noreturn void __stack_chk_fail(void)
 {
     kernel_hal_panic("kernel stack overrun (stack protector)",
-                     (uintptr_t)__builtin_return_address(0),
-                     (uintptr_t)__builtin_frame_address(0));
+                     (uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0));
 }
 
 unsigned hal_cpu_count(void)
@@ -112,9 +111,8 @@ static void vcpu_arm(struct vcpu *v, uint8_t *memory)
 {
     struct host_stack alt = {.sp = memory, .size = HOSTED_ALTSTACK_SIZE};
     /* Blocked stays everything that is sent to the process; the outer world takes it. */
-    uint64_t mask = ~(SIGNAL_BIT(HOST_SIGILL) | SIGNAL_BIT(HOST_SIGTRAP) |
-                      SIGNAL_BIT(HOST_SIGBUS) | SIGNAL_BIT(HOST_SIGFPE) |
-                      SIGNAL_BIT(HOST_SIGSEGV) | SIGNAL_BIT(HOST_SIGSYS) |
+    uint64_t mask = ~(SIGNAL_BIT(HOST_SIGILL) | SIGNAL_BIT(HOST_SIGTRAP) | SIGNAL_BIT(HOST_SIGBUS) |
+                      SIGNAL_BIT(HOST_SIGFPE) | SIGNAL_BIT(HOST_SIGSEGV) | SIGNAL_BIT(HOST_SIGSYS) |
                       SIGNAL_BIT(HOSTED_IRQ_SIGNAL));
 
     __asm__ volatile("wrgsbase %0" : : "r"(v));

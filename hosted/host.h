@@ -83,6 +83,7 @@ struct host_sigaction {
 #define HOST_SA_SIGINFO 4u
 #define HOST_SA_RESTORER 0x04000000u
 #define HOST_SA_ONSTACK 0x08000000u
+#define HOST_SA_RESTART 0x10000000u
 
 struct host_stack {
     void *sp;

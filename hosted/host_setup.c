@@ -40,7 +40,8 @@ static void *map(void *at, size_t len, int prot, int flags, int fd)
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-    return "handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:allow_user_segv_handler=1:"
+    return "handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:allow_user_segv_handler="
+           "1:"
            "detect_leaks=0:detect_stack_use_after_return=0:use_sigaltstack=0:exitcode=125";
 }
 const char *__tsan_default_options(void);

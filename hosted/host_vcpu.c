@@ -28,8 +28,8 @@ static void *vcpu_thread(void *arg)
 
 static void *anonymous(size_t size)
 {
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
 
     if (at == MAP_FAILED)
         host_fail("no memory for a virtual CPU: %s", strerror(errno));

@@ -65,7 +65,7 @@ extern const char hosted_exit_begin[], hosted_exit_end[];
 extern const char hosted_entry_syscall[], hosted_entry_fault[], hosted_entry_irq[],
     hosted_entry_kernel_fault[], hosted_sigreturn[], hosted_direct_entry[], hosted_ctx_start[];
 void hosted_switch(uintptr_t *save_sp, uintptr_t load_sp);
-_Noreturn void hosted_leave(struct isa_frame *frame); /* go out with a copy of the frame */
+_Noreturn void hosted_leave(struct isa_frame *frame);          /* go out with a copy of the frame */
 _Noreturn void hosted_start_on(void *stack_top, unsigned cpu); /* kernel_cpu_main there */
 
 /* ---- trap.c ---- */

@@ -4,8 +4,8 @@
  *
  *   selkie-hosted --memory BYTES --cpus N --initrd FILE --cmdline STRING [--log-fd FD]
  *
- * The outer world (see shared.h): everything here may use libc. The main thread ends as the one that
- * waits for input and signals (host_io.c); the kernel runs on its virtual CPUs (host_vcpu.c).
+ * The outer world (see shared.h): everything here may use libc. The main thread ends as the one
+ * that waits for input and signals (host_io.c); the kernel runs on its virtual CPUs (host_vcpu.c).
  * Every failure is one line on standard error and status 125.
  */
 #include <errno.h>
@@ -59,9 +59,12 @@ static uint64_t number(const char *name, const char *text, uint64_t lo, uint64_t
 static void parse(int argc, char **argv, struct host_options *out)
 {
     static const struct option options[] = {
-        {"memory", required_argument, NULL, 'm'},  {"cpus", required_argument, NULL, 'c'},
-        {"initrd", required_argument, NULL, 'i'},  {"cmdline", required_argument, NULL, 'l'},
-        {"log-fd", required_argument, NULL, 'f'},  {"help", no_argument, NULL, 'h'},
+        {"memory", required_argument, NULL, 'm'},
+        {"cpus", required_argument, NULL, 'c'},
+        {"initrd", required_argument, NULL, 'i'},
+        {"cmdline", required_argument, NULL, 'l'},
+        {"log-fd", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -103,14 +106,14 @@ int main(int argc, char **argv)
     struct host_options options;
 
     parse(argc, argv, &options);
-    host_check();              /* what the CPU and the host kernel must have */
-    host_setup_text();         /* where our own code lies */
+    host_check();      /* what the CPU and the host kernel must have */
+    host_setup_text(); /* where our own code lies */
     host_setup_memory(&options);
     host_setup_clock();
-    host_setup_io(&options);   /* descriptors, terminal, process signals */
-    host_setup_guard();        /* stack protector; main never returns through a check of it */
+    host_setup_io(&options); /* descriptors, terminal, process signals */
+    host_setup_guard();      /* stack protector; main never returns through a check of it */
     hosted_inner_init();
-    host_check_windows(argv);  /* user addresses must be free */
+    host_check_windows(argv); /* user addresses must be free */
     host_start_vcpus();
     host_io_loop();
 }

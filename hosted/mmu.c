@@ -34,16 +34,26 @@ static uint32_t mirror_lock_word;
 
 /* Sanitizers own what lies between and above the windows (shadow, allocator). */
 #if SELKIE_ASAN
-#define WINDOWS {0x10000, 0x7fff0000}, {0x200000000000, 0x300000000000}
+#define WINDOWS \
+    {0x10000, 0x7fff0000}, \
+    { \
+        0x200000000000, 0x300000000000 \
+    }
 #define WINDOW_COUNT 2
 #define WINDOW_END 0x300000000000
 #elif SELKIE_TSAN
-#define WINDOWS {0x10000, 0x7f00000000}
+#define WINDOWS \
+    { \
+        0x10000, 0x7f00000000 \
+    }
 #define WINDOW_COUNT 1
 #define WINDOW_END 0x7f00000000
 #else
 /* Below where Linux puts position-independent executables (0x55..), libraries and stacks. */
-#define WINDOWS {0x10000, 0x500000000000}
+#define WINDOWS \
+    { \
+        0x10000, 0x500000000000 \
+    }
 #define WINDOW_COUNT 1
 #define WINDOW_END 0x500000000000
 #endif
@@ -92,7 +102,13 @@ static long host_prot(unsigned prot)
 
 static long mirror_map(vaddr_t va, paddr_t pa, size_t len, unsigned prot)
 {
-    long flags = HOST_MAP_SHARED | HOST_MAP_FIXED;
+    long flags = HOST_MAP_FIXED;
+
+    /* Sanitizers fork their symbolizer: the child must not share the stack it runs on. */
+    if (SELKIE_SANITIZE && va >= hosted_config.kernel_lo && va < hosted_config.kernel_hi)
+        flags |= HOST_MAP_PRIVATE;
+    else
+        flags |= HOST_MAP_SHARED;
 
     if (prot & (HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC))
         flags |= HOST_MAP_POPULATE;
@@ -114,8 +130,7 @@ static void mirror_drop(vaddr_t va, size_t len)
     if (va >= hosted_config.kernel_lo && va < hosted_config.kernel_hi) {
         /* Keep the place reserved. */
         if (host_call6(HOST_mmap, (long)va, (long)len, 0,
-                       HOST_MAP_PRIVATE | HOST_MAP_ANONYMOUS | HOST_MAP_FIXED |
-                           HOST_MAP_NORESERVE,
+                       HOST_MAP_PRIVATE | HOST_MAP_ANONYMOUS | HOST_MAP_FIXED | HOST_MAP_NORESERVE,
                        -1, 0) < 0)
             kernel_hal_panic("host mmap of the kernel window failed", 0, 0);
     } else if (host_call3(HOST_munmap, (long)va, (long)len, 0) < 0) {
@@ -162,7 +177,8 @@ void hal_space_destroy(struct hal_space *space)
     pgtable_destroy(&space->pt, layout.user[0].lo, WINDOW_END);
 }
 
-/* Kernel threads run in the kernel's space, which is there in any case: the cache stays as it is. */
+/* Kernel threads run in the kernel's space, which is there in any case: the cache stays as it is.
+ */
 void hal_space_activate(struct hal_space *space)
 {
     unsigned long irq;

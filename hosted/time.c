@@ -7,8 +7,8 @@
  *
  * The timer is a POSIX timer per virtual CPU that sends the interrupt signal to its thread. A
  * kernel re-arms its timer at every context switch, and programming the host's costs a system
- * call; so it is done late and seldom: hal_timer_arm only notes the deadline. If the host timer will fire
- * no later anyway, that is all (it fires early, and is programmed again then). Otherwise
+ * call; so it is done late and seldom: hal_timer_arm only notes the deadline. If the host timer
+ * will fire no later anyway, that is all (it fires early, and is programmed again then). Otherwise
  * HOSTED_IRQ_ARM makes the next delivery of interrupts program it - unless the CPU goes idle first,
  * where the deadline is the futex's time-out.
  */

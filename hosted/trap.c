@@ -75,7 +75,7 @@ static no_sanitize void frame_fill(struct isa_frame *f, const struct host_uconte
 
 /* Sigreturn shall continue at `entry` with the stack pointer at `frame`. */
 static no_sanitize void resume_at(struct host_ucontext *uc, const char *entry,
-                                 struct isa_frame *frame)
+                                  struct isa_frame *frame)
 {
     uc->rip = (uintptr_t)entry;
     uc->rsp = (uintptr_t)frame;
@@ -106,7 +106,7 @@ static no_sanitize enum hal_fault_kind fault_kind(uint64_t trap)
 }
 
 static no_sanitize void fault_fill(struct hal_fault *fault, const struct host_siginfo *info,
-                                  const struct host_ucontext *uc)
+                                   const struct host_ucontext *uc)
 {
     fault->kind = fault_kind(uc->trapno);
     /* The host has no memory for the page, or it is poisoned. */
@@ -140,7 +140,7 @@ static no_sanitize void halt_if_told(const struct vcpu *v)
 }
 
 static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct host_siginfo *info,
-                                      struct host_ucontext *uc)
+                                       struct host_ucontext *uc)
 {
     struct isa_frame *frame = v->frame;
     const char *entry = hosted_entry_fault;
@@ -164,7 +164,7 @@ static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct h
 }
 
 static no_sanitize void fault_in_kernel(struct vcpu *v, const struct host_siginfo *info,
-                                       struct host_ucontext *uc)
+                                        struct host_ucontext *uc)
 {
     /* Kernel code has no red zone. If it is a bug and not an access to user memory, the stack may
      * be what is broken: report it from another one. */
@@ -182,7 +182,7 @@ static no_sanitize void fault_in_kernel(struct vcpu *v, const struct host_siginf
 }
 
 static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct host_siginfo *info,
-                                        struct host_ucontext *uc)
+                                         struct host_ucontext *uc)
 {
     bool exiting = in_exit(uc->rip);
 
@@ -268,7 +268,8 @@ void hosted_signals_install(void)
                                       HOST_SIGSEGV, HOST_SIGSYS,  HOSTED_IRQ_SIGNAL};
     struct host_sigaction sa = {
         .handler = (uintptr_t)hosted_signal,
-        .flags = HOST_SA_SIGINFO | HOST_SA_ONSTACK | HOST_SA_RESTORER,
+        /* Restart: the idle futex looks at `pending` again, everyone else wants to go on. */
+        .flags = HOST_SA_SIGINFO | HOST_SA_ONSTACK | HOST_SA_RESTORER | HOST_SA_RESTART,
         .restorer = (uintptr_t)hosted_sigreturn,
         /* Handlers do not nest. */
         .mask = UINT64_MAX,

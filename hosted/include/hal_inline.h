@@ -2,8 +2,8 @@
 /*
  * hal_inline.h - the inline half of hal.h for the hosted backend.
  *
- * %gs points to the executing virtual CPU's struct vcpu for ever. Kernel code is never taken off its
- * virtual CPU between two instructions: the interrupt signal only marks interrupts as pending
+ * %gs points to the executing virtual CPU's struct vcpu for ever. Kernel code is never taken off
+ * its virtual CPU between two instructions: the interrupt signal only marks interrupts as pending
  * while kernel code runs. So a flag and a check do what cli and sti do on a machine.
  */
 #ifndef SELKIE_HAL_INLINE_H

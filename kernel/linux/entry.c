@@ -3,10 +3,10 @@
  * entry.c - where user code meets the kernel: system calls, faults, and the way back.
  *
  * Every way out ends in kernel_user_return with interrupts off. Work that stands between a task and
- * user code - a signal, the end of the process, a stop, another task's execve, a restart - is always
- * announced by thread->interrupted (or by a flag that only the task itself sets), so that way is
- * two loads when there is nothing to do. The flag is cleared first and the work looked for afterwards, so
- * that nothing announced in between is lost.
+ * user code - a signal, the end of the process, a stop, another task's execve, a restart - is
+ * always announced by thread->interrupted (or by a flag that only the task itself sets), so that
+ * way is two loads when there is nothing to do. The flag is cleared first and the work looked for
+ * afterwards, so that nothing announced in between is lost.
  */
 #include "core/log.h"
 #include "core/panic.h"
@@ -76,11 +76,12 @@ static no_inline void finish_special(struct task *task, enum syscall_id id,
     if (result == -ERESTART_RESTARTBLOCK)
         task->restart.deadline_ns = task->restart_deadline_ns;
     task->restart_deadline_ns = 0;
-    bool restart = result == -ERESTARTSYS || result == -ERESTARTNOHAND ||
-                   result == -ERESTART_RESTARTBLOCK;
+    bool restart =
+        result == -ERESTARTSYS || result == -ERESTARTNOHAND || result == -ERESTART_RESTARTBLOCK;
     if (restart) {
         task->in_syscall = true;
-        /* The call may have been interrupted by nothing that is left: it must still be restarted. */
+        /* The call may have been interrupted by nothing that is left: it must still be restarted.
+         */
         thread_interrupt(&task->thread);
     }
     if (task->sig_restore_mask && !restart && result != -EINTR) {
@@ -149,8 +150,8 @@ static bool must_leave(const struct task *task)
 static bool has_work(const struct task *task)
 {
     return __atomic_load_n(&task->thread.head.need_resched, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&task->thread.interrupted, __ATOMIC_RELAXED) ||
-           task->sig_restore_mask || task->in_syscall;
+           __atomic_load_n(&task->thread.interrupted, __ATOMIC_RELAXED) || task->sig_restore_mask ||
+           task->in_syscall;
 }
 
 /* Interrupts on. */
@@ -173,8 +174,8 @@ static no_inline void do_work(struct task *task, struct isa_frame *frame)
 void kernel_user_return(struct isa_frame *frame)
 {
     struct task *task = user_task();
-    /* Relaxed loads with interrupts off: whoever sets the flags from elsewhere sends an interrupt that is
-     * taken right after the return, and comes here again. */
+    /* Relaxed loads with interrupts off: whoever sets the flags from elsewhere sends an interrupt
+     * that is taken right after the return, and comes here again. */
     while (unlikely(has_work(task))) {
         proc_irq_on();
         do_work(task, frame);
@@ -207,8 +208,8 @@ static void fault_signal_of(int err, const struct hal_fault *fault)
 static void user_page_fault(const struct hal_fault *fault)
 {
     struct task *task = user_task();
-    int err = space_fault(task->process->space, fault->addr, fault->access,
-                          isa_frame_sp(fault->frame));
+    int err =
+        space_fault(task->process->space, fault->addr, fault->access, isa_frame_sp(fault->frame));
     if (err)
         fault_signal_of(err, fault);
     else
@@ -252,8 +253,8 @@ static void user_exception(const struct hal_fault *fault)
 static bool kernel_exception(const struct hal_fault *fault)
 {
     struct task *task = task_current();
-    bool uaccess = fault->pc >= (uintptr_t)isa_uaccess_begin &&
-                   fault->pc < (uintptr_t)isa_uaccess_end;
+    bool uaccess =
+        fault->pc >= (uintptr_t)isa_uaccess_begin && fault->pc < (uintptr_t)isa_uaccess_end;
     if (!uaccess)
         panic_at(fault->pc, fault->fp, "fault %d in the kernel, access %d, address %#lx",
                  (int)fault->kind, (int)fault->access, (unsigned long)fault->addr);

@@ -105,7 +105,8 @@ static void put_arg(struct strbuf *sb, const char *type, size_t len, const uint6
         strbuf_printf(sb, "%llu", (unsigned long long)value);
     else if (is(type, len, "mode") || is(type, len, "oflags"))
         strbuf_printf(sb, "%#o", (unsigned)value);
-    else if (value == 0 && (is(type, len, "ptr") || is(type, len, "timespec") || is(type, len, "sigset")))
+    else if (value == 0 &&
+             (is(type, len, "ptr") || is(type, len, "timespec") || is(type, len, "sigset")))
         strbuf_printf(sb, "NULL");
     else
         strbuf_printf(sb, "%#llx", (unsigned long long)value);

@@ -121,7 +121,9 @@ static long limits(unsigned resource, uint64_t new_addr, uint64_t old_addr)
         return -EINVAL;
     if (new_addr && copyin(&in, uaddr(new_addr), sizeof in))
         return -EFAULT;
+    unsigned long irq = spin_lock_irqsave(&p->lock);
     old = p->limits[resource];
+    spin_unlock_irqrestore(&p->lock, irq);
     int err = new_addr ? limit_set(p, resource, &in) : 0;
     if (err || !old_addr)
         return err;
@@ -180,7 +182,7 @@ long sys_getrusage(const struct syscall_args *a)
         u.nvcsw = (int64_t)p->dead_switches[0];
         u.nivcsw = (int64_t)p->dead_switches[1];
         unsigned long irq = spin_lock_irqsave(&p->lock);
-        list_for_each(pos, &p->tasks)
+        list_for_each (pos, &p->tasks)
             usage_add(&u, list_entry(pos, struct task, process_link));
         spin_unlock_irqrestore(&p->lock, irq);
         break;

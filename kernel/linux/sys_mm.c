@@ -148,7 +148,8 @@ long sys_munlock(const struct syscall_args *a)
 long sys_mlockall(const struct syscall_args *a)
 {
     uint64_t flags = a->arg[0];
-    if (!flags || flags == MCL_ONFAULT || (flags & ~(uint64_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)))
+    if (!flags || flags == MCL_ONFAULT ||
+        (flags & ~(uint64_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)))
         return -EINVAL;
     return 0;
 }

@@ -161,8 +161,9 @@ long sys_sched_rr_get_interval(const struct syscall_args *a)
     struct task *task = task_by_tid((int)a->arg[0]);
     if (!task)
         return -ESRCH;
-    uint64_t ns = task->thread.policy == SCHED_RR ? RR_INTERVAL_NS :
-                  task->thread.policy == SCHED_FIFO ? 0 : 4 * NS_PER_MS;
+    uint64_t ns = task->thread.policy == SCHED_RR     ? RR_INTERVAL_NS
+                  : task->thread.policy == SCHED_FIFO ? 0
+                                                      : 4 * NS_PER_MS;
     thread_put(&task->thread);
     struct uapi_timespec ts = timespec_of_ns(ns);
     return copyout(uaddr(a->arg[1]), &ts, sizeof ts);
@@ -240,7 +241,7 @@ static int for_priority(int which, int who, void (*fn)(struct task *, void *), v
     if (who && (which == PRIO_PGRP ? who != p->pgid : (uint32_t)who != p->fs->cred.uid))
         return -ESRCH;
     unsigned long irq = spin_lock_irqsave(&p->lock);
-    list_for_each(pos, &p->tasks)
+    list_for_each (pos, &p->tasks)
         fn(list_entry(pos, struct task, process_link), arg);
     spin_unlock_irqrestore(&p->lock, irq);
     return 0;
@@ -289,8 +290,8 @@ enum {
 /*
  * Every CPU must pass through a full barrier between entry and return. Conservative: the caller
  * visits each CPU by moving there. Running on a CPU needs a context switch on it, and a switch is
- * a full barrier for what ran there before (its run queue is handed over with sequentially consistent
- * operations, sched/sched.c). A CPU that idles meanwhile takes part as well.
+ * a full barrier for what ran there before (its run queue is handed over with sequentially
+ * consistent operations, sched/sched.c). A CPU that idles meanwhile takes part as well.
  */
 static int barrier_everywhere(void)
 {

@@ -8,7 +8,8 @@
     (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_RESTART | \
      SA_NODEFER | SA_RESETHAND)
 
-/* struct sigaction as the kernel takes it: the same on x86-64 and, with an unused restorer, arm64. */
+/* struct sigaction as the kernel takes it: the same on x86-64 and, with an unused restorer, arm64.
+ */
 struct uapi_sigaction {
     uint64_t handler, flags, restorer, mask;
 };

@@ -194,8 +194,8 @@ long sys_time(const struct syscall_args *a)
 static long sleep_relative(uint64_t ns, uint64_t left_addr)
 {
     struct task *task = task_current();
-    uint64_t deadline = task->restart_deadline_ns ? task->restart_deadline_ns :
-                                                    ns_add(clock_mono_ns(), ns);
+    uint64_t deadline =
+        task->restart_deadline_ns ? task->restart_deadline_ns : ns_add(clock_mono_ns(), ns);
     int err = sleep_until(deadline, true);
     if (!err)
         return 0;
@@ -222,9 +222,9 @@ static long sleep_on_clock(int clock, uint64_t when)
         if (now >= when)
             return 0;
         /* The wall clock may be set, and CPU clocks run at their own pace: look again. */
-        uint64_t step = clock == CLOCK_REALTIME || clock == CLOCK_TAI ?
-                            MIN(when - now, NS_PER_SEC) :
-                            MAX(MIN(when - now, NS_PER_SEC), SLEEP_CPU_STEP);
+        uint64_t step = clock == CLOCK_REALTIME || clock == CLOCK_TAI
+                            ? MIN(when - now, NS_PER_SEC)
+                            : MAX(MIN(when - now, NS_PER_SEC), SLEEP_CPU_STEP);
         if (sleep_until(ns_add(clock_mono_ns(), step), true))
             return -ERESTARTNOHAND;
     }
@@ -380,7 +380,8 @@ long sys_timer_settime(const struct syscall_args *a)
     if (!err)
         err = ns_of_timespec(&in.interval, &v.interval_ns);
     if (!err)
-        err = posix_timer_set(process_current(), (int)a->arg[0], &v, a->arg[1] & TIMER_ABSTIME, &old);
+        err =
+            posix_timer_set(process_current(), (int)a->arg[0], &v, a->arg[1] & TIMER_ABSTIME, &old);
     if (err || !a->arg[3])
         return err;
     out = itimerspec_of(&old);

@@ -97,7 +97,8 @@ long process_clone(const struct clone_args *args, const struct isa_frame *frame)
     if (args->flags & CLONE_PARENT_SETTID)
         err = user_store_u32(args->parent_tid, word);
     if (!err && (args->flags & CLONE_CHILD_SETTID))
-        err = user_store_u32(args->child_tid, word); /* one address space: the child's word is ours */
+        err =
+            user_store_u32(args->child_tid, word); /* one address space: the child's word is ours */
     if (!err)
         err = join(child);
     if (err) {

@@ -36,7 +36,7 @@ static bool default_action_locked(struct process *p, int signo)
      * by the terminal's signals. */
     if (signo == SIGSTOP) {
         __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
-        list_for_each(pos, &p->tasks)
+        list_for_each (pos, &p->tasks)
             thread_interrupt(&list_entry(pos, struct task, process_link)->thread);
     }
     return true;
@@ -136,8 +136,8 @@ static int frame_push(struct task *task, struct isa_frame *frame, const struct d
         .signo = d->signo,
         .info = &d->info,
         .handler = d->action.handler,
-        .restorer = d->action.flags & SA_RESTORER ? d->action.restorer :
-                                                    vdso_restorer(task->process),
+        .restorer =
+            d->action.flags & SA_RESTORER ? d->action.restorer : vdso_restorer(task->process),
         .flags = d->action.flags,
         .mask = old_mask,
         .alt_stack = task->alt_stack.raw,
@@ -207,7 +207,8 @@ void signal_stop_wait(struct process *process)
 
 /* ---- the way back ---- */
 
-/* As much of the image as there is: a frame at the very end of a mapping may be shorter than ours. */
+/* As much of the image as there is: a frame at the very end of a mapping may be shorter than ours.
+ */
 static size_t image_copyin(uintptr_t at, void *buf, size_t size)
 {
     if (copyin(buf, uaddr(at), size) == 0)

@@ -162,8 +162,8 @@ static const char *entry_check(const struct elf_plan *plan)
             return NULL;
     }
     /* A shared library such as libfoo.so has entry 0. */
-    return plan->entry ? "its ELF entry point lies outside its segments" :
-                         "it has no ELF entry point (is it a library?)";
+    return plan->entry ? "its ELF entry point lies outside its segments"
+                       : "it has no ELF entry point (is it a library?)";
 }
 
 static const char *plan_make(const uint8_t *head, const struct elf_ehdr *eh, uint64_t file_size,

@@ -96,8 +96,8 @@ static int images_map(struct exec *x)
 
 static const char *map_phrase(int err)
 {
-    return err == -ENOEXEC ? "its ELF addresses lie outside the user address space" :
-                             "it does not fit into memory";
+    return err == -ENOEXEC ? "its ELF addresses lie outside the user address space"
+                           : "it does not fit into memory";
 }
 
 static int exec_map(struct exec *x, struct process *p)
@@ -136,8 +136,7 @@ static int others_end(struct task *task)
         return -EINTR;
     }
     __atomic_store_n(&p->exec_task, task, __ATOMIC_RELEASE);
-    list_for_each(pos, &p->tasks)
-    {
+    list_for_each (pos, &p->tasks) {
         struct task *other = list_entry(pos, struct task, process_link);
         if (other != task)
             thread_interrupt(&other->thread);
@@ -268,7 +267,8 @@ long exec_program(const struct exec_request *req, struct isa_frame *frame, char 
     if (err) {
         if (why_size)
             snprintf(why, why_size, "%s",
-                     err == -E2BIG ? "its arguments and environment are too long" : map_phrase(err));
+                     err == -E2BIG ? "its arguments and environment are too long"
+                                   : map_phrase(err));
         goto out;
     }
     err = others_end(task);

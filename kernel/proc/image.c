@@ -3,8 +3,8 @@
  * image.c - the parse and plan phases of execve: open the file, follow #! lines, read the ELF head,
  * open the ELF interpreter. No effect outside struct exec_image.
  *
- * Error numbers are Linux's: a script's or program's missing interpreter is -ENOENT, an ELF interpreter that is
- * no good is -ELIBBAD, too many scripts in a row -ELOOP.
+ * Error numbers are Linux's: a script's or program's missing interpreter is -ENOENT, an ELF
+ * interpreter that is no good is -ELIBBAD, too many scripts in a row -ELOOP.
  */
 #include "proc/image.h"
 
@@ -250,7 +250,8 @@ static int image_step(struct exec_image *image, struct fs_context *fs, unsigned 
         return fail(image, err, "", *path, phrase_of(err));
     if (len >= 2 && head[0] == '#' && head[1] == '!') {
         if (depth == IMAGE_SCRIPT_DEPTH)
-            err = fail(image, -ELOOP, "", *path, ": too many scripts are each other's interpreters");
+            err =
+                fail(image, -ELOOP, "", *path, ": too many scripts are each other's interpreters");
         else
             err = script_follow(image, fs, head, len, path);
         kfree(head);

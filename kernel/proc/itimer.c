@@ -3,8 +3,8 @@
  * itimer.c - setitimer: one real-time timer and two in CPU time per process.
  *
  * ITIMER_REAL is a kernel timer. ITIMER_VIRTUAL and ITIMER_PROF both count the CPU time of the
- * process: user and system time are not told apart. They are looked at by a periodic timer while one is
- * armed, so their resolution is CPU_TICK_NS.
+ * process: user and system time are not told apart. They are looked at by a periodic timer while
+ * one is armed, so their resolution is CPU_TICK_NS.
  */
 #include "lib/string.h"
 #include "proc/internal.h"
@@ -35,7 +35,7 @@ static void alarm_fired(struct timer *timer)
 static uint64_t cpu_ns_locked(struct process *p)
 {
     uint64_t sum = p->dead_runtime_ns;
-    list_for_each(pos, &p->tasks)
+    list_for_each (pos, &p->tasks)
         sum += thread_runtime_ns(&list_entry(pos, struct task, process_link)->thread);
     return sum;
 }

@@ -8,8 +8,8 @@
  * ASLR. In the last user window, of S bytes: the stack is near its top, mappings grow down from
  * below the stack's largest size, position-independent programs begin at a third of it. Each start
  * is moved by a random number of pages: 2^28 of them (Linux's default on x86-64) or S/16 bytes,
- * whichever is less; the stack by S/64 at most, the heap by up to 32 MiB (Linux's numbers are 16 GiB and 32
- * MiB). See docs/processes.md.
+ * whichever is less; the stack by S/64 at most, the heap by up to 32 MiB (Linux's numbers are 16
+ * GiB and 32 MiB). See docs/processes.md.
  */
 #include "proc/load.h"
 

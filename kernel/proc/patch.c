@@ -3,12 +3,13 @@
  * patch.c - from trap to jump: rewrites a system-call site of the program after its first trap.
  *
  * The plan is the ISA's (isa/patch.c); here is where trampolines live and when patching is safe.
- * Trampolines stand in special areas (read, execute; written through the kernel's alias only) within
- * reach of the sites that use them, one after the other, never freed before the address space.
+ * Trampolines stand in special areas (read, execute; written through the kernel's alias only)
+ * within reach of the sites that use them, one after the other, never freed before the address
+ * space.
  *
- * Other threads may execute the site meanwhile. The change is one store if its bytes lie in one aligned
- * 8-byte word; otherwise it is made only while the process has a single task, which is the caller.
- * The trampoline is complete, and instruction caches know it, before the site changes.
+ * Other threads may execute the site meanwhile. The change is one store if its bytes lie in one
+ * aligned 8-byte word; otherwise it is made only while the process has a single task, which is the
+ * caller. The trampoline is complete, and instruction caches know it, before the site changes.
  *
  * Sites that cannot be patched are remembered in a small hash, so that each later trap costs
  * one look. Entries may overwrite each other; the price is a second attempt.
@@ -25,7 +26,8 @@
 #include "proc/internal.h"
 
 #define AREA_BYTES ((size_t)64 << 10)
-#define SITE_BEFORE 16 /* bytes of code that the plan looks at before and behind the instruction */
+#define SITE_BEFORE 16 /* bytes of code that the plan looks at before and behind the instruction \
+                        */
 #define SITE_BEHIND 16
 
 struct patch_area {
@@ -68,8 +70,7 @@ static bool within_reach(uintptr_t a, uintptr_t b)
 /* An area near the site with room for one trampoline, or NULL. */
 static struct patch_area *area_for(struct process *p, uintptr_t site)
 {
-    list_for_each(pos, &p->patch_areas)
-    {
+    list_for_each (pos, &p->patch_areas) {
         struct patch_area *area = list_entry(pos, struct patch_area, link);
         if (AREA_BYTES - area->used >= ISA_TRAMPOLINE_MAX && within_reach(site, area->base) &&
             within_reach(site, area->base + AREA_BYTES))
@@ -111,11 +112,28 @@ static bool site_read(uintptr_t site, uint8_t *code, uintptr_t *va, size_t *len)
 
 static bool one_word(const struct isa_patch *patch)
 {
-    return align_down(patch->patch_va, 8) ==
-           align_down(patch->patch_va + patch->patch_len - 1, 8);
+    return align_down(patch->patch_va, 8) == align_down(patch->patch_va + patch->patch_len - 1, 8);
 }
 
-/* True: done, or impossible for good. False: try again some time. */
+/* Is the caller the only task? Then it stays so until it makes another. */
+static bool alone(struct process *p)
+{
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    bool single = p->task_count == 1;
+    spin_unlock_irqrestore(&p->lock, irq);
+    return single;
+}
+
+/* Only the caller could make another task, so the answer "yes" stays true. */
+static bool alone(struct process *p)
+{
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    bool result = p->task_count == 1;
+    spin_unlock_irqrestore(&p->lock, irq);
+    return result;
+}
+
+/* True: done, or not possible just now. False: not to be tried again. */
 static bool patch_locked(struct process *p, uintptr_t site)
 {
     uint8_t code[SITE_BEFORE + ISA_SYSCALL_LEN + SITE_BEHIND];
@@ -127,11 +145,11 @@ static bool patch_locked(struct process *p, uintptr_t site)
     /* First without a place: most refusals need none. */
     if (!isa_patch_plan(code, len, va, site, site, hal_direct_entry(), &patch))
         return false;
-    if (!one_word(&patch) && p->task_count > 1)
+    if (!one_word(&patch) && !alone(p))
         return true; /* not now */
     struct patch_area *area = area_for(p, site);
-    if (!area || !isa_patch_plan(code, len, va, site, area->base + area->used, hal_direct_entry(),
-                                 &patch))
+    if (!area ||
+        !isa_patch_plan(code, len, va, site, area->base + area->used, hal_direct_entry(), &patch))
         return false;
     if (space_patch(p->space, area->base + area->used, patch.tramp, patch.tramp_len))
         return false;
@@ -154,8 +172,7 @@ void patch_site(struct isa_frame *frame)
 
 void patch_forget(struct process *process)
 {
-    list_for_each_safe(pos, next, &process->patch_areas)
-    {
+    list_for_each_safe (pos, next, &process->patch_areas) {
         list_remove(pos);
         kfree(list_entry(pos, struct patch_area, link));
     }

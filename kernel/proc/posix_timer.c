@@ -2,9 +2,9 @@
 /*
  * posix_timer.c - timer_create(2) and its relatives.
  *
- * Timers of a process are in process->timers under process->lock. A callback may run while its timer
- * is deleted: deletion takes it out of the list under the lock, then waits for the callback before
- * freeing. The callback looks at `dead` under the lock before it arms the timer again.
+ * Timers of a process are in process->timers under process->lock. A callback may run while its
+ * timer is deleted: deletion takes it out of the list under the lock, then waits for the callback
+ * before freeing. The callback looks at `dead` under the lock before it arms the timer again.
  *
  * CPU clocks: the timer is armed for as long as the process needs at least, and looked at again.
  */
@@ -15,8 +15,12 @@
 #include "proc/times.h"
 
 #define TIMERS_MAX 1024
-enum { CLOCK_REALTIME = 0, CLOCK_PROCESS_CPUTIME = 2, CLOCK_THREAD_CPUTIME = 3,
-       CLOCK_REALTIME_ALARM = 8 };
+enum {
+    CLOCK_REALTIME = 0,
+    CLOCK_PROCESS_CPUTIME = 2,
+    CLOCK_THREAD_CPUTIME = 3,
+    CLOCK_REALTIME_ALARM = 8
+};
 
 struct posix_timer {
     struct list link;
@@ -41,7 +45,7 @@ static uint64_t now_of(const struct posix_timer *t)
     if (!is_cpu_clock(t->spec.clock))
         return clock_mono_ns();
     uint64_t sum = t->process->dead_runtime_ns;
-    list_for_each(pos, &t->process->tasks)
+    list_for_each (pos, &t->process->tasks)
         sum += thread_runtime_ns(&list_entry(pos, struct task, process_link)->thread);
     return sum;
 }
@@ -100,8 +104,7 @@ static void fired(struct timer *timer)
 
 static struct posix_timer *find_locked(struct process *p, int id)
 {
-    list_for_each(pos, &p->timers)
-    {
+    list_for_each (pos, &p->timers) {
         struct posix_timer *t = list_entry(pos, struct posix_timer, link);
         if (t->id == id)
             return t;
@@ -141,7 +144,7 @@ int posix_timer_create(struct process *p, const struct posix_timer_spec *spec)
     timer_setup(&t->timer, fired);
     unsigned long irq = spin_lock_irqsave(&p->lock);
     unsigned count = 0;
-    list_for_each(pos, &p->timers)
+    list_for_each (pos, &p->timers)
         count++;
     if (count < TIMERS_MAX) {
         while (find_locked(p, p->next_timer_id))

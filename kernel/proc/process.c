@@ -39,8 +39,7 @@ static struct list *bucket(int tid)
 static struct task *task_lookup_locked(int tid)
 {
     struct list *l = bucket(tid);
-    list_for_each(pos, l)
-    {
+    list_for_each (pos, l) {
         struct task *task = list_entry(pos, struct task, tid_link);
         if (task->tid == tid)
             return task;
@@ -53,8 +52,7 @@ static bool pid_taken_locked(int pid)
     if (task_lookup_locked(pid))
         return true;
     /* The number of a process stays in use when its first task has left. */
-    list_for_each(pos, &processes)
-    {
+    list_for_each (pos, &processes) {
         const struct process *p = list_entry(pos, struct process, all_link);
         if (p->pid == pid || p->pgid == pid || p->sid == pid)
             return true;
@@ -101,8 +99,7 @@ struct process *process_find(int pid)
 {
     struct process *found = NULL;
     unsigned long irq = spin_lock_irqsave(&pid_lock);
-    list_for_each(pos, &processes)
-    {
+    list_for_each (pos, &processes) {
         struct process *p = list_entry(pos, struct process, all_link);
         if (p->pid == pid && ref_get_live(&p->refs)) {
             found = p;
@@ -117,8 +114,7 @@ int proc_next_pid(int start)
 {
     int best = 0;
     unsigned long irq = spin_lock_irqsave(&pid_lock);
-    list_for_each(pos, &processes)
-    {
+    list_for_each (pos, &processes) {
         const struct process *p = list_entry(pos, struct process, all_link);
         if (p->pid >= start && (best == 0 || p->pid < best))
             best = p->pid;
@@ -230,9 +226,8 @@ struct process *process_current(void)
 struct task *process_leader_locked(struct process *process)
 {
     ASSERT(spin_held(&process->lock));
-    return list_empty(&process->tasks) ?
-               NULL :
-               list_entry(process->tasks.next, struct task, process_link);
+    return list_empty(&process->tasks) ? NULL
+                                       : list_entry(process->tasks.next, struct task, process_link);
 }
 
 /* ---- the first process ---- */

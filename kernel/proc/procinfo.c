@@ -6,10 +6,10 @@
  * The process's fields are copied under its lock; texts are made outside it. Spaces and tables are
  * used with references of their own.
  */
+#include "fs/stat.h"
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
-#include "fs/stat.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
@@ -52,8 +52,7 @@ static char state_of(const struct task *task)
 
 static struct task *find_in_locked(struct process *p, int tid)
 {
-    list_for_each(pos, &p->tasks)
-    {
+    list_for_each (pos, &p->tasks) {
         struct task *task = list_entry(pos, struct task, process_link);
         if (task->tid == tid)
             return task;
@@ -282,7 +281,8 @@ static void put_memory(struct strbuf *sb, const struct snapshot *s)
 static void put_cpus(struct strbuf *sb)
 {
     unsigned count = hal_cpu_count();
-    strbuf_printf(sb, "Cpus_allowed:\t%x\nCpus_allowed_list:\t", count >= 32 ? ~0u : (1u << count) - 1);
+    strbuf_printf(sb, "Cpus_allowed:\t%x\nCpus_allowed_list:\t",
+                  count >= 32 ? ~0u : (1u << count) - 1);
     strbuf_printf(sb, count == 1 ? "0\n" : "0-%u\n", count - 1);
 }
 
@@ -295,15 +295,15 @@ static int text_status(const struct snapshot *s, struct strbuf *sb)
         if (states[i][0] == s->state)
             state = states[i];
     unsigned long long caps = s->cred.euid == 0 ? 0x1ffffffffffull : 0;
-    strbuf_printf(sb, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\n", s->name, s->umask,
-                  state, s->pid);
+    strbuf_printf(sb, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\n", s->name,
+                  s->umask, state, s->pid);
     strbuf_printf(sb, "Pid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", s->tid, s->ppid);
     put_ids(sb, &s->cred);
     strbuf_printf(sb, "FDSize:\t64\nGroups:\t");
     for (unsigned i = 0; i < s->cred.group_count; i++)
         strbuf_printf(sb, "%u ", s->cred.groups[i]);
-    strbuf_printf(sb, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", s->pid, s->tid, s->pgid,
-                  s->sid);
+    strbuf_printf(sb, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", s->pid, s->tid,
+                  s->pgid, s->sid);
     put_memory(sb, s);
     strbuf_printf(sb, "CoreDumping:\t0\nThreads:\t%u\nSigQ:\t%u/%llu\n", s->threads,
                   s->process->signals_queued,
@@ -338,14 +338,13 @@ static int text_stat(const struct snapshot *s, int tid, struct strbuf *sb)
                   rt ? -1 - s->rt_priority : 20 + s->nice, s->nice, s->threads,
                   (unsigned long long)(s->start_ns / TICK_NS));
     strbuf_printf(sb, "%llu %llu %llu ", (unsigned long long)m.size << PAGE_SHIFT,
-                  (unsigned long long)m.resident,
-                  (unsigned long long)p->limits[RLIMIT_RSS].cur);
+                  (unsigned long long)m.resident, (unsigned long long)p->limits[RLIMIT_RSS].cur);
     strbuf_printf(sb, "1 1 %lu 0 0 %llu %llu %llu %llu ", (unsigned long)p->arg_lo,
                   (unsigned long long)s->pending, (unsigned long long)s->blocked & 0x7fffffff,
                   (unsigned long long)s->ignored & 0x7fffffff,
                   (unsigned long long)s->caught & 0x7fffffff);
-    strbuf_printf(sb, "0 0 0 17 %u %u %d 0 0 0 0 0 %lu ", s->cpu, rt ? s->rt_priority : 0, s->policy,
-                  s->space ? (unsigned long)s->space->brk_start : 0ul);
+    strbuf_printf(sb, "0 0 0 17 %u %u %d 0 0 0 0 0 %lu ", s->cpu, rt ? s->rt_priority : 0,
+                  s->policy, s->space ? (unsigned long)s->space->brk_start : 0ul);
     strbuf_printf(sb, "%lu %lu %lu %lu 0\n", (unsigned long)p->arg_lo, (unsigned long)p->arg_hi,
                   (unsigned long)p->env_lo, (unsigned long)p->env_hi);
     return 0;
@@ -403,8 +402,8 @@ static int text_limits(const struct snapshot *s, struct strbuf *sb)
 
 static int text_io(struct strbuf *sb)
 {
-    static const char *const rows[] = {"rchar",      "wchar",       "syscr",                "syscw",
-                                       "read_bytes", "write_bytes", "cancelled_write_bytes"};
+    static const char *const rows[] = {
+        "rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"};
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
         strbuf_printf(sb, "%s: 0\n", rows[i]); /* not counted */
     return 0;
@@ -482,8 +481,7 @@ int proc_next_tid(int pid, int start)
     if (!p)
         return 0;
     unsigned long irq = spin_lock_irqsave(&p->lock);
-    list_for_each(pos, &p->tasks)
-    {
+    list_for_each (pos, &p->tasks) {
         int tid = list_entry(pos, struct task, process_link)->tid;
         if (tid >= start && (best == 0 || tid < best))
             best = tid;

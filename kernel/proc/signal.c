@@ -2,10 +2,10 @@
 /*
  * signal.c - sending signals, masks, actions, and taking signals off the queues.
  *
- * Whoever makes a signal deliverable calls thread_interrupt on one task that may take it; that ends the task's
- * interruptible sleep, or makes it pass through kernel_user_return, where signal_deliver looks
- * again at everything. So the rule is: after each change that could make a signal deliverable (send,
- * unblock, exit of the chosen task), some task that can take it has been interrupted since.
+ * Whoever makes a signal deliverable calls thread_interrupt on one task that may take it; that ends
+ * the task's interruptible sleep, or makes it pass through kernel_user_return, where signal_deliver
+ * looks again at everything. So the rule is: after each change that could make a signal deliverable
+ * (send, unblock, exit of the chosen task), some task that can take it has been interrupted since.
  *
  * Everything here is under process->lock, with interrupts off: timers send signals.
  */
@@ -28,8 +28,7 @@ void signal_pending_init(struct signal_pending *pending)
 static unsigned pending_drop(struct signal_pending *pending, uint64_t set)
 {
     unsigned count = 0;
-    list_for_each_safe(pos, next, &pending->queue)
-    {
+    list_for_each_safe (pos, next, &pending->queue) {
         struct queued_signal *q = list_entry(pos, struct queued_signal, link);
         if (!(SIG_BIT(q->info.signo) & set))
             continue;
@@ -50,8 +49,7 @@ void signal_pending_clear(struct signal_pending *pending, uint64_t set)
 static void drop_everywhere_locked(struct process *p, uint64_t set)
 {
     p->signals_queued -= pending_drop(&p->shared_pending, set);
-    list_for_each(pos, &p->tasks)
-    {
+    list_for_each (pos, &p->tasks) {
         struct task *task = list_entry(pos, struct task, process_link);
         p->signals_queued -= pending_drop(&task->pending, set);
     }
@@ -60,8 +58,7 @@ static void drop_everywhere_locked(struct process *p, uint64_t set)
 /* A timer whose last signal still waits only counts (POSIX: overrun). */
 static bool merge_timer(struct signal_pending *pending, const struct siginfo *info)
 {
-    list_for_each(pos, &pending->queue)
-    {
+    list_for_each (pos, &pending->queue) {
         struct queued_signal *q = list_entry(pos, struct queued_signal, link);
         if (q->info.signo == info->signo && q->info.code == SI_TIMER &&
             q->info.timer_id == info->timer_id) {
@@ -103,8 +100,7 @@ static void dequeue_locked(struct process *p, struct signal_pending *pending, in
 {
     struct queued_signal *found = NULL;
     bool more = false;
-    list_for_each(pos, &pending->queue)
-    {
+    list_for_each (pos, &pending->queue) {
         struct queued_signal *q = list_entry(pos, struct queued_signal, link);
         if (q->info.signo != signo)
             continue;
@@ -137,7 +133,8 @@ int signal_dequeue_locked(struct task *task, uint64_t set, struct siginfo *out)
     }
     if (!ready)
         return 0;
-    if (ready & SIG_SYNCHRONOUS) /* a fault's own signal first, so that its frame is the innermost */
+    if (ready &
+        SIG_SYNCHRONOUS) /* a fault's own signal first, so that its frame is the innermost */
         ready &= SIG_SYNCHRONOUS;
     int signo = __builtin_ctzll(ready) + 1;
     dequeue_locked(p, pending, signo, out);
@@ -154,8 +151,7 @@ static bool task_wants(const struct task *task, uint64_t bit)
 /* Interrupt a task that may take one of the signals in set from the process. */
 static void notify_locked(struct process *p, uint64_t set, const struct task *except)
 {
-    list_for_each(pos, &p->tasks)
-    {
+    list_for_each (pos, &p->tasks) {
         struct task *task = list_entry(pos, struct task, process_link);
         uint64_t wants = set & (~task->sig_mask | task->sig_wait_set);
         if (task == except || !wants)
@@ -176,8 +172,7 @@ static bool handler_ignores(const struct process *p, int signo)
 /* Does anybody block it? Then it is kept even if it is ignored now: sigwait may want it. */
 static bool blocked_somewhere(const struct process *p, uint64_t bit)
 {
-    list_for_each(pos, &p->tasks)
-    {
+    list_for_each (pos, &p->tasks) {
         const struct task *task = list_entry(pos, struct task, process_link);
         if (task->sig_mask & bit)
             return true;
@@ -192,7 +187,7 @@ static void kill_locked(struct process *p)
         p->exit_status = SIGKILL;
         __atomic_store_n(&p->exiting, true, __ATOMIC_RELEASE);
     }
-    list_for_each(pos, &p->tasks)
+    list_for_each (pos, &p->tasks)
         thread_interrupt(&list_entry(pos, struct task, process_link)->thread);
 }
 

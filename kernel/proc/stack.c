@@ -46,8 +46,8 @@ int stack_plan(const struct stack_spec *spec, uintptr_t top, size_t limit, struc
 
 static void auxv_fill(const struct stack_spec *spec, struct stack_image *image)
 {
-    const uint64_t own[] = {AT_RANDOM,       image->random,    AT_PLATFORM, image->platform,
-                            AT_EXECFN,       image->exec_name, AT_NULL,     0};
+    const uint64_t own[] = {AT_RANDOM, image->random,    AT_PLATFORM, image->platform,
+                            AT_EXECFN, image->exec_name, AT_NULL,     0};
     memcpy(image->auxv, spec->auxv, spec->auxv_count * 2 * sizeof(uint64_t));
     memcpy(image->auxv + 2 * spec->auxv_count, own, sizeof own);
     image->auxv_count = spec->auxv_count + 4;

@@ -138,7 +138,8 @@ void task_exit(int code)
     struct task *task = task_current();
     struct process *p = task->process;
     task_exit_user(task);
-    /* The process must outlive the wake-up below; the task's own reference may go any time later. */
+    /* The process must outlive the wake-up below; the task's own reference may go any time later.
+     */
     if (task_leave(task, code))
         process_end(p);
     waitq_wake_all(&p->wait, 0);
@@ -153,7 +154,7 @@ void process_exit_group(int wait_status)
         p->exit_status = wait_status;
         /* Release: a task that sees it also sees the status. */
         __atomic_store_n(&p->exiting, true, __ATOMIC_RELEASE);
-        list_for_each(pos, &p->tasks)
+        list_for_each (pos, &p->tasks)
             thread_interrupt(&list_entry(pos, struct task, process_link)->thread);
     }
     spin_unlock_irqrestore(&p->lock, irq);

@@ -2,9 +2,9 @@
 /*
  * vdso.c - the shared object that the kernel gives to every program, and its data page.
  *
- * One vm_object holds both: page 0 is the data page (platform/vdso_data.h), the image follows. It is
- * mapped shared and read-only in each space, so one store by the kernel reaches all programs. The
- * writer is serialised by a lock; readers use the sequence counter in the page.
+ * One vm_object holds both: page 0 is the data page (platform/vdso_data.h), the image follows. It
+ * is mapped shared and read-only in each space, so one store by the kernel reaches all programs.
+ * The writer is serialised by a lock; readers use the sequence counter in the page.
  */
 #include "core/log.h"
 #include "isa.h"
@@ -16,8 +16,8 @@
 
 static struct {
     struct vm_object object;
-    struct page *page;      /* of the data; a reference for ever */
-    struct spinlock lock;   /* writers of the page */
+    struct page *page;    /* of the data; a reference for ever */
+    struct spinlock lock; /* writers of the page */
     bool ready;
     uintptr_t restorer_off; /* of __kernel_rt_sigreturn in the image; 0: none */
 } vdso = {.lock = SPINLOCK_INIT(RANK_LOG)};

@@ -262,12 +262,15 @@ void aarch64_console_init(const struct dtb *dtb)
 {
     dtb_node node = find_uart(dtb);
     uint64_t base, size;
+    int early, signo = 0;
 
     conframe_options(aarch64_boot_info.cmdline, &options);
     if (node == DTB_NONE || !dtb_reg(dtb, node, 0, &base, &size))
         return;
     uart = aarch64_mmio_map(base, HAL_PAGE_SIZE);
-    pl011_init(uart);
+    early = pl011_init(uart);
+    if (early >= 0)
+        (void)receive((uint8_t)early, &signo); /* one byte is never a whole signal */
     (void)aarch64_irq_of(dtb, node, 0, &aarch64_console_intid);
 }
 

@@ -3,10 +3,10 @@
  * irq.c - Generic Interrupt Controller, versions 2 (Arm IHI 0048) and 3 (IHI 0069), IPIs, and
  * dispatch.
  *
- * All interrupts are group 1, one priority, level-sensitive. Shared ones go to CPU 0. SGI 0 is
- * kernel_ipi(), SGI 1 stops the CPU. An interrupt is acknowledged and ended before its handler
- * runs, because a handler may switch to another thread; a level that is still up is then pending
- * again, which does not matter while interrupts are masked.
+ * All interrupts have one group and one priority and are level-sensitive. Shared ones go to CPU 0.
+ * SGI 0 is kernel_ipi(), SGI 1 stops the CPU. An interrupt is acknowledged and ended before its
+ * handler runs, because a handler may switch to another thread; a level that is still up is then
+ * pending again, which does not matter while interrupts are masked.
  */
 #include "aarch64.h"
 
@@ -126,6 +126,14 @@ static void wait_writes(void)
         ;
 }
 
+/* Version 2 acknowledges group 1 through GICC_IAR only with AckCtl, so everything is group 0 there;
+ * seen from the non-secure side of a secure machine these registers read as zero and all is well.
+ */
+static uint32_t group_bits(void)
+{
+    return version == 3 ? UINT32_MAX : 0;
+}
+
 void aarch64_irq_init(const struct dtb *dtb)
 {
     if (!find_v3(dtb) && !find_v2(dtb))
@@ -134,7 +142,7 @@ void aarch64_irq_init(const struct dtb *dtb)
     line_count = MIN(32 * ((a64_mmio_get(gicd, GICD_TYPER) & 31) + 1), INTID_SPECIAL);
     for (unsigned i = INTID_SPI; i < line_count; i += 32) {
         a64_mmio_put(gicd, GICD_ICENABLER + i / 8, UINT32_MAX);
-        a64_mmio_put(gicd, GICD_IGROUPR + i / 8, UINT32_MAX);
+        a64_mmio_put(gicd, GICD_IGROUPR + i / 8, group_bits());
     }
     if (version == 3) {
         wait_writes();
@@ -237,8 +245,7 @@ void aarch64_irq_init_cpu(void)
         init_cpu_v2(cpu);
     frame = private_frame();
     a64_mmio_put(frame, GICD_ICENABLER, UINT32_MAX);
-    if (version == 3)
-        a64_mmio_put(frame, GICD_IGROUPR, UINT32_MAX);
+    a64_mmio_put(frame, GICD_IGROUPR, group_bits());
     aarch64_irq_enable(SGI_IPI);
     aarch64_irq_enable(SGI_HALT);
 }

@@ -38,6 +38,7 @@ enum {
 
 /* si_code values (Linux ABI) that the kernel does not choose itself. */
 #define ILL_ILLOPC 1
+#define TRAP_BRKPT 1
 enum { FPE_FLTDIV = 3, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
 
 static uintptr_t fault_address(void)
@@ -118,6 +119,7 @@ static void describe(struct hal_fault *fault, uint64_t esr)
     case EC_BREAKPOINT_LOWER:
     case EC_BREAKPOINT_LOWER + 1:
         fault->kind = HAL_FAULT_BREAKPOINT;
+        fault->code = TRAP_BRKPT;
         break;
     case EC_STEP_LOWER:
     case EC_STEP_LOWER + 1:

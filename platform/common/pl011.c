@@ -19,7 +19,8 @@ enum { /* register offsets / 4 */
 #define FLAG_BUSY (1u << 3)
 #define FLAG_RX_EMPTY (1u << 4)
 #define FLAG_TX_EMPTY (1u << 7)
-#define LINE_8N1_FIFO 0x70u
+#define LINE_8N1 0x60u
+#define LINE_FIFO 0x10u
 #define CONTROL_ENABLE 0x301u /* UART, transmitter, receiver */
 #define INTERRUPT_RX (1u << 4)
 #define INTERRUPT_RX_TIMEOUT (1u << 6)
@@ -35,13 +36,22 @@ static void put(volatile void *regs, unsigned reg, uint32_t value)
     ((volatile uint32_t *)regs)[reg] = value;
 }
 
-void pl011_init(volatile void *regs)
+/* Turning the FIFOs on empties them. With them off there is room for one byte, which is read right
+ * before, so that as good as nothing can come in between. */
+int pl011_init(volatile void *regs)
 {
+    int early = -1;
+
     put(regs, REG_MASK, 0);
     put(regs, REG_CLEAR, 0x7ff);
-    put(regs, REG_LINE, LINE_8N1_FIFO);
+    if ((get(regs, REG_LINE) & LINE_FIFO) == 0) {
+        if (!(get(regs, REG_FLAGS) & FLAG_RX_EMPTY))
+            early = (int)(get(regs, REG_DATA) & 0xff);
+        put(regs, REG_LINE, LINE_8N1 | LINE_FIFO);
+    }
     put(regs, REG_FIFO_LEVEL, 0); /* receive interrupt from 1/8 on */
     put(regs, REG_CONTROL, CONTROL_ENABLE);
+    return early;
 }
 
 bool pl011_ready(volatile void *regs)

@@ -8,8 +8,9 @@
 
 #include "lib/types.h"
 
-/* Enable receiver, transmitter and FIFOs; interrupts are off afterwards. */
-void pl011_init(volatile void *regs);
+/* Enable receiver, transmitter and FIFOs; interrupts are off afterwards. Returns a byte that had
+ * been received before and would be lost, or -1. */
+int pl011_init(volatile void *regs);
 /* Is there room for PL011_FIFO bytes? */
 #define PL011_FIFO 16
 bool pl011_ready(volatile void *regs);

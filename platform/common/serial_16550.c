@@ -33,7 +33,7 @@ static uint8_t in(uint16_t port, unsigned reg)
     return value;
 }
 
-bool serial_init(uint16_t port)
+bool serial_init(uint16_t port, int *early)
 {
     out(port, REG_SCRATCH, 0x5a);
     if (in(port, REG_SCRATCH) != 0x5a)
@@ -43,6 +43,7 @@ bool serial_init(uint16_t port)
     out(port, REG_DATA, 1); /* divisor 1: 115200 baud */
     out(port, REG_IER, 0);
     out(port, REG_LCR, LCR_8N1);
+    *early = serial_read(port); /* turning the FIFO on empties it */
     out(port, REG_FCR, FCR_ENABLE_CLEAR);
     out(port, REG_MCR, MCR_DTR_RTS_OUT2);
     return true;

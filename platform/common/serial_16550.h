@@ -9,7 +9,8 @@
 #include "lib/types.h"
 
 /* False if nothing answers at the port. Interrupts are off afterwards. */
-bool serial_init(uint16_t port);
+/* *early: a byte that had been received before and would be lost, or -1. */
+bool serial_init(uint16_t port, int *early);
 /* Is there room for SERIAL_FIFO bytes? */
 #define SERIAL_FIFO 16
 bool serial_ready(uint16_t port);

@@ -239,8 +239,12 @@ void hal_console_info(struct hal_console_info *out)
 
 void x64_console_init(void)
 {
+    int early = -1, signo = 0;
+
     conframe_options(x64_boot_info.cmdline, &options);
-    present = serial_init(COM1);
+    present = serial_init(COM1, &early);
+    if (present && early >= 0)
+        (void)receive((uint8_t)early, &signo); /* one byte is never a whole signal */
 }
 
 void x64_console_irq_init(void)

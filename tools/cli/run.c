@@ -37,10 +37,6 @@ void run_main(struct run_options *options)
     if (options->cpus == 0)
         options->cpus = 1;
     image = image_get(options);
-    if (getenv("SELKIE_IMAGE_ONLY")) {
-        printf("%s %s\n", image.path, image.program);
-        exit(0);
-    }
     check_memory(options, &image);
     if (options->backend == BACKEND_HOSTED)
         hosted_start(options, &image);

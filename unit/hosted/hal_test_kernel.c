@@ -220,7 +220,8 @@ void kernel_user_return(struct isa_frame *frame)
     struct flow *flow = hal_thread_get();
 
     REQUIRE(!hal_irq_enabled());
-    if (leave_spin && isa_frame_pc(frame) - CODE_VA - (uintptr_t)(user_spin - user_code_begin) < 8) {
+    if (leave_spin &&
+        isa_frame_pc(frame) - CODE_VA - (uintptr_t)(user_spin - user_code_begin) < 8) {
         flow->result = 2;
         switch_flow(flow->resume, true);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: */
-/* table_test.c - syscalls.def against the number tables of both architectures: every number names a line, every line has a
- * number somewhere, argument types are known, what is absent says why. */
+/* table_test.c - syscalls.def against the number tables of both architectures: every number names a
+ * line, every line has a number somewhere, argument types are known, what is absent says why. */
 #include <cmocka.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -76,9 +76,10 @@ static void test_order(void **state)
 static bool known_type(const char *word, size_t len)
 {
     static const char *const types[] = {
-        "int",   "uint",     "long",    "ulong", "hex",    "size",  "off",      "fd",
-        "path",  "str",      "ptr",     "mode",  "oflags", "prot",  "mapflags", "atflags",
-        "sig",   "sigset",   "clockid", "pid",   "uid",    "flags", "timespec", "buf_in:0",
+        "int",      "uint",     "long",      "ulong",     "hex",      "size",
+        "off",      "fd",       "path",      "str",       "ptr",      "mode",
+        "oflags",   "prot",     "mapflags",  "atflags",   "sig",      "sigset",
+        "clockid",  "pid",      "uid",       "flags",     "timespec", "buf_in:0",
         "buf_in:1", "buf_in:2", "buf_out:1", "buf_out:2", "buf_in:3", "buf_out:3"};
     for (size_t i = 0; i < COUNT(types); i++)
         if (strlen(types[i]) == len && memcmp(types[i], word, len) == 0)

@@ -100,11 +100,15 @@ struct broken {
     uint64_t value;
 };
 #define EH(field, value, phrase) \
-    {"ehdr." #field " = " #value, phrase, offsetof(struct image, eh.field), \
-     sizeof(image.eh.field), value}
+    { \
+        "ehdr." #field " = " #value, phrase, offsetof(struct image, eh.field), \
+            sizeof(image.eh.field), value \
+    }
 #define PH(i, field, value, phrase) \
-    {"ph[" #i "]." #field " = " #value, phrase, offsetof(struct image, ph[i].field), \
-     sizeof(image.ph[i].field), value}
+    { \
+        "ph[" #i "]." #field " = " #value, phrase, offsetof(struct image, ph[i].field), \
+            sizeof(image.ph[i].field), value \
+    }
 
 static const struct broken rows[] = {
     EH(ident[0], 0, "neither"),
@@ -222,9 +226,12 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_good, good),       cmocka_unit_test_setup(test_variants, good),
-        cmocka_unit_test(test_broken),                 cmocka_unit_test_setup(test_no_segment, good),
-        cmocka_unit_test_setup(test_truncated, good),  cmocka_unit_test_setup(test_head_need, good),
+        cmocka_unit_test_setup(test_good, good),
+        cmocka_unit_test_setup(test_variants, good),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test_setup(test_no_segment, good),
+        cmocka_unit_test_setup(test_truncated, good),
+        cmocka_unit_test_setup(test_head_need, good),
         cmocka_unit_test_setup(test_random, good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,9 @@
    kernel/sched/wait.c kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c
    kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
 /* include: unit/sched/include */
-/* futex_test.c - futex.c on the simulated machine: errors, keys, timeouts and restarts, and user-level
- * locks built on it that must neither fail to exclude nor hang, over many interleavings. User memory
- * is host memory; reading it is a point where anything may happen. */
+/* futex_test.c - futex.c on the simulated machine: errors, keys, timeouts and restarts, and
+ * user-level locks built on it that must neither fail to exclude nor hang, over many interleavings.
+ * User memory is host memory; reading it is a point where anything may happen. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -19,8 +19,8 @@
 #include "mm/area.h"
 #include "mm/usercopy.h"
 #include "proc/process.h"
-#include "sched/wait.h"
 #include "sched/sim.h"
+#include "sched/wait.h"
 
 #define WAIT 0
 #define WAKE 1
@@ -131,7 +131,8 @@ static void prepare(void)
     thread_set_space(&space);
 }
 
-static long futex(uint32_t *addr, int op, uint32_t val, uint64_t arg, uint32_t *addr2, uint32_t val3)
+static long futex(uint32_t *addr, int op, uint32_t val, uint64_t arg, uint32_t *addr2,
+                  uint32_t val3)
 {
     return futex_syscall(uaddr((uintptr_t)addr), op, val, arg, uaddr((uintptr_t)addr2), val3);
 }
@@ -219,7 +220,8 @@ static void waiter(void *arg)
     begin();
     thread_get(thread_current());
     __atomic_store_n(&waiter_thread, thread_current(), __ATOMIC_SEQ_CST);
-    wait_result = futex((uint32_t *)arg, WAIT, 0, waiter_flags ? (uintptr_t)&long_time : 0, NULL, 0);
+    wait_result =
+        futex((uint32_t *)arg, WAIT, 0, waiter_flags ? (uintptr_t)&long_time : 0, NULL, 0);
     finish();
 }
 static void restart_main(void *arg)
@@ -267,7 +269,8 @@ static void bit_waiter(void *arg)
 {
     uintptr_t where = (uintptr_t)arg; /* index of the word, and which bits */
     begin();
-    SIM_CHECK(futex(&memory[where & 0xffff], WAIT_BITSET, 0, 0, NULL, (uint32_t)(where >> 16)) == 0);
+    SIM_CHECK(futex(&memory[where & 0xffff], WAIT_BITSET, 0, 0, NULL, (uint32_t)(where >> 16)) ==
+              0);
     __atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST);
     finish();
 }
@@ -300,9 +303,11 @@ static void wake_main(void *arg)
     /* memory[601] |= 1 << 5; wake 10 on 600, and 10 on 601 if it was != 0 */
     spawn(bit_waiter, 601 | 1 << 16);
     settle();
-    SIM_CHECK(futex(&memory[600], WAKE_OP, 10, 10, &memory[601], 10u << 28 | 1 << 24 | 5 << 12) == 2);
+    SIM_CHECK(futex(&memory[600], WAKE_OP, 10, 10, &memory[601], 10u << 28 | 1 << 24 | 5 << 12) ==
+              2);
     SIM_CHECK(memory[601] == 32);
-    SIM_CHECK(futex(&memory[600], WAKE_OP, 10, 10, &memory[601], 1u << 28 | 4 << 24 | 0xfff << 12 | 31) == 1);
+    SIM_CHECK(futex(&memory[600], WAKE_OP, 10, 10, &memory[601],
+                    1u << 28 | 4 << 24 | 0xfff << 12 | 31) == 1);
     SIM_CHECK(memory[601] == 31);
     await_all();
 }

@@ -26,7 +26,8 @@ static struct stack_image image;
 
 static int setup(void **state)
 {
-    static char prog[] = "prog", words[] = "two words", empty[] = "", a[] = "A=1", b[] = "LONG=abcdef";
+    static char prog[] = "prog", words[] = "two words", empty[] = "", a[] = "A=1",
+                b[] = "LONG=abcdef";
     static char *argv[] = {prog, words, empty, NULL}, *envp[] = {a, b, NULL};
     (void)state;
     memset(memory, 0xee, sizeof memory);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: */
 /*
- * protocol_test.c - the sleep and wake protocol of kernel/sched/sched.c as a model, one memory access
- * per step, all interleavings of a sleeper, its CPU and two wakers on other CPUs explored.
+ * protocol_test.c - the sleep and wake protocol of kernel/sched/sched.c as a model, one memory
+ * access per step, all interleavings of a sleeper, its CPU and two wakers on other CPUs explored.
  *
  * The sleeper waits for two conditions in turn; each waker makes one true and wakes. An end
- * state in which the sleeper has not finished is a lost wake-up. The model also proves its worth: it must
- * find a lost wake-up in each of several variants of the protocol that leave a step out.
+ * state in which the sleeper has not finished is a lost wake-up. The model also proves its worth:
+ * it must find a lost wake-up in each of several variants of the protocol that leave a step out.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,19 +19,19 @@
 #include <cmocka.h>
 
 enum { READY, SLEEPING };
-enum where { /* program counter of the home CPU */
-    PREPARE,     /* state := SLEEPING */
-    LOOK,        /* condition true? */
-    SLEEP_DRAIN, /* sched_switch: take the inbox */
-    SLEEP_CLEAR, /* ... inspect: the thread is running: clear `notified` */
-    SLEEP_CHECK, /* still SLEEPING? then block */
-    IDLE,        /* waits for an interrupt */
-    IRQ_TAKE,    /* kernel_ipi while idle: take the inbox */
-    INSPECT_STATE,
-    INSPECT_CLEAR,
-    INSPECT_AGAIN,
-    PLACE_CLEAR, /* runnable: clear `notified`, run */
-    FINISHED,
+enum where {              /* program counter of the home CPU */
+             PREPARE,     /* state := SLEEPING */
+             LOOK,        /* condition true? */
+             SLEEP_DRAIN, /* sched_switch: take the inbox */
+             SLEEP_CLEAR, /* ... inspect: the thread is running: clear `notified` */
+             SLEEP_CHECK, /* still SLEEPING? then block */
+             IDLE,        /* waits for an interrupt */
+             IRQ_TAKE,    /* kernel_ipi while idle: take the inbox */
+             INSPECT_STATE,
+             INSPECT_CLEAR,
+             INSPECT_AGAIN,
+             PLACE_CLEAR, /* runnable: clear `notified`, run */
+             FINISHED,
 };
 enum waker_where { SET, SWAP, CLAIM, PUSH, SEND, DONE };
 

@@ -136,7 +136,8 @@ static void classes_main(void *arg)
     static const struct {
         enum sched_policy policy;
         int priority;
-    } want[5] = {{SCHED_IDLE, 0}, {SCHED_OTHER, 0}, {SCHED_FIFO, 1}, {SCHED_FIFO, 70}, {SCHED_RR, 20}};
+    } want[5] = {
+        {SCHED_IDLE, 0}, {SCHED_OTHER, 0}, {SCHED_FIFO, 1}, {SCHED_FIFO, 70}, {SCHED_RR, 20}};
     for (uintptr_t i = 0; i < 5; i++) {
         running++;
         struct thread *thread = thread_spawn("class", note_order, (void *)i);
@@ -250,7 +251,8 @@ static void timers_main(void *arg)
     SIM_CHECK(sleep_until(start + 200 * NS_PER_MS, false) == 0);
     for (unsigned i = 0; i < TIMERS; i++) {
         SIM_CHECK(!timer_armed(&timers[i]));
-        SIM_CHECK(i == 3 ? fired_at[i] == 0 : fired_at[i] >= want[i] && fired_at[i] < want[i] + NS_PER_MS);
+        SIM_CHECK(i == 3 ? fired_at[i] == 0
+                         : fired_at[i] >= want[i] && fired_at[i] < want[i] + NS_PER_MS);
     }
 }
 static void timers_fire_once_in_time(void **state)
@@ -349,7 +351,8 @@ static unsigned items, taken;
 static bool take_item(void)
 {
     unsigned n = __atomic_load_n(&items, __ATOMIC_SEQ_CST);
-    while (n && !__atomic_compare_exchange_n(&items, &n, n - 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    while (n && !__atomic_compare_exchange_n(&items, &n, n - 1, false, __ATOMIC_SEQ_CST,
+                                             __ATOMIC_SEQ_CST))
         ;
     return n;
 }
@@ -530,7 +533,8 @@ static void churn_main(void *arg)
     unsigned before = sim_contexts();
     for (unsigned i = 0; i < 200; i++) {
         struct holder *h = calloc(1, sizeof *h);
-        struct thread_attr attr = {.name = "a name that is too long", .user = i & 1, .space = &space, .exit_hook = hook};
+        struct thread_attr attr = {
+            .name = "a name that is too long", .user = i & 1, .space = &space, .exit_hook = hook};
         SIM_CHECK(thread_init(&h->thread, &attr, short_life, NULL) == 0);
         if (i % 5 == 0) {
             thread_fini(&h->thread);
@@ -574,7 +578,8 @@ static void accounts_main(void *arg)
     struct thread *me = thread_current();
     SIM_CHECK(me->user_ns >= 5 * NS_PER_MS && me->user_ns < 6 * NS_PER_MS);
     sim_work(2 * NS_PER_MS);
-    SIM_CHECK(thread_runtime_ns(me) >= 7 * NS_PER_MS && me->runtime_ns == me->user_ns + me->system_ns);
+    SIM_CHECK(thread_runtime_ns(me) >= 7 * NS_PER_MS &&
+              me->runtime_ns == me->user_ns + me->system_ns);
     SIM_CHECK(sleep_until(sim_now() + 10 * NS_PER_MS, false) == 0);
     sched_get_stats(0, &stats);
     SIM_CHECK(stats.idle_ns >= 9 * NS_PER_MS && stats.busy_ns >= 7 * NS_PER_MS && stats.switches);

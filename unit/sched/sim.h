@@ -5,8 +5,8 @@
  *     sim_run(cpus, seed, main_fn, arg);
  *
  * boots the scheduler, runs main_fn(arg) as a kernel thread, and returns when it returns. It may be
- * called once in a process, so each test runs it in a child process (sim_test). Nothing happens at the
- * same time: what interleaves is decided at the points where CPUs may be exchanged.
+ * called once in a process, so each test runs it in a child process (sim_test). Nothing happens at
+ * the same time: what interleaves is decided at the points where CPUs may be exchanged.
  */
 #ifndef SELKIE_UNIT_SIM_H
 #define SELKIE_UNIT_SIM_H

@@ -7,7 +7,7 @@
  * DIT, SSBS, MTE, BTI and pointer authentication: their state in PSTATE or in system registers is
  * not kept per program.
  */
-#include "isa/fp.h"
+#include "fp.h"
 
 #include "isa.h"
 #include "lib/string.h"

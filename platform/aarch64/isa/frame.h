@@ -12,7 +12,7 @@
 #ifndef SELKIE_ISA_FRAME_H
 #define SELKIE_ISA_FRAME_H
 
-#include "isa/frame_offsets.h"
+#include "frame_offsets.h" /* beside this file: unit tests include it by path */
 #include "lib/types.h"
 
 struct isa_frame {

@@ -13,8 +13,8 @@
  * taken. Record kinds that we never write are skipped if they are well formed, as Linux skips what
  * it knows; an image without vector registers is refused, as there.
  */
+#include "fp.h"
 #include "isa.h"
-#include "isa/fp.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 

@@ -171,8 +171,8 @@ size_t isa_sigframe_build(struct isa_frame *frame, const void *fp, const struct 
     uintptr_t frame_va = fp_va - sizeof(struct rt_sigframe);
     struct rt_sigframe out = {
         .pretcode = sig->restorer,
-        .uc = {.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS |
-                        (isa_fp_info.xsave ? UC_FP_XSTATE : 0),
+        .uc = {.flags =
+                   UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (isa_fp_info.xsave ? UC_FP_XSTATE : 0),
                .stack_sp = sig->alt_stack,
                .stack_flags = sig->alt_stack_flags,
                .stack_size = sig->alt_stack_size,
