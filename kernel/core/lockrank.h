@@ -27,11 +27,11 @@ enum lock_rank {
     RANK_PAGECACHE,  /* S one page-cache object: filling and truncation */
     RANK_SLEEP_LAST, /* S leaf mutexes of small subsystems */
     /* spinlocks */
-    RANK_FUTEX,      /* futex hash bucket */
-    RANK_FUTEX_2,    /* second bucket of a requeue */
-    RANK_FDTABLE,    /* descriptor table */
-    RANK_DENTRY,     /* dentry cache */
-    RANK_AREAS,      /* list of the areas that map a vm_object */
+    RANK_FUTEX,   /* futex hash bucket */
+    RANK_FUTEX_2, /* second bucket of a requeue */
+    RANK_FDTABLE, /* descriptor table */
+    RANK_DENTRY,  /* dentry cache */
+    RANK_AREAS,   /* list of the areas that map a vm_object */
     /* from here on: taken with _irqsave, because interrupt handlers take them too */
     RANK_PROCESS,    /* process: thread list, signal state, ids */
     RANK_MUTEX,      /* the inside of a sleeping lock */

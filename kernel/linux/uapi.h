@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* uapi.h - structures and helpers that several non-file system calls share (uapi linux/time_types.h,
- * linux/resource.h). */
+/* uapi.h - structures and helpers that several non-file system calls share (uapi
+ * linux/time_types.h, linux/resource.h). */
 #ifndef SELKIE_LINUX_UAPI_H
 #define SELKIE_LINUX_UAPI_H
 

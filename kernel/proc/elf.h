@@ -3,8 +3,8 @@
  * elf.h - what an ELF file asks for, decided from its bytes alone.
  *
  * elf_validate is pure: bytes in, plan out; no allocation, no lock, no global state. It is
- * the fuzz target for everything an executable can say. A plan that it accepts can be mapped without further checks: no
- * sum in it wraps, and segments ascend.
+ * the fuzz target for everything an executable can say. A plan that it accepts can be mapped
+ * without further checks: no sum in it wraps, and segments ascend.
  */
 #ifndef SELKIE_PROC_ELF_H
 #define SELKIE_PROC_ELF_H

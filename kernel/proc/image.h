@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * image.h - from a path to files and plans: scripts resolved, interpreter found, nothing changed yet.
+ * image.h - from a path to files and plans: scripts resolved, interpreter found, nothing changed
+ * yet.
  */
 #ifndef SELKIE_PROC_IMAGE_H
 #define SELKIE_PROC_IMAGE_H
@@ -23,8 +24,8 @@ struct exec_image {
     size_t why_size;
 };
 
-/* `given`: an open file to execute instead of path, or NULL. image->why, why_size are set by the caller;
- * image_close in any case. */
+/* `given`: an open file to execute instead of path, or NULL. image->why, why_size are set by the
+ * caller; image_close in any case. */
 int must_check image_open(struct exec_image *image, struct fs_context *fs, const char *path,
                           struct file *given, char *const *argv);
 void image_close(struct exec_image *image);

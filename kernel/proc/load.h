@@ -19,8 +19,8 @@ struct load_layout {
 void load_layout_choose(struct load_layout *out, uint64_t stack_limit);
 
 /* Map all segments. A relocatable file goes to `base` (0: wherever there is room); *bias is
- * what to add to the file's addresses. `space` need not be active. -ENOMEM; -ENOEXEC: fixed addresses
- * that programs cannot have. On failure the caller drops the space. */
+ * what to add to the file's addresses. `space` need not be active. -ENOMEM; -ENOEXEC: fixed
+ * addresses that programs cannot have. On failure the caller drops the space. */
 int must_check load_map(struct space *space, const struct elf_plan *plan, struct file *file,
                         vaddr_t base, vaddr_t *bias);
 /* Zero what lies behind the file's bytes in the last page of each segment. In the calling thread's

@@ -26,8 +26,9 @@
 #include "proc/internal.h"
 
 #define AREA_BYTES ((size_t)64 << 10)
-#define SITE_BEFORE 16 /* bytes of code that the plan looks at before and behind the instruction \
-                        */
+#define SITE_BEFORE \
+    16 /* bytes of code that the plan looks at before and behind the instruction \
+        */
 #define SITE_BEHIND 16
 
 struct patch_area {
@@ -122,15 +123,6 @@ static bool alone(struct process *p)
     bool single = p->task_count == 1;
     spin_unlock_irqrestore(&p->lock, irq);
     return single;
-}
-
-/* Only the caller could make another task, so the answer "yes" stays true. */
-static bool alone(struct process *p)
-{
-    unsigned long irq = spin_lock_irqsave(&p->lock);
-    bool result = p->task_count == 1;
-    spin_unlock_irqrestore(&p->lock, irq);
-    return result;
 }
 
 /* True: done, or not possible just now. False: not to be tried again. */

@@ -44,7 +44,8 @@ struct rlimit64 {
     uint64_t cur, max;
 };
 
-/* ITIMER_VIRTUAL and ITIMER_PROF: a deadline in CPU time, looked at on the ways out of the kernel. */
+/* ITIMER_VIRTUAL and ITIMER_PROF: a deadline in CPU time, looked at on the ways out of the kernel.
+ */
 struct cpu_timer {
     uint64_t deadline_ns; /* of process CPU time; 0: off */
     uint64_t interval_ns;
@@ -76,19 +77,19 @@ struct process {
     uint64_t dead_runtime_ns; /* CPU time of tasks that have ended */
     struct timer alarm;       /* ITIMER_REAL */
     uint64_t alarm_interval_ns;
-    struct cpu_timer cpu_timers[2]; /* lock */
-    struct timer cpu_tick;          /* makes a task look at them */
-    struct list timers;             /* timer_create; lock; proc/posix_timer.c */
-    int next_timer_id;              /* lock */
-    struct list patch_areas;        /* trampolines, proc/patch.c; patch_lock */
-    struct mutex patch_lock;        /* RANK_EXEC */
+    struct cpu_timer cpu_timers[2];               /* lock */
+    struct timer cpu_tick;                        /* makes a task look at them */
+    struct list timers;                           /* timer_create; lock; proc/posix_timer.c */
+    int next_timer_id;                            /* lock */
+    struct list patch_areas;                      /* trampolines, proc/patch.c; patch_lock */
+    struct mutex patch_lock;                      /* RANK_EXEC */
     uintptr_t patch_refused[PATCH_REFUSED_COUNT]; /* sites not to try again; relaxed atomics */
     struct list all_link;
     /* guarded by lock */
-    bool stopped;              /* SIGSTOP: every task waits in kernel_user_return; atomic */
-    bool ended;                /* the last task has left; atomic */
-    struct task *exec_task;    /* every other task must leave: it runs execve; atomic */
-    unsigned signals_queued;   /* entries in all queues: RLIMIT_SIGPENDING */
+    bool stopped;            /* SIGSTOP: every task waits in kernel_user_return; atomic */
+    bool ended;              /* the last task has left; atomic */
+    struct task *exec_task;  /* every other task must leave: it runs execve; atomic */
+    unsigned signals_queued; /* entries in all queues: RLIMIT_SIGPENDING */
     uint64_t dead_min_flt, dead_switches[2]; /* of tasks that have ended: voluntary, forced */
     /* prctl, personality; relaxed atomics */
     uint32_t dumpable, no_new_privs, keep_caps, child_subreaper, personality;
@@ -109,15 +110,15 @@ struct task {
     uaddr_t alt_stack;
     size_t alt_stack_size;
     uint32_t alt_stack_flags;
-    uint64_t sig_wait_set;  /* sigtimedwait: blocked signals that it waits for */
-    uintptr_t fault_addr;   /* of the latest fault, for the signal frame; own */
+    uint64_t sig_wait_set; /* sigtimedwait: blocked signals that it waits for */
+    uintptr_t fault_addr;  /* of the latest fault, for the signal frame; own */
     /*
-     * Restart of an interrupted call; own. A call with a relative timeout that is interrupted stores
-     * its absolute deadline in restart_deadline_ns and returns -ERESTART_RESTARTBLOCK. If no handler
-     * runs, it is called again with the same arguments and with restart_deadline_ns as it left it;
-     * in every other call restart_deadline_ns is 0.
+     * Restart of an interrupted call; own. A call with a relative timeout that is interrupted
+     * stores its absolute deadline in restart_deadline_ns and returns -ERESTART_RESTARTBLOCK. If no
+     * handler runs, it is called again with the same arguments and with restart_deadline_ns as it
+     * left it; in every other call restart_deadline_ns is 0.
      */
-    bool in_syscall; /* frame holds the result of a system call, and it is a restart code */
+    bool in_syscall;     /* frame holds the result of a system call, and it is a restart code */
     bool frame_replaced; /* execve, rt_sigreturn: the call has no result */
     uint64_t restart_deadline_ns;
     struct {

@@ -137,7 +137,7 @@ int signal_send_task(struct task *task, const struct siginfo *info);
 void signal_force(int signo, int code, uintptr_t addr);
 /* Called by kernel_user_return with interrupts on: deliver what is deliverable, handle restarts. */
 void signal_deliver(struct isa_frame *frame);
-bool signal_deliverable(struct task *task); /* anything pending and not blocked? */
+bool signal_deliverable(struct task *task);     /* anything pending and not blocked? */
 uint64_t signal_pending_set(struct task *task); /* pending for the task or its process */
 /* The calling task's temporary mask (sigsuspend, ppoll): the old one comes back when the call ends,
  * or after the handler that ends it. */
@@ -147,7 +147,8 @@ void signal_set_mask(uint64_t mask);
 /* Take a pending signal in `set` off the queues: 0 and *out, or -EAGAIN. (sigtimedwait, signalfd)
  */
 int must_check signal_take(uint64_t set, struct siginfo *out);
-/* rt_sigtimedwait: wait until deadline_ns for a signal in set. The signal's number, -EAGAIN, -EINTR. */
+/* rt_sigtimedwait: wait until deadline_ns for a signal in set. The signal's number, -EAGAIN,
+ * -EINTR. */
 long must_check signal_wait(uint64_t set, uint64_t deadline_ns, struct siginfo *out);
 /* rt_sigaction: either may be NULL. -EINVAL. */
 int must_check signal_set_action(int signo, const struct signal_action *act,

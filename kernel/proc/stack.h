@@ -2,8 +2,8 @@
 /*
  * stack.h - the stack that a program finds when it starts.
  *
- * From the stack pointer upwards (System V ABI, x86-64 3.4.1; the same on arm64): argc, argv[], NULL,
- * envp[], NULL, auxv pairs, AT_NULL; then the bytes they point to: random, platform, argument
+ * From the stack pointer upwards (System V ABI, x86-64 3.4.1; the same on arm64): argc, argv[],
+ * NULL, envp[], NULL, auxv pairs, AT_NULL; then the bytes they point to: random, platform, argument
  * strings, environment strings, the program's file name, a word of zero.
  */
 #ifndef SELKIE_PROC_STACK_H
@@ -52,8 +52,8 @@ struct stack_image {
     unsigned auxv_count;
 };
 
-/* Bytes of an argument list: the limit is Linux's (MAX_ARG_STRLEN per string, a quarter of the stack
- * limit in all). -E2BIG. */
+/* Bytes of an argument list: the limit is Linux's (MAX_ARG_STRLEN per string, a quarter of the
+ * stack limit in all). -E2BIG. */
 #define STACK_STRING_MAX 131072
 /* Decide every address for a stack ending at `top`. -E2BIG: more than limit bytes. */
 int must_check stack_plan(const struct stack_spec *spec, uintptr_t top, size_t limit,

@@ -13,7 +13,8 @@ int main(void)
     char *hole = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     long bad[BAD_COUNT] = {8, (long)(uintptr_t)hole, (long)0xffffffff80001000ul, 0x7ffffffff000l};
     int p[2], null = open("/dev/null", O_RDWR), zero = open("/dev/zero", O_RDONLY);
-    REQUIRE(hole != MAP_FAILED && null >= 0 && zero >= 0 && pipe(p) == 0 && write(p[1], "abc", 3) == 3);
+    REQUIRE(hole != MAP_FAILED && null >= 0 && zero >= 0 && pipe(p) == 0 &&
+            write(p[1], "abc", 3) == 3);
     int file = open("/proc/self/exe", O_RDONLY);
     for (int i = 0; i < BAD_COUNT; i++) {
         long b = bad[i];

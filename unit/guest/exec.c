@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* exec - a program replaces itself: arguments, environment, descriptors, signal state, other threads gone; errors. */
+/* exec - a program replaces itself: arguments, environment, descriptors, signal state, other
+ * threads gone; errors. */
 #include "guest.h"
 
 #include <fcntl.h>
@@ -17,7 +18,8 @@ static void *idle(void *arg)
 static void write_file(const char *path, const char *text, int mode)
 {
     int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-    REQUIRE(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, (mode_t)mode) == 0 && close(fd) == 0);
+    REQUIRE(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
+            fchmod(fd, (mode_t)mode) == 0 && close(fd) == 0);
 }
 
 static void handler(int signo)
@@ -56,8 +58,10 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "second") == 0)
         return second(argv);
     if (argc > 1 && strncmp(argv[1], "third", 5) == 0) {
-        REQUIRE(argc == 4 && strcmp(argv[1], "third stage") == 0 && strcmp(argv[2], "/tmp/exec.sh") == 0);
-        REQUIRE(strcmp(argv[3], "arg") == 0 && strcmp(getenv("STAGE"), "3") == 0 && unlink("/tmp/exec.sh") == 0);
+        REQUIRE(argc == 4 && strcmp(argv[1], "third stage") == 0 &&
+                strcmp(argv[2], "/tmp/exec.sh") == 0);
+        REQUIRE(strcmp(argv[3], "arg") == 0 && strcmp(getenv("STAGE"), "3") == 0 &&
+                unlink("/tmp/exec.sh") == 0);
         return guest_pass("exec");
     }
     char closing[16], staying[16], *none[] = {NULL};

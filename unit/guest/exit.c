@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* exit - ends in the way its argument names: "code N", "signal N", "abort", "null", "thread" (exit_group from a thread), "last" (exit of all threads). */
+/* exit - ends in the way its argument names: "code N", "signal N", "abort", "null", "thread"
+ * (exit_group from a thread), "last" (exit of all threads). */
 #include "guest.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* faults - each kind of program error gives the right signal, si_code and si_addr, and can be recovered from. */
+/* faults - each kind of program error gives the right signal, si_code and si_addr, and can be
+ * recovered from. */
 #include "guest.h"
 
 #include <setjmp.h>
@@ -44,7 +45,8 @@ static void install(void)
             printf("FAIL %s:%d: no fault\n", __FILE__, __LINE__); \
             exit(1); \
         } \
-        if (last_signal != (sig) || last_code != (code) || (want_ != ANY && (uintptr_t)last_addr != want_)) { \
+        if (last_signal != (sig) || last_code != (code) || \
+            (want_ != ANY && (uintptr_t)last_addr != want_)) { \
             printf("FAIL %s:%d: signal %d code %d addr %p\n", __FILE__, __LINE__, last_signal, \
                    last_code, last_addr); \
             exit(1); \
@@ -80,9 +82,10 @@ int main(void)
     REQUIRE(munmap(page + 4096, 4096) == 0);
     EXPECT_FAULT((void)*(volatile char *)(page + 4096), SIGSEGV, SEGV_MAPERR, page + 4096);
 
-    EXPECT_FAULT(call(page), SIGSEGV, SEGV_ACCERR, page);                      /* execute data */
-    EXPECT_FAULT(*(volatile char *)(uintptr_t)&call = 1, SIGSEGV, SEGV_ACCERR, &call); /* write text */
-    EXPECT_FAULT(deep(0), SIGSEGV, last_code, ANY);                           /* stack overflow */
+    EXPECT_FAULT(call(page), SIGSEGV, SEGV_ACCERR, page); /* execute data */
+    EXPECT_FAULT(*(volatile char *)(uintptr_t)&call = 1, SIGSEGV, SEGV_ACCERR,
+                 &call);                            /* write text */
+    EXPECT_FAULT(deep(0), SIGSEGV, last_code, ANY); /* stack overflow */
 
     char path[] = "/tmp/faultsXXXXXX";
     int fd = mkstemp(path);
@@ -95,7 +98,8 @@ int main(void)
 #if defined(__x86_64__)
     EXPECT_FAULT(__asm__ volatile("ud2"), SIGILL, ILL_ILLOPN, ANY);
     EXPECT_FAULT(__asm__ volatile("int3"), SIGTRAP, SI_KERNEL, ANY);
-    EXPECT_FAULT(__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx" ::: "eax", "ecx", "edx"),
+    EXPECT_FAULT(__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx" ::
+                                      : "eax", "ecx", "edx"),
                  SIGFPE, FPE_INTDIV, ANY);
     EXPECT_FAULT((void)*(volatile char *)0x8000000000000000ul, SIGSEGV, SI_KERNEL, ANY);
 #elif defined(__aarch64__)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* files - paths, directories, links, offsets, truncation, descriptors, permissions: results and errors. */
+/* files - paths, directories, links, offsets, truncation, descriptors, permissions: results and
+ * errors. */
 #include "guest.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 static char base[] = "/tmp/filesXXXXXX";
@@ -37,7 +38,8 @@ static void test_paths(void)
     REQUIRE_ERRNO(rmdir("dir"), ENOTEMPTY);
     REQUIRE_ERRNO(unlink("dir"), EISDIR);
     REQUIRE_ERRNO(rmdir("file"), ENOTDIR);
-    REQUIRE(symlink("file", "link") == 0 && readlink("link", buf, 3) == 3 && memcmp(buf, "fil", 3) == 0);
+    REQUIRE(symlink("file", "link") == 0 && readlink("link", buf, 3) == 3 &&
+            memcmp(buf, "fil", 3) == 0);
     REQUIRE(lstat("link", &st) == 0 && S_ISLNK(st.st_mode) && st.st_size == 4);
     REQUIRE(stat("link", &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 5);
     REQUIRE_ERRNO(open("link", O_RDONLY | O_NOFOLLOW), ELOOP);
@@ -72,7 +74,8 @@ static void test_offsets(void)
     REQUIRE(read(fd, buf, 10) == 0);
     REQUIRE_ERRNO(lseek(fd, -1, SEEK_SET), EINVAL);
     REQUIRE_ERRNO(lseek(fd, 0, 99), EINVAL);
-    REQUIRE(pread(fd, buf, 4, 2) == 4 && memcmp(buf, "2345", 4) == 0 && lseek(fd, 0, SEEK_CUR) == 10);
+    REQUIRE(pread(fd, buf, 4, 2) == 4 && memcmp(buf, "2345", 4) == 0 &&
+            lseek(fd, 0, SEEK_CUR) == 10);
     REQUIRE(pwrite(fd, "AB", 2, 20000) == 2 && fstat(fd, &st) == 0 && st.st_size == 20002);
     REQUIRE(pread(fd, buf, 4, 10000) == 4 && memcmp(buf, "\0\0\0\0", 4) == 0);
     struct iovec iov[3] = {{buf, 2}, {buf + 10, 0}, {buf + 20, 3}};
@@ -88,7 +91,8 @@ static void test_offsets(void)
     REQUIRE(ap >= 0 && lseek(ap, 0, SEEK_SET) == 0 && write(ap, "Z", 1) == 1);
     REQUIRE(pread(fd, buf, 20, 0) == 11 && buf[10] == 'Z');
     REQUIRE_ERRNO(read(ap, buf, 1), EBADF);
-    REQUIRE(unlink("offsets") == 0 && pread(fd, buf, 1, 0) == 1 && fstat(fd, &st) == 0 && st.st_nlink == 0);
+    REQUIRE(unlink("offsets") == 0 && pread(fd, buf, 1, 0) == 1 && fstat(fd, &st) == 0 &&
+            st.st_nlink == 0);
     close(ap);
     close(fd);
 }
@@ -100,7 +104,8 @@ static void test_descriptors(void)
     REQUIRE(fd >= 3 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
     copy = dup(fd);
     REQUIRE(copy > fd && fcntl(copy, F_GETFD) == 0);
-    REQUIRE(read(fd, &a, 1) == 1 && read(copy, &b, 1) == 1 && a == 'h' && b == 'e'); /* one position */
+    REQUIRE(read(fd, &a, 1) == 1 && read(copy, &b, 1) == 1 && a == 'h' &&
+            b == 'e'); /* one position */
     REQUIRE(dup2(fd, 100) == 100 && close(100) == 0 && dup2(fd, fd) == fd);
     REQUIRE_ERRNO(dup2(99, 5), EBADF);
     REQUIRE_ERRNO(dup3(fd, fd, 0), EINVAL);
@@ -143,7 +148,8 @@ static void test_directory(void)
     REQUIRE(rmdir("many") == 0);
     int d = open(".", O_RDONLY | O_DIRECTORY);
     struct stat st;
-    REQUIRE(d >= 0 && fstatat(d, "file", &st, 0) == 0 && fstatat(d, "", &st, AT_EMPTY_PATH) == 0 && S_ISDIR(st.st_mode));
+    REQUIRE(d >= 0 && fstatat(d, "file", &st, 0) == 0 && fstatat(d, "", &st, AT_EMPTY_PATH) == 0 &&
+            S_ISDIR(st.st_mode));
     int at = openat(d, "file", O_RDONLY);
     REQUIRE(at >= 0 && mkdirat(d, "z", 0700) == 0 && unlinkat(d, "z", AT_REMOVEDIR) == 0);
     REQUIRE_ERRNO(openat(at, "x", O_RDONLY), ENOTDIR);

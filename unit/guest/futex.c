@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* futex - the raw operations: wait, wake, bitsets, requeue, wake-op, timeouts, errors, between processes' mappings. */
+/* futex - the raw operations: wait, wake, bitsets, requeue, wake-op, timeouts, errors, between
+ * processes' mappings. */
 #include "guest.h"
 
 #include <linux/futex.h>
@@ -11,7 +12,8 @@
 static uint32_t word, second;
 static long woken;
 
-static long futex(uint32_t *addr, int op, uint32_t val, const void *timeout, uint32_t *addr2, uint32_t val3)
+static long futex(uint32_t *addr, int op, uint32_t val, const void *timeout, uint32_t *addr2,
+                  uint32_t val3)
 {
     return syscall(SYS_futex, addr, op, val, timeout, addr2, val3);
 }
@@ -24,7 +26,8 @@ static void *waiter(void *arg)
     return NULL;
 }
 
-/* Wait until n threads wait on &word, without disturbing them: requeue to themselves counts them. */
+/* Wait until n threads wait on &word, without disturbing them: requeue to themselves counts them.
+ */
 static void settle(long n)
 {
     while (futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)1000l, &word, 0) < n)
@@ -52,12 +55,15 @@ int main(void)
     REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0), EAGAIN);
     REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_PRIVATE, 0, &ms, NULL, 0), ETIMEDOUT);
     REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_PRIVATE, 0, &bad, NULL, 0), EINVAL);
-    REQUIRE_ERRNO(futex((uint32_t *)((char *)&word + 1), FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0), EINVAL);
+    REQUIRE_ERRNO(futex((uint32_t *)((char *)&word + 1), FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0),
+                  EINVAL);
     REQUIRE_ERRNO(futex((uint32_t *)64, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0), EFAULT);
     REQUIRE_ERRNO(futex(&word, 99, 0, NULL, NULL, 0), ENOSYS);
     REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, 0), EINVAL);
     REQUIRE(clock_gettime(CLOCK_REALTIME, &now) == 0);
-    REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, &now, NULL, ~0u), ETIMEDOUT);
+    REQUIRE_ERRNO(
+        futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, &now, NULL, ~0u),
+        ETIMEDOUT);
     REQUIRE(futex(&word, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0) == 0);
 
     start(t, 4, 1);

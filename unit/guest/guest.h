@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * guest.h - the frame of a guest test: an ordinary Linux program that checks one property of the kernel it
- * runs on, prints "PASS <name>" and exits 0, or says on standard output what went wrong and exits 1.
- * Every test also passes on Linux itself: that run is the reference.
+ * guest.h - the frame of a guest test: an ordinary Linux program that checks one property of the
+ * kernel it runs on, prints "PASS <name>" and exits 0, or says on standard output what went wrong
+ * and exits 1. Every test also passes on Linux itself: that run is the reference.
  */
 #ifndef SELKIE_GUEST_H
 #define SELKIE_GUEST_H

@@ -23,15 +23,21 @@ static void test_anonymous(void)
     memset(p, 7, 64 * P);
     REQUIRE(munmap(p + 10 * P, 4 * P) == 0);
     REQUIRE(p[10 * P - 1] == 7 && p[14 * P] == 7);
-    REQUIRE(mmap(p + 10 * P, 4 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p + 10 * P);
+    REQUIRE(mmap(p + 10 * P, 4 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                 -1, 0) == p + 10 * P);
     REQUIRE(p[10 * P] == 0);
-    REQUIRE_ERRNO((long)mmap(p, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), EEXIST);
+    REQUIRE_ERRNO(
+        (long)mmap(p, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+        EEXIST);
     REQUIRE(madvise(p, 5 * P, MADV_DONTNEED) == 0 && p[0] == 0 && p[5 * P] == 7);
     REQUIRE_ERRNO((long)mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), EINVAL);
     REQUIRE_ERRNO((long)mmap(NULL, P, PROT_READ, MAP_ANONYMOUS, -1, 0), EINVAL);
     REQUIRE_ERRNO((long)mmap(NULL, P, PROT_READ, MAP_PRIVATE, -1, 0), EBADF);
-    REQUIRE_ERRNO((long)mmap((void *)1, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), EINVAL);
-    REQUIRE_ERRNO((long)mmap(NULL, (size_t)-1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), ENOMEM);
+    REQUIRE_ERRNO(
+        (long)mmap((void *)1, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+        EINVAL);
+    REQUIRE_ERRNO((long)mmap(NULL, (size_t)-1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+                  ENOMEM);
     REQUIRE_ERRNO(munmap(p + 1, P), EINVAL);
     REQUIRE_ERRNO(munmap(p, 0), EINVAL);
     REQUIRE(munmap(p, 64 * P) == 0 && munmap(p, 64 * P) == 0);
@@ -80,7 +86,8 @@ static void test_remap(void)
     char *p = map(8 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE);
     memset(p, 5, 8 * P);
     char *q = mremap(p, 8 * P, 64 * P, MREMAP_MAYMOVE);
-    REQUIRE(q != MAP_FAILED && q[0] == 5 && q[8 * P - 1] == 5 && q[8 * P] == 0 && q[64 * P - 1] == 0);
+    REQUIRE(q != MAP_FAILED && q[0] == 5 && q[8 * P - 1] == 5 && q[8 * P] == 0 &&
+            q[64 * P - 1] == 0);
     REQUIRE(mremap(q, 64 * P, 2 * P, 0) == q);
     char *target = map(4 * P, PROT_READ, MAP_PRIVATE);
     REQUIRE(mremap(q, 2 * P, 4 * P, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target);

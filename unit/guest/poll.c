@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* poll - pipes, eventfd, poll, select, epoll (level, edge, one-shot), blocking and waking between threads. */
+/* poll - pipes, eventfd, poll, select, epoll (level, edge, one-shot), blocking and waking between
+ * threads. */
 #include "guest.h"
 
 #include <fcntl.h>

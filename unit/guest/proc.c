@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* proc - what programs read about themselves and the machine under /proc, /dev and from uname and sysinfo. */
+/* proc - what programs read about themselves and the machine under /proc, /dev and from uname and
+ * sysinfo. */
 #include "guest.h"
 
 #include <dirent.h>
@@ -36,18 +37,22 @@ static void test_self(const char *self)
     buf[n] = 0;
     const char *base = strrchr(buf, '/');
     REQUIRE(base && strcmp(base + 1, strrchr(self, '/') ? strrchr(self, '/') + 1 : self) == 0);
-    REQUIRE(strstr(slurp("/proc/self/maps"), "[stack]") && strstr(text, "r-xp") && strstr(text, base + 1));
+    REQUIRE(strstr(slurp("/proc/self/maps"), "[stack]") && strstr(text, "r-xp") &&
+            strstr(text, base + 1));
     unsigned long lo, hi, where = (unsigned long)(uintptr_t)&test_self;
     int found = 0;
-    for (char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+    for (char *line = text; line && *line;
+         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         if (sscanf(line, "%lx-%lx", &lo, &hi) == 2 && where >= lo && where < hi)
             found = strstr(line, "r-xp") != NULL;
     REQUIRE(found);
     snprintf(buf, sizeof(buf), "Pid:\t%d\n", getpid());
-    REQUIRE(strstr(slurp("/proc/self/status"), buf) && strstr(text, "VmRSS:") && strstr(text, "Threads:\t1\n"));
+    REQUIRE(strstr(slurp("/proc/self/status"), buf) && strstr(text, "VmRSS:") &&
+            strstr(text, "Threads:\t1\n"));
     int pid;
     char state;
-    REQUIRE(sscanf(slurp("/proc/self/stat"), "%d (%*[^)]) %c", &pid, &state) == 2 && pid == getpid() && state == 'R');
+    REQUIRE(sscanf(slurp("/proc/self/stat"), "%d (%*[^)]) %c", &pid, &state) == 2 &&
+            pid == getpid() && state == 'R');
     slurp("/proc/self/cmdline");
     REQUIRE(strcmp(text, self) == 0);
     REQUIRE(strlen(slurp("/proc/self/comm")) > 1);
@@ -78,14 +83,16 @@ static void test_machine(void)
     double up;
     struct sysinfo si;
     struct utsname u;
-    REQUIRE(sscanf(strstr(slurp("/proc/meminfo"), "MemTotal:"), "MemTotal: %lu kB", &value) == 1 && value > 1000);
+    REQUIRE(sscanf(strstr(slurp("/proc/meminfo"), "MemTotal:"), "MemTotal: %lu kB", &value) == 1 &&
+            value > 1000);
     REQUIRE(strstr(text, "MemFree:") && strstr(text, "MemAvailable:"));
     REQUIRE(strstr(slurp("/proc/cpuinfo"), "processor"));
     REQUIRE(strncmp(slurp("/proc/stat"), "cpu ", 4) == 0 && strstr(text, "cpu0 "));
     REQUIRE(sscanf(slurp("/proc/uptime"), "%lf", &up) == 1 && up >= 0);
     REQUIRE(strlen(slurp("/proc/mounts")) > 0 && strstr(text, "/proc"));
     REQUIRE(strcmp(slurp("/proc/sys/kernel/ostype"), "Linux\n") == 0);
-    REQUIRE(strlen(slurp("/proc/sys/kernel/osrelease")) > 3 && atoi(slurp("/proc/sys/kernel/pid_max")) > 100);
+    REQUIRE(strlen(slurp("/proc/sys/kernel/osrelease")) > 3 &&
+            atoi(slurp("/proc/sys/kernel/pid_max")) > 100);
     REQUIRE(sscanf(slurp("/proc/loadavg"), "%lf", &up) == 1);
     REQUIRE(sysinfo(&si) == 0 && si.totalram > 0 && si.mem_unit > 0 && si.procs >= 1);
     REQUIRE(uname(&u) == 0 && strcmp(u.sysname, "Linux") == 0 && strlen(u.release) > 2);

@@ -181,7 +181,8 @@ static void test_directed(void)
     set(SIGUSR2, (void *)on_count, 0);
     count = 0;
     REQUIRE(pthread_create(&t, NULL, loop, (void *)&stop) == 0);
-    for (int i = 1; i <= 20; i++) { /* a thread that never enters the kernel still gets its signals */
+    for (int i = 1; i <= 20;
+         i++) { /* a thread that never enters the kernel still gets its signals */
         REQUIRE(pthread_kill(t, SIGUSR2) == 0);
         while (count < i)
             usleep(100);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* threads - creation, join, thread-local storage, mutex, condition, barrier, robust mutex, many at once, ids. */
+/* threads - creation, join, thread-local storage, mutex, condition, barrier, robust mutex, many at
+ * once, ids. */
 #include "guest.h"
 
 #include <pthread.h>

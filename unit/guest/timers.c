@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* timers - clocks agree and never go back, sleeps last long enough, absolute sleeps, timerfd, itimers, CPU time. */
+/* timers - clocks agree and never go back, sleeps last long enough, absolute sleeps, timerfd,
+ * itimers, CPU time. */
 #include "guest.h"
 
 #include <poll.h>
@@ -8,8 +9,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/times.h>
 #include <sys/timerfd.h>
+#include <sys/times.h>
 #include <time.h>
 
 static int64_t ns(clockid_t id)
@@ -70,7 +71,8 @@ int main(void)
     REQUIRE(ns(CLOCK_MONOTONIC) - a >= 20000000);
     a = ns(CLOCK_MONOTONIC) + 10000000;
     struct timespec at = {a / 1000000000, a % 1000000000};
-    REQUIRE(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == 0 && ns(CLOCK_MONOTONIC) >= a);
+    REQUIRE(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == 0 &&
+            ns(CLOCK_MONOTONIC) >= a);
     REQUIRE(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == 0);
     ts.tv_nsec = 1000000000;
     REQUIRE_ERRNO(nanosleep(&ts, NULL), EINVAL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench/getppid - cost of the emptiest system call, as an unmodified static program sees it. Prints "getppid N ns". The fastest of
- * many batches is reported: on a shared machine the minimum is the cost, the rest is noise. */
+/* bench/getppid - cost of the emptiest system call, as an unmodified static program sees it. Prints
+ * "getppid N ns". The fastest of many batches is reported: on a shared machine the minimum is the
+ * cost, the rest is noise. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench/touch - cost of a first touch of anonymous memory. Prints "touch N ns/page": the best of five rounds over
- * MIB mebibytes (first argument, default 256), each on a fresh mapping. */
+/* bench/touch - cost of a first touch of anonymous memory. Prints "touch N ns/page": the best of
+ * five rounds over MIB mebibytes (first argument, default 256), each on a fresh mapping. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
