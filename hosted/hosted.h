@@ -34,6 +34,9 @@ struct vcpu {
     uint8_t *panic_stack_top;
     uint32_t started; /* atomic: hal_cpu_start was called */
     void *start_stack_top;
+    /* The space this CPU is to run in. The host has one set of mappings for all CPUs, so another
+     * one may have taken them over; hosted_mmu_refill takes them back. */
+    struct hal_space *space;
 } cache_aligned;
 
 extern struct vcpu hosted_vcpus[HAL_CPU_MAX];

@@ -177,20 +177,25 @@ void hal_space_destroy(struct hal_space *space)
     pgtable_destroy(&space->pt, layout.user[0].lo, WINDOW_END);
 }
 
+/* Make the host's mappings stand for this space; under the lock. */
+static void mirror_take(struct hal_space *space)
+{
+    if (!space || space == &kernel_space || space == active)
+        return;
+    if (active)
+        mirror_drop_all();
+    active = space;
+}
+
 /* Kernel threads run in the kernel's space, which is there in any case: the cache stays as it is.
- */
+ * Two CPUs are in different programs' spaces only while execve waits for the old program's last
+ * threads, which no longer touch user memory, to leave. */
 void hal_space_activate(struct hal_space *space)
 {
-    unsigned long irq;
+    unsigned long irq = mirror_lock();
 
-    if (space == &kernel_space)
-        return;
-    irq = mirror_lock();
-    if (space != active) {
-        if (active)
-            mirror_drop_all();
-        active = space;
-    }
+    vcpu_self()->space = space;
+    mirror_take(space);
     mirror_unlock(irq);
 }
 
@@ -387,6 +392,7 @@ bool hosted_mmu_refill(vaddr_t addr, enum hal_access access, bool *present)
     if (!in_window(addr))
         return false;
     irq = mirror_lock();
+    mirror_take(vcpu_self()->space);
     if (active && pgtable_query(&active->pt, page, &pa, &prot)) {
         *present = true;
         if (allows(prot, access)) {
