@@ -271,6 +271,10 @@ void aarch64_console_init(const struct dtb *dtb)
     early = pl011_init(uart);
     if (early >= 0)
         (void)receive((uint8_t)early, &signo); /* one byte is never a whole signal */
+    if (options.framed) {
+        pl011_put(uart, (const uint8_t *)CONFRAME_READY, CONFRAME_READY_LEN);
+        out_state.stream = HAL_STREAM_LOG;
+    }
     (void)aarch64_irq_of(dtb, node, 0, &aarch64_console_intid);
 }
 

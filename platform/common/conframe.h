@@ -78,4 +78,9 @@ void conframe_options(const char *cmdline, struct conframe_options *out);
  * and its length (up to the next blank), or NULL. For the backends' own options. */
 const char *cmdline_find(const char *cmdline, const char *key, size_t *len);
 
+/* What a framed kernel sends when its UART can receive: it selects the log stream, without a byte
+ * for it. The other side sends nothing before. */
+#define CONFRAME_READY "\0200"
+#define CONFRAME_READY_LEN 2
+
 #endif

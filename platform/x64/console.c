@@ -245,6 +245,10 @@ void x64_console_init(void)
     present = serial_init(COM1, &early);
     if (present && early >= 0)
         (void)receive((uint8_t)early, &signo); /* one byte is never a whole signal */
+    if (present && options.framed) {
+        serial_put(COM1, (const uint8_t *)CONFRAME_READY, CONFRAME_READY_LEN);
+        out_state.stream = HAL_STREAM_LOG;
+    }
 }
 
 void x64_console_irq_init(void)

@@ -244,10 +244,13 @@ static void take_errors(struct console *c)
 static bool console_turn(struct console *c)
 {
     char buf[65536];
+    /* Nothing is sent before the kernel has set its UART up and said so (CONFRAME_READY): what
+     * arrives earlier would be lost. */
+    bool ready = c->stream >= 0;
     struct pollfd fds[4] = {
-        {.fd = c->line, .events = (short)(POLLIN | (c->pending.len ? POLLOUT : 0))},
+        {.fd = c->line, .events = (short)(POLLIN | (ready && c->pending.len ? POLLOUT : 0))},
         {.fd = c->signals, .events = POLLIN},
-        {.fd = c->input_open && c->pending.len == 0 ? STDIN_FILENO : -1, .events = POLLIN},
+        {.fd = ready && c->input_open && c->pending.len == 0 ? STDIN_FILENO : -1, .events = POLLIN},
         {.fd = c->errors, .events = POLLIN},
     };
     ssize_t n;

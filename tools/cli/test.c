@@ -98,6 +98,18 @@ static void add_hal(struct tests *tests, enum backend backend, const char *machi
     test->quick = true;
 }
 
+/* The hosted HAL's test kernel is an executable of its own (unit/hosted). */
+static void add_hal_hosted(struct tests *tests)
+{
+    struct test *test = tests_add(tests, text("hal/process@hosted"), path_run);
+
+    test->path =
+        text("%s/build/hosted-asan/unit/hosted/hal-test --memory 67108864 --cpus 4 --cmdline test",
+             top_dir());
+    test->backend = BACKEND_HOSTED;
+    test->quick = true;
+}
+
 /* Unit tests are found in the source tree, so that one that was not built fails. */
 static void add_units(struct tests *tests)
 {
@@ -134,7 +146,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_check(tests, "format");
         add_check(tests, "text");
         add_check(tests, "docs");
-        add_hal(tests, BACKEND_HOSTED, NULL);
+        add_hal_hosted(tests);
         add_hal(tests, BACKEND_X64, NULL);
         add_hal(tests, BACKEND_X64, "pc");
         add_hal(tests, BACKEND_X64, "q35");

@@ -9,7 +9,8 @@
 #define ISA_PLATFORM "x86_64"
 #define ISA_UTS_MACHINE "x86_64"
 #define ISA_SYSCALL_LEN 2
-#define ISA_CLONE_TLS_ARG 4 /* which argument of clone(2) is the thread pointer; the child tid is the other of 3, 4 */
+#define ISA_CLONE_TLS_ARG \
+    4 /* which argument of clone(2) is the thread pointer; the child tid is the other of 3, 4 */
 #define ISA_MINSIGSTKSZ 2048
 #define ISA_EPOLL_PACKED __attribute__((packed))
 
