@@ -58,6 +58,10 @@ static inline void hal_irq_restore(unsigned long state)
     if (state)
         sim_deliver();
 }
+static inline void hal_irq_enable(void)
+{
+    hal_irq_restore(1);
+}
 static inline bool hal_irq_enabled(void)
 {
     return !sim_cpu->irq_off;
