@@ -15,9 +15,12 @@ bool str_starts(const char *s, const char *prefix)
 size_t strlcpy(char *dst, const char *src, size_t size)
 {
     size_t len = strlen(src);
-    size_t n = len < size ? len : size - 1;
-    memcpy(dst, src, n);
-    dst[n] = 0;
+
+    if (size) {
+        size_t n = len < size ? len : size - 1;
+        memcpy(dst, src, n);
+        dst[n] = 0;
+    }
     return len;
 }
 

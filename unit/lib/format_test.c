@@ -141,6 +141,7 @@ static void numbers_are_parsed(void **state)
     assert_int_equal(str_to_u64("-1", NULL, &v), -22);
     char small[4];
     assert_int_equal(strlcpy(small, "abcdef", sizeof small), 6);
+    assert_int_equal(strlcpy(small, "xyz", 0), 3); /* no room: only the length */
     assert_string_equal(small, "abc");
     assert_true(str_starts("abc", "ab") && !str_starts("ab", "abc"));
 }
