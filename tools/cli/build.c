@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "run.h"
 
 static bool older(const struct timespec *a, const struct timespec *b)

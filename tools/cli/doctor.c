@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "commands.h"
 #include "run.h"
 

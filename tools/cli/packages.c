@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "run.h"
 
 #define LISTS_OLD_SECONDS (14 * 24 * 60 * 60) /* package lists are fetched again when older */
@@ -49,6 +50,10 @@ static void apt_open(struct apt *apt, const char *arch)
 static void apt_command(struct apt *apt, const char *command)
 {
     apt->words = (struct list){0};
+    /* apt-get download puts archives where it stands; all others do not care where that is. */
+    list_add(&apt->words, "env");
+    list_add(&apt->words, "-C");
+    list_add(&apt->words, text("%s/cache/archives", apt->folder));
     list_add(&apt->words, "apt-get");
     list_add(&apt->words, "-qq");
     list_add(&apt->words, "-y");
@@ -131,15 +136,19 @@ static void apt_plan(struct apt *apt, const struct list *packages, struct list *
     }
 }
 
-static void apt_download(struct apt *apt, const struct list *packages, size_t count)
+static void apt_download(struct apt *apt, const struct list *packages, size_t count, bool only)
 {
     struct bytes names = {0};
 
     for (size_t i = 0; i < packages->count; i++)
         bytes_print(&names, " %s", packages->items[i]);
-    say("fetching%s and what it depends on: %zu %s packages", names.data, count, apt->arch);
-    apt_command(apt, "install");
-    list_add(&apt->words, "--download-only");
+    if (only)
+        say("fetching%s", names.data);
+    else
+        say("fetching%s and what it depends on: %zu %s packages", names.data, count, apt->arch);
+    apt_command(apt, only ? "download" : "install");
+    if (!only)
+        list_add(&apt->words, "--download-only");
     for (size_t i = 0; i < packages->count; i++)
         list_add(&apt->words, packages->items[i]);
     if (apt_run(apt, NULL) != 0)
@@ -173,25 +182,45 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-const char *packages_tree(const struct list *packages, const char *arch)
+static void check_name(const char *name)
+{
+    if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789+-.:") != strlen(name) ||
+        name[0] == '-')
+        fail(EXIT_TOOL, "--package %s: not the name of a Debian package", name);
+}
+
+/* Archives that the names stand for; with a prefix only those of packages whose name begins so
+ * (what the names depend on is then left out). */
+static void apt_archives(struct apt *apt, struct list *names, const char *prefix,
+                         struct list *files)
+{
+    struct list all = {0};
+
+    apt_plan(apt, names, &all);
+    if (prefix)
+        *names = (struct list){0};
+    for (size_t i = 0; i < all.count; i++) {
+        if (prefix && !text_starts(all.items[i], prefix))
+            continue;
+        list_add(files, all.items[i]);
+        if (prefix)
+            list_add(names, text("%.*s", (int)strcspn(all.items[i], "_"), all.items[i]));
+    }
+}
+
+/* The tree of these packages, fetched and unpacked if it is not there. */
+static const char *tree_of(struct list *names, const char *prefix, const char *arch)
 {
     uint64_t hash = HASH_START;
-    struct list names = {0}, files = {0};
+    struct list files = {0};
     struct apt apt;
     char *folder, *stamp;
 
-    for (size_t i = 0; i < packages->count; i++) {
-        const char *name = packages->items[i];
-
-        if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789+-.:") != strlen(name) ||
-            name[0] == '-')
-            fail(EXIT_TOOL, "--package %s: not the name of a Debian package", name);
-        if (!list_has(&names, name))
-            list_add(&names, name);
-    }
-    qsort(names.items, names.count, sizeof(*names.items), compare_names);
-    for (size_t i = 0; i < names.count; i++)
-        hash = hash_text(hash, names.items[i]);
+    qsort(names->items, names->count, sizeof(*names->items), compare_names);
+    for (size_t i = 0; i < names->count; i++)
+        hash = hash_text(hash, names->items[i]);
+    if (prefix)
+        hash = hash_text(hash_text(hash, "only"), prefix);
     folder = text("%s/packages/%s-%016jx", cache_dir(), arch, (uintmax_t)hash);
     stamp = text("%s.stamp", folder);
     if (file_exists(stamp))
@@ -200,15 +229,35 @@ const char *packages_tree(const struct list *packages, const char *arch)
     apt_open(&apt, arch);
     if (!file_exists(stamp)) { /* nobody made it while we waited for the lock */
         apt_update(&apt);
-        apt_plan(&apt, &names, &files);
+        apt_archives(&apt, names, prefix, &files);
         if (!archives_there(&apt, &files))
-            apt_download(&apt, &names, files.count);
+            apt_download(&apt, names, files.count, prefix != NULL);
         unpack(&apt, &files, folder);
         if (!file_write(stamp, "", 0))
             fail(EXIT_TOOL, "%s: %s", stamp, strerror(errno));
     }
     close(apt.log);
     return folder;
+}
+
+const char *packages_tree(const struct list *packages, const char *arch)
+{
+    struct list names = {0};
+
+    for (size_t i = 0; i < packages->count; i++) {
+        check_name(packages->items[i]);
+        if (!list_has(&names, packages->items[i]))
+            list_add(&names, packages->items[i]);
+    }
+    return tree_of(&names, NULL, arch);
+}
+
+const char *packages_one(const char *package, const char *prefix, const char *arch)
+{
+    struct list names = {0};
+
+    list_add(&names, package);
+    return tree_of(&names, prefix, arch);
 }
 
 bool package_keep(const char *path)

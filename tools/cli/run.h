@@ -52,6 +52,9 @@ const char *backend_debian_arch(enum backend backend);
 /* A directory tree holding the packages and all that they depend on, from the cache or fetched now.
  */
 const char *packages_tree(const struct list *packages, const char *arch);
+/* The same for `package` and, of what it depends on, only packages whose names begin with prefix.
+ */
+const char *packages_one(const char *package, const char *prefix, const char *arch);
 /* Does guest path (of a package's tree) belong into an image at all? Documentation does not. */
 bool package_keep(const char *guest_path);
 

@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <glob.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -27,11 +27,11 @@ struct test_options {
 };
 
 struct job {
-    const struct test *test;
-    pid_t pid;
+    const struct test *test; /* NULL: a free place */
+    struct child child;
     double start;
     int report;
-    bool timed_out;
+    bool late;
 };
 
 struct account {
@@ -45,7 +45,7 @@ static enum verdict report_run(const struct list *words)
 {
     struct outcome outcome = {0};
 
-    outcome_get(&outcome, words, top_dir(), NULL, NULL);
+    outcome_get(&outcome, &(struct command_line){.words = words, .folder = top_dir()});
     if (outcome.status == 0)
         return VERDICT_PASS;
     printf("%s%s", outcome.out.data, outcome.err.data);
@@ -77,6 +77,7 @@ static void add_check(struct tests *tests, const char *name)
     struct test *test = tests_add(tests, text("check/%s", name), path_run);
 
     test->path = text("%s/tools/checks/%s", top_dir(), name);
+    test->needs = "hosted";
     test->quick = true;
 }
 
@@ -94,6 +95,7 @@ static void add_hal(struct tests *tests, enum backend backend, const char *machi
 
     test->path = text("%s/tools/tests/hal %s --cpus 4%s%s", top_dir(), name,
                       machine ? " --machine " : "", machine ? machine : "");
+    test->needs = name;
     test->backend = backend;
     test->quick = true;
 }
@@ -106,6 +108,7 @@ static void add_hal_hosted(struct tests *tests)
     test->path =
         text("%s/build/hosted-asan/unit/hosted/hal-test --memory 67108864 --cpus 4 --cmdline test",
              top_dir());
+    test->needs = "hosted-asan";
     test->backend = BACKEND_HOSTED;
     test->quick = true;
 }
@@ -124,6 +127,7 @@ static void add_units(struct tests *tests)
         struct test *test = tests_add(tests, text("unit/%s", name), path_run);
 
         test->path = text("%s/build/hosted-asan/unit/%s_test", top_dir(), name);
+        test->needs = "hosted-asan";
         test->quick = true;
     }
 }
@@ -175,72 +179,94 @@ static bool chosen(const struct test *test, const struct test_options *options)
 
 static void job_start(struct job *job, const struct test *test)
 {
-    job->test = test;
-    job->start = now_seconds();
-    job->timed_out = false;
+    *job = (struct job){.test = test, .start = now_seconds()};
     job->report = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (job->report < 0)
         fail(EXIT_TOOL, "/tmp: %s", strerror(errno));
-    fflush(NULL);
-    job->pid = fork();
-    if (job->pid < 0)
-        fail(EXIT_TOOL, "fork: %s", strerror(errno));
-    if (job->pid > 0)
+    if (!child_fork(&job->child, test->timeout_seconds, true))
         return;
-    setpgid(0, 0);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     dup2(job->report, STDOUT_FILENO);
     if (!test->serial)
         dup2(job->report, STDERR_FILENO);
     exit((int)test->run(test));
 }
 
-static void job_end(struct job *job, int status, struct account *account)
+static void job_end(struct job *job, struct account *account)
 {
+    int status = child_take(&job->child); /* and whatever the test left behind */
     double took = now_seconds() - job->start;
     struct bytes report = {0};
     const char *word = "ok  ";
 
-    kill(-job->pid, SIGKILL); /* whatever the test left behind */
-    file_read(text("/proc/self/fd/%d", job->report), &report);
+    lseek(job->report, 0, SEEK_SET);
+    fd_read(job->report, &report);
     close(job->report);
-    if (job->timed_out || !WIFEXITED(status) || WEXITSTATUS(status) == VERDICT_FAIL ||
-        WEXITSTATUS(status) > VERDICT_SKIP) {
-        word = "FAIL";
-        account->failed++;
-        list_add(&account->failures, job->test->name);
-    } else if (WEXITSTATUS(status) == VERDICT_SKIP) {
+    if (!job->late && status == VERDICT_PASS) {
+        account->passed++;
+    } else if (!job->late && status == VERDICT_SKIP) {
         word = "skip";
         account->skipped++;
     } else {
-        account->passed++;
+        word = "FAIL";
+        account->failed++;
+        list_add(&account->failures, job->test->name);
     }
     printf("%s %s  %.1f s\n", word, job->test->name, took);
-    if (job->timed_out)
+    if (job->late)
         printf("  no end after %u s\n", job->test->timeout_seconds);
-    if (strcmp(word, "ok  ") != 0 && report.data)
-        printf("%s%s", report.data, report.len && report.data[report.len - 1] != '\n' ? "\n" : "");
+    if (strcmp(word, "ok  ") != 0 && report.len)
+        printf("%s%s", report.data, report.data[report.len - 1] != '\n' ? "\n" : "");
     fflush(stdout);
     job->test = NULL;
 }
 
-/* Wait until a job has ended or a time limit has passed. */
-static void jobs_wait(struct job *jobs, unsigned count, struct account *account)
+/* Set by SIGINT and SIGTERM: end what runs, then go. */
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    stopped = number;
+}
+
+static void stop_all(struct job *jobs, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        int status;
-
         if (!jobs[i].test)
             continue;
-        if (waitpid(jobs[i].pid, &status, WNOHANG) == jobs[i].pid) {
-            job_end(&jobs[i], status, account);
-            return;
-        }
-        if (!jobs[i].timed_out && now_seconds() - jobs[i].start > jobs[i].test->timeout_seconds) {
-            jobs[i].timed_out = true;
-            kill(-jobs[i].pid, SIGKILL);
+        child_kill(&jobs[i].child);
+        child_take(&jobs[i].child);
+    }
+    fail(128 + stopped, "ended by signal %d", (int)stopped);
+}
+
+/* Wait until jobs have ended or a time limit has passed. */
+static void jobs_wait(struct job *jobs, unsigned count, struct account *account)
+{
+    struct pollfd fds[JOB_MAX];
+    double next = now_seconds() + 3600;
+
+    for (unsigned i = 0; i < count; i++) {
+        fds[i] = (struct pollfd){.fd = jobs[i].test ? jobs[i].child.fd : -1, .events = POLLIN};
+        if (jobs[i].test && !jobs[i].late && jobs[i].child.deadline < next)
+            next = jobs[i].child.deadline;
+    }
+    /* At least every second: a signal may have come just before poll(). */
+    next -= now_seconds();
+    poll(fds, count, next <= 0 ? 0 : next > 1 ? 1000 : (int)(next * 1000) + 1);
+    if (stopped)
+        stop_all(jobs, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (!jobs[i].test)
+            continue;
+        if (fds[i].revents) {
+            job_end(&jobs[i], account);
+        } else if (!jobs[i].late && now_seconds() > jobs[i].child.deadline) {
+            jobs[i].late = true;
+            child_kill(&jobs[i].child);
         }
     }
-    usleep(5000);
 }
 
 static unsigned jobs_busy(const struct job *jobs, unsigned count)
@@ -257,6 +283,8 @@ static void run_all(const struct tests *tests, const struct test_options *option
 {
     struct job jobs[JOB_MAX] = {0};
 
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
     for (size_t i = 0; i < tests->count; i++) {
         const struct test *test = &tests->items[i];
         unsigned slot = 0;
@@ -351,12 +379,7 @@ static void build_for(const struct tests *tests, const struct test_options *opti
 
     for (size_t i = 0; i < tests->count; i++) {
         const struct test *test = &tests->items[i];
-        const char *preset = test->build ? test->build
-                             : test->table || text_starts(test->name, "hal/")
-                                 ? backend_names[test->backend]
-                             : text_starts(test->name, "unit/")  ? "hosted-asan"
-                             : text_starts(test->name, "check/") ? "hosted"
-                                                                 : NULL;
+        const char *preset = test->needs;
 
         if (!preset || !chosen(test, options) || list_has(&done, preset))
             continue;
@@ -391,6 +414,8 @@ static void use_coverage_build(struct tests *tests)
 
         if (test.table && (test.backend != BACKEND_HOSTED || test.build))
             continue;
+        if (test.needs)
+            test.needs = "hosted-cov";
         if (test.table)
             test.build = "hosted-cov";
         if (text_starts(test.name, "unit/"))
@@ -406,7 +431,7 @@ static void print_coverage(void)
     struct outcome outcome = {0};
 
     list_split(&words, "gcovr -r . --object-directory build/hosted-cov --filter kernel/ -s", " ");
-    outcome_get(&outcome, &words, top_dir(), NULL, NULL);
+    outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
     printf("%s%s", outcome.out.data, outcome.status ? outcome.err.data : "");
 }
 

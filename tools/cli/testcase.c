@@ -7,8 +7,7 @@
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #define FILE_TIME 1704067200 /* 2024-01-01: the time of test files, natively and in the guest */
 #define GUEST_FOLDER "/work" /* where a test runs in the guest */
@@ -39,65 +38,6 @@ static void get_list(struct json_object *object, const char *key, struct list *l
 char *test_folder(const struct test *test)
 {
     return text("%s/build/test/%s", top_dir(), test->name);
-}
-
-/* ---- running a command ---- */
-
-static int memory_file(const char *name, const char *content)
-{
-    int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        fail(EXIT_TOOL, "/tmp: %s: %s", name, strerror(errno));
-    if (content && write(fd, content, strlen(content)) != (ssize_t)strlen(content))
-        fail(EXIT_TOOL, "/tmp: %s: %s", name, strerror(errno));
-    lseek(fd, 0, SEEK_SET);
-    return fd;
-}
-
-static void read_back(int fd, struct bytes *out)
-{
-    file_read(text("/proc/self/fd/%d", fd), out);
-    if (!out->data)
-        bytes_add(out, "", 0);
-    close(fd);
-}
-
-static _Noreturn void outcome_child(const struct list *words, const char *folder, int input,
-                                    int out, int err, const struct list *env)
-{
-    dup2(input, STDIN_FILENO);
-    dup2(out, STDOUT_FILENO);
-    dup2(err, STDERR_FILENO);
-    if (folder && chdir(folder) < 0)
-        _exit(125);
-    if (env)
-        execvpe(words->items[0], words->items, env->items);
-    else
-        execvp(words->items[0], words->items);
-    dprintf(STDERR_FILENO, "%s: %s\n", words->items[0], strerror(errno));
-    _exit(127);
-}
-
-void outcome_get(struct outcome *outcome, const struct list *words, const char *folder,
-                 const char *input, const struct list *env)
-{
-    int in = memory_file("input", input), out = memory_file("output", NULL);
-    int err = memory_file("errors", NULL), status;
-    pid_t pid;
-
-    fflush(NULL);
-    pid = fork();
-    if (pid < 0)
-        fail(EXIT_TOOL, "fork: %s", strerror(errno));
-    if (pid == 0)
-        outcome_child(words, folder, in, out, err, env);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    outcome->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    read_back(out, &outcome->out);
-    read_back(err, &outcome->err);
-    close(in);
 }
 
 /* ---- files of a test ---- */
@@ -133,7 +73,7 @@ static void make_file(const char *folder, const char *name, struct json_object *
     list_add(&words, "-c");
     list_add(&words, command);
     list_add(&words, text("%s/build/tools/guests", top_dir())); /* $0 */
-    outcome_get(&outcome, &words, folder, NULL, NULL);
+    outcome_get(&outcome, &(struct command_line){.words = &words, .folder = folder});
     if (outcome.status != 0)
         fail(EXIT_TOOL, "%s: %s: %s", name, command, outcome.err.data);
     put_file(path, outcome.out.data, outcome.out.len);
@@ -352,7 +292,10 @@ static enum verdict check_native(const struct test *test, struct outcome *got)
     native_env(test->table, &env);
     /* A guest program of another architecture is compared with its x64 build. */
     command_words(test, BACKEND_X64, &words);
-    outcome_get(&native, &words, folder, get_text(test->table, "stdin"), &env);
+    outcome_get(&native, &(struct command_line){.words = &words,
+                                                .folder = folder,
+                                                .input = get_text(test->table, "stdin"),
+                                                .env = &env});
     mask_all(test->table, &native);
     mask_all(test->table, got);
     if (native.status != got->status) {
@@ -374,7 +317,9 @@ static enum verdict table_run(const struct test *test)
     make_files(test->table, "files", folder);
     make_files(test->table, "host_files", folder);
     run_words(test, folder, &words);
-    outcome_get(&got, &words, folder, get_text(test->table, "stdin"), NULL);
+    outcome_get(&got, &(struct command_line){.words = &words,
+                                             .folder = folder,
+                                             .input = get_text(test->table, "stdin")});
     if (expect)
         return check_expected(expect, &got);
     return check_native(test, &got);
@@ -408,6 +353,7 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
     test->table = table;
     test->backend = backend;
     test->build = build;
+    test->needs = build ? build : backend_names[backend];
     test->quick = !build && json_object_get_boolean(get(table, "quick"));
     test->timeout_seconds = backend == BACKEND_HOSTED && !build ? 120 : 300;
     if (timeout)

@@ -20,6 +20,7 @@
 
 #include <json-c/json.h>
 
+#include "child.h"
 #include "run.h"
 
 enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_SKIP };
@@ -30,6 +31,7 @@ struct test {
     struct json_object *table;                    /* the object of a table test */
     enum backend backend;
     const char *build; /* preset instead of the backend's own */
+    const char *needs; /* a preset that must be built before */
     const char *path;  /* what a test that is no table test runs */
     bool quick, serial;
     unsigned timeout_seconds;
@@ -47,13 +49,5 @@ void tests_load(struct tests *tests, const char *file, const char *group);
 
 /* Folder for a test's own files: build/test/NAME. */
 char *test_folder(const struct test *test);
-
-/* Run words (PATH searched), with this input, folder (NULL: here) and environment (NULL: ours). */
-struct outcome {
-    int status;
-    struct bytes out, err;
-};
-void outcome_get(struct outcome *outcome, const struct list *words, const char *folder,
-                 const char *input, const struct list *env);
 
 #endif

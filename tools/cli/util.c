@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -135,7 +135,7 @@ void bytes_print(struct bytes *bytes, const char *format, ...)
     free(s);
 }
 
-static bool fd_read_all(int fd, struct bytes *out)
+bool fd_read(int fd, struct bytes *out)
 {
     for (;;) {
         ssize_t n;
@@ -160,7 +160,7 @@ bool file_read(const char *path, struct bytes *out)
 
     if (fd < 0)
         return false;
-    ok = fd_read_all(fd, out);
+    ok = fd_read(fd, out);
     saved = errno;
     close(fd);
     errno = saved;
@@ -204,11 +204,18 @@ void make_dirs(const char *path)
     free(copy);
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
 void remove_tree(const char *folder)
 {
-    const char *const argv[] = {"rm", "-rf", folder, NULL};
-
-    run_quiet(argv, NULL, -1);
+    if (file_exists(folder) && nftw(folder, remove_entry, 64, FTW_DEPTH | FTW_PHYS) < 0)
+        fail(EXIT_TOOL, "%s: cannot be removed: %s", folder, strerror(errno));
 }
 
 uint64_t hash_add(uint64_t hash, const void *data, size_t len)
@@ -231,40 +238,6 @@ double now_seconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-int run_quiet(const char *const argv[], struct bytes *out, int log_fd)
-{
-    int pipes[2] = {-1, -1}, status;
-    pid_t pid;
-
-    fflush(stdout);
-    if (out && pipe2(pipes, O_CLOEXEC) < 0)
-        return -1;
-    pid = fork();
-    if (pid == 0) {
-        if (out)
-            dup2(pipes[1], STDOUT_FILENO);
-        if (log_fd >= 0) {
-            dup2(log_fd, STDERR_FILENO);
-            if (!out)
-                dup2(log_fd, STDOUT_FILENO);
-        }
-        execvp(argv[0], (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    if (out) {
-        close(pipes[1]);
-        if (pid > 0)
-            fd_read_all(pipes[0], out);
-        close(pipes[0]);
-    }
-    if (pid < 0)
-        return -1;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 const char *top_dir(void)

@@ -51,13 +51,15 @@ void bytes_add(struct bytes *bytes, const void *data, size_t len);
 void bytes_print(struct bytes *bytes, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Read from fd to its end; false (errno set) if that fails. */
+bool fd_read(int fd, struct bytes *out);
 /* Read a whole file; false (errno set) if it cannot be read. */
 bool file_read(const char *path, struct bytes *out);
 bool file_write(const char *path, const void *data, size_t len);
 bool file_exists(const char *path);
 /* mkdir -p; fails the command if it cannot. */
 void make_dirs(const char *path);
-void remove_tree(const char *folder); /* rm -rf */
+void remove_tree(const char *folder); /* rm -rf; fails the command if it cannot */
 
 /* 64-bit FNV-1a, for the names of cache entries. */
 uint64_t hash_add(uint64_t hash, const void *data, size_t len);
@@ -65,11 +67,6 @@ uint64_t hash_text(uint64_t hash, const char *s); /* with its terminator */
 #define HASH_START 0xcbf29ce484222325ull
 
 double now_seconds(void); /* monotonic */
-
-/* Run argv[0] (found in PATH) and wait: its exit status, or 128 + signal; -1 if it could not be
- * started. Output goes to `out` if not NULL (standard output) and log_fd (standard error) if >= 0.
- */
-int run_quiet(const char *const argv[], struct bytes *out, int log_fd);
 
 /* Directories. All are absolute and end without a slash. */
 const char *top_dir(void);   /* the source tree */
