@@ -21,24 +21,22 @@ target_link_libraries(kernel PRIVATE selkie_freestanding selkie_sanitizer)
 
 # The vDSO: a shared object of its own, embedded by isa/vdso.S.
 set(vdso_so ${CMAKE_BINARY_DIR}/vdso.so)
-file(GLOB vdso_sources CONFIGURE_DEPENDS ${isa_dir}/isa/vdso/*.c ${isa_dir}/isa/vdso/*.S)
-file(GLOB vdso_script CONFIGURE_DEPENDS ${isa_dir}/isa/vdso/*.lds)
-if(vdso_sources)
-  set(vdso_target "")
-  if(CMAKE_C_COMPILER_ID STREQUAL "Clang" AND CMAKE_C_COMPILER_TARGET)
-    set(vdso_target --target=${CMAKE_C_COMPILER_TARGET})
-  endif()
-  add_custom_command(OUTPUT ${vdso_so}
-    COMMAND ${CMAKE_C_COMPILER} ${vdso_target} -O2 -fPIC -fno-stack-protector -fomit-frame-pointer
-      -mgeneral-regs-only -Wall -Wextra -Werror -nostdlib -ffreestanding -shared -Wl,-Bsymbolic
-      -Wl,--hash-style=both -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096
-      -Wl,-soname,linux-vdso.so.1 -Wl,-T,${vdso_script}
-      -I${CMAKE_SOURCE_DIR}/platform -I${CMAKE_SOURCE_DIR}/kernel -o ${vdso_so} ${vdso_sources}
-    DEPENDS ${vdso_sources} ${vdso_script} ${CMAKE_SOURCE_DIR}/platform/vdso_data.h
-    COMMENT "Linking the vDSO" VERBATIM)
-  set_source_files_properties(${isa_dir}/isa/vdso.S PROPERTIES
-    OBJECT_DEPENDS ${vdso_so} COMPILE_OPTIONS "-Wa,-I${CMAKE_BINARY_DIR}")
+file(GLOB vdso_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/platform/vdso/*.c ${isa_dir}/isa/vdso/*.S)
+set(vdso_script ${isa_dir}/isa/vdso/vdso.lds)
+set(vdso_target "")
+if(CMAKE_C_COMPILER_ID STREQUAL "Clang" AND CMAKE_C_COMPILER_TARGET)
+  set(vdso_target --target=${CMAKE_C_COMPILER_TARGET})
 endif()
+add_custom_command(OUTPUT ${vdso_so}
+  COMMAND ${CMAKE_C_COMPILER} ${vdso_target} -O2 -fPIC -fno-stack-protector -fomit-frame-pointer
+    -mgeneral-regs-only -Wall -Wextra -Werror -nostdlib -ffreestanding -shared -Wl,-Bsymbolic
+    -Wl,--hash-style=both -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096
+    -Wl,-soname,linux-vdso.so.1 -Wl,-T,${vdso_script}
+    -I${CMAKE_SOURCE_DIR}/platform -I${CMAKE_SOURCE_DIR}/kernel -I${isa_dir}/isa/vdso -o ${vdso_so} ${vdso_sources}
+  DEPENDS ${vdso_sources} ${vdso_script} ${isa_dir}/isa/vdso/vdso_isa.h ${CMAKE_SOURCE_DIR}/platform/vdso_data.h
+  COMMENT "Linking the vDSO" VERBATIM)
+set_source_files_properties(${isa_dir}/isa/vdso.S PROPERTIES
+  OBJECT_DEPENDS ${vdso_so} COMPILE_OPTIONS "-Wa,-I${CMAKE_BINARY_DIR}")
 
 file(GLOB isa_sources CONFIGURE_DEPENDS ${isa_dir}/isa/*.c ${isa_dir}/isa/*.S)
 add_library(isa OBJECT ${isa_sources})

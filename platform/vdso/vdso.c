@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vdso.c - clock functions that programs call without entering the kernel, x86-64.
+ * vdso.c - clock functions that programs call without entering the kernel.
  *
  * The data page (platform/vdso_data.h) lies right below the image. Readers follow its sequence
  * counter: odd, or changed while reading, means try again. Clocks that the page cannot answer,
  * and machines whose counter is no clock (kind 0), go to the kernel.
+ *
+ * What differs between instruction sets is in vdso_isa.h (platform/<isa>/isa/vdso): the counter,
+ * the system call, and the names that libraries look for.
  *
  * This is user code: it is linked by itself, knows nothing of the kernel and has no data.
  */
 #include <stddef.h>
 
 #include "vdso_data.h"
+#include "vdso_isa.h"
 
-#define NR_GETTIMEOFDAY 96
-#define NR_TIME 201
-#define NR_CLOCK_GETTIME 228
-#define NR_CLOCK_GETRES 229
-#define NR_GETCPU 309
 #define NS_PER_SEC 1000000000ull
 
 enum {
@@ -43,31 +42,10 @@ struct vdso_timezone {
 
 extern const struct vdso_data vdso_data __attribute__((visibility("hidden"))); /* vdso.lds */
 
-int __vdso_clock_gettime(int clock, struct vdso_timespec *ts);
-int __vdso_clock_getres(int clock, struct vdso_timespec *ts);
-int __vdso_gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz);
-int64_t __vdso_time(int64_t *out);
-int __vdso_getcpu(unsigned *cpu, unsigned *node, void *cache);
-
-static inline long call3(long nr, long a, long b, long c)
-{
-    long ret;
-
-    __asm__ volatile("syscall"
-                     : "=a"(ret)
-                     : "0"(nr), "D"(a), "S"(b), "d"(c)
-                     : "rcx", "r11", "memory");
-    return ret;
-}
-
-/* lfence: not before the loads of the sequence counter and the data (SDM vol. 2, RDTSC). */
-static inline uint64_t counter_read(void)
-{
-    uint32_t lo, hi;
-
-    __asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-    return (uint64_t)hi << 32 | lo;
-}
+int vdso_clock_gettime(int clock, struct vdso_timespec *ts) __asm__(VDSO_PREFIX "clock_gettime");
+int vdso_clock_getres(int clock, struct vdso_timespec *ts) __asm__(VDSO_PREFIX "clock_getres");
+int vdso_gettimeofday(struct vdso_timeval *tv,
+                      struct vdso_timezone *tz) __asm__(VDSO_PREFIX "gettimeofday");
 
 /* a * b >> shift with a 128-bit product. */
 static inline uint64_t scale(uint64_t a, uint64_t b, uint32_t shift)
@@ -86,7 +64,7 @@ static inline uint64_t now_ns(int realtime)
         uint64_t counter, base, ns;
 
         if (seq & 1) {
-            __asm__ volatile("pause");
+            cpu_relax();
             continue;
         }
         if (__atomic_load_n(&d->kind, __ATOMIC_RELAXED) == 0)
@@ -107,7 +85,7 @@ static inline uint64_t now_ns(int realtime)
     }
 }
 
-int __vdso_clock_gettime(int clock, struct vdso_timespec *ts)
+int vdso_clock_gettime(int clock, struct vdso_timespec *ts)
 {
     if ((unsigned)clock < 32 && (1u << clock & (REALTIME_CLOCKS | MONOTONIC_CLOCKS))) {
         uint64_t ns = now_ns((1u << clock & REALTIME_CLOCKS) != 0);
@@ -121,12 +99,12 @@ int __vdso_clock_gettime(int clock, struct vdso_timespec *ts)
     return (int)call3(NR_CLOCK_GETTIME, clock, (long)ts, 0);
 }
 
-int __vdso_clock_getres(int clock, struct vdso_timespec *ts)
+int vdso_clock_getres(int clock, struct vdso_timespec *ts)
 {
     return (int)call3(NR_CLOCK_GETRES, clock, (long)ts, 0);
 }
 
-int __vdso_gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz)
+int vdso_gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz)
 {
     uint64_t ns = now_ns(1);
 
@@ -141,7 +119,12 @@ int __vdso_gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz)
     return 0;
 }
 
-int64_t __vdso_time(int64_t *out)
+#ifdef NR_TIME /* x86-64 has more functions, and a second, weak name for each */
+
+int64_t vdso_time(int64_t *out) __asm__(VDSO_PREFIX "time");
+int vdso_getcpu(unsigned *cpu, unsigned *node, void *cache) __asm__(VDSO_PREFIX "getcpu");
+
+int64_t vdso_time(int64_t *out)
 {
     uint64_t ns = now_ns(1);
 
@@ -152,7 +135,7 @@ int64_t __vdso_time(int64_t *out)
     return (int64_t)(ns / NS_PER_SEC);
 }
 
-int __vdso_getcpu(unsigned *cpu, unsigned *node, void *cache)
+int vdso_getcpu(unsigned *cpu, unsigned *node, void *cache)
 {
     return (int)call3(NR_GETCPU, (long)cpu, (long)node, (long)cache);
 }
@@ -166,3 +149,5 @@ int gettimeofday(struct vdso_timeval *tv, struct vdso_timezone *tz)
 int64_t time(int64_t *out) __attribute__((weak, alias("__vdso_time")));
 int getcpu(unsigned *cpu, unsigned *node, void *cache)
     __attribute__((weak, alias("__vdso_getcpu")));
+
+#endif
