@@ -125,9 +125,7 @@ void aarch64_entropy_seed(const struct dtb *dtb);
 
 void aarch64_console_init(const struct dtb *dtb);
 void aarch64_console_irq_init(void);
-void aarch64_console_irq(void);
 extern unsigned aarch64_console_intid; /* 0: none */
-void aarch64_console_finish(int status);
 
 /* ---- trap.c, ctx.c, entry.S, boot.S ---- */
 

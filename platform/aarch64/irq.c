@@ -9,6 +9,7 @@
  * pending again, which does not matter while interrupts are masked.
  */
 #include "aarch64.h"
+#include "common/console.h"
 
 /* Distributor. */
 #define GICD_CTLR 0x000
@@ -328,6 +329,6 @@ void aarch64_irq_dispatch(void)
         else if (intid == aarch64_timer_intid)
             aarch64_timer_irq();
         else if (intid == aarch64_console_intid)
-            aarch64_console_irq();
+            console_rx();
     }
 }

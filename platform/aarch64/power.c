@@ -5,6 +5,7 @@
  * PSCI knows no exit status: a framed console announces it (common/conframe.h).
  */
 #include "aarch64.h"
+#include "common/console.h"
 #include "common/psci.h"
 #include "common/symtab.h"
 
@@ -19,7 +20,7 @@ static _Noreturn void stop(void)
 _Noreturn void hal_poweroff(int status)
 {
     (void)hal_irq_save();
-    aarch64_console_finish(status);
+    (void)console_finish(status);
     psci_system_off();
     stop();
 }
