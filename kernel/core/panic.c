@@ -72,8 +72,8 @@ no_sanitize void backtrace_print(uintptr_t pc, uintptr_t fp)
 /* Take the machine over, or do not return. */
 static void panic_begin(void)
 {
+    (void)hal_irq_save(); /* and stay on this CPU */
     unsigned me = hal_cpu_id() + 1, nobody = 0;
-    (void)hal_irq_save();
     /* Relaxed: the owner word is all that is exchanged between CPUs here. */
     if (__atomic_compare_exchange_n(&panic_owner, &nobody, me, false, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED)) {

@@ -60,6 +60,14 @@ static void chacha_block(const uint32_t key[KEY_WORDS], uint64_t counter, uint32
         out[i] += in[i];
 }
 
+/* Forget a key on the stack: what leaks from there later must not tell what was given out. The
+ * barrier keeps the compiler from dropping stores that nobody reads. */
+static void forget(void *words, size_t size)
+{
+    memset(words, 0, size);
+    __asm__ volatile("" : : "r"(words) : "memory");
+}
+
 /* The key absorbs 32 bytes: XOR, then one step, so that what went in cannot be cancelled out. */
 static void key_absorb(const uint32_t data[KEY_WORDS])
 {
@@ -68,6 +76,7 @@ static void key_absorb(const uint32_t data[KEY_WORDS])
         random_key[i] ^= data[i];
     chacha_block(random_key, 0, block);
     memcpy(random_key, block, sizeof random_key);
+    forget(block, sizeof block);
 }
 
 static void reseed(void)
@@ -77,6 +86,7 @@ static void reseed(void)
     (void)hal_entropy(seed, sizeof seed);
     seed[0] ^= (uint32_t)hal_clock_ns();
     key_absorb(seed);
+    forget(seed, sizeof seed);
     bytes_since_seed = 0;
 }
 
@@ -119,6 +129,8 @@ void random_bytes(void *buf, size_t len)
         out += n;
         len -= n;
     }
+    forget(key, sizeof key);
+    forget(block, sizeof block);
 }
 
 uint64_t random_u64(void)

@@ -36,12 +36,13 @@ void lock_note_acquire(const void *lock, uint8_t rank)
     }
     if (self->held_count == LOCK_HELD_MAX)
         panic("more than %d locks held", LOCK_HELD_MAX);
-    /* An interrupt between these lines would push and pop its own locks above ours. */
+    /* An interrupt pushes and pops its own locks at the top, which is this slot until it counts. */
+    unsigned long irq = hal_irq_save();
     unsigned slot = self->held_count;
     self->held_rank[slot] = rank;
     self->held[slot] = lock;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     self->held_count = (uint8_t)(slot + 1);
+    hal_irq_restore(irq);
 }
 
 void lock_note_release(const void *lock)
@@ -76,7 +77,11 @@ void lock_assert_sleepable(void)
     for (unsigned i = 0; i < self->held_count; i++)
         if (self->held_rank[i] > RANK_SLEEP_LAST)
             panic("sleep with spinlock %p of rank %u held", self->held[i], self->held_rank[i]);
-    if (self->cpu && self->cpu->irq_depth)
+    /* Between finding the CPU and looking at it the thread must not move to another. */
+    unsigned long irq = hal_irq_save();
+    bool handler = self->cpu && self->cpu->irq_depth;
+    hal_irq_restore(irq);
+    if (handler)
         panic("sleep in an interrupt handler");
 }
 

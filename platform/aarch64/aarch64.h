@@ -139,7 +139,7 @@ void aarch64_return_wild(struct isa_frame *frame);
 void aarch64_fp_load(void);
 
 extern const char aarch64_vectors[], aarch64_direct_entry[], aarch64_ctx_start[];
-extern const char aarch64_secondary_entry[];
+extern const char aarch64_secondary_entry[], aarch64_replace_ttbr1[];
 void aarch64_switch(uintptr_t *save_sp, uintptr_t load_sp);
 _Noreturn void aarch64_user_enter(struct isa_frame *frame, uintptr_t stack_top);
 

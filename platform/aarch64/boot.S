@@ -102,10 +102,12 @@ drop_to_el1:
     msr spsel, #1
     isb
     ret
-1:  msr sctlr_el1, x0
-    /* RW: EL1 is AArch64. APK, API: no traps of pointer authentication. */
-    ldr x0, =(1 << 31 | 3 << 40)
-    msr hcr_el2, x0
+    /* RW: EL1 is AArch64. APK, API: no traps of pointer authentication. E2H off: until then the
+     * names of EL1's registers may mean EL2's. */
+1:  ldr x1, =(1 << 31 | 3 << 40)
+    msr hcr_el2, x1
+    isb
+    msr sctlr_el1, x0
     mov x0, #0x33ff /* CPTR_EL2: floating point is not trapped, SVE is */
     msr cptr_el2, x0
     msr hstr_el2, xzr
@@ -155,6 +157,24 @@ enable_mmu:
     isb
     ldr x0, =A64_SCTLR_ON
     msr sctlr_el1, x0
+    isb
+    ret
+
+/* void aarch64_replace_ttbr1(uint64_t root), called at its physical address while TTBR0 holds the
+ * identity map. Break before make (DDI 0487, D8.14): no translation of the old tables may be left
+ * when the first one of the new tables, with other block sizes, is made. Uses x0..x2. */
+    .globl aarch64_replace_ttbr1
+aarch64_replace_ttbr1:
+    mrs x1, tcr_el1
+    orr x2, x1, #(1 << 23) /* EPD1: no walks */
+    msr tcr_el1, x2
+    isb
+    tlbi vmalle1
+    dsb nsh
+    isb
+    msr ttbr1_el1, x0
+    isb
+    msr tcr_el1, x1
     isb
     ret
 

@@ -296,18 +296,26 @@ static _Noreturn void halt_cpu(void)
         __asm__ volatile("wfi");
 }
 
+/* What another CPU wrote before its IPI is read by the handler after this: one exception may
+ * acknowledge several interrupts, so its own synchronisation is not enough. */
+static void barrier_after_acknowledge(void)
+{
+    __asm__ volatile("dsb sy" : : : "memory");
+}
+
 static unsigned acknowledge(void)
 {
     uint32_t iar;
 
     if (version == 2) {
         iar = a64_mmio_get(gicc, GICC_IAR);
+        barrier_after_acknowledge();
         if ((iar & 0x3ff) < INTID_SPECIAL)
             a64_mmio_put(gicc, GICC_EOIR, iar);
         return iar & 0x3ff;
     }
     iar = (uint32_t)a64_read(s3_0_c12_c12_0); /* ICC_IAR1_EL1 */
-    __asm__ volatile("dsb sy" : : : "memory");
+    barrier_after_acknowledge();
     if (iar < INTID_SPECIAL) {
         a64_write(s3_0_c12_c12_1, iar); /* ICC_EOIR1_EL1 */
         a64_isb();

@@ -18,7 +18,8 @@
 #define A64_USER_HI 0xfffffffff000
 #define A64_USER_END_BIT 48 /* addresses from 1 << 48 on are not the program's */
 #define A64_DIRECT_BASE 0xffff000000000000
-#define A64_DIRECT_SIZE 0x0000400000000000 /* 64 TiB */
+#define A64_DIRECT_SIZE 0x0000400000000000  /* 64 TiB */
+#define A64_PHYSICAL_END 0x0001000000000000 /* a page-table entry has no more address bits */
 #define A64_WINDOW_LO 0xffff800000000000
 #define A64_WINDOW_HI 0xffff808000000000
 #define A64_IMAGE_BASE 0xffffffff80000000

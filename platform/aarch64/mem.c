@@ -35,12 +35,16 @@ struct hal_text hal_kernel_text(void)
     return (struct hal_text){(uintptr_t)aarch64_text_begin, (uintptr_t)aarch64_text_end};
 }
 
-static void reserve_pages(paddr_t base, uint64_t len)
+/* All pages that [base, base+len) touches; what does not fit into 64 bits ends there. */
+static void reserve_pages(struct bootmem *bm, paddr_t base, uint64_t len)
 {
     paddr_t lo = align_down(base, HAL_PAGE_SIZE), end;
 
-    if (!add_overflow(base, len, &end) && end <= A64_DIRECT_SIZE)
-        bootmem_reserve(&aarch64_bootmem, lo, align_up(end, HAL_PAGE_SIZE) - lo);
+    if (len == 0)
+        return;
+    if (add_overflow(base, len, &end) || add_overflow(end, HAL_PAGE_SIZE - 1, &end))
+        end = UINT64_MAX;
+    bootmem_reserve(bm, lo, align_down(end, HAL_PAGE_SIZE) - lo);
 }
 
 static void read_memory(const struct dtb *dtb, struct bootmem *ram)
@@ -61,19 +65,24 @@ static void read_memory(const struct dtb *dtb, struct bootmem *ram)
     }
 }
 
-static void read_reserved(const struct dtb *dtb)
+/* "no-map" memory must not even be mapped, because the CPU may read ahead there: it is not RAM. */
+static void read_reserved(const struct dtb *dtb, struct bootmem *ram)
 {
     static const char path[] = "/reserved-memory";
     dtb_node parent = dtb_path(dtb, path, sizeof(path) - 1);
     uint64_t base, size;
+    uint32_t len;
 
     for (unsigned i = 0; dtb_reserved(dtb, i, &base, &size); i++)
-        reserve_pages(base, size);
+        reserve_pages(&aarch64_bootmem, base, size);
     if (parent == DTB_NONE)
         return;
     for (dtb_node node = dtb_child(dtb, parent); node != DTB_NONE; node = dtb_sibling(dtb, node))
-        for (unsigned i = 0; dtb_reg(dtb, node, i, &base, &size); i++)
-            reserve_pages(base, size);
+        for (unsigned i = 0; dtb_reg(dtb, node, i, &base, &size); i++) {
+            reserve_pages(&aarch64_bootmem, base, size);
+            if (dtb_prop(dtb, node, "no-map", &len))
+                reserve_pages(ram, base, size);
+        }
 }
 
 /* Only an initrd that lies in RAM is believed. */
@@ -92,7 +101,7 @@ static void read_initrd(const struct dtb *dtb, dtb_node chosen, const struct boo
         aarch64_boot_info.initrd = hal_phys_to_virt(start);
         aarch64_boot_info.initrd_len = end - start;
         aarch64_boot_info.initrd_pa = start;
-        reserve_pages(start, end - start);
+        reserve_pages(&aarch64_bootmem, start, end - start);
     }
 }
 
@@ -113,10 +122,10 @@ void aarch64_mem_init(paddr_t dtb_pa, struct bootmem *ram)
     aarch64_bootmem = *ram;
     aarch64_boot_info.ram_total = ram->total;
 
-    reserve_pages(dtb_pa, size);
-    reserve_pages(hal_virt_to_phys(aarch64_image_begin),
+    reserve_pages(&aarch64_bootmem, dtb_pa, size);
+    reserve_pages(&aarch64_bootmem, hal_virt_to_phys(aarch64_image_begin),
                   (size_t)(aarch64_image_end - aarch64_image_begin));
-    read_reserved(&aarch64_dtb);
+    read_reserved(&aarch64_dtb, ram);
     chosen = dtb_path(&aarch64_dtb, "/chosen", 7);
     cmdline = dtb_string(&aarch64_dtb, chosen, "bootargs");
     if (cmdline)

@@ -163,6 +163,16 @@ static void map_direct(const struct bootmem *ram)
     }
 }
 
+/* From the early tables to the final ones. The code that does it stands in the identity map. */
+static void activate_kernel(void)
+{
+    void (*replace)(uint64_t root) =
+        (void (*)(uint64_t))(uintptr_t)hal_virt_to_phys(aarch64_replace_ttbr1);
+
+    publish();
+    replace(kernel_space.pt.root);
+}
+
 void aarch64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
 {
     boot_memory = bm;
@@ -174,6 +184,7 @@ void aarch64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     map_image_part(aarch64_rodata_begin, aarch64_data_begin, HAL_PROT_READ);
     map_image_part(aarch64_data_begin, aarch64_image_end, PROT_RW);
     boot_check(pgtable_populate_root(&kernel_space.pt, A64_WINDOW_LO, A64_WINDOW_HI));
+    activate_kernel();
     aarch64_mmu_init_cpu();
     /* The other CPUs turn their MMU on with the final kernel half, and read this without caches. */
     aarch64_secondary.ttbr1 = kernel_space.pt.root;
@@ -182,27 +193,26 @@ void aarch64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     kernel_space.pt.ops = &kernel_ops;
 }
 
-/* From the early tables to the final ones. Going through other values of TTBR1 is not needed: both
- * map the running code alike, and the flush follows at once. Their break-before-make violation
- * (block and page sizes differ) cannot be seen: the same memory, attributes and, for what runs
- * here, permissions. */
+/* TTBR1 is final on every CPU that comes here; the identity map goes. */
 void aarch64_mmu_init_cpu(void)
 {
     aarch64_this_cpu()->space = &kernel_space;
     publish();
     a64_write(ttbr0_el1, empty_user.root);
-    a64_write(ttbr1_el1, kernel_space.pt.root);
     __asm__ volatile("isb; tlbi vmalle1; dsb nsh; isb" : : : "memory");
 }
 
 volatile void *aarch64_mmio_map(paddr_t pa, size_t len)
 {
     static vaddr_t next = A64_MMIO_LO;
-    paddr_t lo = align_down(pa, HAL_PAGE_SIZE);
-    size_t size = align_up(pa + len, HAL_PAGE_SIZE) - lo;
+    paddr_t lo = align_down(pa, HAL_PAGE_SIZE), end;
     struct pgtable_change change = {0};
     vaddr_t va = next;
+    size_t size;
 
+    if (add_overflow(pa, len, &end) || end > A64_PHYSICAL_END)
+        kernel_hal_panic("device registers at an impossible address", 0, 0);
+    size = align_up(end, HAL_PAGE_SIZE) - lo;
     if (size > A64_MMIO_HI - next)
         kernel_hal_panic("no room for device registers", 0, 0);
     next += size;

@@ -136,7 +136,13 @@ void aarch64_timer_irq(void)
 
 #define ISAR0_RNDR_SHIFT 60
 
+#define SEED_WORDS 8
+
 static uint64_t pool; /* stirred without a lock: races only add noise */
+/* What the boot loader gave, so many bits that they do not go through the narrow pool; each word is
+ * used in turn and changed by it. Races only repeat a word beside another pool value. */
+static uint64_t seed[SEED_WORDS];
+static unsigned seed_next;
 static bool seeded;
 
 static uint64_t stir(uint64_t x)
@@ -167,13 +173,17 @@ static bool random_word(uint64_t *out)
 /* The low bits of the counter between memory accesses, and what the boot loader gave. */
 static uint64_t pool_word(void)
 {
-    uint64_t x = __atomic_load_n(&pool, __ATOMIC_RELAXED);
+    uint64_t x = __atomic_load_n(&pool, __ATOMIC_RELAXED), given;
+    unsigned at;
 
     for (unsigned i = 0; i < 32; i++) {
         x = stir((x << 7 | x >> 57) + counter() + i);
         __atomic_store_n(&pool, x, __ATOMIC_RELAXED);
     }
-    return stir(x + 0x9e3779b97f4a7c15);
+    at = __atomic_fetch_add(&seed_next, 1, __ATOMIC_RELAXED) % SEED_WORDS;
+    given = __atomic_load_n(&seed[at], __ATOMIC_RELAXED);
+    __atomic_store_n(&seed[at], stir(given + x), __ATOMIC_RELAXED);
+    return stir(x + 0x9e3779b97f4a7c15) ^ given;
 }
 
 void aarch64_entropy_seed(const struct dtb *dtb)
@@ -183,11 +193,13 @@ void aarch64_entropy_seed(const struct dtb *dtb)
 
     for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
         uint32_t len;
-        const uint8_t *seed = dtb_prop(dtb, chosen, names[i], &len);
+        const uint8_t *bytes = dtb_prop(dtb, chosen, names[i], &len);
 
-        for (uint32_t at = 0; seed && at < len; at++)
-            pool = stir(pool ^ (uint64_t)seed[at] << at % 8 * 8) + at;
-        seeded = seeded || (seed && len >= 8);
+        for (uint32_t at = 0; bytes && at < len; at++) {
+            pool = stir(pool ^ (uint64_t)bytes[at] << at % 8 * 8) + at;
+            seed[at / 8 % SEED_WORDS] ^= stir(pool) ^ (uint64_t)bytes[at] << at % 8 * 8;
+        }
+        seeded = seeded || (bytes && len >= 8);
     }
 }
 

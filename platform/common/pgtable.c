@@ -204,11 +204,13 @@ static void leaf_put(struct pgtable *pt, pte_t *entry, vaddr_t va, unsigned leve
                      struct pgtable_change *change)
 {
     pte_t old = entry_load(entry);
+    bool flushed = false;
 
     if (PTE_BREAK_BEFORE_MAKE && pte_is_live(old) && pte_is_live(leaf) &&
         (pte_is_table(old, level) || pte_pa(old) != pte_pa(leaf))) {
         __atomic_store_n(entry, 0, __ATOMIC_RELAXED);
-        if (pt->ops->flush)
+        flushed = pt->ops->flush != NULL;
+        if (flushed)
             pt->ops->flush(pt, align_down(va, level_size(level)), level_size(level));
         __atomic_store_n(entry, leaf, __ATOMIC_RELEASE);
     } else {
@@ -216,7 +218,7 @@ static void leaf_put(struct pgtable *pt, pte_t *entry, vaddr_t va, unsigned leve
     }
     if (pte_is_table(old, level))
         table_detach(pte_pa(old), level - 1, va, change);
-    else if (leaf_needs_flush(old, leaf))
+    else if (!flushed && leaf_needs_flush(old, leaf))
         change_stale(change, va, level_size(level));
 }
 

@@ -26,7 +26,8 @@
  * and bit 0 must be the hardware's valid bit.
  *
  * Concurrency: callers serialise operations on overlapping ranges of one root; operations on
- * disjoint ranges may run at the same time (tables are installed by compare-and-swap). The
+ * disjoint ranges may run at the same time (tables are installed by compare-and-swap). To touch a
+ * part of a leaf larger than a page is to touch all of it, because it may be split. The
  * hardware may set accessed and dirty bits at any time; they are never lost by protect.
  *
  * TLB: the walker flushes nothing itself (except through ops->flush for break-before-make). Each

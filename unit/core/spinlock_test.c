@@ -4,6 +4,7 @@
 /* spinlock_test.c - what debug builds report about locks. Apart from core_test.c, because only the
  * first two panics of a program print anything. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,6 +63,38 @@ static void sleeping_with_a_spinlock_panics(void **state)
     EXPECT_PANIC(lock_assert_sleepable());
 }
 
+/* An interrupt that takes a lock after every single instruction (the processor's trap flag). */
+static struct spinlock handler_lock = SPINLOCK_INIT(RANK_LOG);
+static unsigned interrupts;
+
+static void interrupt(int signo)
+{
+    (void)signo;
+    if (fake_irqs_off)
+        return;
+    interrupts++;
+    spin_unlock_irqrestore(&handler_lock, spin_lock_irqsave(&handler_lock));
+}
+
+static void interrupts_do_not_disturb_the_list(void **state)
+{
+    const unsigned long trap = 0x100;
+    struct spinlock a = SPINLOCK_INIT(RANK_SLAB), b = SPINLOCK_INIT(RANK_PAGE);
+    (void)state;
+    assert_true(signal(SIGTRAP, interrupt) != SIG_ERR);
+    interrupts = 0;
+    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | trap);
+    spin_lock(&a);
+    spin_lock(&b);
+    spin_unlock(&a);
+    spin_unlock(&b);
+    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~trap);
+    signal(SIGTRAP, SIG_DFL);
+    assert_true(interrupts > 50);
+    assert_int_equal(thread_head()->held_count, 0);
+    assert_int_equal(thread_head()->preempt_count, 0);
+}
+
 int main(void)
 {
     if (!SELKIE_DEBUG)
@@ -72,6 +105,7 @@ int main(void)
         cmocka_unit_test_setup(equal_ranks_panic, set_up),
         cmocka_unit_test_setup(foreign_unlock_panics, set_up),
         cmocka_unit_test_setup(sleeping_with_a_spinlock_panics, set_up),
+        cmocka_unit_test_setup(interrupts_do_not_disturb_the_list, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

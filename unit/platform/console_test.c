@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: platform/common/console.c platform/common/conframe.c kernel/lib/string.c
- * kernel/lib/strutil.c */
+   kernel/lib/strutil.c */
 /* console_test.c - the console over a simulated UART: framing, a full ring, a line that is stuck.
  */
 #include <setjmp.h>

@@ -261,7 +261,8 @@ static void replacing_a_frame_flushes(void **state)
     (void)state;
     assert_int_equal(pgtable_map(&pt, 0x10000, 0x1000, PAGE, RW, 0, &change), 0);
     assert_int_equal(pgtable_map(&pt, 0x10000, 0x2000, PAGE, RW, 0, &change), 0);
-    assert_true(change.stale);
+    /* Once: what break-before-make has flushed is not flushed again. */
+    assert_int_equal(change.stale, !PTE_BREAK_BEFORE_MAKE);
     assert_int_equal(flush_count, PTE_BREAK_BEFORE_MAKE);
     change = (struct pgtable_change){0};
     assert_int_equal(pgtable_protect(&pt, 0x10000, PAGE, HAL_PROT_READ, &change), 0);
