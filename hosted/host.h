@@ -22,6 +22,7 @@
 #define HOST_rt_sigreturn 15
 #define HOST_ioctl 16
 #define HOST_sched_yield 24
+#define HOST_madvise 28
 #define HOST_pause 34
 #define HOST_getpid 39
 #define HOST_sigaltstack 131
@@ -49,6 +50,8 @@
 #define HOST_MAP_ANONYMOUS 0x20
 #define HOST_MAP_NORESERVE 0x4000
 #define HOST_MAP_POPULATE 0x8000
+#define HOST_MADV_POPULATE_WRITE 23
+#define HOST_MADV_COLLAPSE 25
 
 #define HOST_FUTEX_WAIT_PRIVATE 128
 #define HOST_FUTEX_WAKE_PRIVATE 129

@@ -115,6 +115,22 @@ static int ram_file(void)
     return fd;
 }
 
+/* Map the file as the host's large pages need it: addresses congruent to offsets. */
+static void *map_ram(size_t size, int fd)
+{
+    char *at = map(NULL, size + HOSTED_LARGE_PAGE, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    char *to;
+
+    if (at == MAP_FAILED)
+        return at;
+    to = (char *)(((uintptr_t)at + HOSTED_LARGE_PAGE - 1) & ~(HOSTED_LARGE_PAGE - 1));
+    if (to > at)
+        munmap(at, (size_t)(to - at));
+    munmap(to + size, (size_t)(at + HOSTED_LARGE_PAGE - to));
+    return map(to, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd);
+}
+
 void host_setup_memory(const struct host_options *options)
 {
     struct hosted_config *c = &hosted_config;
@@ -131,7 +147,7 @@ void host_setup_memory(const struct host_options *options)
     if (c->ram_fd < 0 || ftruncate(c->ram_fd, (off_t)c->ram_size) < 0)
         host_fail("cannot make %llu bytes of memory: %s", (unsigned long long)c->ram_size,
                   strerror(errno));
-    at = map(NULL, c->ram_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, c->ram_fd);
+    at = map_ram(c->ram_size, c->ram_fd);
     if (at == MAP_FAILED)
         host_fail("cannot map %llu bytes of memory: %s", (unsigned long long)c->ram_size,
                   strerror(errno));

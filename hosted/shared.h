@@ -35,6 +35,9 @@ struct hosted_termios {
 };
 
 /* Filled by the outer world before any virtual CPU starts; constant afterwards unless noted. */
+/* What the host can map at once: RAM_BASE, the direct map and file offsets are aligned to it. */
+#define HOSTED_LARGE_PAGE ((uintptr_t)2 << 20)
+
 struct hosted_config {
     unsigned cpu_count;
     int ram_fd;

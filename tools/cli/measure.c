@@ -17,7 +17,7 @@
 #include "commands.h"
 #include "run.h"
 
-#define PROGRAM_ROUNDS 5
+#define PROGRAM_ROUNDS 6
 #define WALL_ROUNDS 20
 #define BOOT_ROUNDS 3
 #define COMMAND_SECONDS 120 /* a contestant that takes longer hangs */
@@ -109,7 +109,9 @@ static void program_rounds(const char *name, const char *const *keys, size_t key
     bool out_of_it[WAYS] = {false};
 
     for (int round = 0; round < PROGRAM_ROUNDS; round++) {
-        for (int i = 0; i < WAYS; i++) {
+        for (int turn = 0; turn < WAYS; turn++) {
+            /* Back and forth: nobody always inherits the same one's caches and free memory. */
+            int i = round % 2 ? WAYS - 1 - turn : turn;
             struct list *words = out_of_it[i] ? NULL : way(i, guest(name));
             struct outcome outcome;
 
