@@ -149,8 +149,8 @@ static int mirror_load(vaddr_t va, paddr_t pa, size_t len, unsigned prot)
 
 /*
  * A run that is large pages of the host both in addresses and in the file is made of them before it
- * is mapped: then one page-table entry of the host's does for 512, and making a large page costs the
- * host less than half of what 512 small ones do. MADV_COLLAPSE (Linux 6.1) does not look at the
+ * is mapped: then one page-table entry of the host's does for 512, and making a large page costs
+ * the host less than half of what 512 small ones do. MADV_COLLAPSE (Linux 6.1) does not look at the
  * administrator's settings, but wants a page to be there. A host that cannot is soon no longer
  * asked. The bytes stay what they are at all times, so no lock is needed.
  */
