@@ -13,7 +13,7 @@ function(selkie_link_image name base)
   foreach(image ${name}-first ${name})
     set_target_properties(${image} PROPERTIES SUFFIX .elf LINKER_LANGUAGE C
       LINK_DEPENDS ${isa_dir}/linker.ld)
-    target_link_options(${image} PRIVATE ${SELKIE_MACHINE_FLAGS} -nostdlib -static -no-pie
+    target_link_options(${image} PRIVATE ${SELKIE_MACHINE_FLAGS} -nostdlib -static $<$<C_COMPILER_ID:GNU>:-no-pie>
       -Wl,-T,${isa_dir}/linker.ld -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack
       -Wl,-z,max-page-size=4096)
   endforeach()

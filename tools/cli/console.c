@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ struct console {
     bool dead[3]; /* that stream's reader is gone */
     bool input_open;
     unsigned escapes;
-    unsigned requests;    /* to stop, by signals */
+    unsigned requests; /* to stop, by signals */
+    int last_request;
     bool broken;          /* QEMU says that the machine cannot go on */
     struct bytes pending; /* framed input not yet on the line */
     struct bytes *complaint;
@@ -85,20 +87,42 @@ char *console_words(void)
     return text("stdio=%s winsize=%ux%u", types, size.ws_row, size.ws_col);
 }
 
+static void take_signal(struct console *c);
+static void push_pending(struct console *c);
+
+static bool given_up(const struct console *c)
+{
+    return c->escapes >= ESCAPE_COUNT || c->requests >= REQUEST_COUNT;
+}
+
+/* Wait until the stream takes a portion. Signals are still heard: a reader that has stopped reading
+ * must not make us deaf. False if the user gave up. */
+static bool wait_writable(struct console *c)
+{
+    for (;;) {
+        struct pollfd fds[] = {{.fd = c->stream, .events = POLLOUT},
+                               {.fd = c->signals, .events = POLLIN}};
+
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return true; /* write() will say what is wrong */
+        if (fds[1].revents) {
+            take_signal(c);
+            push_pending(c);
+        }
+        if (given_up(c))
+            return false;
+        if (fds[0].revents)
+            return true;
+    }
+}
+
 static void put_out(struct console *c, const char *data, size_t len)
 {
-    if (c->stream < 0 || c->dead[c->stream])
-        return;
-    while (len > 0) {
-        ssize_t n = write(c->stream, data, len);
+    while (len > 0 && c->stream >= 0 && !c->dead[c->stream] && wait_writable(c)) {
+        /* A pipe that poll() calls writable takes PIPE_BUF bytes without blocking. */
+        ssize_t n = write(c->stream, data, len < PIPE_BUF ? len : PIPE_BUF);
 
-        if (n < 0 && errno == EAGAIN) {
-            struct pollfd wait = {.fd = c->stream, .events = POLLOUT};
-
-            poll(&wait, 1, -1);
-            continue;
-        }
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0) {
             c->dead[c->stream] = true;
@@ -202,6 +226,7 @@ static void take_signal(struct console *c)
         return;
     if (info.ssi_signo != SIGWINCH) {
         bytes_print(&c->pending, "%cS%u;", DLE, info.ssi_signo);
+        c->last_request = (int)info.ssi_signo;
         c->requests++;
         return;
     }
@@ -285,15 +310,15 @@ int console_carry(int fd, int errors, struct bytes *complaint)
 
     c.signals = catch_signals();
     terminal_raw();
-    while (open && c.status < 0 && c.escapes < ESCAPE_COUNT && c.requests < REQUEST_COUNT &&
-           !c.broken)
+    while (open && c.status < 0 && !given_up(&c) && !c.broken)
         open = console_turn(&c);
     terminal_restore();
-    if (c.escapes >= ESCAPE_COUNT)
-        say("ended by Ctrl-] three times");
-    if (c.requests >= REQUEST_COUNT)
-        say("ended by repeated signals");
     while (c.errors >= 0 && !open)
         take_errors(&c);
-    return c.status;
+    if (c.status >= 0 || !given_up(&c))
+        return c.status;
+    /* The machine is ended as a process is that takes no notice. */
+    say("the machine was ended by %s",
+        c.escapes >= ESCAPE_COUNT ? "Ctrl-] three times" : "repeated signals");
+    return 128 + (c.escapes >= ESCAPE_COUNT ? SIGKILL : c.last_request);
 }

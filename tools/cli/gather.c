@@ -8,6 +8,7 @@
  * ld.so would search it, and, if the program belongs to an installed Debian package, that package's
  * data.
  */
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -18,40 +19,23 @@
 #include <unistd.h>
 
 #include "elfscan.h"
-#include "run.h"
+#include "gather.h"
 
 #define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define INTERPRETER_DEPTH 4 /* as Linux for #! */
-
-struct gather {
-    const struct run_options *options;
-    struct tree *tree;
-    struct list *inputs;
-    struct list done; /* guest paths of ELF files whose needs have been met */
-    struct list default_dirs;
-    bool host_ok;   /* the host's files are of the backend's architecture */
-    bool musl;      /* the program's interpreter is musl's */
-    bool unwinder;  /* something may load libgcc_s.so.1 */
-    bool odd_place; /* a library was found only through ld.so.conf */
-};
 
 const char *backend_debian_arch(enum backend backend)
 {
     return backend == BACKEND_AARCH64 ? "arm64" : "amd64";
 }
 
-static unsigned backend_machine(enum backend backend)
+unsigned backend_machine(enum backend backend)
 {
     return backend == BACKEND_AARCH64 ? EM_AARCH64 : EM_X86_64;
 }
 
-static const char *multiarch(enum backend backend)
-{
-    return backend == BACKEND_AARCH64 ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
-}
-
 /* The node a guest path leads to; a host file is brought in if the layers do not have it. */
-static const struct node *gather_find(struct gather *g, const char *path)
+const struct node *gather_find(struct gather *g, const char *path)
 {
     const struct node *node = tree_resolve(g->tree, path);
     char *host;
@@ -67,7 +51,7 @@ static const struct node *gather_find(struct gather *g, const char *path)
     return host ? tree_resolve(g->tree, path) : NULL;
 }
 
-static const char *env_value(const struct run_options *options, const char *name)
+const char *env_value(const struct run_options *options, const char *name)
 {
     size_t len = strlen(name);
 
@@ -77,148 +61,7 @@ static const char *env_value(const struct run_options *options, const char *name
     return NULL;
 }
 
-/* ---- the interpreters and libraries of one ELF file ---- */
-
-/* Is there a library of the right architecture at dir/name? */
-static const struct node *library_at(struct gather *g, const char *dir, const char *name)
-{
-    char *path = text("%s/%s", dir, name);
-    const struct node *node = tree_resolve(g->tree, path);
-    struct elf_info info;
-
-    if (node || (g->host_ok && access(path, R_OK) == 0)) {
-        const char *host = node && node->kind == NODE_FILE ? node->source : path;
-
-        if (!elf_scan(host, &info) && info.machine == backend_machine(g->options->backend))
-            return gather_find(g, path);
-    }
-    return NULL;
-}
-
-static const struct node *library_in_dirs(struct gather *g, const char *dirs, const char *origin,
-                                          const char *name)
-{
-    struct list list = {0};
-
-    list_split(&list, dirs ? dirs : "", ":");
-    for (size_t i = 0; i < list.count; i++) {
-        const char *dir = list.items[i];
-        const struct node *node;
-
-        if (text_starts(dir, "$ORIGIN"))
-            dir = text("%s%s", origin, dir + strlen("$ORIGIN"));
-        else if (text_starts(dir, "${ORIGIN}"))
-            dir = text("%s%s", origin, dir + strlen("${ORIGIN}"));
-        node = dir[0] == '/' ? library_at(g, dir, name) : NULL;
-        if (node)
-            return node;
-    }
-    return NULL;
-}
-
-/* The directories of ld.so.conf, includes followed. */
-static void conf_dirs(struct list *dirs, const char *file, int depth)
-{
-    struct bytes bytes = {0};
-    struct list lines = {0};
-
-    if (depth > 4 || !file_read(file, &bytes))
-        return;
-    list_split(&lines, bytes.data, "\n");
-    for (size_t i = 0; i < lines.count; i++) {
-        char *line = lines.items[i];
-        struct list words = {0};
-        glob_t found;
-
-        line[strcspn(line, "#")] = 0;
-        list_split(&words, line, " \t:,");
-        if (words.count > 1 && strcmp(words.items[0], "include") == 0) {
-            if (glob(words.items[1], 0, NULL, &found) == 0)
-                for (size_t k = 0; k < found.gl_pathc; k++)
-                    conf_dirs(dirs, found.gl_pathv[k], depth + 1);
-            continue;
-        }
-        for (size_t k = 0; k < words.count; k++)
-            list_add(dirs, words.items[k]);
-    }
-}
-
-static void default_dirs(struct gather *g)
-{
-    const char *triple = multiarch(g->options->backend);
-    struct bytes bytes = {0};
-
-    if (g->musl) {
-        char *conf = text("/etc/ld-musl-%s.path",
-                          g->options->backend == BACKEND_AARCH64 ? "aarch64" : "x86_64");
-        const struct node *node = gather_find(g, conf);
-
-        if (node && node->kind == NODE_FILE && file_read(node->source, &bytes))
-            list_split(&g->default_dirs, bytes.data, ":\n");
-        else
-            list_split(&g->default_dirs, "/lib:/usr/local/lib:/usr/lib", ":");
-        return;
-    }
-    list_add(&g->default_dirs, text("/lib/%s", triple));
-    list_add(&g->default_dirs, text("/usr/lib/%s", triple));
-    list_split(&g->default_dirs, "/lib64:/usr/lib64:/lib:/usr/lib", ":");
-}
-
-/* ld.so's order: RPATH (if there is no RUNPATH), LD_LIBRARY_PATH, RUNPATH, configured, default. */
-static const struct node *library_find(struct gather *g, const struct elf_info *user,
-                                       const char *origin, const char *name)
-{
-    const struct node *node = NULL;
-    struct list conf = {0};
-
-    if (!user->runpath)
-        node = library_in_dirs(g, user->rpath, origin, name);
-    if (!node)
-        node = library_in_dirs(g, env_value(g->options, "LD_LIBRARY_PATH"), origin, name);
-    if (!node)
-        node = library_in_dirs(g, user->runpath, origin, name);
-    for (size_t i = 0; !node && i < g->default_dirs.count; i++)
-        node = library_at(g, g->default_dirs.items[i], name);
-    if (node || g->musl || !g->host_ok)
-        return node;
-    conf_dirs(&conf, "/etc/ld.so.conf", 0);
-    for (size_t i = 0; !node && i < conf.count; i++)
-        node = library_at(g, conf.items[i], name);
-    g->odd_place |= node != NULL;
-    return node;
-}
-
-/* Bring in all that the ELF file at `node` needs, and what that needs. `missing_ok`: a plug-in of a
- * package may name libraries that are not there; the program itself may not. */
-static void gather_needs(struct gather *g, const struct node *node, bool missing_ok)
-{
-    struct elf_info info;
-    char *origin;
-
-    if (node->kind != NODE_FILE || list_has(&g->done, node->path))
-        return;
-    list_add(&g->done, node->path);
-    if (elf_scan(node->source, &info))
-        return;
-    g->unwinder |= info.wants_unwinder && !text_ends(node->path, "/libc.so.6");
-    origin = path_dir(node->path);
-    for (size_t i = 0; i < info.needed.count; i++) {
-        const char *name = info.needed.items[i];
-        const struct node *library;
-
-        if (strchr(name, '/'))
-            library = gather_find(g, name);
-        else if (g->musl && strcmp(name, "libc.so") == 0)
-            continue; /* musl's interpreter is its libc */
-        else
-            library = library_find(g, &info, origin, name);
-        if (library)
-            gather_needs(g, library, missing_ok);
-        else if (!missing_ok)
-            fail(EXIT_NOT_EXECUTABLE, "%s: needs the library %s, which is not there", node->source,
-                 name);
-    }
-}
+/* ---- the program and its interpreter ---- */
 
 static void check_elf(struct gather *g, const char *host, const char *wrong,
                       const struct elf_info *info)
@@ -250,8 +93,7 @@ static void gather_interpreter(struct gather *g, const struct node *program, con
         fail(EXIT_NOT_EXECUTABLE, "%s: its interpreter %s asks for an interpreter itself (%s)",
              program->source, path, info.interpreter);
     check_elf(g, node->source, NULL, &info);
-    g->musl = strstr(path, "ld-musl") != NULL;
-    list_add(&g->done, node->path);
+    closure_start(g, node);
 }
 
 static void gather_elf(struct gather *g, const struct node *program)
@@ -264,8 +106,7 @@ static void gather_elf(struct gather *g, const struct node *program)
         gather_interpreter(g, program, info.interpreter);
     else
         return; /* static programs need nothing, whatever their dynamic section says */
-    default_dirs(g);
-    gather_needs(g, program, false);
+    closure_program(g, program);
 }
 
 /* ---- data that belongs to the program ---- */
@@ -297,25 +138,10 @@ static void gather_data(struct gather *g, const struct node *program)
         return;
     tree_each(g->tree, plugin_note, &plugins);
     for (size_t i = 0; i < plugins.paths.count; i++)
-        gather_needs(g, tree_find(g->tree, plugins.paths.items[i]), true);
+        closure_plugin(g, tree_find(g->tree, plugins.paths.items[i]));
     /* Interpreters set their locale to C.UTF-8 if it is there. */
     if (file_exists("/usr/lib/locale/C.utf8"))
         tree_copy_all(g->tree, "", "/usr/lib/locale/C.utf8", NULL);
-}
-
-static void gather_extras(struct gather *g)
-{
-    const struct node *libc = NULL;
-
-    if (g->unwinder && !g->musl) {
-        struct elf_info none = {0};
-
-        libc = library_find(g, &none, "/", "libgcc_s.so.1");
-        if (libc)
-            gather_needs(g, libc, true);
-    }
-    if (g->odd_place && g->host_ok)
-        gather_find(g, "/etc/ld.so.cache");
 }
 
 /* ---- the program ---- */
@@ -416,6 +242,15 @@ static bool script_line(const char *host, struct list *words)
     return words->count > 0;
 }
 
+/* What "#!/usr/bin/env ..." starts: the first word that is neither an option nor a variable. */
+static const char *env_program(const struct list *words)
+{
+    for (size_t i = 1; i < words->count; i++)
+        if (words->items[i][0] != '-' && !strchr(words->items[i], '='))
+            return words->items[i];
+    return NULL;
+}
+
 static void gather_program(struct gather *g, const struct node *program, int depth)
 {
     struct list words = {0};
@@ -432,8 +267,8 @@ static void gather_program(struct gather *g, const struct node *program, int dep
         if (!interpreter)
             fail(EXIT_NOT_EXECUTABLE, "%s: its interpreter %s is not there", program->source, name);
         gather_program(g, interpreter, depth + 1);
-        if (text_ends(name, "/env") && words.count > 1) {
-            char *path = program_search(g, words.items[1]);
+        if (text_ends(name, "/env") && env_program(&words)) {
+            char *path = program_search(g, env_program(&words));
 
             interpreter = path ? gather_find(g, path) : NULL;
             if (interpreter)
@@ -518,12 +353,12 @@ static void base_text(struct tree *tree, const char *path, const char *content)
 
 static void gather_base(struct tree *tree)
 {
-    static const char *const dirs[] = {"/dev", "/proc", "/sys",    "/root",
-                                       "/etc", "/run",  "/var/tmp"};
+    static const char *const dirs[] = {"/dev", "/proc", "/sys", "/root", "/etc", "/run"};
 
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
         tree_dir(tree, dirs[i]);
-    tree_dir(tree, "/tmp");
+    tree_dir_like(tree, "/tmp", &(struct stat){.st_mode = S_IFDIR | 01777});
+    tree_dir_like(tree, "/var/tmp", &(struct stat){.st_mode = S_IFDIR | 01777});
     base_text(
         tree, "/etc/passwd",
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");
@@ -534,30 +369,85 @@ static void gather_base(struct tree *tree)
     base_text(tree, "/etc/hostname", "selkie\n");
 }
 
-static void add_host_dir(struct gather *g, const char *host, const char *guest)
-{
-    struct tree *tree = g->tree;
-    glob_t found;
+/* Folders that are being taken, by their real names. */
+struct taking {
+    const struct taking *outer;
+    const char *real;
+};
 
+static bool is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == 0);
+}
+
+static void add_host_dir(struct gather *g, const char *host, const char *guest,
+                         const struct taking *outer);
+
+/* A link stays one if it leads into what is taken, or nowhere; otherwise what it leads to is taken
+ * in its place. */
+static void add_host_link(struct gather *g, const char *host, const char *guest,
+                          const struct taking *outer)
+{
+    char target[PATH_MAX], *real = realpath(host, NULL);
+    ssize_t len = readlink(host, target, sizeof(target) - 1);
+    bool inside = real == NULL;
+    struct stat st;
+
+    for (const struct taking *at = outer; at && !inside; at = at->outer)
+        inside = is_below(real, at->real) || is_below(at->real, real);
+    if (len < 0)
+        fail(EXIT_TOOL, "%s: %s", host, strerror(errno));
+    target[len] = 0;
+    if (inside)
+        tree_link(g->tree, guest, target);
+    else if (stat(real, &st) == 0 && S_ISDIR(st.st_mode))
+        add_host_dir(g, real, guest, outer);
+    else if (stat(real, &st) == 0 && S_ISREG(st.st_mode))
+        tree_file(g->tree, guest, real);
+    list_add(g->inputs, host);
+}
+
+static void add_host_entry(struct gather *g, const char *host, const char *guest,
+                           const struct taking *outer)
+{
+    struct stat st;
+
+    if (lstat(host, &st) < 0)
+        return; /* gone since the folder was read */
+    if (S_ISLNK(st.st_mode)) {
+        add_host_link(g, host, guest, outer);
+    } else if (S_ISDIR(st.st_mode)) {
+        add_host_dir(g, host, guest, outer);
+    } else if (S_ISREG(st.st_mode)) {
+        list_add(g->inputs, host);
+        tree_file(g->tree, guest, host);
+    }
+}
+
+static void add_host_dir(struct gather *g, const char *host, const char *guest,
+                         const struct taking *outer)
+{
+    struct taking here = {outer, realpath(host, NULL)};
+    struct dirent **names;
+    int count = scandir(host, &names, NULL, alphasort);
+    struct stat st;
+
+    if (count < 0 || !here.real || stat(host, &st) < 0)
+        fail(EXIT_TOOL, "%s: %s", host, strerror(errno));
     /* A folder of the user's: names change from run to run, so its own time is an input too. */
     list_add(g->inputs, host);
-    tree_dir(tree, guest);
-    if (glob(text("%s/*", host), GLOB_PERIOD, NULL, &found) != 0)
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        const char *name = strrchr(found.gl_pathv[i], '/') + 1;
-        char *inner = text("%s/%s", strcmp(guest, "/") == 0 ? "" : guest, name);
-        struct stat st;
+    tree_dir_like(g->tree, guest, &st);
+    for (int i = 0; i < count; i++) {
+        const char *name = names[i]->d_name;
 
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || stat(found.gl_pathv[i], &st) < 0)
-            continue;
-        if (S_ISDIR(st.st_mode)) {
-            add_host_dir(g, found.gl_pathv[i], inner);
-        } else if (S_ISREG(st.st_mode)) {
-            list_add(g->inputs, found.gl_pathv[i]);
-            tree_file(tree, inner, found.gl_pathv[i]);
-        }
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+            add_host_entry(g, text("%s/%s", host, name),
+                           text("%s/%s", strcmp(guest, "/") == 0 ? "" : guest, name), &here);
+        free(names[i]);
     }
+    free(names);
 }
 
 /* --file HOST[:GUEST]; a folder is taken with all that is in it. */
@@ -576,7 +466,7 @@ static void gather_file(struct gather *g, const char *option)
     if (access(host, R_OK) < 0)
         fail(EXIT_TOOL, "--file %s: %s: cannot be read: %s", option, host, strerror(errno));
     if (S_ISDIR(st.st_mode)) {
-        add_host_dir(g, host, path);
+        add_host_dir(g, host, path, NULL);
         return;
     }
     if (text_ends(guest, "/"))
@@ -628,7 +518,7 @@ char *gather(const struct run_options *options, struct tree *tree, struct list *
     if (!program)
         program = gather_path(&g);
     gather_program(&g, tree_resolve(tree, program), 0);
-    gather_extras(&g);
+    closure_end(&g);
     gather_base(tree);
     if (options->cwd)
         tree_dir(tree, path_clean("/", options->cwd));

@@ -13,14 +13,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "run.h"
 
-#define IMAGE_VERSION 4                          /* raise it when gathering changes */
+#define IMAGE_VERSION 5             /* raise it when gathering changes */
+#define IMAGE_ALL_BYTES (4ll << 30) /* more than that is not kept */
+#define IMAGE_FRESH_SECONDS 60
 #define IMAGE_UNUSED_SECONDS (7l * 24 * 60 * 60) /* an image not used for so long is deleted */
 
 struct writer {
@@ -78,22 +82,48 @@ static void write_node(const struct node *node, void *arg)
     archive_entry_free(entry);
 }
 
+/* The file being made. However this process ends - but by SIGKILL: then image_sweep finds it - it
+ * leaves no half of one. */
+static char *partial;
+
+static void partial_remove(void)
+{
+    if (partial)
+        unlink(partial);
+}
+
+static void partial_begin(const char *path)
+{
+    static bool registered;
+
+    if (!registered)
+        atexit(partial_remove);
+    registered = true;
+    partial = text("%s.%d", path, (int)getpid());
+}
+
+static void partial_finish(const char *path)
+{
+    if (rename(partial, path) < 0)
+        fail(EXIT_TOOL, "%s: %s", path, strerror(errno));
+    partial = NULL;
+}
+
 void image_write(struct tree *tree, const char *path)
 {
-    char *partial = text("%s.%d", path, (int)getpid());
-    struct writer writer = {must_alloc(archive_write_new()), partial};
+    struct writer writer = {must_alloc(archive_write_new()), path};
 
+    partial_begin(path);
     archive_write_set_format_cpio_newc(writer.archive);
     archive_write_set_bytes_per_block(writer.archive, 1 << 16);
     archive_write_set_bytes_in_last_block(writer.archive, 512);
     if (archive_write_open_filename(writer.archive, partial) != ARCHIVE_OK)
-        fail(EXIT_TOOL, "%s: %s", partial, archive_error_string(writer.archive));
+        fail(EXIT_TOOL, "%s: %s", path, archive_error_string(writer.archive));
     tree_each(tree, write_node, &writer);
     if (archive_write_close(writer.archive) != ARCHIVE_OK)
-        fail(EXIT_TOOL, "%s: %s", partial, archive_error_string(writer.archive));
+        fail(EXIT_TOOL, "%s: %s", path, archive_error_string(writer.archive));
     archive_write_free(writer.archive);
-    if (rename(partial, path) < 0)
-        fail(EXIT_TOOL, "%s: %s", path, strerror(errno));
+    partial_finish(path);
 }
 
 /* One line of an image's input list. */
@@ -161,25 +191,106 @@ static bool image_fresh(const char *base, struct image *image)
     return true;
 }
 
-/* Delete images that nobody used for long. */
+/* ---- keeping the cache small ---- */
+
+struct kept {
+    char *name;
+    off_t size;
+    time_t used;
+};
+
+static int compare_kept(const void *a, const void *b)
+{
+    const struct kept *x = a, *y = b;
+
+    return (x->used > y->used) - (x->used < y->used);
+}
+
+/* Half a file, left by a process that is gone: NAME.cpio.PID or NAME.inputs.PID. */
+static bool is_orphan(const char *name)
+{
+    const char *number = strrchr(name, '.') + 1;
+    char *end;
+    long pid = strtol(number, &end, 10);
+
+    return end != number && *end == 0 && pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+/* Delete what processes left behind that are gone, images that nobody used for long, and the
+ * longest unused ones if all together are too large. Not one used a minute ago: its user may be
+ * about to open it. */
 static void image_sweep(const char *folder)
 {
     DIR *dir = opendir(folder);
+    struct kept *kept = NULL;
     struct dirent *entry;
+    size_t count = 0;
+    off_t total = 0;
 
     if (!dir)
         return;
     while ((entry = readdir(dir))) {
         struct stat st;
 
-        if (text_starts(entry->d_name, ".") ||
+        if (text_starts(entry->d_name, ".") || !strchr(entry->d_name, '.') ||
             fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
-        if (time(NULL) - st.st_atime > IMAGE_UNUSED_SECONDS &&
-            time(NULL) - st.st_mtime > IMAGE_UNUSED_SECONDS)
-            unlinkat(dirfd(dir), entry->d_name, 0);
+        if (count % 64 == 0)
+            kept = must_alloc(realloc(kept, (count + 64) * sizeof(*kept)));
+        kept[count++] = (struct kept){must_alloc(strdup(entry->d_name)), st.st_size,
+                                      st.st_atime > st.st_mtime ? st.st_atime : st.st_mtime};
+        total += st.st_size;
+    }
+    if (count > 0)
+        qsort(kept, count, sizeof(*kept), compare_kept);
+    for (size_t i = 0; i < count; i++) {
+        time_t unused = time(NULL) - kept[i].used;
+
+        if (!is_orphan(kept[i].name) && unused <= IMAGE_UNUSED_SECONDS &&
+            (total <= IMAGE_ALL_BYTES || unused <= IMAGE_FRESH_SECONDS))
+            continue;
+        if (unlinkat(dirfd(dir), kept[i].name, 0) == 0)
+            total -= kept[i].size;
     }
     closedir(dir);
+}
+
+/* ---- the image of a run ---- */
+
+/* Only one process at a time makes the image of this name. Returns what to close. */
+static int image_lock(const char *base)
+{
+    char *path = text("%s.lock", base);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        fail(EXIT_TOOL, "%s: %s", path, strerror(errno));
+    return fd;
+}
+
+static void image_make(const struct run_options *options, const char *base, struct image *image)
+{
+    char *inputs_path = text("%s.inputs", base);
+    struct list inputs = {0};
+    struct bytes lines = {0};
+    struct tree tree = {0};
+    struct stat st;
+
+    image->program = gather(options, &tree, &inputs);
+    run_check_memory(options, tree.file_bytes); /* before the disk is filled in vain */
+    /* The list is noted before the files are read: a change in between makes it stale. */
+    bytes_print(&lines, "%s\n", image->program);
+    for (size_t i = 0; i < inputs.count; i++)
+        bytes_print(&lines, "%s\n", input_line(inputs.items[i]));
+    unlink(inputs_path);
+    image_write(&tree, image->path);
+    if (stat(image->path, &st) < 0)
+        fail(EXIT_TOOL, "%s: %s", image->path, strerror(errno));
+    image->size = (uint64_t)st.st_size;
+    partial_begin(inputs_path);
+    if (!file_write(partial, lines.data, lines.len))
+        fail(EXIT_TOOL, "%s: %s", inputs_path, strerror(errno));
+    partial_finish(inputs_path);
 }
 
 struct image image_get(const struct run_options *options)
@@ -187,27 +298,16 @@ struct image image_get(const struct run_options *options)
     char *folder = text("%s/images", cache_dir());
     char *base = text("%s/%016jx", folder, (uintmax_t)image_hash(options));
     struct image image = {0};
-    struct list inputs = {0};
-    struct bytes lines = {0};
-    struct tree tree = {0};
-    struct stat st;
+    int lock;
 
     if (image_fresh(base, &image))
         return image;
     make_dirs(folder);
-    image_sweep(folder);
-    image.program = gather(options, &tree, &inputs);
-    /* The list is noted before the files are read: a change in between makes it stale. */
-    bytes_print(&lines, "%s\n", image.program);
-    for (size_t i = 0; i < inputs.count; i++)
-        bytes_print(&lines, "%s\n", input_line(inputs.items[i]));
-    unlink(text("%s.inputs", base));
-    image_write(&tree, image.path);
-    if (stat(image.path, &st) < 0)
-        fail(EXIT_TOOL, "%s: %s", image.path, strerror(errno));
-    image.size = (uint64_t)st.st_size;
-    char *partial = text("%s.inputs.%d", base, (int)getpid());
-    if (!file_write(partial, lines.data, lines.len) || rename(partial, text("%s.inputs", base)) < 0)
-        fail(EXIT_TOOL, "%s: %s", partial, strerror(errno));
+    lock = image_lock(base);
+    if (!image_fresh(base, &image)) { /* otherwise another process has made it meanwhile */
+        image_sweep(folder);
+        image_make(options, base, &image);
+    }
+    close(lock); /* the machine that runs it may live for long */
     return image;
 }

@@ -6,17 +6,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "run.h"
 
 #define OFF_SECONDS 5.0    /* from the exit status to the machine being off */
+#define FOREVER 1e9        /* a machine has no time limit */
 #define SOCKET_BUFFER 8192 /* little input on its way, so that a signal overtakes little */
 
 static bool cpu_virtualizes(void)
@@ -129,25 +128,8 @@ static char *first_complaint(const struct bytes *complaint)
     return lines.count ? lines.items[0] : NULL;
 }
 
-/* Wait for QEMU; one that goes on for longer than it may is ended. */
-static void qemu_end(pid_t pid, double seconds)
-{
-    double until = now_seconds() + seconds;
-    int status;
-
-    while (waitpid(pid, &status, WNOHANG) == 0) {
-        if (now_seconds() > until) {
-            kill(pid, SIGKILL);
-            until += OFF_SECONDS;
-        }
-        usleep(1000);
-    }
-}
-
 static _Noreturn void qemu_child(const struct list *words, int line, int errors)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpgid(0, 0); /* the terminal's signals are for us alone */
     dup2(line, STDIN_FILENO);
     dup2(line, STDOUT_FILENO);
     dup2(errors, STDERR_FILENO);
@@ -163,23 +145,22 @@ void qemu_start(const struct run_options *options, const struct image *image)
     int line[2], errors[2], announced;
     int buffer = SOCKET_BUFFER;
     const char *why;
-    pid_t pid;
+    struct child qemu;
 
     qemu_words(options, image, &words);
     if (pipe2(errors, O_CLOEXEC) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) < 0)
         fail(EXIT_TOOL, "no pipe to QEMU: %s", strerror(errno));
     setsockopt(line[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-    pid = fork();
-    if (pid < 0)
-        fail(EXIT_TOOL, "fork: %s", strerror(errno));
-    if (pid == 0)
+    /* In a group of its own: the terminal's signals are for us alone. */
+    if (child_fork(&qemu, FOREVER, true))
         qemu_child(&words, line[1], errors[1]);
     close(line[1]);
     close(errors[1]);
     announced = console_carry(line[0], errors[0], &complaint);
     close(line[0]);
-    qemu_end(pid, announced >= 0 ? OFF_SECONDS : 0.2);
+    qemu.deadline = now_seconds() + (announced >= 0 ? OFF_SECONDS : 0.2);
+    child_wait(&qemu, NULL);
     why = first_complaint(&complaint);
     if (options->verbose && why)
         say("%s", complaint.data);

@@ -12,9 +12,9 @@ const char *const backend_names[BACKEND_COUNT] = {"hosted", "x64", "aarch64"};
 #define MEMORY_OWN \
     (6ull << 20) /* what the kernel and a small program's stack and data need at least */
 
-static void check_memory(const struct run_options *options, const struct image *image)
+void run_check_memory(const struct run_options *options, uint64_t image_bytes)
 {
-    uint64_t least = image->size + MEMORY_OWN;
+    uint64_t least = image_bytes + MEMORY_OWN;
 
     if (options->memory >= least)
         return;
@@ -22,7 +22,7 @@ static void check_memory(const struct run_options *options, const struct image *
         fail(EXIT_TOOL, "--memory %s: too little: the kernel itself needs %ju MiB",
              options->memory_text, (uintmax_t)(MEMORY_OWN + (1 << 20)) >> 20);
     fail(EXIT_TOOL, "%s: its image of %ju MiB does not fit into --memory %s", options->argv[0],
-         (uintmax_t)(image->size + (1 << 20) - 1) >> 20,
+         (uintmax_t)(image_bytes + (1 << 20) - 1) >> 20,
          options->memory_text ? options->memory_text : "1G (the default)");
 }
 
@@ -33,11 +33,11 @@ void run_main(struct run_options *options)
     if (!options->memory_text)
         options->memory = MEMORY_DEFAULT;
     if (options->memory < MEMORY_OWN)
-        check_memory(options, &(struct image){0});
+        run_check_memory(options, 0);
     if (options->cpus == 0)
         options->cpus = 1;
     image = image_get(options);
-    check_memory(options, &image);
+    run_check_memory(options, image.size);
     if (options->backend == BACKEND_HOSTED)
         hosted_start(options, &image);
     qemu_start(options, &image);

@@ -31,6 +31,9 @@ struct run_options {
 /* `selkie run`: does not return. */
 _Noreturn void run_main(struct run_options *options);
 
+/* Fails the command if an image of this size cannot run in the memory that the options give. */
+void run_check_memory(const struct run_options *options, uint64_t image_bytes);
+
 struct image {
     char *path;    /* the archive */
     uint64_t size; /* its length */
@@ -83,8 +86,8 @@ _Noreturn void hosted_start(const struct run_options *options, const struct imag
 _Noreturn void qemu_start(const struct run_options *options, const struct image *image);
 
 /* Carry the streams of a framed console on `fd` until the machine ends. Returns the exit status
- * that the kernel announced, -1 if the line closed without one or the user gave up. What QEMU
- * writes to `errors` is gathered in `complaint`. */
+ * that the kernel announced, 128 + signal if the user gave up, -1 if the line closed without one.
+ * What QEMU writes to `errors` is gathered in `complaint`. */
 int console_carry(int fd, int errors, struct bytes *complaint);
 /* `stdio=...` and `winsize=...` for the kernel's command line. */
 char *console_words(void);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "coverage.h"
 #include "testcase.h"
 
 #define JOB_MAX 16
@@ -41,11 +42,11 @@ struct account {
 
 /* ---- tests that are not in a table ---- */
 
-static enum verdict report_run(const struct list *words)
+static enum verdict path_run(const struct test *test)
 {
-    struct outcome outcome = {0};
+    struct outcome outcome;
 
-    outcome_get(&outcome, &(struct command_line){.words = words, .folder = top_dir()});
+    outcome_get(&outcome, &(struct command_line){.words = &test->words, .folder = top_dir()});
     if (outcome.status == 0)
         return VERDICT_PASS;
     printf("%s%s", outcome.out.data, outcome.err.data);
@@ -54,19 +55,13 @@ static enum verdict report_run(const struct list *words)
     return outcome.status == 77 ? VERDICT_SKIP : VERDICT_FAIL;
 }
 
-static enum verdict path_run(const struct test *test)
-{
-    struct list words = {0};
-
-    list_split(&words, test->path, " ");
-    return report_run(&words);
-}
-
 static void add_build(struct tests *tests, const char *preset, bool quick)
 {
     struct test *test = tests_add(tests, text("build/%s", preset), path_run);
 
-    test->path = text("%s/tools/setup build %s", top_dir(), preset);
+    list_add(&test->words, text("%s/tools/setup", top_dir()));
+    list_add(&test->words, "build");
+    list_add(&test->words, preset);
     test->serial = true; /* a build uses all CPUs itself */
     test->quick = quick;
     test->timeout_seconds = 1200;
@@ -76,7 +71,7 @@ static void add_check(struct tests *tests, const char *name)
 {
     struct test *test = tests_add(tests, text("check/%s", name), path_run);
 
-    test->path = text("%s/tools/checks/%s", top_dir(), name);
+    list_add(&test->words, text("%s/tools/checks/%s", top_dir(), name));
     test->needs = "hosted";
     test->quick = true;
 }
@@ -93,8 +88,13 @@ static void add_hal(struct tests *tests, enum backend backend, const char *machi
                                        name),
                                   path_run);
 
-    test->path = text("%s/tools/tests/hal %s --cpus 4%s%s", top_dir(), name,
-                      machine ? " --machine " : "", machine ? machine : "");
+    list_add(&test->words, text("%s/tools/tests/hal", top_dir()));
+    list_add(&test->words, name);
+    list_split(&test->words, "--cpus 4", " ");
+    if (machine) {
+        list_add(&test->words, "--machine");
+        list_add(&test->words, machine);
+    }
     test->needs = name;
     test->backend = backend;
     test->quick = true;
@@ -105,9 +105,8 @@ static void add_hal_hosted(struct tests *tests)
 {
     struct test *test = tests_add(tests, text("hal/process@hosted"), path_run);
 
-    test->path =
-        text("%s/build/hosted-asan/unit/hosted/hal-test --memory 67108864 --cpus 4 --cmdline test",
-             top_dir());
+    list_add(&test->words, text("%s/build/hosted-asan/unit/hosted/hal-test", top_dir()));
+    list_split(&test->words, "--memory 67108864 --cpus 4 --cmdline test", " ");
     test->needs = "hosted-asan";
     test->backend = BACKEND_HOSTED;
     test->quick = true;
@@ -126,10 +125,22 @@ static void add_units(struct tests *tests)
         char *name = must_alloc(strndup(source, strlen(source) - strlen("_test.c")));
         struct test *test = tests_add(tests, text("unit/%s", name), path_run);
 
-        test->path = text("%s/build/hosted-asan/unit/%s_test", top_dir(), name);
+        list_add(&test->words, text("%s/build/hosted-asan/unit/%s_test", top_dir(), name));
         test->needs = "hosted-asan";
         test->quick = true;
     }
+}
+
+/* The hosted tests once more, on the measured build: last, and alone. */
+static void add_coverage(struct tests *tests)
+{
+    struct test *test = tests_add(tests, text("coverage/kernel"), path_run);
+
+    list_add(&test->words, text("%s/tools/selkie", top_dir()));
+    list_add(&test->words, "test");
+    list_add(&test->words, "--coverage");
+    test->serial = true;
+    test->timeout_seconds = 1800;
 }
 
 static void all_tests(struct tests *tests, bool coverage)
@@ -144,6 +155,10 @@ static void all_tests(struct tests *tests, bool coverage)
         add_build(tests, "hosted-debug", false);
         add_build(tests, "hosted-tsan", false);
         add_build(tests, "hosted-clang", false);
+        add_build(tests, "x64-debug", false);
+        add_build(tests, "aarch64-debug", false);
+        add_build(tests, "x64-clang", false);
+        add_build(tests, "aarch64-clang", false);
         add_check(tests, "undefined");
         add_check(tests, "layers");
         add_check(tests, "sizes");
@@ -161,6 +176,8 @@ static void all_tests(struct tests *tests, bool coverage)
     tests_load(tests, "bad", "bad");
     tests_load(tests, "ladder", "ladder");
     tests_load(tests, "python", "python");
+    if (!coverage)
+        add_coverage(tests);
 }
 
 /* ---- the schedule ---- */
@@ -310,7 +327,8 @@ static const struct argp_option test_option_table[] = {
     {"list", 'l', NULL, 0, "name the tests instead of running them", 0},
     {"on", 'o', "BACKEND", 0, "only tests on hosted, x64, aarch64, hosted-asan or hosted-tsan", 0},
     {"jobs", 'j', "N", 0, "tests at the same time (default: CPUs, at most 4)", 0},
-    {"coverage", 'c', NULL, 0, "run the hosted tests on a measured build; print line coverage", 0},
+    {"coverage", 'c', NULL, 0, "run the hosted tests on a measured build: line coverage of kernel/",
+     0},
     {0},
 };
 
@@ -419,20 +437,25 @@ static void use_coverage_build(struct tests *tests)
         if (test.table)
             test.build = "hosted-cov";
         if (text_starts(test.name, "unit/"))
-            test.path = text("%s/build/hosted-cov/%s_test", top_dir(), test.name);
+            test.words.items[0] = text("%s/build/hosted-cov/%s_test", top_dir(), test.name);
         tests->items[kept++] = test;
     }
     tests->count = kept;
 }
 
-static void print_coverage(void)
+/* Is enough of kernel/ run? Counts as a test if all tests were run. */
+static void coverage_take(const struct test_options *options, struct account *account)
 {
-    struct list words = {0};
-    struct outcome outcome = {0};
+    bool enough = coverage_report(), all = !options->filter && !options->quick && !options->on;
 
-    list_split(&words, "gcovr -r . --object-directory build/hosted-cov --filter kernel/ -s", " ");
-    outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
-    printf("%s%s", outcome.out.data, outcome.status ? outcome.err.data : "");
+    if (!all)
+        return;
+    if (enough) {
+        account->passed++;
+    } else {
+        account->failed++;
+        list_add(&account->failures, "coverage");
+    }
 }
 
 int command_test(int argc, char **argv)
@@ -458,9 +481,11 @@ int command_test(int argc, char **argv)
     unsetenv("TERM"); /* programs print the same whatever terminal this is */
     setenv("SELKIE_QUIET", "1", 1);
     prepare(&tests, &options);
+    if (options.coverage)
+        coverage_reset();
     run_all(&tests, &options, &account);
     if (options.coverage)
-        print_coverage();
+        coverage_take(&options, &account);
     for (size_t i = 0; i < account.failures.count; i++)
         printf("failed: %s\n", account.failures.items[i]);
     if (account.passed + account.failed + account.skipped == 0)

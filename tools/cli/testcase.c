@@ -379,5 +379,9 @@ void tests_load(struct tests *tests, const char *file, const char *group)
             add_table_test(tests, group, table, BACKEND_HOSTED, "hosted-asan");
             add_table_test(tests, group, table, BACKEND_HOSTED, "hosted-tsan");
         }
+        if (json_object_get_boolean(get(table, "clang")))
+            for (int b = 0; b < BACKEND_COUNT; b++)
+                add_table_test(tests, group, table, (enum backend)b,
+                               text("%s-clang", backend_names[b]));
     }
 }

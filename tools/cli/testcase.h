@@ -3,17 +3,24 @@
  * testcase.h - the test tables (unit/ladder/NAME.json) and what one test does.
  *
  * A table is a JSON array of objects:
- *   name, run        the name and the words of the command; a first word "@NAME" is a guest program
- * of unit/guest, "@NAME:VARIANT" another build of it (glibc, pie, dynamic, musl, musl-dynamic) on
- * backends (default all three); "quick": true also in --quick options          words for `selkie
- * run`, before the program packages         Debian packages for aarch64, if the program's own is
- * not enough files            name in the working directory -> text, or {"command": shell},
- * {"link": host path} env, stdin, cpus mask             regular expressions; what matches counts as
- * "#" in both outputs sanitize         true: also under the asan and tsan builds of hosted expect
- * status, stdout, stderr (regular expressions that must match): then the program is not run
- * natively for comparison Without `expect` the command is run on the host itself, in a folder with
- * the same files, and exit status, standard output and standard error must be the same, byte for
- * byte.
+ *   name, run   the name and the words of the command; a first word "@NAME" is a guest program of
+ *               unit/guest, "@NAME:VARIANT" another build of it (glibc, pie, dynamic, musl,
+ *               musl-dynamic)
+ *   on          backends (default: all three)
+ *   quick       true: also in --quick
+ *   options     words for `selkie run`, before the program
+ *   packages    Debian packages for aarch64, if the program's own is not enough
+ *   files       name in the working directory -> text, or {"command": shell, "mode": octal}
+ *   host_files  the same, but not brought into the guest
+ *   env, stdin, cpus, timeout
+ *   mask        regular expressions; what matches counts as "#" in both outputs
+ *   sanitize    true: also on the presets hosted-asan and hosted-tsan
+ *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
+ *   expect      status, stdout, stderr (regular expressions that must match), one_line (standard
+ *               error is just one line): then the program is not run natively for comparison
+ *
+ * Without `expect` the command is run on the host itself, in a folder with the same files, and exit
+ * status, standard output and standard error must be the same, byte for byte.
  */
 #ifndef SELKIE_TESTCASE_H
 #define SELKIE_TESTCASE_H
@@ -32,7 +39,7 @@ struct test {
     enum backend backend;
     const char *build; /* preset instead of the backend's own */
     const char *needs; /* a preset that must be built before */
-    const char *path;  /* what a test that is no table test runs */
+    struct list words; /* what a test that is no table test runs */
     bool quick, serial;
     unsigned timeout_seconds;
 };

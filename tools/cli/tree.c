@@ -94,6 +94,18 @@ void tree_dir(struct tree *tree, const char *path)
     node->mode = S_IFDIR | 0755;
 }
 
+void tree_dir_like(struct tree *tree, const char *path, const struct stat *st)
+{
+    struct node key = {.path = (char *)(uintptr_t)path}, **node;
+
+    tree_dir(tree, path);
+    node = tfind(&key, &tree->nodes, node_compare);
+    if ((*node)->kind != NODE_DIR)
+        return;
+    (*node)->mode = S_IFDIR | (st->st_mode & 07777);
+    (*node)->mtime = st->st_mtime;
+}
+
 void tree_text(struct tree *tree, const char *path, const char *content, mode_t mode)
 {
     struct node *node = tree_node(tree, path);
@@ -150,7 +162,7 @@ static void tree_entry(struct tree *tree, const char *path, const char *host, co
     ssize_t n;
 
     if (S_ISDIR(st->st_mode)) {
-        tree_dir(tree, path);
+        tree_dir_like(tree, path, st);
     } else if (S_ISREG(st->st_mode)) {
         tree_file_stat(tree, path, host, st);
     } else if (S_ISLNK(st->st_mode)) {

@@ -33,6 +33,8 @@ struct tree {
 };
 
 void tree_dir(struct tree *tree, const char *path);
+/* With the mode and time of st. */
+void tree_dir_like(struct tree *tree, const char *path, const struct stat *st);
 void tree_text(struct tree *tree, const char *path, const char *content, mode_t mode);
 void tree_link(struct tree *tree, const char *path, const char *target);
 /* The host file (links followed) as guest file `path`. */
