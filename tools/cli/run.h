@@ -28,6 +28,8 @@ struct run_options {
     int argc;
 };
 
+/* The options of a command line; fails the command if something is wrong with them. */
+void run_parse(int argc, char **argv, struct run_options *options);
 /* `selkie run`: does not return. */
 _Noreturn void run_main(struct run_options *options);
 

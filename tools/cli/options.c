@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* options.c - the options of `selkie run`, and how all commands speak of wrong ones: one clear
+ * line. */
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "run.h"
+
+/* What argp would say in two lines is said in one. */
+void command_parse(const struct argp *argp, int argc, char **argv, void *input)
+{
+    error_t err = argp_parse(argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS, NULL, input);
+
+    if (err)
+        fail(EXIT_TOOL, "%s: %s", argv[0], strerror(err));
+}
+
+error_t command_key_default(int key, struct argp_state *state)
+{
+    if (key == ARGP_KEY_ERROR)
+        fail(EXIT_TOOL,
+             "%s: unknown option, or its value is missing or one too many; see %s --help",
+             state->argv[state->next > 1 ? state->next - 1 : 1], state->name);
+    return ARGP_ERR_UNKNOWN;
+}
+
+enum {
+    KEY_ON = 256,
+    KEY_CPUS,
+    KEY_MEMORY,
+    KEY_PACKAGE,
+    KEY_FILE,
+    KEY_ROOT,
+    KEY_ENV,
+    KEY_CWD,
+    KEY_MACHINE,
+    KEY_ACCEL,
+    KEY_GDB,
+    KEY_STRACE,
+    KEY_VERBOSE,
+    KEY_BUILD,
+};
+
+static const struct argp_option run_option_table[] = {
+    {"on", KEY_ON, "BACKEND", 0, "hosted (a Linux process; the default), x64 or aarch64 (QEMU)", 0},
+    {"cpus", KEY_CPUS, "N", 0, "CPUs of the machine (default 1)", 0},
+    {"memory", KEY_MEMORY, "SIZE", 0, "memory of the machine, e.g. 256M (default 1G)", 0},
+    {"package", KEY_PACKAGE, "DEB", 0,
+     "put this Debian package and what it depends on into the image; for aarch64 its arm64 build",
+     0},
+    {"file", KEY_FILE, "HOST[:GUEST]", 0, "put a file or folder into the image", 0},
+    {"root", KEY_ROOT, "DIR", 0, "put everything below DIR into the image, as /", 0},
+    {"env", KEY_ENV, "K=V", 0, "set a variable of the program's environment", 0},
+    {"cwd", KEY_CWD, "DIR", 0, "start the program in this directory of the guest (default /)", 0},
+    {"machine", KEY_MACHINE, "TYPE", 0, "QEMU machine: microvm (default), pc, q35; virt", 0},
+    {"accel", KEY_ACCEL, "HOW", 0, "auto (default), tcg or kvm", 0},
+    {"gdb", KEY_GDB, NULL, 0, "run under gdb (hosted), or let QEMU wait for one", 0},
+    {"strace", KEY_STRACE, NULL, 0, "log every system call of the program", 0},
+    {"verbose", KEY_VERBOSE, NULL, 0, "show the kernel's messages", 0},
+    {"build", KEY_BUILD, "PRESET", 0, "use this build of the kernel, e.g. hosted-asan", 0},
+    {0},
+};
+
+static const char run_doc[] =
+    "Run an unmodified Linux program inside Selkie."
+    "\vPROGRAM is a path on this host, or a name that is looked up in the packages, below --root, "
+    "and"
+    " in this host's PATH. Its interpreter and shared libraries come along.\n\n"
+    "The exit status is the program's; 128+N if signal N ended it; 125 if the kernel or this"
+    " command failed, 126 if PROGRAM cannot be executed, 127 if it is not found.\n\n"
+    "Examples:\n"
+    "  selkie run /bin/ls -l /etc\n"
+    "  selkie run --on x64 --cpus 4 sysbench cpu --threads=4 run\n"
+    "  selkie run --on aarch64 --package python3 python3 -c 'print(6*7)'\n"
+    "  selkie run --file data.json:/tmp/data.json jq .name /tmp/data.json\n"
+    "  selkie run --strace --build hosted-asan busybox wc /etc/passwd";
+
+static void choose(const char *option, const char *value, const char *const *choices,
+                   const char **out)
+{
+    for (size_t i = 0; choices[i]; i++)
+        if (strcmp(choices[i], value) == 0) {
+            *out = value;
+            return;
+        }
+    fail(EXIT_TOOL, "--%s %s: unknown; see selkie run --help", option, value);
+}
+
+static void set_backend(struct run_options *options, const char *name)
+{
+    for (int i = 0; i < BACKEND_COUNT; i++)
+        if (strcmp(backend_names[i], name) == 0) {
+            options->backend = (enum backend)i;
+            return;
+        }
+    fail(EXIT_TOOL, "--on %s: unknown backend; hosted, x64 or aarch64", name);
+}
+
+static void set_cpus(struct run_options *options, const char *value)
+{
+    char *end;
+    unsigned long n = strtoul(value, &end, 10);
+
+    if (*end || *value < '0' || *value > '9' || n < 1 || n > 256)
+        fail(EXIT_TOOL, "--cpus %s: a number from 1 to 256 is wanted", value);
+    options->cpus = (unsigned)n;
+}
+
+static void set_build(struct run_options *options, const char *value)
+{
+    if (!*value || strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(value))
+        fail(EXIT_TOOL, "--build %s: not the name of a preset", value);
+    options->build = value;
+}
+
+static error_t run_key_more(int key, char *value, struct argp_state *state)
+{
+    static const char *const machines[] = {"microvm", "pc", "q35", "virt", NULL};
+    static const char *const accels[] = {"auto", "tcg", "kvm", NULL};
+    struct run_options *options = state->input;
+
+    switch (key) {
+    case KEY_MACHINE:
+        choose("machine", value, machines, &options->machine);
+        return 0;
+    case KEY_ACCEL:
+        choose("accel", value, accels, &options->accel);
+        return 0;
+    case KEY_GDB:
+        options->gdb = true;
+        return 0;
+    case KEY_STRACE:
+        options->strace = true;
+        return 0;
+    case KEY_VERBOSE:
+        options->verbose = true;
+        return 0;
+    case KEY_BUILD:
+        set_build(options, value);
+        return 0;
+    case ARGP_KEY_ARG:
+        /* The program: everything from here on is its own. */
+        options->argv = state->argv + state->next - 1;
+        options->argc = state->argc - state->next + 1;
+        state->next = state->argc;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        fail(EXIT_TOOL, "which PROGRAM? See selkie run --help");
+    default:
+        return command_key_default(key, state);
+    }
+}
+
+static error_t run_key(int key, char *value, struct argp_state *state)
+{
+    struct run_options *options = state->input;
+
+    switch (key) {
+    case KEY_ON:
+        set_backend(options, value);
+        return 0;
+    case KEY_CPUS:
+        set_cpus(options, value);
+        return 0;
+    case KEY_MEMORY:
+        if (!parse_size(value, &options->memory))
+            fail(EXIT_TOOL, "--memory %s: not a size such as 256M", value);
+        options->memory_text = value;
+        return 0;
+    case KEY_PACKAGE:
+        list_add(&options->packages, value);
+        return 0;
+    case KEY_FILE:
+        list_add(&options->files, value);
+        return 0;
+    case KEY_ROOT:
+        options->root = value;
+        return 0;
+    case KEY_ENV:
+        if (!strchr(value, '=') || value[0] == '=')
+            fail(EXIT_TOOL, "--env %s: NAME=VALUE is wanted", value);
+        list_add(&options->env, value);
+        return 0;
+    case KEY_CWD:
+        if (value[0] != '/')
+            fail(EXIT_TOOL, "--cwd %s: not an absolute path", value);
+        options->cwd = value;
+        return 0;
+    default:
+        return run_key_more(key, value, state);
+    }
+}
+
+/* Which options go together only argp's caller can say. */
+static void check_together(const struct run_options *options)
+{
+    if (options->backend == BACKEND_HOSTED && options->accel && strcmp(options->accel, "auto") != 0)
+        fail(EXIT_TOOL, "--accel %s: the hosted backend has no QEMU machine", options->accel);
+    if (!options->machine)
+        return;
+    if (options->backend == BACKEND_HOSTED)
+        fail(EXIT_TOOL, "--machine %s: the hosted backend has no QEMU machine", options->machine);
+    if ((strcmp(options->machine, "virt") == 0) != (options->backend == BACKEND_AARCH64))
+        fail(EXIT_TOOL, "--machine %s: not a machine of the backend %s", options->machine,
+             backend_names[options->backend]);
+}
+
+void run_parse(int argc, char **argv, struct run_options *options)
+{
+    static const struct argp argp = {
+        run_option_table, run_key, "PROGRAM [ARG...]", run_doc, NULL, NULL, NULL};
+
+    command_parse(&argp, argc, argv, options);
+    check_together(options);
+}
