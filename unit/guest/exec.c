@@ -8,6 +8,9 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+/* Named after the process, which execve does not change: several may run on one host. */
+static char bad_path[40], script_path[40];
+
 static void *idle(void *arg)
 {
     for (;;)
@@ -38,7 +41,7 @@ static int second(char **argv)
     REQUIRE(sigaction(SIGUSR1, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL);
     REQUIRE(sigaction(SIGUSR2, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN);
     REQUIRE(sigprocmask(SIG_BLOCK, NULL, &mask) == 0 && sigismember(&mask, SIGTERM) == 1);
-    char *script[] = {"/tmp/exec.sh", "arg", NULL}, *env[] = {"STAGE=3", NULL};
+    char *script[] = {script_path, "arg", NULL}, *env[] = {"STAGE=3", NULL};
     char line[4200];
     char self[4096];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -47,7 +50,7 @@ static int second(char **argv)
     if (n > 100)
         return guest_pass("exec"); /* the first line of a script is limited */
     snprintf(line, sizeof(line), "#! %s third stage\n", self);
-    write_file("/tmp/exec.sh", line, 0755);
+    write_file(script_path, line, 0755);
     execve(script[0], script, env);
     REQUIRE(!"execve of a script");
     return 1;
@@ -55,29 +58,33 @@ static int second(char **argv)
 
 int main(int argc, char **argv)
 {
+    snprintf(bad_path, sizeof(bad_path), "/tmp/exec.%d.bad", (int)getpid());
+    snprintf(script_path, sizeof(script_path), "/tmp/exec.%d.sh", (int)getpid());
     if (argc > 1 && strcmp(argv[1], "second") == 0)
         return second(argv);
     if (argc > 1 && strncmp(argv[1], "third", 5) == 0) {
         REQUIRE(argc == 4 && strcmp(argv[1], "third stage") == 0 &&
-                strcmp(argv[2], "/tmp/exec.sh") == 0);
+                strcmp(argv[2], script_path) == 0);
         REQUIRE(strcmp(argv[3], "arg") == 0 && strcmp(getenv("STAGE"), "3") == 0 &&
-                unlink("/tmp/exec.sh") == 0);
+                unlink(script_path) == 0);
         return guest_pass("exec");
     }
     char closing[16], staying[16], *none[] = {NULL};
     REQUIRE_ERRNO(execve("/missing", argv, none), ENOENT);
     REQUIRE_ERRNO(execve("/tmp", argv, none), EACCES);
-    write_file("/tmp/exec.bad", "not a program", 0755);
-    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ENOEXEC);
-    write_file("/tmp/exec.bad", "\177ELF truncated", 0755);
-    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ENOEXEC);
-    write_file("/tmp/exec.bad", "#!/missing/interpreter\n", 0755);
-    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ENOENT);
-    write_file("/tmp/exec.bad", "#!/tmp/exec.bad\n", 0755);
-    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), ELOOP);
-    write_file("/tmp/exec.bad", "x", 0644);
-    REQUIRE_ERRNO(execve("/tmp/exec.bad", argv, none), EACCES);
-    REQUIRE(unlink("/tmp/exec.bad") == 0);
+    write_file(bad_path, "not a program", 0755);
+    REQUIRE_ERRNO(execve(bad_path, argv, none), ENOEXEC);
+    write_file(bad_path, "\177ELF truncated", 0755);
+    REQUIRE_ERRNO(execve(bad_path, argv, none), ENOEXEC);
+    write_file(bad_path, "#!/missing/interpreter\n", 0755);
+    REQUIRE_ERRNO(execve(bad_path, argv, none), ENOENT);
+    char loop[64];
+    snprintf(loop, sizeof(loop), "#!%s\n", bad_path);
+    write_file(bad_path, loop, 0755);
+    REQUIRE_ERRNO(execve(bad_path, argv, none), ELOOP);
+    write_file(bad_path, "x", 0644);
+    REQUIRE_ERRNO(execve(bad_path, argv, none), EACCES);
+    REQUIRE(unlink(bad_path) == 0);
 
     int a = open("/dev/null", O_RDONLY | O_CLOEXEC), b = open("/dev/null", O_RDONLY);
     snprintf(closing, sizeof(closing), "%d", a);
