@@ -15,7 +15,9 @@
 #include "lib/string.h"
 #include "linux/syscall.h"
 #include "mm/kmalloc.h"
+#include "mm/object.h"
 #include "proc/process.h"
+#include "sched/pressure.h"
 #include "sched/thread.h"
 
 /* Exit statuses when the program could not be started, as shells and env(1) have them. */
@@ -95,8 +97,10 @@ static void boot_thread(void *arg)
     const struct hal_boot_info *info = hal_boot_info();
     struct cmdline options;
     (void)arg;
-    cmdline_read(&options);                      /* options, arguments, environment */
-    syscall_trace = options.strace;              /* strace=1 */
+    cmdline_read(&options);         /* options, arguments, environment */
+    syscall_trace = options.strace; /* strace=1 */
+    if (pressure_init())            /* reclaim thread */
+        boot_fail("not enough memory to boot");
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
         boot_fail("the root file system could not be built");
     hal_poweroff(run_program(&options)); /* process 1, until it ends */
@@ -110,6 +114,7 @@ void kernel_boot(void *stack, size_t size)
     page_init();                                 /* RAM */
     kmalloc_init();                              /* small objects */
     kvm_init();                                  /* kernel stacks */
+    vm_cache_init();                             /* file pages */
     random_init();                               /* seed, from the machine */
     sched_start_cpus();                          /* all other CPUs */
     log_info("%s, %u CPUs, %llu KiB of RAM", hal_boot_info()->machine, hal_cpu_count(),

@@ -138,12 +138,17 @@ static const struct chardev {
     const char *name;
     uint16_t major, minor;
     uint32_t mode;
-    const struct file_ops *ops; /* NULL: the tty */
+    const struct file_ops *ops; /* NULL: open, or the tty */
+    int (*open)(struct file *file);
 } chardevs[] = {
-    {"null", 1, 3, 0666, &null_ops},      {"zero", 1, 5, 0666, &zero_ops},
-    {"full", 1, 7, 0666, &full_ops},      {"random", 1, 8, 0666, &random_ops},
-    {"urandom", 1, 9, 0666, &random_ops}, {"tty", 5, 0, 0666, NULL},
-    {"console", 5, 1, 0600, NULL},
+    {"null", 1, 3, 0666, &null_ops, NULL},
+    {"zero", 1, 5, 0666, &zero_ops, NULL},
+    {"full", 1, 7, 0666, &full_ops, NULL},
+    {"random", 1, 8, 0666, &random_ops, NULL},
+    {"urandom", 1, 9, 0666, &random_ops, NULL},
+    {"tty", 5, 0, 0666, NULL, NULL},
+    {"console", 5, 1, 0600, NULL, NULL},
+    {"memory_pressure", 10, 250, 0444, NULL, pressure_open},
 };
 
 int chardev_open(uint64_t rdev, struct file *file)
@@ -152,6 +157,8 @@ int chardev_open(uint64_t rdev, struct file *file)
         const struct chardev *dev = &chardevs[i];
         if (rdev != fs_makedev(dev->major, dev->minor))
             continue;
+        if (dev->open)
+            return dev->open(file);
         if (dev->ops) {
             file->ops = dev->ops;
             return 0;

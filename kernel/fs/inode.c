@@ -24,6 +24,11 @@ static void object_get(struct vm_object *object)
     inode_get(inode_of_object(object));
 }
 
+static bool object_get_live(struct vm_object *object)
+{
+    return ref_get_live(&inode_of_object(object)->refs);
+}
+
 static void object_put(struct vm_object *object)
 {
     inode_put(inode_of_object(object));
@@ -45,13 +50,13 @@ static int object_fill(struct vm_object *object, uint64_t index, struct page *pa
 /* Without a fill operation the page cache knows that fresh pages are zero. */
 static const struct vm_object_ops memory_object_ops = {.get = object_get, .put = object_put};
 static const struct vm_object_ops backed_object_ops = {
-    .fill = object_fill, .get = object_get, .put = object_put};
+    .fill = object_fill, .get = object_get, .put = object_put, .get_live = object_get_live};
 
 void inode_set_backing(struct inode *inode, const uint8_t *data, uint64_t len)
 {
     inode->backing = data;
     inode->backing_len = len;
-    inode->object.ops = &backed_object_ops;
+    vm_object_set_backed(&inode->object, &backed_object_ops);
 }
 
 struct inode *inode_alloc(struct super *super, uint32_t mode)

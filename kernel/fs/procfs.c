@@ -46,7 +46,7 @@ static int show_meminfo(struct inode *inode, struct strbuf *sb)
     uint64_t slab = km.bytes_held / PAGE_SIZE;
     kb_line(sb, "MemTotal:", st.total);
     kb_line(sb, "MemFree:", st.free);
-    kb_line(sb, "MemAvailable:", st.free);
+    kb_line(sb, "MemAvailable:", st.free + vm_cache_pages());
     kb_line(sb, "Buffers:", 0);
     kb_line(sb, "Cached:", st.by_type[PAGE_FILE]);
     kb_line(sb, "SwapCached:", 0);
@@ -257,9 +257,10 @@ static const struct pseudo_item items[] = {
     TEXT_ITEM("filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\n"
                              "nodev\tramfs\n"),
     TEXT_ITEM("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
-    TEXT_ITEM("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\n"
+    TEXT_ITEM("devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n 10 misc\n\n"
                          "Block devices:\n"),
     LINK_ITEM("mounts", "self/mounts"),
+    {.path = "pressure/memory", .mode = S_IFREG | 0644, .ops = &procfs_pressure_ops},
     TEXT_ITEM("sys/kernel/ostype", SELKIE_OSTYPE "\n"),
     TEXT_ITEM("sys/kernel/osrelease", SELKIE_OSRELEASE "\n"),
     TEXT_ITEM("sys/kernel/version", SELKIE_OSVERSION "\n"),

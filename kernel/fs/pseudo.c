@@ -130,7 +130,7 @@ struct inode *pseudo_inode(struct super *super, const struct pseudo_item *item)
     inode->ops = &pseudo_inode_ops;
     inode->data = item;
     if ((item->mode & S_IFMT) == S_IFREG)
-        inode->file_ops = &pseudo_file_ops;
+        inode->file_ops = item->ops ? item->ops : &pseudo_file_ops;
     else if ((item->mode & S_IFMT) == S_IFDIR)
         inode->file_ops = &dir_file_ops;
     if ((item->mode & S_IFMT) == S_IFLNK && item->text) {

@@ -18,6 +18,7 @@ struct pseudo_item {
     int (*show)(struct inode *inode, struct strbuf *sb);       /* NULL: text */
     int (*store)(struct inode *inode, char *text, size_t len); /* NULL: writes are EACCES/EIO */
     const char *text;
+    const struct file_ops *ops; /* of a file that is not a generated text; NULL otherwise */
 };
 /* Make the fixed tree of a generated file system. */
 int must_check pseudo_add(struct super *super, const struct pseudo_item *items, size_t count);

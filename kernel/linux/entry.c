@@ -15,6 +15,7 @@
 #include "linux/strace.h"
 #include "linux/syscall.h"
 #include "proc/internal.h"
+#include "sched/pressure.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -185,6 +186,14 @@ void kernel_user_return(struct isa_frame *frame)
 
 /* ---- faults ---- */
 
+/* The policy: the program that needs the page and cannot have it ends. */
+static void out_of_memory(void)
+{
+    memory_dump();
+    log_warn("%s[%d]: killed: out of memory", task_current()->thread.name, task_current()->tid);
+    process_exit_group(SIGKILL);
+}
+
 static void fault_signal_of(int err, const struct hal_fault *fault)
 {
     switch (err) {
@@ -196,8 +205,7 @@ static void fault_signal_of(int err, const struct hal_fault *fault)
         signal_force(SIGBUS, BUS_ADRERR, fault->addr);
         break;
     case -ENOMEM:
-        log_warn("%s[%d]: killed: out of memory", user_task()->thread.name, user_task()->tid);
-        process_exit_group(SIGKILL);
+        out_of_memory();
         break;
     default:
         signal_force(SIGSEGV, SEGV_MAPERR, fault->addr);
@@ -210,6 +218,9 @@ static void user_page_fault(const struct hal_fault *fault)
     struct task *task = user_task();
     int err =
         space_fault(task->process->space, fault->addr, fault->access, isa_frame_sp(fault->frame));
+    /* After a wait the program simply faults again, unless it is to end. */
+    if (err == -ENOMEM && memory_wait())
+        err = 0;
     if (err)
         fault_signal_of(err, fault);
     else
@@ -265,7 +276,12 @@ static bool kernel_exception(const struct hal_fault *fault)
     uintptr_t sp = task->frame ? isa_frame_sp(task->frame) : 0;
     unsigned long irq = hal_irq_save();
     proc_irq_on();
-    int err = space_fault(task->process->space, fault->addr, fault->access, sp);
+    int err;
+    do
+        err = space_fault(task->process->space, fault->addr, fault->access, sp);
+    while (err == -ENOMEM && !must_leave(task) && memory_wait());
+    if (err == -ENOMEM && !must_leave(task))
+        out_of_memory();
     hal_irq_restore(irq);
     return err == 0;
 }

@@ -98,6 +98,8 @@ void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi);
 /* Zap what maps bytes [off, off+len) of the object. */
 void space_unmap_object_locked(struct space *space, struct vm_object *object, uint64_t off,
                                uint64_t len);
+/* Take the unchanged file pages of the object out of the page tables; locked areas keep theirs. */
+void space_unmap_clean_locked(struct space *space, struct vm_object *object);
 /* Does a special area lie in [lo, hi)? */
 bool space_has_special_locked(const struct space *space, vaddr_t lo, vaddr_t hi);
 /* Would `pages` more (of which `data` private and writable) break a limit? 0 or -ENOMEM. */

@@ -17,6 +17,7 @@
 #include "lib/sanitize.h"
 #include "mm/kmalloc.h"
 #include "mm/kstack.h"
+#include "mm/reclaim.h"
 
 #define SLOT_SIZE (KSTACK_SIZE + PAGE_SIZE)
 #define STACK_PAGES (KSTACK_SIZE / PAGE_SIZE)
@@ -33,6 +34,9 @@ static vaddr_t slot_base;
 static void *cache_head;
 static unsigned cache_count;
 
+static struct shrinker stack_shrinker;
+static uint64_t stacks_scan(uint64_t want);
+
 void kvm_init(void)
 {
     const struct hal_layout *layout = hal_layout();
@@ -44,6 +48,10 @@ void kvm_init(void)
     cache_count = search_from = 0;
     for (unsigned i = 0; i < ARRAY_COUNT(slot_taken); i++)
         slot_taken[i] = 0;
+    if (!stack_shrinker.scan) {
+        stack_shrinker = (struct shrinker){.name = "kernel stacks", .scan = stacks_scan};
+        shrinker_register(&stack_shrinker);
+    }
 }
 
 /* A free slot, marked taken, or -1. */
@@ -178,6 +186,19 @@ void kstack_free(void *stack)
         return;
     stack_unmap((vaddr_t)stack);
     slot_release((unsigned)(offset / SLOT_SIZE));
+}
+
+/* Under pressure: the cached stacks go. */
+static uint64_t stacks_scan(uint64_t want)
+{
+    uint64_t done = 0;
+    void *stack;
+    while (done < want && (stack = cache_pop())) {
+        stack_unmap((vaddr_t)stack);
+        slot_release((unsigned)(((vaddr_t)stack - slot_base) / SLOT_SIZE));
+        done += STACK_PAGES;
+    }
+    return done;
 }
 
 bool kstack_is_guard(vaddr_t addr)

@@ -32,6 +32,15 @@ static void *node_alloc(size_t size)
 }
 static const struct radix_alloc node_allocator = {node_alloc, kfree};
 
+/* Objects whose pages can be filled again, the next to be looked at by vm_cache_evict first. */
+static struct spinlock cache_lock = SPINLOCK_INIT(RANK_AREAS);
+static struct list cache_list;
+
+void vm_cache_init(void)
+{
+    list_init(&cache_list);
+}
+
 void vm_object_init(struct vm_object *object, const struct vm_object_ops *ops, uint64_t size)
 {
     *object = (struct vm_object){.ops = ops, .size = size};
@@ -39,6 +48,17 @@ void vm_object_init(struct vm_object *object, const struct vm_object_ops *ops, u
     radix_init(&object->pages, &node_allocator);
     spin_init(&object->areas_lock, RANK_AREAS);
     list_init(&object->areas);
+    list_init(&object->cache_link);
+}
+
+void vm_object_set_backed(struct vm_object *object, const struct vm_object_ops *ops)
+{
+    ASSERT(object->page_count == 0 && ops->fill && ops->get_live);
+    object->ops = ops;
+    spin_lock(&cache_lock);
+    if (list_empty(&object->cache_link))
+        list_push_back(&cache_list, &object->cache_link);
+    spin_unlock(&cache_lock);
 }
 
 static uint64_t object_size(struct vm_object *object)
@@ -55,7 +75,7 @@ static void drop_pages_locked(struct vm_object *object, uint64_t first, uint64_t
     struct page *page;
     for (uint64_t index = first; (page = radix_next(&object->pages, &index)) && index < end;) {
         (void)radix_remove(&object->pages, index);
-        object->page_count--;
+        __atomic_store_n(&object->page_count, object->page_count - 1, __ATOMIC_RELAXED);
         page_put(page);
     }
 }
@@ -63,6 +83,11 @@ static void drop_pages_locked(struct vm_object *object, uint64_t first, uint64_t
 void vm_object_destroy(struct vm_object *object)
 {
     ASSERT(list_empty(&object->areas));
+    /* Who finds the object in the list takes a reference on it under the lock, and cannot any more.
+     */
+    spin_lock(&cache_lock);
+    list_remove(&object->cache_link);
+    spin_unlock(&cache_lock);
     mutex_lock(&object->lock);
     drop_pages_locked(object, 0, UINT64_MAX);
     radix_clear(&object->pages);
@@ -85,7 +110,7 @@ static int page_make_locked(struct vm_object *object, uint64_t index, struct pag
         return err;
     }
     page->flags |= PAGE_FLAG_UPTODATE;
-    object->page_count++;
+    __atomic_store_n(&object->page_count, object->page_count + 1, __ATOMIC_RELAXED);
     *out = page;
     return 0;
 }
@@ -239,6 +264,9 @@ void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len)
 
 void vm_object_add_area(struct vm_object *object, struct area *area)
 {
+    /* Before any of its pages can be mapped, so eviction sees it before a page is dirty. */
+    if ((area->flags & AREA_SHARED) && (area->flags & AREA_MAYWRITE))
+        __atomic_store_n(&object->written_by_maps, true, __ATOMIC_RELEASE);
     spin_lock(&object->areas_lock);
     area->unmap_gen = object->unmap_gen - 1; /* a walk in progress looks at it again */
     list_push_back(&object->areas, &area->object_link);
@@ -250,6 +278,97 @@ void vm_object_remove_area(struct vm_object *object, struct area *area)
     spin_lock(&object->areas_lock);
     list_remove(&area->object_link);
     spin_unlock(&object->areas_lock);
+}
+
+/* ---- eviction --------------------------------------------------------------------------- */
+
+/*
+ * What may go: a page that the fill operation brings back as it is, and that nobody uses. Users
+ * take their reference under object->lock, so with the lock held a single reference is the object's
+ * own. Written pages carry PAGE_FLAG_DIRTY before their writer drops its reference (acquire: we see
+ * it); pages that a mapping may have written are not known, so such objects are left alone.
+ */
+static uint64_t evict_object(struct vm_object *object, uint64_t want)
+{
+    uint64_t done = 0;
+    struct page *page;
+    mutex_lock(&object->lock);
+    if (!__atomic_load_n(&object->written_by_maps, __ATOMIC_ACQUIRE))
+        for (uint64_t index = 0; done < want && (page = radix_next(&object->pages, &index));
+             index++) {
+            if (__atomic_load_n(&page->refs.count, __ATOMIC_ACQUIRE) != 1 ||
+                (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & PAGE_FLAG_DIRTY))
+                continue;
+            (void)radix_remove(&object->pages, index);
+            __atomic_store_n(&object->page_count, object->page_count - 1, __ATOMIC_RELAXED);
+            page_put(page);
+            done++;
+        }
+    mutex_unlock(&object->lock);
+    return done;
+}
+
+/* Take the object's clean pages out of the programs' page tables. */
+static void unmap_clean(struct vm_object *object)
+{
+    spin_lock(&object->areas_lock);
+    uint32_t gen = ++object->unmap_gen;
+    spin_unlock(&object->areas_lock);
+    struct space *space;
+    while ((space = unmap_next(object, gen))) {
+        rwlock_write_lock(&space->lock);
+        space_unmap_clean_locked(space, object);
+        rwlock_write_unlock(&space->lock);
+        space_put(space);
+    }
+}
+
+/* The next object, with a reference, at most `left` steps on; it goes to the end of the list. */
+static struct vm_object *cache_next(size_t *left)
+{
+    struct vm_object *found = NULL;
+    spin_lock(&cache_lock);
+    while (!found && *left > 0 && !list_empty(&cache_list)) {
+        struct vm_object *object = list_entry(cache_list.next, struct vm_object, cache_link);
+        list_remove(&object->cache_link);
+        list_push_back(&cache_list, &object->cache_link);
+        --*left;
+        /* The count is a hint here. */
+        if (__atomic_load_n(&object->page_count, __ATOMIC_RELAXED) > 0 &&
+            object->ops->get_live(object))
+            found = object;
+    }
+    spin_unlock(&cache_lock);
+    return found;
+}
+
+uint64_t vm_cache_pages(void)
+{
+    uint64_t pages = 0;
+    spin_lock(&cache_lock);
+    list_for_each (pos, &cache_list)
+        pages += __atomic_load_n(&list_entry(pos, struct vm_object, cache_link)->page_count,
+                                 __ATOMIC_RELAXED);
+    spin_unlock(&cache_lock);
+    return pages;
+}
+
+uint64_t vm_cache_evict(uint64_t want, bool mapped)
+{
+    uint64_t done = 0;
+    size_t left = 0;
+    struct vm_object *object;
+    spin_lock(&cache_lock);
+    list_for_each (pos, &cache_list)
+        left++;
+    spin_unlock(&cache_lock);
+    while (done < want && (object = cache_next(&left))) {
+        if (mapped && !__atomic_load_n(&object->written_by_maps, __ATOMIC_ACQUIRE))
+            unmap_clean(object);
+        done += evict_object(object, want - done);
+        object->ops->put(object);
+    }
+    return done;
 }
 
 /* ---- copying ------------------------------------------------------------------------------------

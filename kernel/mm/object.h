@@ -25,19 +25,35 @@ struct vm_object_ops {
     /* Take / drop a reference on the owner (inode). */
     void (*get)(struct vm_object *object);
     void (*put)(struct vm_object *object);
+    /* Take a reference unless the last one is gone. Any object with a fill operation has this. */
+    bool (*get_live)(struct vm_object *object);
 };
 struct vm_object {
     const struct vm_object_ops *ops;
     struct mutex lock;
-    struct radix pages; /* index -> struct page *, one reference each */
-    uint64_t page_count;
+    struct radix pages;  /* index -> struct page *, one reference each */
+    uint64_t page_count; /* atomic: read without the lock as a hint */
     uint64_t size; /* bytes; a fault wholly beyond it is SIGBUS. Atomic: read without the lock. */
     struct spinlock areas_lock; /* RANK_AREAS: guards areas and every area's unmap_gen */
     struct list areas;          /* area.object_link: who maps this object */
     uint32_t unmap_gen;         /* number of the latest vm_object_unmap */
+    struct list cache_link;     /* among those whose pages can be filled again; object.c */
+    bool written_by_maps;       /* a shared mapping could ever write: pages may be dirty unseen;
+                                   set once, atomic */
 };
 
+/* Once, at boot. */
+void vm_cache_init(void);
 void vm_object_init(struct vm_object *object, const struct vm_object_ops *ops, uint64_t size);
+/* Give an object without pages operations that can fill them; from now on clean pages are evicted
+ * when memory is short. */
+void vm_object_set_backed(struct vm_object *object, const struct vm_object_ops *ops);
+/* Drop up to `want` pages that can be filled again, of all objects in turn, and return their
+ * number. `mapped`: also such that programs have mapped (never those of locked areas). Thread
+ * context, no lock held. */
+uint64_t vm_cache_evict(uint64_t want, bool mapped);
+/* Pages of objects that vm_cache_evict looks at: at most so many could go. */
+uint64_t vm_cache_pages(void);
 /* Drop all pages; no mapping and no user is left. */
 void vm_object_destroy(struct vm_object *object);
 

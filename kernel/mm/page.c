@@ -37,6 +37,7 @@
 #include "lib/sanitize.h"
 #include "lib/string.h"
 #include "mm/failpoint.h"
+#include "mm/reclaim.h"
 
 #define CHUNK_PAGES (1u << PAGE_ORDER_MAX)
 #define CHUNK_SHIFT (PAGE_SHIFT + PAGE_ORDER_MAX)
@@ -54,7 +55,8 @@ static struct page *page_map;
 static struct hal_region early; /* where the tables lie */
 static bool virgin_is_zero;
 static uint64_t page_total;
-static uint64_t reserve; /* pages that only ALLOC_ATOMIC may take */
+static uint64_t reserve;     /* pages that only ALLOC_ATOMIC may take */
+static uint64_t alarm_pages; /* see memory_alarm; relaxed atomic */
 
 /* Guarded by page_lock. */
 static struct list free_list[PAGE_ORDER_MAX + 1];
@@ -107,6 +109,23 @@ static struct page *buddy_of(const struct page *page, unsigned order)
 uint64_t page_free_count(void)
 {
     return __atomic_load_n(&free_pages, __ATOMIC_RELAXED);
+}
+
+void (*memory_alarm)(void);
+
+uint64_t page_reserve_count(void)
+{
+    return reserve;
+}
+
+bool memory_available(uint64_t pages)
+{
+    return page_free_count() >= pages + reserve;
+}
+
+void memory_alarm_set(uint64_t pages)
+{
+    __atomic_store_n(&alarm_pages, pages, __ATOMIC_RELAXED);
 }
 
 uint64_t page_total_count(void)
@@ -329,6 +348,10 @@ struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flag
     }
     spin_unlock_irqrestore(&page_lock, irq);
 
+    /* A failed allocation leaves less than it wanted: that counts, too. */
+    if (__builtin_expect(page_free_count() < __atomic_load_n(&alarm_pages, __ATOMIC_RELAXED), 0) &&
+        memory_alarm)
+        memory_alarm();
     if (!page)
         return NULL;
     memory_unpoison(page_virt(page), PAGE_SIZE << order);

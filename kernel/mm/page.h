@@ -101,6 +101,7 @@ struct page_stats {
 };
 uint64_t page_free_count(void); /* a cheap, momentary value */
 uint64_t page_total_count(void);
+uint64_t page_reserve_count(void); /* free pages that only ALLOC_ATOMIC may take */
 void page_get_stats(struct page_stats *out);
 /* Walk the free lists and check every invariant; panics on a violation. For tests and debug
  * commands. */

@@ -171,6 +171,27 @@ void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi)
     zap_flush(&z);
 }
 
+void space_unmap_clean_locked(struct space *space, struct vm_object *object)
+{
+    struct zap z = {.space = space};
+    list_init(&z.own);
+    for (struct area *a = area_of(rb_first(&space->areas)); a; a = area_next(a)) {
+        paddr_t pa;
+        if (a->object != object || (a->flags & (AREA_LOCKED | AREA_SPECIAL)))
+            continue;
+        for (vaddr_t va = a->lo; (va = hal_space_next(&space->hal, va, a->hi)) < a->hi;
+             va += PAGE_SIZE) {
+            struct page *page =
+                hal_space_query(&space->hal, va, &pa, NULL) ? page_of_phys(pa) : NULL;
+            if (page && page->type == PAGE_FILE && page->object == object)
+                zap_page(&z, va, page);
+            else
+                zap_flush(&z); /* a run ends: what lies between is not to be unmapped */
+        }
+        zap_flush(&z);
+    }
+}
+
 void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi)
 {
     area_isolate(c, lo, hi);

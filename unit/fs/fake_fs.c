@@ -11,6 +11,7 @@
 #include "lib/format.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
+#include "sched/pressure.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 
@@ -19,6 +20,7 @@ unsigned fake_sleeps;
 struct fdtable *fake_fdtable;
 struct fs_context *fake_context;
 int fake_tty_signal;
+int fake_pressure_watchers;
 
 /* ---- wait queues ---- */
 
@@ -233,6 +235,20 @@ void proc_tty_signal(int pgrp, int signo)
 {
     fake_tty_signal = signo;
 }
+struct waitq pressure_changes;
+void pressure_get_stats(struct pressure_stats *out)
+{
+    *out = (struct pressure_stats){.avg = {{(1 << 16) + (1 << 14), 2 << 16, 0}},
+                                   .total_ns = {5000000, 3000000}};
+}
+uint32_t pressure_level_changes(void)
+{
+    return 0;
+}
+void pressure_watch(int delta)
+{
+    fake_pressure_watchers += delta;
+}
 struct space *space_current(void)
 {
     return NULL;
@@ -245,6 +261,7 @@ int fake_fs_boot(const void *archive, size_t len)
     memset(timers, 0, sizeof(timers));
     page_init();
     kmalloc_init();
+    vm_cache_init();
     random_init();
     int err = fs_init(archive, len);
     if (err == 0) {

@@ -53,7 +53,12 @@ static void file_put(struct vm_object *object)
 {
     container_of(object, struct test_file, object)->refs--;
 }
-static const struct vm_object_ops file_ops = {file_fill, file_get, file_put};
+static bool file_get_live(struct vm_object *object)
+{
+    file_get(object);
+    return true;
+}
+static const struct vm_object_ops file_ops = {file_fill, file_get, file_put, file_get_live};
 
 static uint64_t heap_bytes(void)
 {
@@ -76,6 +81,7 @@ static int space_set_up(void **state)
     page_init();
     kmalloc_init();
     kvm_init();
+    vm_cache_init();
     kfree(kmalloc(1, 0));
     pages_at_start = page_free_count();
     bytes_at_start = heap_bytes();

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pressure.c - the reclaim thread, waiting for memory, pressure stall information.
+ *
+ * Waking the reclaim thread. The page allocator calls on_alarm when an allocation leaves less than
+ * the alarm limit free, with any lock held: it sets `wanted` and wakes the thread, which is
+ * lock-free. A pass that brings little lowers the limit, so that a machine whose memory is simply
+ * in use does not run a futile pass for every page; a pass that brings enough restores it, and so
+ * does the look that the thread takes ten times a second while memory is short (it also notices
+ * when that has ended).
+ *
+ * Waiters. memory_wait asks for a pass that begins after the question (`asked` and `passed` count
+ * questions and answers) and looks at the free memory afterwards.
+ *
+ * Averages decay by exp(-2 s / T) every two seconds, as Linux's. Nothing runs for that: who reads
+ * or changes the account first brings it up to date, period by period.
+ */
+#include "sched/pressure.h"
+
+#include "core/log.h"
+#include "lib/errno.h"
+#include "mm/page.h"
+#include "sched/thread.h"
+
+#define RETRY_PAGES 32                   /* a retry makes sense with this much */
+#define BATCH_PAGES 256u                 /* at least, in one pass */
+#define PASSES_MAX 4                     /* futile ones, before memory_wait gives up */
+#define WATCHER_WAIT_NS (50 * NS_PER_MS) /* for programs that watch, after each futile pass */
+#define WATCHER_PASSES_MAX 20
+#define RECHECK_NS (100 * NS_PER_MS) /* while memory is short */
+#define PASS_TIMEOUT_NS (10 * NS_PER_SEC)
+
+struct waitq pressure_changes;
+
+static struct thread *reclaimer; /* atomic */
+static struct waitq passes;      /* woken after each pass */
+static uint64_t asked, passed;   /* atomic */
+static bool wanted;              /* atomic */
+static uint32_t level_changes;   /* atomic */
+static int watchers;             /* atomic */
+
+/* ---- account ---------------------------------------------------------------------------- */
+
+#define PERIOD_NS (2 * NS_PER_SEC)
+#define FRACTION 16
+/* exp(-2/10), exp(-2/60), exp(-2/300) with 16 fractional bits. */
+static const uint32_t decay[3] = {53656, 63387, 65101};
+
+static struct spinlock stall_lock = SPINLOCK_INIT(RANK_WAITQ); /* guards what follows; irqsave */
+static unsigned stalled;
+static bool full;
+static uint64_t account_at, period_start;
+static uint64_t period_ns[PRESSURE_KINDS]; /* stalled in the present period */
+static struct pressure_stats stats;
+
+static void add_time(uint64_t ns)
+{
+    bool counts[PRESSURE_KINDS] = {stalled > 0, stalled > 0 && full};
+    for (unsigned kind = 0; kind < PRESSURE_KINDS; kind++) {
+        stats.total_ns[kind] += counts[kind] ? ns : 0;
+        period_ns[kind] += counts[kind] ? ns : 0;
+    }
+}
+
+static void end_period(void)
+{
+    for (unsigned kind = 0; kind < PRESSURE_KINDS; kind++) {
+        uint64_t percent = (period_ns[kind] * 100 << FRACTION) / PERIOD_NS;
+        for (unsigned i = 0; i < 3; i++) {
+            uint64_t old = stats.avg[kind][i];
+            stats.avg[kind][i] =
+                (uint32_t)((old * decay[i] + percent * ((1u << FRACTION) - decay[i])) >> FRACTION);
+        }
+        period_ns[kind] = 0;
+    }
+}
+
+/* Bring the account up to now. After an hour without a period's end every average has decayed to
+ * nothing (or risen to the full): no need to count them all. */
+static void account_locked(uint64_t now)
+{
+    const uint64_t many = 1800;
+    if (period_start == 0)
+        period_start = account_at = now;
+    if (now - period_start > many * PERIOD_NS) {
+        uint64_t skip = now - many * PERIOD_NS;
+        add_time(skip - account_at);
+        period_ns[PRESSURE_SOME] = period_ns[PRESSURE_FULL] = 0;
+        period_start = account_at = skip;
+    }
+    while (now - period_start >= PERIOD_NS) {
+        period_start += PERIOD_NS;
+        add_time(period_start - account_at);
+        account_at = period_start;
+        end_period();
+    }
+    add_time(now - account_at);
+    account_at = now;
+}
+
+static void count_runnable(struct thread *thread, void *arg)
+{
+    unsigned *count = arg;
+    if (thread->space && __atomic_load_n(&thread->state, __ATOMIC_RELAXED) == THREAD_READY)
+        ++*count;
+}
+
+/* A thread begins (+1) or ends (-1) to wait. Whether others can run is looked at now, and taken to
+ * hold until the next one begins or ends. */
+static void stall_change(int delta)
+{
+    unsigned runnable = 0;
+    thread_for_each(count_runnable, &runnable);
+    unsigned long irq = spin_lock_irqsave(&stall_lock);
+    account_locked(clock_mono_ns());
+    stalled += (unsigned)delta;
+    full = runnable <= 1; /* the caller itself is running */
+    spin_unlock_irqrestore(&stall_lock, irq);
+}
+
+void pressure_get_stats(struct pressure_stats *out)
+{
+    unsigned long irq = spin_lock_irqsave(&stall_lock);
+    account_locked(clock_mono_ns());
+    *out = stats;
+    spin_unlock_irqrestore(&stall_lock, irq);
+}
+
+/* ---- the reclaim thread ----------------------------------------------------------------- */
+
+/* Any context, any lock held. */
+static void on_alarm(void)
+{
+    /* Seq_cst: pairs with the thread's announcement that it sleeps. Once per pass is enough. */
+    if (__atomic_exchange_n(&wanted, true, __ATOMIC_SEQ_CST))
+        return;
+    struct thread *thread = __atomic_load_n(&reclaimer, __ATOMIC_ACQUIRE);
+    if (thread)
+        thread_wake(thread);
+}
+
+static void note_level(enum memory_level *last)
+{
+    enum memory_level now = memory_level();
+    if (now == *last)
+        return;
+    *last = now;
+    __atomic_add_fetch(&level_changes, 1, __ATOMIC_RELEASE);
+    waitq_wake_all(&pressure_changes, 0);
+}
+
+/* One pass: up to the level `low` and an eighth more, so that the next alarm is some time off. */
+static void reclaim_pass(void)
+{
+    uint64_t low = memory_level_pages(MEMORY_LOW), goal = low + low / 8, free = page_free_count();
+    uint64_t want = free < goal ? MAX(goal - free, (uint64_t)BATCH_PAGES) : 0;
+    uint64_t done = want ? memory_reclaim(want, memory_level() >= MEMORY_MEDIUM) : 0;
+    free = page_free_count();
+    memory_alarm_set(free >= low || done >= want / 4 ? low : free - free / 8);
+}
+
+static void reclaim_thread(void *arg)
+{
+    enum memory_level last = MEMORY_PLENTY;
+    (void)arg;
+    for (;;) {
+        bool plenty = last == MEMORY_PLENTY;
+        thread_prepare_sleep(false);
+        if (!__atomic_load_n(&wanted, __ATOMIC_SEQ_CST))
+            (void)thread_sleep(plenty ? UINT64_MAX : clock_mono_ns() + RECHECK_NS);
+        thread_finish_sleep();
+        note_level(&last);
+        /* Cleared before the questions are read: one asked later wakes us again. */
+        if (!__atomic_exchange_n(&wanted, false, __ATOMIC_SEQ_CST)) {
+            memory_alarm_set(memory_level_pages(MEMORY_LOW));
+            continue;
+        }
+        uint64_t answer = __atomic_load_n(&asked, __ATOMIC_SEQ_CST);
+        reclaim_pass();
+        note_level(&last);
+        __atomic_store_n(&passed, answer, __ATOMIC_SEQ_CST);
+        waitq_wake_all(&passes, 0);
+    }
+}
+
+int pressure_init(void)
+{
+    waitq_init(&passes);
+    waitq_init(&pressure_changes);
+    struct thread *thread = thread_spawn("reclaim", reclaim_thread, NULL);
+    if (!thread)
+        return -ENOMEM;
+    __atomic_store_n(&reclaimer, thread, __ATOMIC_RELEASE);
+    memory_alarm = on_alarm;
+    memory_alarm_set(memory_level_pages(MEMORY_LOW));
+    return 0;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------- */
+
+/* Wait for a pass that begins after now. */
+static void wait_for_pass(void)
+{
+    uint64_t ticket = __atomic_add_fetch(&asked, 1, __ATOMIC_SEQ_CST);
+    uint64_t deadline = clock_mono_ns() + PASS_TIMEOUT_NS;
+    struct waiter w;
+    int err = 0;
+    waitq_prepare(&passes, &w, false);
+    on_alarm();
+    while (__atomic_load_n(&passed, __ATOMIC_SEQ_CST) < ticket && !err)
+        err = waitq_sleep(&w, deadline);
+    waitq_finish(&w);
+}
+
+bool memory_wait(void)
+{
+    bool enough = memory_available(RETRY_PAGES);
+    if (enough || !__atomic_load_n(&reclaimer, __ATOMIC_ACQUIRE))
+        return enough;
+    stall_change(+1);
+    for (int i = 0, max = PASSES_MAX; i < max && !enough; i++) {
+        wait_for_pass();
+        enough = memory_available(RETRY_PAGES);
+        if (enough || !__atomic_load_n(&watchers, __ATOMIC_RELAXED))
+            continue;
+        /* Programs that said they would give memory back get the time to do so. */
+        max = WATCHER_PASSES_MAX;
+        if (sleep_until(clock_mono_ns() + WATCHER_WAIT_NS, false))
+            break;
+        enough = memory_available(RETRY_PAGES);
+    }
+    stall_change(-1);
+    waitq_wake_all(&pressure_changes, 0);
+    return enough;
+}
+
+uint32_t pressure_level_changes(void)
+{
+    return __atomic_load_n(&level_changes, __ATOMIC_ACQUIRE);
+}
+
+void pressure_watch(int delta)
+{
+    __atomic_add_fetch(&watchers, delta, __ATOMIC_RELAXED);
+}
