@@ -7,6 +7,9 @@
 
 #define MASK_WORDS (HAL_CPU_MAX / 64)
 #define SCHED_RESET_ON_FORK 0x40000000
+#define SCHED_FLAG_RESET_ON_FORK 1u
+#define SCHED_FLAG_KEEP_POLICY 8u
+#define SCHED_FLAG_KEEP_PARAMS 16u
 #define RR_INTERVAL_NS (100 * NS_PER_MS)
 
 long sys_sched_yield(const struct syscall_args *a)
@@ -80,8 +83,23 @@ static bool may_raise(void)
     return process_current()->fs->cred.euid == 0;
 }
 
-/* policy < 0: keep it. */
-static long set_scheduler(int tid, int policy, uint64_t param)
+/* Taking the flag away needs privilege (sched_setscheduler(2)). */
+static int set_reset_on_fork(struct thread *thread, bool reset)
+{
+    if (!reset && __atomic_load_n(&thread->reset_on_fork, __ATOMIC_RELAXED) && !may_raise())
+        return -EPERM;
+    /* Relaxed: only clone by the thread itself goes by it. */
+    __atomic_store_n(&thread->reset_on_fork, reset, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static bool resets_on_fork(const struct thread *thread)
+{
+    return __atomic_load_n(&thread->reset_on_fork, __ATOMIC_RELAXED);
+}
+
+/* policy < 0, reset < 0: keep it. */
+static long set_scheduler(int tid, int policy, int reset, uint64_t param)
 {
     int32_t priority;
     if (!param || tid < 0)
@@ -96,6 +114,8 @@ static long set_scheduler(int tid, int policy, uint64_t param)
     int err = policy_check(policy, priority);
     if (!err && is_real_time(policy) && !may_raise())
         err = -EPERM;
+    if (!err && reset >= 0)
+        err = set_reset_on_fork(&task->thread, reset);
     if (!err)
         sched_set_policy(&task->thread, (enum sched_policy)policy, priority);
     thread_put(&task->thread);
@@ -107,12 +127,13 @@ long sys_sched_setscheduler(const struct syscall_args *a)
     int policy = (int)a->arg[1];
     if (policy < 0)
         return -EINVAL;
-    return set_scheduler((int)a->arg[0], policy & ~SCHED_RESET_ON_FORK, a->arg[2]);
+    return set_scheduler((int)a->arg[0], policy & ~SCHED_RESET_ON_FORK,
+                         (policy & SCHED_RESET_ON_FORK) != 0, a->arg[2]);
 }
 
 long sys_sched_setparam(const struct syscall_args *a)
 {
-    return set_scheduler((int)a->arg[0], -1, a->arg[1]);
+    return set_scheduler((int)a->arg[0], -1, -1, a->arg[1]);
 }
 
 long sys_sched_getscheduler(const struct syscall_args *a)
@@ -123,6 +144,8 @@ long sys_sched_getscheduler(const struct syscall_args *a)
     if (!task)
         return -ESRCH;
     long policy = task->thread.policy;
+    if (resets_on_fork(&task->thread))
+        policy |= SCHED_RESET_ON_FORK;
     thread_put(&task->thread);
     return policy;
 }
@@ -178,23 +201,59 @@ struct uapi_sched_attr {
 };
 STATIC_ASSERT(sizeof(struct uapi_sched_attr) == 48); /* SCHED_ATTR_SIZE_VER0 */
 
+/* sched_setattr(2): a program may know a longer structure, if what we do not know of it is zero. */
+static int attr_read(struct uapi_sched_attr *attr, uint64_t addr)
+{
+    uint32_t size, ours = sizeof *attr;
+    if (copyin(&size, uaddr(addr), sizeof size))
+        return -EFAULT;
+    size = size ? size : ours;
+    if (size < ours || size > PAGE_SIZE)
+        goto wrong_size;
+    for (uint32_t at = ours; at < size; at++) {
+        uint8_t byte;
+        if (copyin(&byte, uaddr(addr + at), 1))
+            return -EFAULT;
+        if (byte)
+            goto wrong_size;
+    }
+    return copyin(attr, uaddr(addr), sizeof *attr) ? -EFAULT : 0;
+wrong_size:
+    return copyout(uaddr(addr), &ours, sizeof ours) ? -EFAULT : -E2BIG;
+}
+
+static int attr_check(struct uapi_sched_attr *attr, const struct thread *thread)
+{
+    const uint64_t known =
+        SCHED_FLAG_RESET_ON_FORK | SCHED_FLAG_KEEP_POLICY | SCHED_FLAG_KEEP_PARAMS;
+    if (attr->flags & ~known)
+        return -EINVAL;
+    if (attr->flags & SCHED_FLAG_KEEP_POLICY)
+        attr->policy = thread->policy;
+    if (attr->flags & SCHED_FLAG_KEEP_PARAMS) {
+        attr->priority = is_real_time((int)attr->policy) ? thread->rt_priority : 0;
+        attr->nice = thread->nice;
+    }
+    int err = policy_check((int)attr->policy, (int)attr->priority);
+    if (err || may_raise())
+        return err;
+    return is_real_time((int)attr->policy) || attr->nice < thread->nice ? -EPERM : 0;
+}
+
 long sys_sched_setattr(const struct syscall_args *a)
 {
     struct uapi_sched_attr attr;
     if (!a->arg[1] || (int)a->arg[0] < 0 || a->arg[2])
         return -EINVAL;
-    if (copyin(&attr, uaddr(a->arg[1]), sizeof attr))
-        return -EFAULT;
-    if (attr.size && attr.size < sizeof attr)
-        return -EINVAL;
-    int err = policy_check((int)attr.policy, (int)attr.priority);
+    int err = attr_read(&attr, a->arg[1]);
     if (err)
         return err;
     struct task *task = task_by_tid((int)a->arg[0]);
     if (!task)
         return -ESRCH;
-    if (!may_raise() && (is_real_time((int)attr.policy) || attr.nice < task->thread.nice))
-        err = -EPERM;
+    err = attr_check(&attr, &task->thread);
+    if (!err)
+        err = set_reset_on_fork(&task->thread, attr.flags & SCHED_FLAG_RESET_ON_FORK);
     if (!err) {
         sched_set_policy(&task->thread, (enum sched_policy)attr.policy, (int)attr.priority);
         if (!is_real_time((int)attr.policy))
@@ -214,6 +273,7 @@ long sys_sched_getattr(const struct syscall_args *a)
     if (!task)
         return -ESRCH;
     attr.policy = task->thread.policy;
+    attr.flags = resets_on_fork(&task->thread) ? SCHED_FLAG_RESET_ON_FORK : 0;
     attr.nice = task->thread.nice;
     attr.priority = is_real_time((int)attr.policy) ? task->thread.rt_priority : 0;
     thread_put(&task->thread);
@@ -287,34 +347,6 @@ enum {
     MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 16,
 };
 
-/*
- * Every CPU must pass through a full barrier between entry and return. Conservative: the caller
- * visits each CPU by moving there. Running on a CPU needs a context switch on it, and a switch is
- * a full barrier for what ran there before (its run queue is handed over with sequentially
- * consistent operations, sched/sched.c). A CPU that idles meanwhile takes part as well.
- */
-static int barrier_everywhere(void)
-{
-    struct thread *self = thread_current();
-    uint64_t old[MASK_WORDS] = {0};
-    int err = 0;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (cpu_online_count() == 1)
-        return 0;
-    sched_get_affinity(self, old);
-    for (unsigned cpu = 0; cpu < hal_cpu_count() && !err; cpu++) {
-        uint64_t mask[MASK_WORDS] = {0};
-        const struct cpu *there = cpu_get(cpu);
-        if (!there || !__atomic_load_n(&there->online, __ATOMIC_ACQUIRE))
-            continue;
-        mask[cpu / 64] = 1ull << cpu % 64;
-        err = sched_set_affinity(self, mask);
-    }
-    int restored = sched_set_affinity(self, old);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return err ? err : restored;
-}
-
 long sys_membarrier(const struct syscall_args *a)
 {
     struct process *p = process_current();
@@ -334,10 +366,12 @@ long sys_membarrier(const struct syscall_args *a)
     case MEMBARRIER_PRIVATE_EXPEDITED:
         if (!__atomic_load_n(&p->membarrier_registered, __ATOMIC_RELAXED))
             return -EPERM;
-        return barrier_everywhere();
+        sched_barrier();
+        return 0;
     case MEMBARRIER_GLOBAL:
     case MEMBARRIER_GLOBAL_EXPEDITED:
-        return barrier_everywhere();
+        sched_barrier();
+        return 0;
     default:
         return -EINVAL;
     }

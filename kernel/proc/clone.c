@@ -58,9 +58,6 @@ static void attributes_copy(struct task *child, const struct clone_args *args)
     struct task *parent = task_current();
     child->sig_mask = parent->sig_mask;
     child->timer_slack_ns = parent->timer_slack_ns;
-    child->thread.nice = parent->thread.nice;
-    child->thread.policy = parent->thread.policy;
-    child->thread.rt_priority = parent->thread.rt_priority;
     if (args->flags & CLONE_CHILD_CLEARTID)
         child->clear_child_tid = args->child_tid;
 }

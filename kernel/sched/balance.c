@@ -95,8 +95,13 @@ void balance_serve(struct runqueue *rq)
     struct cpu *to = name ? cpu_get(name - 1) : NULL;
     /* One that waits, while something else runs here or waits too. */
     bool spare = rq->queued + (rq->current != rq->idle) >= 2;
-    if (to && spare && is_idle(to))
-        (void)give_one(rq, to);
+    if (!to || !spare || !is_idle(to) || give_one(rq, to))
+        return;
+    /* The only one that waits has not left this CPU yet (it is being switched away from): keep the
+     * request for the next look, unless another CPU has asked meanwhile. */
+    uint32_t nobody = 0;
+    (void)__atomic_compare_exchange_n(&rq->wanted_by, &nobody, name, false, __ATOMIC_RELAXED,
+                                      __ATOMIC_RELAXED);
 }
 
 void balance_tick(struct runqueue *rq, uint64_t now)

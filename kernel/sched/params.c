@@ -16,10 +16,19 @@ static size_t mask_words(void)
     return (hal_cpu_count() + 63) / 64;
 }
 
+/* The bits of word i that stand for CPUs of this machine: others are not kept (sched_setaffinity(2)
+ * reads back only CPUs that exist). */
+static uint64_t existing(size_t i)
+{
+    size_t count = hal_cpu_count() - i * 64;
+    return count >= 64 ? UINT64_MAX : (1ull << count) - 1;
+}
+
 static void tell(struct thread *thread)
 {
-    /* Acquire: pairs with thread_start, so that the thread has a CPU. */
-    if (__atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) == THREAD_NEW)
+    /* Read-modify-write, as the one in thread_start: whichever is first, either thread_start sees
+     * what was set, or we see that the thread has a CPU to be told. */
+    if (__atomic_fetch_add(&thread->state, 0, __ATOMIC_SEQ_CST) == THREAD_NEW)
         return;
     unsigned long irq = hal_irq_save();
     sched_notify(thread);
@@ -67,7 +76,7 @@ static bool names_online_cpu(const uint64_t *mask)
 static void change_mask(uint64_t *dst, const uint64_t *mask)
 {
     for (size_t i = 0; i < mask_words(); i++)
-        __atomic_fetch_or(&dst[i], mask[i], __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&dst[i], mask[i] & existing(i), __ATOMIC_SEQ_CST);
     for (size_t i = 0; i < mask_words(); i++)
         __atomic_fetch_and(&dst[i], mask[i], __ATOMIC_SEQ_CST);
 }
@@ -80,7 +89,7 @@ int sched_set_affinity(struct thread *thread, const uint64_t *mask)
     if (!fresh)
         return -ENOMEM;
     for (size_t i = 0; i < mask_words(); i++)
-        fresh[i] = mask[i];
+        fresh[i] = mask[i] & existing(i);
     unsigned long irq = spin_lock_irqsave(&affinity_lock);
     if (thread->affinity) {
         change_mask(thread->affinity, mask);
@@ -100,7 +109,5 @@ void sched_get_affinity(struct thread *thread, uint64_t *mask)
 {
     const uint64_t *from = __atomic_load_n(&thread->affinity, __ATOMIC_ACQUIRE);
     for (size_t i = 0; i < mask_words(); i++)
-        mask[i] = from ? __atomic_load_n(&from[i], __ATOMIC_RELAXED) : 0;
-    for (unsigned id = 0; !from && id < hal_cpu_count(); id++)
-        mask[id / 64] |= 1ull << id % 64;
+        mask[i] = from ? __atomic_load_n(&from[i], __ATOMIC_RELAXED) : existing(i);
 }

@@ -57,18 +57,40 @@ void rq_init(struct runqueue *rq, struct cpu *cpu)
         list_init(&rq->rt[i]);
 }
 
+struct params {
+    uint8_t policy, priority;
+    uint32_t scale;
+};
+
+static struct params params_of(const struct thread *thread)
+{
+    /* Relaxed: the setter notifies this CPU afterwards, which orders them. */
+    unsigned policy = __atomic_load_n(&thread->policy, __ATOMIC_RELAXED);
+    uint8_t priority = __atomic_load_n(&thread->rt_priority, __ATOMIC_RELAXED);
+    int nice = __atomic_load_n(&thread->nice, __ATOMIC_RELAXED);
+    bool rt = policy == SCHED_FIFO || policy == SCHED_RR;
+    ASSERT(priority <= RT_PRIORITY_MAX && nice >= NICE_MIN && nice <= NICE_MAX);
+    return (struct params){
+        .policy = (uint8_t)policy,
+        .priority = rt ? MAX(priority, 1) : 0,
+        .scale = policy == SCHED_IDLE ? IDLE_SCALE : nice_scale[nice - NICE_MIN],
+    };
+}
+
 void rq_refresh(struct thread *thread)
 {
     ASSERT(!thread->queued);
-    /* Relaxed: the setter notifies this CPU afterwards, which orders them. */
-    unsigned policy = __atomic_load_n(&thread->policy, __ATOMIC_RELAXED);
-    int nice = __atomic_load_n(&thread->nice, __ATOMIC_RELAXED);
-    bool rt = policy == SCHED_FIFO || policy == SCHED_RR;
-    thread->rq_policy = (uint8_t)policy;
-    uint8_t priority = __atomic_load_n(&thread->rt_priority, __ATOMIC_RELAXED);
-    thread->rq_priority = rt ? MAX(priority, 1) : 0;
-    ASSERT(priority <= RT_PRIORITY_MAX && nice >= NICE_MIN && nice <= NICE_MAX);
-    thread->rq_scale = policy == SCHED_IDLE ? IDLE_SCALE : nice_scale[nice - NICE_MIN];
+    struct params params = params_of(thread);
+    thread->rq_policy = params.policy;
+    thread->rq_priority = params.priority;
+    thread->rq_scale = params.scale;
+}
+
+bool rq_stale(const struct thread *thread)
+{
+    struct params params = params_of(thread);
+    return thread->rq_policy != params.policy || thread->rq_priority != params.priority ||
+           (params.priority == 0 && thread->rq_scale != params.scale);
 }
 
 /* min_vruntime follows the smallest of the fair threads here. */

@@ -47,6 +47,7 @@ struct runqueue {
     bool idling;                        /* runs its idle thread; a hint */
     uint64_t idle_ns, busy_ns, switches;
     uint64_t idle_since; /* 0: not idle */
+    uint64_t ipi_count;  /* interrupts from other CPUs served (barrier.c) */
 };
 
 /* How a thread comes onto the queue. */
@@ -61,6 +62,8 @@ void rq_init(struct runqueue *rq, struct cpu *cpu);
 /* Copy what was asked for (policy, nice, priority) to the fields that the queue goes by. Not
  * queued. */
 void rq_refresh(struct thread *thread);
+/* Would rq_refresh change anything that counts in its class? */
+bool rq_stale(const struct thread *thread);
 void rq_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how);
 void rq_dequeue(struct runqueue *rq, struct thread *thread);
 /* Who runs next; stays queued. NULL: nobody. */

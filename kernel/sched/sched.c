@@ -143,20 +143,39 @@ void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how
     place(rq, thread, how, false);
 }
 
-/* The thread waits or runs here and its parameters may have changed. */
-static void look_again(struct runqueue *rq, struct thread *thread)
+/* The thread waits here: put it where its parameters want it. One that stays keeps its place. */
+static void requeue(struct runqueue *rq, struct thread *thread)
 {
-    if (thread->queued) {
-        rq_dequeue(rq, thread);
-        sched_place(rq, thread, RQ_EXPIRED);
-        sched_publish(rq);
+    if (thread_allowed(thread, rq->cpu->id) && !rq_stale(thread))
         return;
+    rq_dequeue(rq, thread);
+    sched_place(rq, thread, RQ_EXPIRED);
+    sched_publish(rq);
+}
+
+/* The running thread's parameters may have changed. */
+static void renew_current(struct runqueue *rq, struct thread *thread)
+{
+    uint64_t now = hal_clock_ns();
+    sched_charge(rq, now);
+    if (rq_stale(thread)) {
+        rq_refresh(thread);
+        /* The turn of another class has another length, or no end. */
+        thread->slice_end = rq_slice_end(rq, thread, now);
+        timerq_need(rq->cpu->timers, turn_end(rq));
     }
-    sched_charge(rq, hal_clock_ns());
-    rq_refresh(thread);
     const struct thread *first = rq_first(rq);
     if (!thread_allowed(thread, rq->cpu->id) || (first && rq_preempts(rq, first)))
         sched_want_switch(rq);
+}
+
+/* The thread waits or runs here and its parameters may have changed. */
+static void look_again(struct runqueue *rq, struct thread *thread)
+{
+    if (thread->queued)
+        requeue(rq, thread);
+    else
+        renew_current(rq, thread);
 }
 
 static uint32_t state_of(const struct thread *thread)
@@ -330,12 +349,7 @@ void sched_switch(enum switch_reason reason)
 
 static bool may_switch(const struct thread_head *self)
 {
-    if (!__atomic_load_n(&self->need_resched, __ATOMIC_RELAXED) || self->preempt_count)
-        return false;
-    /* A cooperative kernel switches here only what must not run on this CPU any more, or idles. */
-    const struct thread *thread = thread_current();
-    return SELKIE_PREEMPT || thread == self->cpu->rq->idle ||
-           !thread_allowed(thread, self->cpu->id);
+    return __atomic_load_n(&self->need_resched, __ATOMIC_RELAXED) && self->preempt_count == 0;
 }
 
 static void switch_if_wanted(void)
@@ -400,6 +414,7 @@ void kernel_ipi(void)
 {
     struct runqueue *rq = this_cpu()->rq;
     irq_enter();
+    sched_barrier_pass(rq);
     sched_drain(rq);
     balance_serve(rq);
     irq_exit();

@@ -10,6 +10,10 @@
  * Likewise for user code: the interrupter stores `interrupted`, then reads on_cpu; a thread stores
  * on_cpu when it gets the CPU and reads `interrupted` on the way to user code. If the interrupter
  * does not see it on a CPU, the thread will see the flag.
+ *
+ * The interrupter's look at `interruptible` and its swap are two steps: the sleep that it ends may
+ * be a later, uninterruptible one. That sleep then ends as if woken for nothing, which every
+ * sleeper expects.
  */
 #include "lib/errno.h"
 #include "sched/internal.h"
@@ -62,7 +66,7 @@ int thread_sleep(uint64_t deadline_ns)
     case THREAD_TIMED_OUT:
         return -ETIMEDOUT;
     case THREAD_CUT_SHORT:
-        return -EINTR;
+        return __atomic_load_n(&self->interruptible, __ATOMIC_RELAXED) ? -EINTR : 0;
     default:
         return 0;
     }

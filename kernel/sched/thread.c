@@ -44,12 +44,22 @@ void thread_setup(struct thread *thread, const char *name)
     set_name(thread, name);
 }
 
+static void inherit_class(struct thread *thread, const struct thread *parent)
+{
+    unsigned policy = __atomic_load_n(&parent->policy, __ATOMIC_RELAXED);
+    int nice = __atomic_load_n(&parent->nice, __ATOMIC_RELAXED);
+    bool reset = __atomic_load_n(&parent->reset_on_fork, __ATOMIC_RELAXED);
+    bool rt = policy == SCHED_FIFO || policy == SCHED_RR;
+    /* sched(7): no real-time policy and no negative nice value; the flag itself is not inherited */
+    thread->policy = (uint8_t)(reset && rt ? SCHED_OTHER : policy);
+    thread->nice = (int8_t)(reset ? (rt ? 0 : MAX(nice, 0)) : nice);
+    thread->rt_priority = reset ? 0 : __atomic_load_n(&parent->rt_priority, __ATOMIC_RELAXED);
+}
+
 /* Programs' threads inherit from their creator (sched(7)); the kernel's own do not. */
 static int inherit(struct thread *thread, const struct thread *parent)
 {
-    thread->policy = __atomic_load_n(&parent->policy, __ATOMIC_RELAXED);
-    thread->nice = __atomic_load_n(&parent->nice, __ATOMIC_RELAXED);
-    thread->rt_priority = __atomic_load_n(&parent->rt_priority, __ATOMIC_RELAXED);
+    inherit_class(thread, parent);
     if (!__atomic_load_n(&parent->affinity, __ATOMIC_ACQUIRE))
         return 0;
     size_t words = (hal_cpu_count() + 63) / 64;
@@ -124,7 +134,8 @@ void thread_start(struct thread *thread)
     unsigned long irq = hal_irq_save();
     struct cpu *cpu = this_cpu();
     __atomic_store_n(&thread->head.cpu, cpu, __ATOMIC_RELEASE);
-    __atomic_store_n(&thread->state, THREAD_READY, __ATOMIC_SEQ_CST);
+    /* Exchange: see tell() in params.c. */
+    (void)__atomic_exchange_n(&thread->state, THREAD_READY, __ATOMIC_SEQ_CST);
     sched_place(cpu->rq, thread, RQ_NEW);
     hal_irq_restore(irq);
     sched_check();

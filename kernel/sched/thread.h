@@ -72,6 +72,7 @@ struct thread {
     uint8_t policy; /* enum sched_policy */
     int8_t nice;
     uint8_t rt_priority;
+    bool reset_on_fork;          /* threads made by it start with the default policy */
     uint64_t vruntime;           /* weighted ns */
     uint64_t run_start;          /* hal_clock_ns when it last got the CPU */
     uint64_t runtime_ns;         /* total; atomic, see thread_runtime_ns */
@@ -141,6 +142,9 @@ void sched_set_nice(struct thread *thread, int nice);
  * needed: the caller at once, another thread as soon as its CPU has looked. */
 int must_check sched_set_affinity(struct thread *thread, const uint64_t *mask);
 void sched_get_affinity(struct thread *thread, uint64_t *mask);
+/* Between call and return every CPU passes through a full memory barrier. Thread context, no
+ * spinlock held; may be preempted but does not sleep. */
+void sched_barrier(void);
 /* CPU time used, exact for the caller. */
 uint64_t thread_runtime_ns(struct thread *thread);
 /* Switch the calling thread to another address space (execve). Takes a reference on space. */

@@ -2,8 +2,8 @@
 /* sources: unit/sched/sim.c unit/fake_kmalloc.c kernel/sched/sched.c kernel/sched/balance.c
    kernel/sched/runqueue.c kernel/sched/thread.c kernel/sched/reap.c kernel/sched/cpu.c
    kernel/sched/sleep.c kernel/sched/params.c kernel/sched/timer.c kernel/sched/wait.c
-   kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c kernel/core/percpu.c
-   kernel/core/spinlock.c kernel/lib/rbtree.c */
+   kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c kernel/sched/barrier.c
+   kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
 /* include: unit/sched/include */
 /* sched_test.c - threads on one and on four simulated CPUs: fairness, classes, sleep and wake,
  * interruption, timers, locks, wait queues, affinity, ends. Random interleavings, many seeds. */
@@ -14,43 +14,11 @@
 #include <cmocka.h>
 
 #include "core/mutex.h"
+#include "crew.h"
 #include "lib/errno.h"
 #include "mm/space.h"
-#include "sched/wait.h"
-#include "sim.h"
 
 #define SEEDS 40
-
-static struct waitq done_queue;
-static unsigned running; /* threads that have not finished */
-
-static bool finished(void)
-{
-    return __atomic_load_n(&running, __ATOMIC_SEQ_CST) == 0;
-}
-
-static void finish(void)
-{
-    __atomic_fetch_sub(&running, 1, __ATOMIC_SEQ_CST);
-    waitq_wake_all(&done_queue, 0);
-}
-
-static void spawn(void (*fn)(void *), uintptr_t arg, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        __atomic_fetch_add(&running, 1, __ATOMIC_SEQ_CST);
-        SIM_CHECK(thread_spawn("worker", fn, (void *)(arg + i)));
-    }
-}
-
-static void await_all(void)
-{
-    struct waiter w;
-    waitq_prepare(&done_queue, &w, false);
-    while (!finished())
-        SIM_CHECK(waitq_sleep(&w, UINT64_MAX) == 0);
-    waitq_finish(&w);
-}
 
 /* ---- fairness ---- */
 

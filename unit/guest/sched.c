@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sched - scheduling calls: what is set is read back as Linux does, what is wrong is refused, and
+ * membarrier orders other threads. */
+#include "guest.h"
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+struct attr {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+    uint32_t more[2];
+};
+
+/* A mask that names more CPUs than there are reads back without them. */
+static void affinity(void)
+{
+    cpu_set_t all, got, before;
+    REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
+    memset(&all, 0xff, sizeof all);
+    REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+    REQUIRE(sched_getaffinity(0, sizeof got, &got) == 0);
+    REQUIRE(CPU_COUNT(&got) <= sysconf(_SC_NPROCESSORS_CONF));
+    CPU_ZERO(&all);
+    CPU_SET(CPU_SETSIZE - 1, &all);
+    REQUIRE_ERRNO(sched_setaffinity(0, sizeof all, &all), EINVAL);
+    CPU_ZERO(&all);
+    int first = 0;
+    while (!CPU_ISSET(first, &before))
+        first++;
+    CPU_SET(first, &all);
+    REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+    REQUIRE(sched_getaffinity(0, sizeof got, &got) == 0 && CPU_EQUAL(&all, &got));
+    REQUIRE(sched_getcpu() == first);
+    REQUIRE(sched_setaffinity(0, sizeof before, &before) == 0);
+}
+
+static void attributes(void)
+{
+    struct attr attr = {.size = 47};
+    REQUIRE_ERRNO(syscall(SYS_sched_setattr, 0, &attr, 0), E2BIG);
+    REQUIRE(attr.size >= 48); /* the kernel's own size comes back */
+    attr = (struct attr){.size = 4097};
+    REQUIRE_ERRNO(syscall(SYS_sched_setattr, 0, &attr, 0), E2BIG);
+    attr = (struct attr){.size = sizeof attr, .flags = 1ull << 40};
+    REQUIRE_ERRNO(syscall(SYS_sched_setattr, 0, &attr, 0), EINVAL);
+    attr = (struct attr){.size = 48, .policy = SCHED_BATCH, .nice = 3};
+    REQUIRE(syscall(SYS_sched_setattr, 0, &attr, 0) == 0);
+    memset(&attr, 0, sizeof attr);
+    REQUIRE(syscall(SYS_sched_getattr, 0, &attr, 48, 0) == 0);
+    REQUIRE(attr.policy == SCHED_BATCH && attr.nice == 3 && attr.flags == 0);
+    REQUIRE(getpriority(PRIO_PROCESS, 0) == 3);
+}
+
+static void *child_policy(void *arg)
+{
+    (void)arg;
+    return (void *)(intptr_t)sched_getscheduler((int)syscall(SYS_gettid));
+}
+
+static void reset_on_fork(void)
+{
+    struct sched_param param = {0};
+    void *policy;
+    pthread_t thread;
+    REQUIRE(sched_setscheduler(0, SCHED_IDLE | SCHED_RESET_ON_FORK, &param) == 0);
+    REQUIRE(sched_getscheduler(0) == (SCHED_IDLE | SCHED_RESET_ON_FORK));
+    REQUIRE(pthread_create(&thread, NULL, child_policy, NULL) == 0);
+    REQUIRE(pthread_join(thread, &policy) == 0);
+    REQUIRE((intptr_t)policy == SCHED_IDLE); /* not real time: inherited; the flag is not */
+}
+
+/* Dekker's exchange: without the barrier on the other side both may read 0. */
+static int x, y, stop, fast_saw;
+static void *fast_side(void *arg)
+{
+    (void)arg;
+    int round = 0;
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        round = __atomic_load_n(&x, __ATOMIC_ACQUIRE);
+        __atomic_store_n(&y, round, __ATOMIC_RELAXED);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler only */
+        __atomic_store_n(&fast_saw, __atomic_load_n(&x, __ATOMIC_RELAXED), __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+static void membarrier(void)
+{
+    pthread_t thread;
+    long known = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0);
+    REQUIRE(known > 0 && (known & MEMBARRIER_CMD_PRIVATE_EXPEDITED));
+    REQUIRE_ERRNO(syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 1), EINVAL);
+    REQUIRE_ERRNO(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0), EPERM);
+    REQUIRE(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0) == 0);
+    cpu_set_t before, after;
+    REQUIRE(sched_getaffinity(0, sizeof before, &before) == 0);
+    REQUIRE(pthread_create(&thread, NULL, fast_side, NULL) == 0);
+    for (int i = 1; i <= 200; i++) {
+        __atomic_store_n(&x, i, __ATOMIC_RELAXED);
+        REQUIRE(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0) == 0);
+        (void)__atomic_load_n(&y, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE(fast_saw <= 200);
+    REQUIRE(sched_getaffinity(0, sizeof after, &after) == 0 && CPU_EQUAL(&before, &after));
+}
+
+int main(void)
+{
+    affinity();
+    membarrier();
+    attributes();
+    reset_on_fork();
+    return guest_pass("sched");
+}
