@@ -30,12 +30,9 @@ bool sched_wake(struct thread *thread, enum thread_state state);
 /* Give a runnable thread that is nowhere to another CPU. The caller owns thread->notified. */
 void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to);
 void sched_publish(struct runqueue *rq);
-/* Have the running thread pass through the scheduler soon, if this build takes the CPU away at all:
- * a cooperative one only from the idle thread and from what must not run here any more. */
 static inline void sched_want_switch(struct runqueue *rq)
 {
-    if (SELKIE_PREEMPT || rq->current == rq->idle || !thread_allowed(rq->current, rq->cpu->id))
-        __atomic_store_n(&rq->current->head.need_resched, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&rq->current->head.need_resched, true, __ATOMIC_RELAXED);
 }
 static inline bool sched_claim(struct thread *thread)
 {

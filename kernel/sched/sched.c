@@ -67,7 +67,7 @@ void sched_publish(struct runqueue *rq)
 static uint64_t turn_end(const struct runqueue *rq)
 {
     bool waiting = rq->queued && rq->current != rq->idle;
-    return SELKIE_PREEMPT && waiting ? rq->current->slice_end : UINT64_MAX;
+    return waiting ? rq->current->slice_end : UINT64_MAX;
 }
 
 /* ---- inboxes ---- */
@@ -347,25 +347,34 @@ void sched_switch(enum switch_reason reason)
 
 /* ---- scheduling points ---- */
 
-static bool may_switch(const struct thread_head *self)
+static bool wanted(const struct thread_head *self)
 {
     return __atomic_load_n(&self->need_resched, __ATOMIC_RELAXED) && self->preempt_count == 0;
 }
 
 static void switch_if_wanted(void)
 {
-    while (may_switch(thread_head()) && !in_irq())
+    while (wanted(thread_head()) && !in_irq())
         sched_switch(SWITCH_PREEMPT);
+}
+
+/* Kernel code is at some point of its own where it could be preempted. A cooperative kernel
+ * preempts there only the idle thread; programs lose the CPU on the way to user code
+ * (sched_poll). */
+static bool may_preempt(void)
+{
+    return SELKIE_PREEMPT || thread_current() == this_cpu()->rq->idle;
 }
 
 void kernel_preempt(void)
 {
-    switch_if_wanted();
+    if (may_preempt())
+        switch_if_wanted();
 }
 
 void preempt_resched(void)
 {
-    if (!hal_irq_enabled())
+    if (!hal_irq_enabled() || !may_preempt())
         return; /* the end of the interrupt, or sched_poll, comes back to it */
     unsigned long irq = hal_irq_save();
     switch_if_wanted();
