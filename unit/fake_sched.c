@@ -22,7 +22,6 @@ void preempt_resched(void)
 void mutex_init(struct mutex *m, enum lock_rank rank)
 {
     *m = (struct mutex){.rank = (uint8_t)rank};
-    list_init(&m->waiters);
 }
 void mutex_lock(struct mutex *m)
 {

@@ -40,7 +40,8 @@ enum lock_rank {
     RANK_POLL_WAITQ, /* wait queue of an epoll instance */
     RANK_TIMER,      /* per-CPU timer queue */
     RANK_THREADS,    /* list of all threads */
-    RANK_SCHED,      /* per-CPU run queue */
+    RANK_PI,         /* books of priority inheritance */
+    RANK_SCHED,      /* setters of affinity */
     RANK_SLAB,       /* one size class */
     RANK_PAGE,       /* buddy allocator */
     RANK_KVM,        /* kernel virtual range allocator */

@@ -10,6 +10,7 @@
 #ifndef SELKIE_CORE_MUTEX_H
 #define SELKIE_CORE_MUTEX_H
 
+#include "core/pi.h"
 #include "core/spinlock.h"
 #include "lib/list.h"
 
@@ -17,8 +18,9 @@ struct thread;
 
 struct mutex {
     struct thread *owner; /* atomic; NULL when free */
-    struct spinlock lock; /* guards waiters */
-    struct list waiters;
+    struct spinlock lock; /* guards the next two */
+    uint32_t waiting;     /* threads in pi */
+    struct pi pi;         /* who waits; its owner is set only while somebody does */
     uint8_t rank;
 };
 void mutex_init(struct mutex *m, enum lock_rank rank);

@@ -4,8 +4,11 @@
  *
  * One word: the owner, plus WAITERS if somebody may be asleep. Taking a free mutex and giving
  * back one without waiters is one compare-and-swap. The release of a mutex with waiters frees the
- * word but keeps WAITERS, and wakes the first; running threads may be faster ("barging"): the woken
- * one tries again, and stays first in the list until it succeeds.
+ * word but keeps WAITERS, and wakes the most urgent; running threads may be faster ("barging"): the
+ * woken one tries again, and keeps its place in the line until it succeeds. So the mutex is never
+ * handed to a thread that does not run yet, which would make all others wait for it (a convoy).
+ *
+ * While there are waiters the owner inherits their urgency (core/pi.h).
  *
  * No lost wake-up: a waiter sets WAITERS and marks itself sleeping under m->lock while the word has
  * an owner. The owner's compare-and-swap from plain `self` then fails and it takes m->lock, after
@@ -23,11 +26,6 @@
 /* A short look before sleeping: most sections are shorter than two switches. The owner is not
  * looked at, as it may end meanwhile. */
 #define SPIN_COUNT 64
-
-struct mutex_waiter {
-    struct list link;
-    struct thread *thread;
-};
 
 static uintptr_t word_load(const struct mutex *m)
 {
@@ -51,7 +49,8 @@ void mutex_init(struct mutex *m, enum lock_rank rank)
 {
     __atomic_store_n(&m->owner, NULL, __ATOMIC_RELAXED);
     spin_init(&m->lock, RANK_MUTEX);
-    list_init(&m->waiters);
+    pi_init(&m->pi);
+    m->waiting = 0;
     m->rank = (uint8_t)rank;
 }
 
@@ -70,16 +69,19 @@ static bool spin_for(struct mutex *m, uintptr_t self)
     return false;
 }
 
-/* Take the mutex, or make sure that its owner will look for waiters. m->lock held. */
-static bool take_or_mark(struct mutex *m, const struct mutex_waiter *w)
+/* Take the mutex, or make sure that its owner will look for waiters and has their urgency. m->lock
+ * held. */
+static bool take_or_mark(struct mutex *m, struct thread *self)
 {
-    bool alone = m->waiters.next == &w->link && m->waiters.prev == &w->link;
     for (;;) {
         uintptr_t word = word_load(m);
         if (!owner_of(word)) {
-            if (word_swap(m, word, (uintptr_t)w->thread | (alone ? 0 : WAITERS)))
+            if (word_swap(m, word, (uintptr_t)self | (m->waiting > 1 ? WAITERS : 0)))
                 return true;
         } else if ((word & WAITERS) || word_swap(m, word, word | WAITERS)) {
+            /* It cannot release the mutex now without m->lock, so it is alive. */
+            if (m->pi.owner != owner_of(word))
+                pi_set_owner(&m->pi, owner_of(word));
             return false;
         }
     }
@@ -87,19 +89,23 @@ static bool take_or_mark(struct mutex *m, const struct mutex_waiter *w)
 
 static void lock_slow(struct mutex *m, struct thread *self)
 {
+    struct pi_waiter w;
     if (spin_for(m, (uintptr_t)self))
         return;
-    struct mutex_waiter w = {.thread = self};
     unsigned long irq = spin_lock_irqsave(&m->lock);
-    list_push_back(&m->waiters, &w.link);
-    while (!take_or_mark(m, &w)) {
+    m->waiting++;
+    pi_wait_ordered(&m->pi, &w, self);
+    while (!take_or_mark(m, self)) {
         thread_prepare_sleep(false);
         spin_unlock_irqrestore(&m->lock, irq);
         (void)thread_sleep(UINT64_MAX); /* woken, whatever the result */
         thread_finish_sleep();
         irq = spin_lock_irqsave(&m->lock);
     }
-    list_remove(&w.link);
+    m->waiting--;
+    pi_unwait(&w);
+    if (m->waiting)
+        pi_set_owner(&m->pi, self);
     spin_unlock_irqrestore(&m->lock, irq);
 }
 
@@ -123,14 +129,12 @@ bool mutex_try(struct mutex *m)
 static void unlock_slow(struct mutex *m, uintptr_t self)
 {
     unsigned long irq = spin_lock_irqsave(&m->lock);
-    CHECK(word_load(m) == (self | WAITERS)); /* nobody but the owner changes it now */
-    if (list_empty(&m->waiters)) {
-        __atomic_store_n(&m->owner, NULL, __ATOMIC_RELEASE);
-    } else {
-        __atomic_store_n(&m->owner, (struct thread *)WAITERS, __ATOMIC_RELEASE);
-        /* Under the lock: the waiter cannot leave before it has seen the list again. */
-        thread_wake(list_entry(m->waiters.next, struct mutex_waiter, link)->thread);
-    }
+    /* Nobody but the owner changes the word now, and the last waiter takes the mark away. */
+    CHECK(word_load(m) == (self | WAITERS) && m->waiting);
+    pi_set_owner(&m->pi, NULL); /* gives back what the waiters have lent */
+    __atomic_store_n(&m->owner, (struct thread *)WAITERS, __ATOMIC_RELEASE);
+    /* Under the lock: the waiter cannot leave before it has it. */
+    thread_wake(pi_first(&m->pi)->thread);
     spin_unlock_irqrestore(&m->lock, irq);
 }
 

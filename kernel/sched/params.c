@@ -5,6 +5,7 @@
  * The setter writes what it wants into atomic fields and notifies the thread's CPU, which copies
  * them (rq_refresh) or moves the thread. Reading them back gives what was asked for last.
  */
+#include "core/pi.h"
 #include "lib/errno.h"
 #include "mm/kmalloc.h"
 #include "sched/internal.h"
@@ -26,6 +27,7 @@ static uint64_t existing(size_t i)
 
 static void tell(struct thread *thread)
 {
+    pi_renew(thread);
     /* Read-modify-write, as the one in thread_start: whichever is first, either thread_start sees
      * what was set, or we see that the thread has a CPU to be told. */
     if (__atomic_fetch_add(&thread->state, 0, __ATOMIC_SEQ_CST) == THREAD_NEW)

@@ -62,9 +62,9 @@ struct params {
     uint32_t scale;
 };
 
-static struct params params_of(const struct thread *thread)
+/* Relaxed, all: the setter notifies the thread's CPU afterwards, which orders them. */
+static struct params own_params(const struct thread *thread)
 {
-    /* Relaxed: the setter notifies this CPU afterwards, which orders them. */
     unsigned policy = __atomic_load_n(&thread->policy, __ATOMIC_RELAXED);
     uint8_t priority = __atomic_load_n(&thread->rt_priority, __ATOMIC_RELAXED);
     int nice = __atomic_load_n(&thread->nice, __ATOMIC_RELAXED);
@@ -75,6 +75,32 @@ static struct params params_of(const struct thread *thread)
         .priority = rt ? MAX(priority, 1) : 0,
         .scale = policy == SCHED_IDLE ? IDLE_SCALE : nice_scale[nice - NICE_MIN],
     };
+}
+
+unsigned rq_own_urgency(const struct thread *thread)
+{
+    struct params params = own_params(thread);
+    int nice = __atomic_load_n(&thread->nice, __ATOMIC_RELAXED);
+    if (params.priority)
+        return URGENCY_NICE_MAX + params.priority;
+    return params.policy == SCHED_IDLE ? 0 : (unsigned)(NICE_MAX + 1 - nice);
+}
+
+/* With what others have lent (core/pi.h). */
+static struct params params_of(const struct thread *thread)
+{
+    struct params params = own_params(thread);
+    unsigned lent = __atomic_load_n(&thread->lent, __ATOMIC_RELAXED);
+    if (lent == 0 || lent <= rq_own_urgency(thread))
+        return params;
+    if (lent > URGENCY_NICE_MAX) {
+        params.policy = SCHED_FIFO;
+        params.priority = (uint8_t)(lent - URGENCY_NICE_MAX);
+    } else {
+        params.policy = SCHED_OTHER;
+        params.scale = nice_scale[NICE_MAX + 1 - (int)lent - NICE_MIN];
+    }
+    return params;
 }
 
 void rq_refresh(struct thread *thread)

@@ -19,6 +19,8 @@
 #define NICE_MIN (-20)
 #define NICE_MAX 19
 
+#define URGENCY_NICE_MAX 40 /* core/pi.h: the scale over all classes */
+
 #define SLICE_MAX_NS (6 * NS_PER_MS)
 #define SLICE_MIN_NS (3 * NS_PER_MS)
 #define SLICE_SUM_NS (12 * NS_PER_MS) /* shared by the runnable threads, within the two above */
@@ -62,6 +64,8 @@ void rq_init(struct runqueue *rq, struct cpu *cpu);
 /* Copy what was asked for (policy, nice, priority) to the fields that the queue goes by. Not
  * queued. */
 void rq_refresh(struct thread *thread);
+/* What the thread asked for itself, on the scale of core/pi.h. Any context. */
+unsigned rq_own_urgency(const struct thread *thread);
 /* Would rq_refresh change anything that counts in its class? */
 bool rq_stale(const struct thread *thread);
 void rq_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how);

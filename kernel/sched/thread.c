@@ -38,6 +38,7 @@ void thread_setup(struct thread *thread, const char *name)
     ref_init(&thread->refs);
     list_init(&thread->all_link);
     list_init(&thread->run_link);
+    list_init(&thread->pi_held);
     timer_setup(&thread->sleep_timer, sleep_expired);
     thread->state = THREAD_NEW;
     thread->vruntime_relative = true; /* 0: starts where the others are */

@@ -37,6 +37,7 @@ enum sched_policy {
 };
 
 struct space;
+struct pi_waiter;
 struct thread {
     struct thread_head head; /* first: hal_thread_get() returns it */
     uint32_t state;          /* enum thread_state, atomic */
@@ -73,6 +74,9 @@ struct thread {
     int8_t nice;
     uint8_t rt_priority;
     bool reset_on_fork;          /* threads made by it start with the default policy */
+    uint8_t lent;                /* urgency lent by those who wait for it (core/pi.h); atomic */
+    struct pi_waiter *pi_waits;  /* its innermost wait; under pi.c's lock, as is the next */
+    struct list pi_held;         /* what it owns that others may wait for */
     uint64_t vruntime;           /* weighted ns */
     uint64_t run_start;          /* hal_clock_ns when it last got the CPU */
     uint64_t runtime_ns;         /* total; atomic, see thread_runtime_ns */
