@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cpu.c - the scheduler's life on each CPU: the boot flow, the other CPUs, the idle loop, counters.
+ * cpu.c - the scheduler's life on each CPU: the boot flow, the other CPUs, counters.
  *
  * The flow of control that a CPU starts with becomes its idle thread. That of CPU 0 runs the boot
  * list first; it never sleeps, since there would be nothing to run instead.
@@ -108,21 +108,6 @@ void kernel_cpu_main(unsigned id)
     hal_ctx_adopt(&idle->ctx, idle->stack, KSTACK_SIZE);
     go_online(cpu);
     sched_idle_loop();
-}
-
-void sched_idle_loop(void)
-{
-    (void)hal_irq_save();
-    for (;;) {
-        /* Runs everything there is; back when this thread is the only one. */
-        sched_switch(SWITCH_YIELD);
-        struct runqueue *rq = this_cpu()->rq;
-        if (rq->queued)
-            continue;
-        balance_request(rq);
-        /* A push into the inbox since comes with an IPI, which ends this at once. */
-        hal_cpu_idle();
-    }
 }
 
 void sched_get_stats(unsigned id, struct sched_cpu_stats *out)

@@ -47,6 +47,13 @@ static inline void sched_check(void)
         preempt_resched();
 }
 
+/* ---- idle.c: interrupts off ---- */
+
+/* The idle thread is about to give way: whoever pushes from here on must send an interrupt. */
+void idle_stop_polling(struct runqueue *rq);
+/* The CPU changes between its idle thread and others. */
+void idle_note_switch(struct runqueue *rq, bool leaves_idle, bool enters_idle, uint64_t now);
+
 /* ---- barrier.c ---- */
 
 void sched_barrier_pass(struct runqueue *rq); /* this CPU's part of sched_barrier */

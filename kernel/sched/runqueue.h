@@ -40,6 +40,7 @@ struct runqueue {
     unsigned queued;     /* in the tree and the lists */
     unsigned fair_queued;
     uint64_t next_balance_ns;
+    uint64_t idle_began, poll_ns; /* idle.c */
     struct hal_space *active; /* address space loaded here */
 
     /* ---- read or written by other CPUs, all atomic ---- */
@@ -47,6 +48,7 @@ struct runqueue {
     uint32_t wanted_by;                 /* 1 + id of an idle CPU that asks for a thread; 0: none */
     uint32_t load;                      /* runnable threads; a hint */
     bool idling;                        /* runs its idle thread; a hint */
+    bool polling;                       /* looks at its inbox without an interrupt (idle.c) */
     uint64_t idle_ns, busy_ns, switches;
     uint64_t idle_since; /* 0: not idle */
     uint64_t ipi_count;  /* interrupts from other CPUs served (barrier.c) */

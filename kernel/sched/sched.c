@@ -25,7 +25,9 @@
  *  4. A push onto an empty inbox sends an IPI after it. The reader takes the whole inbox at
  *     once, so whenever the inbox is not empty the pusher of its first element has sent, or is
  *     about to send, an IPI that has not been served since: the CPU will look, in whatever it does,
- *     and hal_cpu_idle does not sleep over a pending interrupt. No idle flag takes part in this.
+ *     and hal_cpu_idle does not sleep over a pending interrupt. The pusher saves the interrupt if it
+ *     sees, after the push, that the CPU polls its inbox: before the CPU stops doing so it clears
+ *     that flag and looks once more (idle.c), all sequentially consistent.
  *  5. On the owner's own CPU interrupts are off between the swap and the enqueueing.
  *
  * A thread that is preempted between prepare and sleep is SLEEPING but not blocked: it stays
@@ -81,7 +83,7 @@ static void inbox_push(struct cpu *cpu, struct thread *thread)
         thread->wake_next = head;
     while (!__atomic_compare_exchange_n(inbox, &head, thread, true, __ATOMIC_SEQ_CST,
                                         __ATOMIC_RELAXED));
-    if (!head)
+    if (!head && !__atomic_load_n(&cpu->rq->polling, __ATOMIC_SEQ_CST))
         hal_ipi_send(cpu->id);
 }
 
@@ -211,8 +213,10 @@ static void inspect(struct runqueue *rq, struct thread *thread)
 
 void sched_drain(struct runqueue *rq)
 {
-    if (!__atomic_load_n(&rq->inbox, __ATOMIC_RELAXED))
-        return; /* a push that we do not see yet comes with an IPI */
+    /* Sequentially consistent: after the end of polling. Otherwise a push that we do not see yet
+     * comes with an IPI. */
+    if (!__atomic_load_n(&rq->inbox, __ATOMIC_SEQ_CST))
+        return;
     struct thread *stack = __atomic_exchange_n(&rq->inbox, NULL, __ATOMIC_SEQ_CST);
     struct thread *queue = NULL;
     while (stack) { /* oldest first */
@@ -316,6 +320,8 @@ void sched_switch(enum switch_reason reason)
     ASSERT(!hal_irq_enabled() && prev == rq->current);
     ASSERT(prev->head.preempt_count == 0 && cpu->irq_depth == 0);
 
+    if (prev == rq->idle)
+        idle_stop_polling(rq);
     sched_drain(rq);
     uint64_t now = hal_clock_ns();
     sched_charge(rq, now);
@@ -333,6 +339,7 @@ void sched_switch(enum switch_reason reason)
     timerq_need(cpu->timers, turn_end(rq));
     if (next == prev)
         return;
+    idle_note_switch(rq, prev == rq->idle, next == rq->idle, now);
     if (reason != SWITCH_SLEEP)
         prev->switches_forced++;
     add_relaxed(&rq->switches, 1);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * idle.c - a CPU without work: it polls for a while, then halts.
+ *
+ * Waking a halted CPU costs both sides much more than switching threads: an interrupt, and on
+ * hosted and in a virtual machine the host's scheduler. Threads that wait for each other's answers
+ * are back within microseconds. So an idle CPU first watches its inbox, saying so in `polling`:
+ * pushers then send no interrupt. Interrupts are let in at every turn of the loop.
+ *
+ * The budget adapts, per CPU, between 0 and POLL_MAX_NS: it doubles (from POLL_MIN_NS) each time
+ * work came after the CPU had halted, but within WORTH_NS of its becoming idle, so that a longer
+ * look could have met it or its like; it is halved each time the CPU was idle for longer. A CPU
+ * that waits for timers or input thus stops polling after a few rounds; one that is in a
+ * conversation never halts.
+ *
+ * No push is lost: see rule 4 in sched.c. The pusher pushes, then reads `polling`; this CPU clears
+ * `polling`, then reads the inbox. Sequentially consistent, all four: if the pusher has seen the flag
+ * set, we see the push.
+ */
+#include "core/percpu.h"
+#include "sched/internal.h"
+
+#define POLL_MIN_NS (4 * NS_PER_US)
+#define POLL_MAX_NS (64 * NS_PER_US)
+#define WORTH_NS (256 * NS_PER_US)
+
+void idle_stop_polling(struct runqueue *rq)
+{
+    if (__atomic_load_n(&rq->polling, __ATOMIC_RELAXED)) /* we alone write it */
+        (void)__atomic_exchange_n(&rq->polling, false, __ATOMIC_SEQ_CST);
+}
+
+static void learn(struct runqueue *rq, uint64_t idle_ns)
+{
+    if (idle_ns <= rq->poll_ns)
+        return; /* met while polling */
+    if (idle_ns > WORTH_NS)
+        rq->poll_ns = rq->poll_ns > POLL_MIN_NS ? rq->poll_ns / 2 : 0;
+    else
+        rq->poll_ns = MIN(MAX(rq->poll_ns * 2, POLL_MIN_NS), POLL_MAX_NS);
+}
+
+void idle_note_switch(struct runqueue *rq, bool leaves_idle, bool enters_idle, uint64_t now)
+{
+    if (leaves_idle)
+        learn(rq, now - rq->idle_began);
+    if (enters_idle)
+        rq->idle_began = now;
+}
+
+static bool has_work(const struct runqueue *rq)
+{
+    return rq->queued || __atomic_load_n(&rq->inbox, __ATOMIC_SEQ_CST);
+}
+
+/* True if there is work. */
+static bool poll(struct runqueue *rq)
+{
+    uint64_t began = rq->idle_began;
+    bool found;
+    if (rq->poll_ns == 0 || cpu_online_count() == 1)
+        return false;
+    do {
+        /* An interrupt that led to a switch has cleared it: then another thread has run. */
+        if (!__atomic_load_n(&rq->polling, __ATOMIC_RELAXED))
+            (void)__atomic_exchange_n(&rq->polling, true, __ATOMIC_SEQ_CST);
+        hal_irq_restore(HAL_IRQ_ON);
+        hal_cpu_relax();
+        (void)hal_irq_save();
+        found = has_work(rq);
+    } while (!found && rq->idle_began == began && hal_clock_ns() - began < rq->poll_ns);
+    idle_stop_polling(rq);
+    return found || has_work(rq) || rq->idle_began != began;
+}
+
+void sched_idle_loop(void)
+{
+    (void)hal_irq_save();
+    struct runqueue *rq = this_cpu()->rq; /* the idle thread stays */
+    for (;;) {
+        /* Runs everything there is; back when this thread is the only one. */
+        sched_switch(SWITCH_YIELD);
+        if (rq->queued || poll(rq))
+            continue;
+        balance_request(rq);
+        /* A push into the inbox since comes with an IPI, which ends this at once. */
+        hal_cpu_idle();
+    }
+}
