@@ -47,8 +47,13 @@ static enum verdict path_run(const struct test *test)
     struct outcome outcome;
 
     outcome_get(&outcome, &(struct command_line){.words = &test->words, .folder = top_dir()});
-    if (outcome.status == 0)
+    if (outcome.status == 0) {
+        const char *from = test->tell ? strstr(outcome.out.data, test->tell) : NULL;
+
+        if (from)
+            fputs(from, stdout);
         return VERDICT_PASS;
+    }
     printf("%s%s", outcome.out.data, outcome.err.data);
     if (outcome.status >= 125)
         printf("  exit status %d\n", outcome.status);
@@ -112,6 +117,17 @@ static void add_hal_hosted(struct tests *tests)
     test->quick = true;
 }
 
+/* A person at a terminal. */
+static void add_tty(struct tests *tests, enum backend backend)
+{
+    struct test *test = tests_add(tests, text("tty/person@%s", backend_names[backend]), path_run);
+
+    list_add(&test->words, text("%s/tools/tests/tty", top_dir()));
+    list_add(&test->words, backend_names[backend]);
+    test->needs = backend_names[backend];
+    test->backend = backend;
+}
+
 /* Unit tests are found in the source tree, so that one that was not built fails. */
 static void add_units(struct tests *tests)
 {
@@ -139,6 +155,7 @@ static void add_coverage(struct tests *tests)
     list_add(&test->words, text("%s/tools/selkie", top_dir()));
     list_add(&test->words, "test");
     list_add(&test->words, "--coverage");
+    test->tell = "least covered:";
     test->serial = true;
     test->timeout_seconds = 1800;
 }
@@ -170,6 +187,8 @@ static void all_tests(struct tests *tests, bool coverage)
         add_hal(tests, BACKEND_X64, "pc");
         add_hal(tests, BACKEND_X64, "q35");
         add_hal(tests, BACKEND_AARCH64, NULL);
+        for (int backend = 0; backend < BACKEND_COUNT; backend++)
+            add_tty(tests, (enum backend)backend);
     }
     add_units(tests);
     tests_load(tests, "guest", "guest");
@@ -233,7 +252,7 @@ static void job_end(struct job *job, struct account *account)
     printf("%s %s  %.1f s\n", word, job->test->name, took);
     if (job->late)
         printf("  no end after %u s\n", job->test->timeout_seconds);
-    if (strcmp(word, "ok  ") != 0 && report.len)
+    if ((job->test->tell || strcmp(word, "ok  ") != 0) && report.len)
         printf("%s%s", report.data, report.data[report.len - 1] != '\n' ? "\n" : "");
     fflush(stdout);
     job->test = NULL;

@@ -38,6 +38,7 @@ struct test {
     struct json_object *table;                    /* the object of a table test */
     enum backend backend;
     const char *build; /* preset instead of the backend's own */
+    const char *tell;  /* its output is shown from this text on even if it passes */
     const char *needs; /* a preset that must be built before */
     struct list words; /* what a test that is no table test runs */
     bool quick, serial;
