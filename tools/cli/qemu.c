@@ -4,8 +4,10 @@
  * end. The machine's only serial line is QEMU's standard input and output, a socket to us;
  * console.c speaks the framed console protocol over it.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +16,8 @@
 #include "child.h"
 #include "run.h"
 
-#define OFF_SECONDS 5.0    /* from the exit status to the machine being off */
+#define OFF_SECONDS 5.0 /* from the exit status to the machine being off */
+#define GDB_PORT 1234
 #define FOREVER 1e9        /* a machine has no time limit */
 #define SOCKET_BUFFER 8192 /* little input on its way, so that a signal overtakes little */
 
@@ -69,6 +72,46 @@ static void aarch64_words(const struct run_options *options, struct list *words,
     list_add(words, "max,pauth-impdef=on");
 }
 
+/* A free port for QEMU's gdb server: the usual one, or another. It may be taken until QEMU asks for
+ * it; then QEMU says so. */
+static unsigned gdb_port(void)
+{
+    for (unsigned port = GDB_PORT;; port = 0) {
+        struct sockaddr_in addr = {.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+        socklen_t len = sizeof(addr);
+        bool free_port;
+
+        if (fd < 0)
+            return GDB_PORT;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        free_port = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && listen(fd, 1) == 0 &&
+                    getsockname(fd, (struct sockaddr *)&addr, &len) == 0;
+        close(fd);
+        if (free_port)
+            return ntohs(addr.sin_port);
+        if (port == 0)
+            return GDB_PORT;
+    }
+}
+
+static void gdb_words(const struct run_options *options, struct list *words)
+{
+    unsigned port = gdb_port();
+
+    build_packages("gdb");
+    list_add(words, "-S");
+    list_add(words, "-gdb");
+    list_add(words, text("tcp:127.0.0.1:%u", port));
+    fprintf(stderr,
+            "selkie: the machine waits; attach with: %s -q -ex 'target remote 127.0.0.1:%u'"
+            " -x %s/tools/gdb/machine.gdb %s/build/%s/selkie-%s.elf\n",
+            options->backend == BACKEND_AARCH64 ? "gdb-multiarch" : "gdb", port, top_dir(),
+            top_dir(), build_preset(options), backend_names[options->backend]);
+}
+
 static void qemu_words(const struct run_options *options, const struct image *image,
                        struct list *words)
 {
@@ -104,13 +147,8 @@ static void qemu_words(const struct run_options *options, const struct image *im
     };
     for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++)
         list_add(words, rest[i]);
-    if (options->gdb) {
-        list_add(words, "-S");
-        list_add(words, "-gdb");
-        list_add(words, "tcp:127.0.0.1:1234");
-        say("QEMU waits; attach with: gdb -q -x %s/tools/gdb/machine.gdb %s/build/%s/selkie-%s.elf",
-            top_dir(), top_dir(), build_preset(options), backend_names[options->backend]);
-    }
+    if (options->gdb)
+        gdb_words(options, words);
     const char *more = getenv("SELKIE_QEMU_ARGS");
     if (more)
         list_split(words, more, " ");

@@ -117,14 +117,16 @@ static void add_hal_hosted(struct tests *tests)
     test->quick = true;
 }
 
-/* A person at a terminal. */
-static void add_tty(struct tests *tests, enum backend backend)
+/* tools/tests/SCRIPT BACKEND: a person at a terminal, a debugger. */
+static void add_script(struct tests *tests, const char *script, enum backend backend,
+                       const char *needs)
 {
-    struct test *test = tests_add(tests, text("tty/person@%s", backend_names[backend]), path_run);
+    struct test *test =
+        tests_add(tests, text("%s/run@%s", script, backend_names[backend]), path_run);
 
-    list_add(&test->words, text("%s/tools/tests/tty", top_dir()));
+    list_add(&test->words, text("%s/tools/tests/%s", top_dir(), script));
     list_add(&test->words, backend_names[backend]);
-    test->needs = backend_names[backend];
+    test->needs = needs;
     test->backend = backend;
 }
 
@@ -187,8 +189,10 @@ static void all_tests(struct tests *tests, bool coverage)
         add_hal(tests, BACKEND_X64, "pc");
         add_hal(tests, BACKEND_X64, "q35");
         add_hal(tests, BACKEND_AARCH64, NULL);
-        for (int backend = 0; backend < BACKEND_COUNT; backend++)
-            add_tty(tests, (enum backend)backend);
+        for (int b = 0; b < BACKEND_COUNT; b++) {
+            add_script(tests, "tty", (enum backend)b, backend_names[b]);
+            add_script(tests, "gdb", (enum backend)b, text("%s-debug", backend_names[b]));
+        }
     }
     add_units(tests);
     tests_load(tests, "guest", "guest");
@@ -432,6 +436,7 @@ static void prepare(const struct tests *tests, const struct test_options *option
     const char *const guests[] = {text("%s/tools/setup", top_dir()), "guests", NULL};
 
     build_packages("test");
+    build_packages("gdb");
     if (run_quiet(guests, NULL, STDERR_FILENO) != 0)
         fail(EXIT_TOOL, "the guest programs of unit/guest could not be built");
     if (!options->coverage) {
