@@ -14,8 +14,8 @@
  * conversation never halts.
  *
  * No push is lost: see rule 4 in sched.c. The pusher pushes, then reads `polling`; this CPU clears
- * `polling`, then reads the inbox. Sequentially consistent, all four: if the pusher has seen the flag
- * set, we see the push.
+ * `polling`, then reads the inbox. Sequentially consistent, all four: if the pusher has seen the
+ * flag set, we see the push.
  */
 #include "core/percpu.h"
 #include "sched/internal.h"

@@ -41,7 +41,7 @@ struct runqueue {
     unsigned fair_queued;
     uint64_t next_balance_ns;
     uint64_t idle_began, poll_ns; /* idle.c */
-    struct hal_space *active; /* address space loaded here */
+    struct hal_space *active;     /* address space loaded here */
 
     /* ---- read or written by other CPUs, all atomic ---- */
     struct thread *inbox cache_aligned; /* lock-free stack, linked by wake_next */

@@ -25,8 +25,8 @@
  *  4. A push onto an empty inbox sends an IPI after it. The reader takes the whole inbox at
  *     once, so whenever the inbox is not empty the pusher of its first element has sent, or is
  *     about to send, an IPI that has not been served since: the CPU will look, in whatever it does,
- *     and hal_cpu_idle does not sleep over a pending interrupt. The pusher saves the interrupt if it
- *     sees, after the push, that the CPU polls its inbox: before the CPU stops doing so it clears
+ *     and hal_cpu_idle does not sleep over a pending interrupt. The pusher saves the interrupt if
+ * it sees, after the push, that the CPU polls its inbox: before the CPU stops doing so it clears
  *     that flag and looks once more (idle.c), all sequentially consistent.
  *  5. On the owner's own CPU interrupts are off between the swap and the enqueueing.
  *
