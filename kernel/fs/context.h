@@ -72,6 +72,9 @@ struct fs_context *proc_fs_context(int pid);
 int must_check proc_set_comm(int pid, int tid, const char *name);
 void proc_loadavg(struct strbuf *sb);
 void proc_hostname(struct strbuf *sb); /* uname's nodename, no newline */
+/* RLIMIT_FSIZE of the caller, in bytes; and SIGXFSZ for who wants more (linux/sys_file.c). */
+uint64_t proc_file_size_limit(void);
+void proc_file_too_big(void);
 /* Console signals: send signo to the foreground process group (tty). */
 void proc_tty_signal(int pgrp, int signo);
 

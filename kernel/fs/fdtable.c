@@ -4,8 +4,8 @@
  *
  * An array of files and two bitmaps (open, close-on-exec) grow together, by doubling, up to
  * RLIMIT_NOFILE. One spinlock (RANK_FDTABLE) guards them; files are released after it is dropped,
- * because closing may sleep. A bit in `open` without a file does not exist here: a slot is taken
- * and filled in one step.
+ * because closing may sleep. A bit in `open` without a file is a reserved number (fd_reserve):
+ * nobody can use it yet, and dup2 onto it is EBUSY.
  */
 #include "fs/file.h"
 
@@ -117,10 +117,12 @@ struct fdtable *fdtable_clone(struct fdtable *table)
     }
     memcpy(copy->files, table->files, table->capacity * sizeof(*table->files));
     memcpy(copy->open, table->open, table->capacity / 4);
-    copy->hint = table->hint;
-    for (unsigned i = 0; i < copy->capacity; i++)
+    for (unsigned i = 0; i < copy->capacity; i++) {
         if (copy->files[i])
             file_get(copy->files[i]);
+        else /* a number reserved by a call of another thread is free in the copy */
+            copy->open[i / 64] &= ~(1ull << (i % 64));
+    }
     spin_unlock(&table->lock);
     return copy;
 }
@@ -194,7 +196,8 @@ static void put_slot_locked(struct fdtable *table, unsigned fd, struct file *fil
         table->hint = fd + 1;
 }
 
-int fd_install(struct fdtable *table, struct file *file, int min, bool cloexec)
+/* Give the lowest free number >= min to file; NULL: only reserve it. */
+static int take_slot(struct fdtable *table, struct file *file, int min, bool cloexec)
 {
     for (;;) {
         spin_lock(&table->lock);
@@ -202,6 +205,7 @@ int fd_install(struct fdtable *table, struct file *file, int min, bool cloexec)
         unsigned fd = find_free_locked(table, (unsigned)min);
         if (fd < limit && fd < table->capacity) {
             put_slot_locked(table, fd, file, cloexec);
+            bit_put(table->open, fd, true);
             spin_unlock(&table->lock);
             return (int)fd;
         }
@@ -214,6 +218,30 @@ int fd_install(struct fdtable *table, struct file *file, int min, bool cloexec)
     }
 }
 
+int fd_install(struct fdtable *table, struct file *file, int min, bool cloexec)
+{
+    ASSERT(file);
+    return take_slot(table, file, min, cloexec);
+}
+
+int fd_reserve(struct fdtable *table)
+{
+    return take_slot(table, NULL, 0, false);
+}
+
+void fd_fill(struct fdtable *table, int fd, struct file *file, bool cloexec)
+{
+    spin_lock(&table->lock);
+    ASSERT(!table->files[fd] && bit_get(table->open, (unsigned)fd));
+    put_slot_locked(table, (unsigned)fd, file, cloexec);
+    spin_unlock(&table->lock);
+}
+
+void fd_unreserve(struct fdtable *table, int fd)
+{
+    fd_fill(table, fd, NULL, false);
+}
+
 int fd_install_at(struct fdtable *table, struct file *file, int fd, bool cloexec)
 {
     struct file *old = NULL;
@@ -221,13 +249,16 @@ int fd_install_at(struct fdtable *table, struct file *file, int fd, bool cloexec
         spin_lock(&table->lock);
         bool allowed = fd >= 0 && (unsigned)fd < table->limit;
         bool room = allowed && (unsigned)fd < table->capacity;
-        if (room) {
+        bool reserved = room && !table->files[fd] && bit_get(table->open, (unsigned)fd);
+        if (room && !reserved) {
             old = table->files[fd];
             put_slot_locked(table, (unsigned)fd, file, cloexec);
         }
         spin_unlock(&table->lock);
         if (!allowed)
             return -EBADF;
+        if (reserved)
+            return -EBUSY; /* dup(2): a race with open in another thread */
         if (room)
             break;
         int err = grow(table, (unsigned)fd);

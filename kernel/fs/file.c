@@ -129,7 +129,20 @@ long iov_copy_from(struct iov_iter *it, void *dst, size_t len)
     return iov_copy(it, dst, len, false);
 }
 
-/* ---- read, write, stat ---- */
+/* ---- read, write, seek, stat ---- */
+
+off64_t file_seek_endless(struct file *file, off64_t off, int whence)
+{
+    off64_t base = whence == SEEK_CUR ? file->pos : 0, target;
+    if (whence != SEEK_CUR && whence != SEEK_SET)
+        return -EINVAL;
+    if (add_overflow(base, off, &target))
+        return -EOVERFLOW;
+    if (target < 0)
+        return -EINVAL;
+    file->pos = target;
+    return target;
+}
 
 static bool can_read(const struct file *file)
 {

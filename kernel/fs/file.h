@@ -102,6 +102,8 @@ static inline uint32_t file_flags(const struct file *file)
     return __atomic_load_n(&file->flags, __ATOMIC_RELAXED);
 }
 
+/* file_ops.seek of files whose end means nothing: from the start or the position, never below 0. */
+off64_t file_seek_endless(struct file *file, off64_t off, int whence);
 /* A new file with one reference, no inode. NULL without memory. */
 struct file *file_alloc(const struct file_ops *ops, uint32_t flags, void *private_data);
 void file_get(struct file *file);
@@ -141,7 +143,12 @@ struct file *fd_get(struct fdtable *table, int fd);
 /* Lowest free descriptor >= min gets the file (takes over the caller's reference on success).
  * -EMFILE, -ENOMEM. */
 int must_check fd_install(struct fdtable *table, struct file *file, int min, bool cloexec);
-/* dup2/dup3: replace; closes what was there. */
+/* Take a number before the file exists, so that an open that succeeds has one; fd_fill or
+ * fd_unreserve ends it. -EMFILE, -ENOMEM. */
+int must_check fd_reserve(struct fdtable *table);
+void fd_fill(struct fdtable *table, int fd, struct file *file, bool cloexec);
+void fd_unreserve(struct fdtable *table, int fd);
+/* dup2/dup3: replace; closes what was there. -EBADF, -ENOMEM, -EBUSY: the number is reserved. */
 int must_check fd_install_at(struct fdtable *table, struct file *file, int fd, bool cloexec);
 int must_check fd_close(struct fdtable *table, int fd);
 int must_check fd_get_cloexec(struct fdtable *table, int fd);

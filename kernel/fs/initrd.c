@@ -211,10 +211,12 @@ static bool known_type(uint32_t mode)
     }
 }
 
-/* Split the name into directory and last component, both without superfluous slashes. */
+/* Split the name into directory and last component, both without superfluous slashes; "dir/." is
+ * "dir". */
 static size_t split(const char *name, size_t *len)
 {
-    while (*len > 0 && name[*len - 1] == '/')
+    while (*len > 0 &&
+           (name[*len - 1] == '/' || (*len > 1 && name[*len - 1] == '.' && name[*len - 2] == '/')))
         (*len)--;
     size_t at = *len;
     while (at > 0 && name[at - 1] != '/')

@@ -249,6 +249,14 @@ out:
     return err;
 }
 
+bool inode_size_limited(uint64_t size)
+{
+    bool limited = size > proc_file_size_limit();
+    if (limited)
+        proc_file_too_big();
+    return limited;
+}
+
 int inode_truncate(struct inode *inode, uint64_t size)
 {
     if (inode_is(inode, S_IFDIR))
@@ -263,7 +271,7 @@ int inode_truncate(struct inode *inode, uint64_t size)
     if ((size < old && (inode->seals & F_SEAL_SHRINK)) ||
         (size > old && (inode->seals & F_SEAL_GROW)))
         goto out;
-    err = vm_object_resize(&inode->object, size);
+    err = size > old && inode_size_limited(size) ? -EFBIG : vm_object_resize(&inode->object, size);
     if (err)
         goto out;
     /* What was cut off must read as zero if the file grows again. No page of the cut part can be

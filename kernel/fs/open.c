@@ -6,6 +6,9 @@
  * made) under the directory's lock, so that two creators cannot both succeed with O_EXCL. A
  * symbolic link in that last place is followed by walking on from the directory with the link's
  * text.
+ *
+ * The struct file is allocated first, so that an open that fails for want of memory has neither
+ * made nor cut a file.
  */
 #include "fs/vfs.h"
 
@@ -18,6 +21,7 @@ struct open_how {
     uint32_t flags, mode;
     unsigned resolve; /* LOOKUP_* restrictions of openat2 */
     unsigned links;
+    struct file *file; /* what becomes the result; empty until make_file */
 };
 
 /* An O_PATH descriptor only names the file. */
@@ -60,15 +64,14 @@ static int check_open(const struct open_how *how, struct inode *inode)
     return err;
 }
 
-/* The open file of dentry; no checks. */
-static int make_file(struct dentry *dentry, uint32_t flags, struct file **out)
+/* Make how->file the open file of dentry; no checks. */
+static int make_file(const struct open_how *how, struct dentry *dentry, struct file **out)
 {
     struct inode *inode = dentry->inode;
-    uint32_t kept = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
-    const struct file_ops *ops = (flags & O_PATH) ? &path_file_ops : inode->file_ops;
-    struct file *file = file_alloc(ops, kept, NULL);
-    if (!file)
-        return -ENOMEM;
+    uint32_t flags = how->flags;
+    struct file *file = how->file;
+    file->flags = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    file->ops = (flags & O_PATH) ? &path_file_ops : inode->file_ops;
     inode_get(inode);
     dentry_get(dentry);
     file->inode = inode;
@@ -78,13 +81,10 @@ static int make_file(struct dentry *dentry, uint32_t flags, struct file **out)
         err = inode->ops->open(inode, file);
     if (err == 0 && !file->ops)
         err = -ENXIO;
-    if (err) {
+    if (err)
         file->ops = &path_file_ops; /* nothing was opened: release must not run */
-        file_put(file);
-        return err;
-    }
     *out = file;
-    return 0;
+    return err;
 }
 
 static int open_found(const struct open_how *how, struct dentry *dentry, struct file **out)
@@ -93,19 +93,43 @@ static int open_found(const struct open_how *how, struct dentry *dentry, struct 
     int err = check_open(how, inode);
     if (err)
         return err;
-    if ((how->flags & O_TRUNC) && inode_is(inode, S_IFREG) && inode->ops == &ramfs_inode_ops) {
+    err = make_file(how, dentry, out);
+    if (err == 0 && (how->flags & O_TRUNC) && inode_is(inode, S_IFREG) &&
+        inode->ops == &ramfs_inode_ops)
         err = inode_truncate(inode, 0);
-        if (err)
-            return err;
-    }
-    return make_file(dentry, how->flags, out);
+    return err;
+}
+
+static const struct file_ops unopened_ops = {.name = NULL};
+
+/* Run an opening function with a fresh file; what it does not use goes away again. */
+static int with_file(struct open_how *how, struct dentry *start, const char *path,
+                     int (*open)(struct open_how *, struct dentry *, const char *, struct file **),
+                     struct file **out)
+{
+    how->file = file_alloc(&unopened_ops, 0, NULL);
+    if (!how->file)
+        return -ENOMEM;
+    struct file *file = NULL;
+    int err = open(how, start, path, &file);
+    if (err || file != how->file)
+        file_put(how->file);
+    if (err == 0)
+        *out = file;
+    return err;
+}
+
+static int open_start(struct open_how *how, struct dentry *start, const char *path,
+                      struct file **out)
+{
+    return open_found(how, start, out);
 }
 
 int vfs_open_dentry(struct fs_context *ctx, struct dentry *dentry, uint32_t flags,
                     struct file **out)
 {
     struct open_how how = {.ctx = ctx, .flags = flags};
-    return open_found(&how, dentry, out);
+    return with_file(&how, dentry, NULL, open_start, out);
 }
 
 /* A magic link led to a file without a dentry (a pipe, a host stream): Linux opens it anew; here
@@ -124,7 +148,7 @@ static int open_magic(const struct open_how *how, struct path_walk *walk, struct
     return 0;
 }
 
-static int open_existing(const struct open_how *how, struct dentry *start, const char *path,
+static int open_existing(struct open_how *how, struct dentry *start, const char *path,
                          struct file **out)
 {
     struct path_walk walk = {.ctx = how->ctx, .start = start, .flags = how->resolve};
@@ -193,7 +217,7 @@ static int open_last(const struct open_how *how, struct dentry *dentry, bool cre
                      struct file **out)
 {
     if (created)
-        return make_file(dentry, how->flags, out);
+        return make_file(how, dentry, out);
     if (how->flags & O_EXCL)
         return -EEXIST;
     if (inode_is(dentry->inode, S_IFLNK) && !(how->flags & O_NOFOLLOW))
@@ -314,9 +338,7 @@ int vfs_open(struct fs_context *ctx, struct dentry *start, const char *path, uin
         return open_tmpfile(&how, start, path, out);
     if ((how.flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
         return -EINVAL;
-    if (how.flags & O_CREAT)
-        return open_create(&how, start, path, out);
-    return open_existing(&how, start, path, out);
+    return with_file(&how, start, path, (how.flags & O_CREAT) ? open_create : open_existing, out);
 }
 
 int fs_open(struct fs_context *ctx, const char *path, uint32_t flags, uint32_t mode,

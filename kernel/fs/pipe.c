@@ -7,6 +7,10 @@
  * empty both counters return to a page boundary of slot 0, so small traffic stays in one page that
  * is warm in the cache.
  *
+ * splice(2) takes bytes out before it knows whether their target accepts them. Until it settles,
+ * they count as held: writers leave their room alone, and what the target refused goes back to
+ * where it came from.
+ *
  * The mutex (RANK_PIPE) guards all; head, tail, readers and writers are also read without it, by
  * sleepers that check their condition and by poll: they are atomic. Copies to and from user memory
  * happen under the mutex: a page fault there takes only locks of mm, which stand lower.
@@ -30,6 +34,7 @@ struct pipe {
     struct page **pages;
     size_t page_count; /* power of two */
     uint64_t head, tail;
+    uint64_t held;                       /* bytes before tail that a splice may give back */
     uint32_t readers, writers;           /* open ends */
     uint32_t reader_opens, writer_opens; /* ever; FIFO opens wait for these to move */
     uint64_t ino, time_ns;
@@ -99,11 +104,20 @@ static size_t pipe_size(const struct pipe *pipe)
 
 static size_t pipe_space(const struct pipe *pipe)
 {
-    size_t used = pipe_used(pipe), size = pipe_size(pipe);
+    size_t used = pipe_used(pipe) + (size_t)load64(&pipe->held), size = pipe_size(pipe);
     return size > used ? size - used : 0;
 }
 
 /* ---- read ---- */
+
+/* An empty ring starts again in its first page, unless bytes may come back before its tail. */
+static void rewind_locked(struct pipe *pipe)
+{
+    if (pipe->tail == pipe->head && pipe->held == 0) {
+        store64(&pipe->head, 0); /* head first: an unlocked reader sees "empty" in between */
+        store64(&pipe->tail, 0);
+    }
+}
 
 static long read_locked(struct pipe *pipe, struct iov_iter *to)
 {
@@ -121,10 +135,7 @@ static long read_locked(struct pipe *pipe, struct iov_iter *to)
         if ((size_t)n < len)
             break;
     }
-    if (pipe->tail == pipe->head) {
-        store64(&pipe->head, 0); /* head first: an unlocked reader sees "empty" in between */
-        store64(&pipe->tail, 0);
-    }
+    rewind_locked(pipe);
     return done;
 }
 
@@ -139,29 +150,39 @@ static bool nonblocking(const struct file *file)
     return file_flags(file) & O_NONBLOCK;
 }
 
-static long pipe_read(struct file *file, struct iov_iter *to, off64_t *pos)
+/* Lock the pipe when it has bytes: 1. 0: end of file, or a negative errno; then it is not locked.
+ */
+static int lock_filled(struct pipe *pipe, bool nonblock)
 {
-    struct pipe *pipe = file->private_data;
-    if (to->left == 0)
-        return 0;
     for (;;) {
         mutex_lock(&pipe->lock);
-        bool empty = pipe->head == pipe->tail, end = pipe->writers == 0;
-        long done = empty ? 0 : read_locked(pipe, to);
+        if (pipe->head != pipe->tail)
+            return 1;
+        bool end = pipe->writers == 0;
         mutex_unlock(&pipe->lock);
-        if (!empty) {
-            if (done > 0)
-                waitq_wake_all(&pipe->wait, POLLOUT | POLLWRNORM);
-            return done;
-        }
         if (end)
             return 0;
-        if (nonblocking(file))
+        if (nonblock)
             return -EAGAIN;
         int err = fs_wait(&pipe->wait, can_read, pipe, UINT64_MAX);
         if (err)
             return err;
     }
+}
+
+static long pipe_read(struct file *file, struct iov_iter *to, off64_t *pos)
+{
+    struct pipe *pipe = file->private_data;
+    if (to->left == 0)
+        return 0;
+    int filled = lock_filled(pipe, nonblocking(file));
+    if (filled <= 0)
+        return filled;
+    long done = read_locked(pipe, to);
+    mutex_unlock(&pipe->lock);
+    if (done > 0)
+        waitq_wake_all(&pipe->wait, POLLOUT | POLLWRNORM);
+    return done;
 }
 
 /* ---- write ---- */
@@ -237,6 +258,90 @@ static long pipe_write(struct file *file, struct iov_iter *from, off64_t *pos)
             return done ? done : n;
     }
     return done;
+}
+
+/* ---- splice and tee: through kernel memory ---- */
+
+/* Copy between the ring at byte `at` and a buffer. The pages are there. */
+static void ring_copy(struct pipe *pipe, uint64_t at, uint8_t *buf, size_t len, bool to_ring)
+{
+    while (len > 0) {
+        size_t offset = at % PAGE_SIZE, n = MIN(PAGE_SIZE - offset, len);
+        uint8_t *mine = page_virt(pipe->pages[at / PAGE_SIZE % pipe->page_count]);
+        memcpy(to_ring ? mine + offset : buf, to_ring ? buf : mine + offset, n);
+        at += n;
+        buf += n;
+        len -= n;
+    }
+}
+
+static long copy_out(struct file *file, void *buf, size_t len, bool nonblock, bool take)
+{
+    struct pipe *pipe = file->private_data;
+    int filled = lock_filled(pipe, nonblock || nonblocking(file));
+    if (filled <= 0)
+        return filled;
+    size_t n = MIN(len, (size_t)(pipe->head - pipe->tail));
+    ring_copy(pipe, pipe->tail, buf, n, false);
+    if (take) {
+        /* held first: the room is never seen as free. */
+        store64(&pipe->held, pipe->held + n);
+        store64(&pipe->tail, pipe->tail + n);
+    }
+    mutex_unlock(&pipe->lock);
+    return (long)n;
+}
+
+long pipe_peek(struct file *file, void *buf, size_t len, bool nonblock)
+{
+    return copy_out(file, buf, len, nonblock, false);
+}
+
+long pipe_take(struct file *file, void *buf, size_t len, bool nonblock)
+{
+    return copy_out(file, buf, len, nonblock, true);
+}
+
+void pipe_settle(struct file *file, void *buf, size_t taken, size_t used)
+{
+    struct pipe *pipe = file->private_data;
+    size_t back = taken - used;
+    ASSERT(used <= taken);
+    mutex_lock(&pipe->lock);
+    ASSERT(pipe->held >= taken && pipe->tail >= back);
+    if (back > 0) {
+        /* The room before tail is there: `held` kept writers out, rewind and resize as well. */
+        ring_copy(pipe, pipe->tail - back, (uint8_t *)buf + used, back, true);
+        store64(&pipe->tail, pipe->tail - back);
+    }
+    store64(&pipe->held, pipe->held - taken);
+    rewind_locked(pipe);
+    mutex_unlock(&pipe->lock);
+    waitq_wake_all(&pipe->wait, 0);
+}
+
+long pipe_put_some(struct file *file, void *buf, size_t len, bool nonblock)
+{
+    struct pipe *pipe = file->private_data;
+    struct iov one;
+    struct iov_iter from;
+    struct write_need need = {pipe, 1};
+    if (len == 0)
+        return 0;
+    for (;;) {
+        iov_iter_init_kernel(&from, &one, buf, len);
+        long n = try_write(pipe, &from, 1);
+        if (n != -EAGAIN || nonblock || nonblocking(file))
+            return n;
+        int err = fs_wait(&pipe->wait, can_write, &need, UINT64_MAX);
+        if (err)
+            return err;
+    }
+}
+
+bool pipe_same(const struct file *a, const struct file *b)
+{
+    return a->private_data == b->private_data;
 }
 
 /* ---- the rest of the operations ---- */
@@ -485,7 +590,7 @@ long pipe_set_size(struct file *file, uint64_t size)
     uint64_t span =
         pipe->head == pipe->tail ? 0 : (pipe->head - 1) / PAGE_SIZE - pipe->tail / PAGE_SIZE + 1;
     long result = -EBUSY;
-    if (span <= count) {
+    if (span <= count && pipe->held == 0) {
         resize_locked(pipe, fresh, count);
         fresh = NULL;
         result = (long)(count * PAGE_SIZE);

@@ -13,6 +13,16 @@
 int must_check pipe_create(struct file *ends[2], uint32_t flags);
 int must_check fifo_open(struct inode *inode, struct file *file);
 bool file_is_pipe(const struct file *file);
+/*
+ * splice(2) and tee(2), with kernel memory. All wait unless nonblock or O_NONBLOCK say EAGAIN.
+ * peek copies what is there; take also removes it, but keeps its room until pipe_settle, which puts
+ * back what the target did not use; put_some writes what fits, at least one byte.
+ */
+long must_check pipe_peek(struct file *file, void *buf, size_t len, bool nonblock);
+long must_check pipe_take(struct file *file, void *buf, size_t len, bool nonblock);
+void pipe_settle(struct file *file, void *buf, size_t taken, size_t used);
+long must_check pipe_put_some(struct file *file, void *buf, size_t len, bool nonblock);
+bool pipe_same(const struct file *a, const struct file *b); /* both are pipes: is it one? */
 /* fcntl F_GETPIPE_SZ, F_SETPIPE_SZ; -EBADF if it is no pipe. */
 long pipe_get_size(struct file *file);
 long pipe_set_size(struct file *file, uint64_t size);

@@ -96,18 +96,6 @@ static long pseudo_write(struct file *file, struct iov_iter *from, off64_t *pos)
     return n;
 }
 
-static off64_t pseudo_seek(struct file *file, off64_t off, int whence)
-{
-    if (whence == SEEK_CUR)
-        off += file->pos;
-    else if (whence != SEEK_SET)
-        return -EINVAL;
-    if (off < 0)
-        return -EINVAL;
-    file->pos = off;
-    return off;
-}
-
 static void pseudo_release(struct file *file)
 {
     kfree(file->private_data);
@@ -116,7 +104,7 @@ static void pseudo_release(struct file *file)
 static const struct file_ops pseudo_file_ops = {
     .read = pseudo_read,
     .write = pseudo_write,
-    .seek = pseudo_seek,
+    .seek = file_seek_endless,
     .release = pseudo_release,
 };
 

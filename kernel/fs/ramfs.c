@@ -19,6 +19,7 @@
 #include "lib/string.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
+#include "mm/usercopy.h"
 #include "sched/timer.h"
 
 #define RAMFS_MAGIC 0x858458f6
@@ -29,6 +30,67 @@ struct list vfs_supers = {&vfs_supers, &vfs_supers};
 struct super *vfs_anon_super;
 
 /* ---- regular files ---- */
+
+static bool page_backed(const struct inode *inode, uint64_t index)
+{
+    return (index << PAGE_SHIFT) < __atomic_load_n(&inode->backing_len, __ATOMIC_RELAXED);
+}
+
+/* The first page at or after *index that has been written or comes from the archive. A sparse file
+ * may have 2^51 pages: they are not looked at one by one. */
+static bool next_data(struct inode *inode, uint64_t *index)
+{
+    if (page_backed(inode, *index))
+        return true;
+    mutex_lock(&inode->object.lock);
+    bool found = radix_next(&inode->object.pages, index) != NULL;
+    mutex_unlock(&inode->object.lock);
+    return found;
+}
+
+/* How much of [off, off + len) is a hole: reading it takes no page. */
+static size_t hole_length(struct inode *inode, uint64_t off, size_t len)
+{
+    uint64_t index = off >> PAGE_SHIFT, first = index;
+    if (!next_data(inode, &index))
+        return len;
+    return index == first ? 0 : (size_t)MIN((uint64_t)len, (index << PAGE_SHIFT) - off);
+}
+
+static int zero_piece(const struct iov_iter *to, uintptr_t base, size_t len)
+{
+    if (!to->kernel)
+        return user_zero(uaddr(base), len);
+    memset((void *)base, 0, len);
+    return 0;
+}
+
+/* Kernel memory goes page by page, so that a copy that runs out of memory tells how far it came. */
+static long copy_kernel(struct inode *inode, uint64_t off, char *base, size_t len, bool write)
+{
+    size_t done = 0;
+    while (done < len) {
+        size_t n = MIN(len - done, PAGE_SIZE - (size_t)((off + done) % PAGE_SIZE));
+        int err = write ? vm_object_write(&inode->object, off + done, base + done, n)
+                        : vm_object_read(&inode->object, off + done, base + done, n);
+        if (err)
+            return done ? (long)done : err;
+        done += n;
+    }
+    return (long)done;
+}
+
+static long read_piece(struct inode *inode, struct iov_iter *to, uint64_t off, uintptr_t base,
+                       size_t len)
+{
+    size_t hole = hole_length(inode, off, len);
+    if (hole > 0) {
+        int err = zero_piece(to, base, hole);
+        return err ? err : (long)hole;
+    }
+    return to->kernel ? copy_kernel(inode, off, (char *)base, len, false)
+                      : vm_object_read_user(&inode->object, off, uaddr(base), len);
+}
 
 static long ramfs_read(struct file *file, struct iov_iter *to, off64_t *pos)
 {
@@ -41,10 +103,7 @@ static long ramfs_read(struct file *file, struct iov_iter *to, off64_t *pos)
         if (off >= size)
             break;
         len = (size_t)MIN((uint64_t)len, size - off);
-        long n = to->kernel ? vm_object_read(&inode->object, off, (void *)base, len)
-                            : vm_object_read_user(&inode->object, off, uaddr(base), len);
-        if (to->kernel && n == 0)
-            n = (long)len;
+        long n = read_piece(inode, to, off, base, len);
         if (n <= 0) {
             /* -EINVAL: cut short by a concurrent truncation: as if it had come before. */
             if (done == 0 && inode_size(inode) > off)
@@ -54,11 +113,9 @@ static long ramfs_read(struct file *file, struct iov_iter *to, off64_t *pos)
         iov_iter_advance(to, (size_t)n);
         *pos += n;
         done += n;
-        if ((size_t)n < len)
-            break;
     }
     if (done >= 0)
-        inode_accessed(inode, file->flags);
+        inode_accessed(inode, file_flags(file));
     return done;
 }
 
@@ -67,21 +124,37 @@ static long write_piece(struct inode *inode, struct iov_iter *from, uint64_t off
 {
     if (!from->kernel)
         return vm_object_write_user(&inode->object, off, uaddr(base), len);
-    int err = vm_object_write(&inode->object, off, (const void *)base, len);
-    return err ? err : (long)len;
+    return copy_kernel(inode, off, (char *)base, len, true);
+}
+
+/* No byte beyond what a file offset or RLIMIT_FSIZE allows: a write that begins before the limit
+ * stops there, the next one is EFBIG (write(2), setrlimit(2)). */
+static int limit_write(struct iov_iter *from, uint64_t off)
+{
+    uint64_t limit = MIN(proc_file_size_limit(), (uint64_t)INT64_MAX);
+    if (from->left == 0)
+        return 0;
+    if (off >= limit) {
+        if (limit < INT64_MAX)
+            proc_file_too_big();
+        return -EFBIG;
+    }
+    from->left = (size_t)MIN((uint64_t)from->left, limit - off);
+    return 0;
 }
 
 static long write_locked(struct inode *inode, struct iov_iter *from, uint64_t off)
 {
-    uint64_t old = inode_size(inode), end;
-    if (add_overflow(off, (uint64_t)from->left, &end) || end > INT64_MAX)
-        return -EFBIG;
+    int err = limit_write(from, off);
+    if (err)
+        return err;
+    uint64_t old = inode_size(inode), end = off + from->left;
     if ((inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
         (end > old && (inode->seals & F_SEAL_GROW)))
         return -EPERM;
     if (from->left == 0)
         return 0;
-    int err = end > old ? vm_object_resize(&inode->object, end) : 0;
+    err = end > old ? vm_object_resize(&inode->object, end) : 0;
     if (err)
         return err;
     long done = 0;
@@ -119,12 +192,6 @@ static long ramfs_write(struct file *file, struct iov_iter *from, off64_t *pos)
     return done == -ENOMEM ? -ENOSPC : done;
 }
 
-static bool page_has_data(struct inode *inode, uint64_t index)
-{
-    return (index << PAGE_SHIFT) < __atomic_load_n(&inode->backing_len, __ATOMIC_RELAXED) ||
-           vm_object_cached(&inode->object, index);
-}
-
 /* lseek(2) SEEK_DATA and SEEK_HOLE, by pages. The end of the file is a hole. */
 static off64_t seek_data_hole(struct inode *inode, off64_t off, bool data)
 {
@@ -132,10 +199,16 @@ static off64_t seek_data_hole(struct inode *inode, off64_t off, bool data)
     if (off < 0 || (uint64_t)off >= size)
         return -ENXIO;
     uint64_t index = (uint64_t)off >> PAGE_SHIFT, last = (size - 1) >> PAGE_SHIFT;
-    while (index <= last && page_has_data(inode, index) != data)
-        index++;
-    if (index > last)
-        return data ? -ENXIO : (off64_t)size;
+    if (data) {
+        if (!next_data(inode, &index) || index > last)
+            return -ENXIO;
+    } else {
+        while (index <= last &&
+               (page_backed(inode, index) || vm_object_cached(&inode->object, index)))
+            index++;
+        if (index > last)
+            return (off64_t)size;
+    }
     return (off64_t)MAX((uint64_t)off, index << PAGE_SHIFT);
 }
 
@@ -182,7 +255,7 @@ static int ramfs_mmap(struct file *file, unsigned prot, unsigned flags, struct v
             (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
             return -EPERM;
     }
-    inode_accessed(file->inode, file->flags);
+    inode_accessed(file->inode, file_flags(file));
     *object = &file->inode->object;
     return 0;
 }
@@ -214,10 +287,14 @@ static int zero_bytes(struct inode *inode, uint64_t off, uint64_t end)
 {
     end = MIN(end, inode_size(inode));
     while (off < end) {
+        uint64_t index = off >> PAGE_SHIFT;
+        if (!next_data(inode, &index))
+            break;
+        off = MAX(off, index << PAGE_SHIFT); /* a hole is zero already */
+        if (off >= end)
+            break;
         uint64_t next = MIN(end, align_down(off, PAGE_SIZE) + PAGE_SIZE);
-        int err = 0;
-        if (page_has_data(inode, off >> PAGE_SHIFT))
-            err = vm_object_write(&inode->object, off, zero_page, (size_t)(next - off));
+        int err = vm_object_write(&inode->object, off, zero_page, (size_t)(next - off));
         if (err)
             return err;
         off = next;
@@ -258,6 +335,8 @@ static int allocate_locked(struct inode *inode, unsigned mode, uint64_t off, uin
     bool extend = end > old && !(mode & FALLOC_FL_KEEP_SIZE);
     if (extend && (inode->seals & F_SEAL_GROW))
         return -EPERM;
+    if (extend && inode_size_limited(end))
+        return -EFBIG;
     if (end > old && (end - old) >> PAGE_SHIFT > page_free_count())
         return -ENOSPC;
     int err = extend ? vm_object_resize(&inode->object, end) : 0;
@@ -369,24 +448,12 @@ static int dir_readdir(struct file *file, off64_t *pos,
     rwlock_read_lock(&vfs_tree); /* against renames: names stay what they are */
     int err = emit_all(file, pos, &out);
     rwlock_read_unlock(&vfs_tree);
-    inode_accessed(file->inode, file->flags);
+    inode_accessed(file->inode, file_flags(file));
     return err;
 }
 
-static off64_t dir_seek(struct file *file, off64_t off, int whence)
-{
-    if (whence == SEEK_CUR)
-        off += file->pos;
-    else if (whence != SEEK_SET)
-        return -EINVAL;
-    if (off < 0)
-        return -EINVAL;
-    file->pos = off;
-    return off;
-}
-
 const struct file_ops dir_file_ops = {
-    .seek = dir_seek,
+    .seek = file_seek_endless,
     .readdir = dir_readdir,
     .fsync = ramfs_fsync,
 };

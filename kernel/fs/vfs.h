@@ -171,6 +171,8 @@ struct inode_attr {
 };
 int must_check inode_set_attr(const struct fs_cred *cred, struct inode *inode,
                               const struct inode_attr *attr);
+/* May a file not grow to this size? Then the caller gets SIGXFSZ. */
+bool inode_size_limited(uint64_t size);
 /* Truncate or extend; checks seals and type, not permission. */
 int must_check inode_truncate(struct inode *inode, uint64_t size);
 

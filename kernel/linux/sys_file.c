@@ -186,13 +186,28 @@ int mask_for_call(uint64_t mask_addr, uint64_t size)
     return err;
 }
 
+uint64_t proc_file_size_limit(void)
+{
+    struct process *p = process_current();
+    return p ? __atomic_load_n(&p->limits[RLIMIT_FSIZE].cur, __ATOMIC_RELAXED) : UINT64_MAX;
+}
+
+static void signal_self(int signo)
+{
+    struct siginfo info;
+    signal_info_user(&info, signo, SI_USER);
+    signal_send_task(task_current(), &info);
+}
+
+void proc_file_too_big(void)
+{
+    signal_self(SIGXFSZ);
+}
+
 long write_result(long result)
 {
-    if (result == -EPIPE) {
-        struct siginfo info;
-        signal_info_user(&info, SIGPIPE, SI_USER);
-        signal_send_task(task_current(), &info);
-    }
+    if (result == -EPIPE)
+        signal_self(SIGPIPE);
     return result;
 }
 

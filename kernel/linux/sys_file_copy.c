@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * sys_file_copy.c - moving data between files (sendfile, splice, copy_file_range) and the calls
- * about storage: fsync, sync, fallocate, fadvise, readahead.
+ * sys_file_copy.c - moving data between files (sendfile, copy_file_range, splice, tee, vmsplice)
+ * and the calls about storage: fsync, sync, fallocate, fadvise, readahead.
  *
- * Data goes through a kernel buffer. The source position advances by what the target has taken.
- * Only splice out of a pipe can lose bytes, when the target fails after they were read (a full file
- * system): Linux would leave them in the pipe.
+ * Data goes through a kernel buffer. The source position advances by what the target has taken, and
+ * a pipe gets back what the target refused.
  */
 #include "fs/pipe.h"
 #include "lib/string.h"
@@ -60,8 +59,8 @@ static long end_io(struct end *e, void *buf, size_t len, bool write)
     return write ? file_write_iter(e->file, &it, at) : file_read_iter(e->file, &it, at);
 }
 
-/* Copy up to len bytes. `once`: stop after the first chunk (reading a pipe blocks). */
-static long copy_ends(struct end *in, struct end *out, uint64_t len, bool once)
+/* Copy up to len bytes. */
+static long copy_ends(struct end *in, struct end *out, uint64_t len)
 {
     size_t size = (size_t)MIN(len, (uint64_t)CHUNK);
     uint8_t *buf = kmalloc(MAX(size, (size_t)1), ALLOC_DEFAULT);
@@ -78,7 +77,7 @@ static long copy_ends(struct end *in, struct end *out, uint64_t len, bool once)
         in->pos += put;
         out->pos += put;
         done += put;
-        if (put < got || once)
+        if (put < got)
             break;
     }
     kfree(buf);
@@ -138,7 +137,7 @@ long sys_sendfile(const struct syscall_args *a)
     if (done == 0)
         done = end_open(&out, 0);
     if (done == 0)
-        done = finish(&in, &out, copy_ends(&in, &out, MIN(a->arg[3], 0x7ffff000ull), false));
+        done = finish(&in, &out, copy_ends(&in, &out, MIN(a->arg[3], 0x7ffff000ull)));
     put_ends(&in, &out);
     return done;
 }
@@ -173,12 +172,15 @@ long sys_copy_file_range(const struct syscall_args *a)
     if (done == 0)
         done = copy_range_check(&in, &out, len);
     if (done == 0)
-        done = finish(&in, &out, copy_ends(&in, &out, len, false));
+        done = finish(&in, &out, copy_ends(&in, &out, len));
     put_ends(&in, &out);
     return done;
 }
 
+/* ---- splice, tee, vmsplice ---- */
+
 #define SPLICE_F_NONBLOCK 2u
+#define SPLICE_F_ALL 15u
 
 static int splice_check(const struct syscall_args *a, const struct end *in, const struct end *out)
 {
@@ -190,20 +192,59 @@ static int splice_check(const struct syscall_args *a, const struct end *in, cons
     if ((from_pipe && a->arg[1]) || (to_pipe && a->arg[3]))
         return -ESPIPE;
     if (!in->file->ops->read || !out->file->ops->write ||
-        (!to_pipe && (file_flags(out->file) & O_APPEND)) || in->file == out->file)
+        (!to_pipe && (file_flags(out->file) & O_APPEND)) || in->file == out->file ||
+        (from_pipe && to_pipe && pipe_same(in->file, out->file)))
         return -EINVAL;
-    uint64_t flags = a->arg[5];
-    if ((flags & SPLICE_F_NONBLOCK) &&
-        ((from_pipe && !(file_poll(in->file, NULL) & (POLLIN | POLLHUP))) ||
-         (to_pipe && !(file_poll(out->file, NULL) & POLLOUT))))
-        return -EAGAIN;
     return 0;
+}
+
+/* What the target does not take goes back into the pipe. */
+static long splice_from_pipe(struct end *in, struct end *out, uint8_t *buf, size_t len,
+                             bool nonblock)
+{
+    long got = pipe_take(in->file, buf, len, nonblock);
+    if (got <= 0)
+        return got;
+    long put = file_is_pipe(out->file) ? pipe_put_some(out->file, buf, (size_t)got, nonblock)
+                                       : end_io(out, buf, (size_t)got, true);
+    pipe_settle(in->file, buf, (size_t)got, put > 0 ? (size_t)put : 0);
+    if (put > 0)
+        out->pos += put;
+    return put;
+}
+
+/* A source without a position cannot take back what it gave, so all of it is written. */
+static long splice_to_pipe(struct end *in, struct end *out, uint8_t *buf, size_t len, bool nonblock)
+{
+    bool again = in->file->ops->seek != NULL;
+    if (!again && nonblock && !(file_poll(out->file, NULL) & POLLOUT))
+        return -EAGAIN;
+    long got = end_io(in, buf, len, false);
+    if (got <= 0)
+        return got;
+    long put = again ? pipe_put_some(out->file, buf, (size_t)got, nonblock)
+                     : end_io(out, buf, (size_t)got, true);
+    if (put > 0)
+        in->pos += put;
+    return put;
+}
+
+static long do_splice(struct end *in, struct end *out, uint64_t len, bool nonblock)
+{
+    size_t size = (size_t)MIN(len, (uint64_t)CHUNK);
+    uint8_t *buf = kmalloc(size, ALLOC_DEFAULT);
+    if (!buf)
+        return -ENOMEM;
+    long done = file_is_pipe(in->file) ? splice_from_pipe(in, out, buf, size, nonblock)
+                                       : splice_to_pipe(in, out, buf, size, nonblock);
+    kfree(buf);
+    return done;
 }
 
 long sys_splice(const struct syscall_args *a)
 {
     struct end in, out;
-    if (a->arg[5] & ~0xfull)
+    if (a->arg[5] & ~(uint64_t)SPLICE_F_ALL)
         return -EINVAL;
     if (a->arg[4] == 0)
         return 0;
@@ -215,9 +256,74 @@ long sys_splice(const struct syscall_args *a)
     if (done == 0)
         done = end_open(&out, a->arg[3]);
     if (done == 0)
-        done = finish(&in, &out, copy_ends(&in, &out, a->arg[4], true));
+        done = finish(&in, &out, do_splice(&in, &out, a->arg[4], a->arg[5] & SPLICE_F_NONBLOCK));
     put_ends(&in, &out);
     return done;
+}
+
+static long do_tee(struct file *in, struct file *out, uint64_t len, bool nonblock)
+{
+    size_t size = (size_t)MIN(len, (uint64_t)CHUNK);
+    uint8_t *buf = kmalloc(size, ALLOC_DEFAULT);
+    if (!buf)
+        return -ENOMEM;
+    long n = pipe_peek(in, buf, size, nonblock);
+    if (n > 0)
+        n = pipe_put_some(out, buf, (size_t)n, nonblock);
+    kfree(buf);
+    return n;
+}
+
+long sys_tee(const struct syscall_args *a)
+{
+    struct end in, out;
+    if (a->arg[3] & ~(uint64_t)SPLICE_F_ALL)
+        return -EINVAL;
+    if (a->arg[2] == 0)
+        return 0;
+    long done = get_ends(a->arg[0], a->arg[1], &in, &out);
+    if (done == 0 && (!readable(in.file) || !writable(out.file)))
+        done = -EBADF;
+    if (done == 0 &&
+        (!file_is_pipe(in.file) || !file_is_pipe(out.file) || pipe_same(in.file, out.file)))
+        done = -EINVAL;
+    if (done == 0)
+        done = write_result(do_tee(in.file, out.file, a->arg[2], a->arg[3] & SPLICE_F_NONBLOCK));
+    put_ends(&in, &out);
+    return done;
+}
+
+/* Pages are copied: the caller's may change afterwards, which vmsplice(2) lets it do at its own
+ * risk. */
+static long do_vmsplice(struct file *file, struct iov_iter *it, bool nonblock)
+{
+    bool write = writable(file);
+    uint32_t ready = write ? POLLOUT | POLLERR : POLLIN | POLLHUP;
+    if (nonblock && !(file_poll(file, NULL) & ready))
+        return -EAGAIN;
+    if (nonblock && write && it->left > PIPE_BUF) /* as much as surely fits */
+        it->left = PIPE_BUF;
+    return write ? write_result(file_write_iter(file, it, NULL)) : file_read_iter(file, it, NULL);
+}
+
+long sys_vmsplice(const struct syscall_args *a)
+{
+    struct iov fast[IOV_FAST], *iov;
+    struct iov_iter it;
+    if (a->arg[3] & ~(uint64_t)SPLICE_F_ALL)
+        return -EINVAL;
+    struct file *file = file_arg_io(a->arg[0]);
+    if (!file)
+        return -EBADF;
+    long n = file_is_pipe(file) ? copyin_iovec(a->arg[1], a->arg[2], fast, &iov, &it) : -EBADF;
+    if (file_is_pipe(file)) {
+        if (n == 0)
+            n = do_vmsplice(file, &it, a->arg[3] & SPLICE_F_NONBLOCK);
+        if (iov != fast)
+            kfree(iov);
+    }
+    file_put(file);
+    return n;
 }
 
 /* ---- storage ---- */

@@ -11,12 +11,21 @@ static long do_open(uint64_t dfd, uint64_t path, uint32_t flags, uint32_t mode, 
 {
     struct at_path p;
     struct file *file;
+    struct fdtable *table = current_files();
     int err = at_path_get(&p, dfd, path, 0);
     if (err)
         return err;
-    err = vfs_open(current_fs(), p.start, p.text, flags, mode, resolve, &file);
+    /* The number first: an open that fails with EMFILE has not made or cut the file. */
+    int fd = fd_reserve(table);
+    if (fd >= 0) {
+        err = vfs_open(current_fs(), p.start, p.text, flags, mode, resolve, &file);
+        if (err)
+            fd_unreserve(table, fd);
+        else
+            fd_fill(table, fd, file, flags & O_CLOEXEC);
+    }
     at_path_put(&p);
-    return err ? err : install_file(file, flags & O_CLOEXEC);
+    return err ? err : fd;
 }
 
 long sys_open(const struct syscall_args *a)
@@ -247,7 +256,7 @@ static long fcntl_get_lock(struct file *file, uint64_t addr, bool ofd)
     return copyout(uaddr(addr), &user, sizeof(user));
 }
 
-static long fcntl_set_lock(struct file *file, uint64_t addr, bool ofd, bool wait)
+static long fcntl_set_lock(struct file *file, int fd, uint64_t addr, bool ofd, bool wait)
 {
     struct user_flock user;
     struct lock_request req;
@@ -257,21 +266,35 @@ static long fcntl_set_lock(struct file *file, uint64_t addr, bool ofd, bool wait
     uint32_t mode = file_flags(file) & O_ACCMODE;
     if ((user.type == F_RDLCK && mode == O_WRONLY) || (user.type == F_WRLCK && mode == O_RDONLY))
         return -EBADF;
-    return locks_set(file, &req, wait);
+    err = locks_set(file, &req, wait);
+    if (err || ofd || user.type == F_UNLCK)
+        return err;
+    /* If another thread has closed the descriptor meanwhile, its close came too early to see the
+     * lock, which would then outlive it. */
+    struct file *now = fd_get(current_files(), fd);
+    if (now != file) {
+        locks_fd_closed(file, current_files());
+        err = -EBADF;
+    }
+    if (now)
+        file_put(now);
+    return err;
 }
 
 static long fcntl_set_flags(struct file *file, uint64_t arg)
 {
     const uint32_t settable = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
     uint32_t want = isa_open_flags_in((uint32_t)arg) & settable;
-    /* Only this call changes these bits; two at once: either order is right. */
     uint32_t flags = file_flags(file);
-    __atomic_store_n(&file->flags, (flags & ~settable) | want, __ATOMIC_RELAXED);
+    /* Relaxed: the flags order nothing. FIONBIO may change one of them at the same time. */
+    while (!__atomic_compare_exchange_n(&file->flags, &flags, (flags & ~settable) | want, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
     return 0;
 }
 
 /* Commands that need a file open for I/O. */
-static long fcntl_io(struct file *file, int cmd, uint64_t arg)
+static long fcntl_io(struct file *file, int fd, int cmd, uint64_t arg)
 {
     switch (cmd) {
     case F_SETFL:
@@ -281,10 +304,10 @@ static long fcntl_io(struct file *file, int cmd, uint64_t arg)
         return fcntl_get_lock(file, arg, cmd == F_OFD_GETLK);
     case F_SETLK:
     case F_SETLKW:
-        return fcntl_set_lock(file, arg, false, cmd == F_SETLKW);
+        return fcntl_set_lock(file, fd, arg, false, cmd == F_SETLKW);
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
-        return fcntl_set_lock(file, arg, true, cmd == F_OFD_SETLKW);
+        return fcntl_set_lock(file, fd, arg, true, cmd == F_OFD_SETLKW);
     case F_SETOWN: /* kept and reported; SIGIO is not sent */
         __atomic_store_n(&file->owner_pid, (int32_t)arg, __ATOMIC_RELAXED);
         return 0;
@@ -325,7 +348,7 @@ static long do_fcntl(struct file *file, int fd, int cmd, uint64_t arg)
     case F_GETFL:
         return isa_open_flags_out(file_flags(file));
     default:
-        return (file_flags(file) & O_PATH) ? -EBADF : fcntl_io(file, cmd, arg);
+        return (file_flags(file) & O_PATH) ? -EBADF : fcntl_io(file, fd, cmd, arg);
     }
 }
 

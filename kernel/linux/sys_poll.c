@@ -66,7 +66,7 @@ static long do_poll(struct pollfd *list, size_t count, uint64_t deadline)
             return -ENOMEM;
     }
     for (size_t i = 0; i < count; i++)
-        files[i] = list[i].fd >= 0 ? fd_get(current_files(), list[i].fd) : NULL;
+        files[i] = list[i].fd >= 0 ? file_arg_io((uint64_t)list[i].fd) : NULL;
     long ready = poll_files(list, files, count, deadline);
     for (size_t i = 0; i < count; i++)
         if (files[i])

@@ -425,6 +425,67 @@ static void descriptors(void **state)
     file_put(file);
 }
 
+/* A number taken before its file exists is nobody's: not open, not closed, not to be replaced. */
+static void reserved_descriptors(void **state)
+{
+    (void)state;
+    struct fdtable *t = fake_fdtable;
+    int fd = fd_reserve(t);
+    assert_int_equal(fd, 0);
+    assert_null(fd_get(t, fd));
+    assert_int_equal(fd_close(t, fd), -EBADF);
+    struct file *file = new_event();
+    assert_int_equal(fd_install_at(t, file, fd, false), -EBUSY);
+    assert_int_equal(fd_install(t, file, 0, false), 1);
+    struct fdtable *copy = fdtable_clone(t);
+    file = new_event();
+    assert_int_equal(fd_install(copy, file, 0, false), 0);
+    fdtable_put(copy);
+    fd_unreserve(t, fd);
+    file = new_event();
+    fd = fd_reserve(t);
+    assert_int_equal(fd, 0);
+    fd_fill(t, fd, file, true);
+    assert_int_equal(fd_get_cloexec(t, 0), 1);
+}
+
+/* What a splice took but its target refused is read next, whatever happened in between. */
+static void pipe_gives_back(void **state)
+{
+    (void)state;
+    struct file *end[2];
+    static uint8_t buf[65536], in[65536], taken[40000];
+    for (size_t i = 0; i < sizeof buf; i++)
+        buf[i] = (uint8_t)(i * 13 + i / 256);
+    assert_int_equal(pipe_create(end, O_NONBLOCK), 0);
+    assert_int_equal(pipe_take(end[0], taken, 10, true), -EAGAIN);
+    assert_int_equal(file_write(end[1], buf, sizeof buf), sizeof buf);
+    assert_int_equal(pipe_peek(end[0], taken, 100, true), 100);
+    assert_memory_equal(taken, buf, 100);
+    assert_int_equal(pipe_take(end[0], taken, sizeof taken, true), sizeof taken);
+    assert_int_equal(file_write(end[1], "x", 1), -EAGAIN); /* its room is kept */
+    assert_int_equal(file_poll(end[1], NULL), 0);
+    assert_int_equal(pipe_set_size(end[0], 2 * sizeof buf), -EBUSY);
+    pipe_settle(end[0], taken, sizeof taken, 10000);
+    assert_int_equal(file_write(end[1], buf, 10000), 10000);
+    assert_int_equal(get(end[0], in, sizeof in), sizeof in);
+    assert_memory_equal(in, buf + 10000, sizeof buf - 10000);
+    assert_memory_equal(in + sizeof buf - 10000, buf, 10000);
+    /* All of it taken and given back when the ring has become empty. */
+    assert_int_equal(file_write(end[1], "abcdef", 6), 6);
+    assert_int_equal(pipe_take(end[0], taken, 4, true), 4);
+    assert_int_equal(get(end[0], in, 10), 2);
+    pipe_settle(end[0], taken, 4, 1);
+    assert_int_equal(get(end[0], in, 10), 3);
+    assert_memory_equal(in, "bcd", 3);
+    /* put_some: what fits. */
+    assert_int_equal(pipe_put_some(end[1], buf, sizeof buf, true), sizeof buf);
+    assert_int_equal(pipe_put_some(end[1], buf, 1, true), -EAGAIN);
+    file_put(end[0]);
+    assert_int_equal(pipe_put_some(end[1], buf, 1, true), -EPIPE);
+    file_put(end[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -433,7 +494,8 @@ int main(void)
         TEST(pipe_bytes),      TEST(pipe_blocking),         TEST(fifo),
         TEST(eventfd_counts),  TEST(timerfd_ticks),         TEST(epoll_level_edge_oneshot),
         TEST(epoll_nested),    TEST(epoll_fairness_of_max), TEST(epoll_refuses),
-        TEST(waits_are_woken), TEST(descriptors),
+        TEST(waits_are_woken), TEST(descriptors),           TEST(reserved_descriptors),
+        TEST(pipe_gives_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,6 +231,16 @@ void proc_hostname(struct strbuf *sb)
 {
     strbuf_printf(sb, "selkie");
 }
+uint64_t fake_file_size_limit = UINT64_MAX;
+unsigned fake_too_big;
+uint64_t proc_file_size_limit(void)
+{
+    return fake_file_size_limit;
+}
+void proc_file_too_big(void)
+{
+    fake_too_big++;
+}
 void proc_tty_signal(int pgrp, int signo)
 {
     fake_tty_signal = signo;

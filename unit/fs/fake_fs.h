@@ -14,8 +14,10 @@ extern unsigned fake_sleeps;
 void fake_advance(uint64_t ns);
 extern struct fdtable *fake_fdtable;
 extern struct fs_context *fake_context;
-extern int fake_pressure_watchers; /* programs that watch the memory pressure */
-extern int fake_tty_signal;        /* last signal of the tty */
+extern int fake_pressure_watchers;    /* programs that watch the memory pressure */
+extern int fake_tty_signal;           /* last signal of the tty */
+extern uint64_t fake_file_size_limit; /* RLIMIT_FSIZE */
+extern unsigned fake_too_big;         /* SIGXFSZ sent */
 /* Boot a file system from an archive (may be NULL) and make fake_context. Returns fs_init's result.
  */
 int fake_fs_boot(const void *archive, size_t len);

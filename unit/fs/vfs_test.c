@@ -534,39 +534,6 @@ static void record_locks(void **state)
     dentry_put(dentry);
 }
 
-/* Every allocation of a busy sequence fails once: no crash, no leak (asan), nothing half done. */
-static void allocation_failures(void **state)
-{
-    (void)state;
-    for (unsigned n = 1; n < 120; n++) {
-        char ours[64];
-        alloc_fail_nth(n);
-        int err = vfs_make(fake_context, NULL, "d", S_IFDIR | 0755, 0);
-        if (err == 0)
-            err = our_open("d/a-name-that-does-not-fit-into-the-short-one", O_CREAT | O_RDWR, 0644);
-        if (err == 0)
-            err = vfs_symlink(fake_context, "d", NULL, "s");
-        if (err == 0)
-            err = vfs_rename(fake_context, NULL, "s/a-name-that-does-not-fit-into-the-short-one",
-                             NULL, "g", 0);
-        if (err == 0)
-            err = our_open("/proc/self/maps", O_RDONLY, 0);
-        bool hit = alloc_fail_hit();
-        alloc_fail_nth(0);
-        assert_true(err == 0 || err == -ENOMEM);
-        assert_true(err == 0 || hit);
-        (void)!vfs_unlink(fake_context, NULL, "g", false);
-        (void)!vfs_unlink(fake_context, NULL, "s", false);
-        (void)!vfs_unlink(fake_context, NULL, "d/a-name-that-does-not-fit-into-the-short-one",
-                          false);
-        (void)!vfs_unlink(fake_context, NULL, "d", true);
-        our_stat("d", ours, sizeof ours);
-        assert_string_equal(ours, "-2");
-        if (!hit)
-            break;
-    }
-}
-
 static void busy_sequence(void)
 {
     static const char *const names[] = {"short", "a-name-that-does-not-fit-into-the-short-one"};
@@ -610,15 +577,58 @@ static void nothing_leaks(void **state)
     assert_int_equal(after.bytes_in_use, before.bytes_in_use);
 }
 
+/* A hole of 2^61 bytes is found at once, and RLIMIT_FSIZE stops what grows. */
+static void sparse_and_limited(void **state)
+{
+    (void)state;
+    struct file *file;
+    char buf[8];
+    assert_int_equal(fs_open(fake_context, "f", O_CREAT | O_RDWR, 0644, &file), 0);
+    assert_int_equal(inode_truncate(file->inode, 1ull << 62), 0);
+    assert_int_equal(file->ops->seek(file, 0, SEEK_DATA), -ENXIO);
+    file->pos = 1ll << 61;
+    assert_int_equal(file_text(file, "data"), 4);
+    assert_int_equal(file->ops->seek(file, 5, SEEK_DATA), 1ll << 61);
+    assert_int_equal(file->ops->seek(file, 5, SEEK_HOLE), 5);
+    assert_int_equal(ramfs_fallocate(file->inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1,
+                                     (1ull << 62) - 2),
+                     0);
+    assert_int_equal(file_pread(file, buf, 4, 1ll << 61), 4);
+    assert_memory_equal(buf, "\0\0\0\0", 4);
+    file->pos = INT64_MAX - 2;
+    assert_int_equal(file_text(file, "data"), 2); /* the last offset there is */
+    assert_int_equal(file_text(file, "data"), -EFBIG);
+    assert_int_equal(inode_truncate(file->inode, 10), 0);
+    fake_file_size_limit = 12;
+    fake_too_big = 0;
+    file->pos = 10;
+    assert_int_equal(file_text(file, "data"), 2);
+    assert_int_equal(fake_too_big, 0);
+    assert_int_equal(file_text(file, "data"), -EFBIG);
+    assert_int_equal(inode_truncate(file->inode, 13), -EFBIG);
+    assert_int_equal(ramfs_fallocate(file->inode, 0, 0, 13), -EFBIG);
+    assert_int_equal(fake_too_big, 3);
+    assert_int_equal(inode_truncate(file->inode, 12), 0);
+    assert_int_equal(file_size(file), 12);
+    fake_file_size_limit = UINT64_MAX;
+    assert_int_equal(file->ops->seek(file, INT64_MAX, SEEK_SET), INT64_MAX);
+    assert_int_equal(file->ops->seek(file, 1, SEEK_CUR), -EOVERFLOW);
+    file_put(file);
+    assert_int_equal(fs_open(fake_context, "/proc/uptime", O_RDONLY, 0, &file), 0);
+    assert_int_equal(file->ops->seek(file, INT64_MAX, SEEK_SET), INT64_MAX);
+    assert_int_equal(file->ops->seek(file, 1, SEEK_CUR), -EOVERFLOW);
+    file_put(file);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(random_against_host), TEST(path_errors),         TEST(restricted_walks),
-        TEST(permissions),         TEST(regular_files),       TEST(seals),
-        TEST(tmpfile_gets_a_name), TEST(listing_in_pieces),   TEST(procfs_and_sysfs),
-        TEST(record_locks),        TEST(allocation_failures), TEST(nothing_leaks),
+        TEST(random_against_host), TEST(path_errors),       TEST(restricted_walks),
+        TEST(permissions),         TEST(regular_files),     TEST(seals),
+        TEST(tmpfile_gets_a_name), TEST(listing_in_pieces), TEST(procfs_and_sysfs),
+        TEST(record_locks),        TEST(nothing_leaks),     TEST(sparse_and_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

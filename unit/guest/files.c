@@ -6,7 +6,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
@@ -173,6 +175,40 @@ static void test_modes(void)
     REQUIRE(unlink("mode") == 0);
 }
 
+static void on_limit(int sig)
+{
+    (void)sig;
+}
+
+/* An open that fails with EMFILE has no effect; RLIMIT_FSIZE stops a file that grows. */
+static void test_limits(void)
+{
+    struct rlimit old, few, small = {10, RLIM_INFINITY};
+    struct stat st;
+    touch("kept", "hello");
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &old) == 0);
+    int next = dup(0);
+    few = (struct rlimit){(rlim_t)next, old.rlim_max};
+    REQUIRE(next > 0 && close(next) == 0 && setrlimit(RLIMIT_NOFILE, &few) == 0);
+    REQUIRE_ERRNO(open("kept", O_WRONLY | O_TRUNC), EMFILE);
+    REQUIRE_ERRNO(open("made", O_WRONLY | O_CREAT, 0600), EMFILE);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &old) == 0);
+    REQUIRE(stat("kept", &st) == 0 && st.st_size == 5);
+    REQUIRE_ERRNO(stat("made", &st), ENOENT);
+    signal(SIGXFSZ, on_limit);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small.rlim_max = old.rlim_max;
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    int fd = open("kept", O_RDWR | O_APPEND);
+    REQUIRE(fd >= 0 && write(fd, "world!!!", 8) == 5);
+    REQUIRE_ERRNO(write(fd, "x", 1), EFBIG);
+    REQUIRE_ERRNO(ftruncate(fd, 11), EFBIG);
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0 && fstat(fd, &st) == 0 && st.st_size == 10);
+    REQUIRE(ftruncate(fd, 1ll << 42) == 0 && lseek(fd, 4096, SEEK_DATA) == -1 && errno == ENXIO);
+    close(fd);
+    unlink("kept");
+}
+
 int main(void)
 {
     REQUIRE(mkdtemp(base) != NULL && chdir(base) == 0);
@@ -181,6 +217,7 @@ int main(void)
     test_descriptors();
     test_directory();
     test_modes();
+    test_limits();
     REQUIRE(unlink("file") == 0 && unlink("link") == 0 && unlink("loop") == 0);
     REQUIRE(rmdir("dir/sub") == 0 && rmdir("dir") == 0 && chdir("/") == 0 && rmdir(base) == 0);
     return guest_pass("files");

@@ -9,7 +9,9 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/uio.h>
 
 static int p[2];
 
@@ -133,8 +135,38 @@ static void test_epoll(void)
     REQUIRE(epoll_wait(ep, out, 4, 0) == 0);
 }
 
+/* Bytes that the target of a splice refuses stay in the pipe. */
+static void test_splice(void)
+{
+    int q[2];
+    char buf[128];
+    REQUIRE(pipe(p) == 0 && pipe(q) == 0 && write(p[1], "0123456789", 10) == 10);
+    int full = memfd_create("sealed", MFD_ALLOW_SEALING);
+    REQUIRE(full >= 0 && fcntl(full, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    REQUIRE_ERRNO(splice(p[0], NULL, full, NULL, 10, 0), EPERM);
+    REQUIRE(tee(p[0], q[1], 4, 0) == 4 && read(q[0], buf, sizeof buf) == 4);
+    REQUIRE(splice(p[0], NULL, q[1], NULL, 3, 0) == 3 && read(q[0], buf, sizeof buf) == 3);
+    REQUIRE(memcmp(buf, "012", 3) == 0 && read(p[0], buf, sizeof buf) == 7);
+    REQUIRE(memcmp(buf, "3456789", 7) == 0);
+    REQUIRE_ERRNO(splice(p[0], NULL, q[1], NULL, 3, SPLICE_F_NONBLOCK), EAGAIN);
+    REQUIRE_ERRNO(tee(p[0], q[1], 3, SPLICE_F_NONBLOCK), EAGAIN);
+    REQUIRE_ERRNO(tee(p[0], p[1], 3, 0), EINVAL);
+    struct iovec v[2] = {{"ab", 2}, {"cde", 3}}, in = {buf, sizeof buf};
+    REQUIRE(vmsplice(p[1], v, 2, 0) == 5 && vmsplice(p[0], &in, 1, 0) == 5);
+    REQUIRE(memcmp(buf, "abcde", 5) == 0);
+    REQUIRE_ERRNO(vmsplice(full, v, 2, 0), EBADF);
+    int path = open("/", O_PATH);
+    struct pollfd fd = {path, POLLIN, 0};
+    REQUIRE(poll(&fd, 1, 0) == 1 && fd.revents == POLLNVAL);
+    close(full);
+    close(path);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(close(p[i]) == 0 && close(q[i]) == 0);
+}
+
 int main(void)
 {
+    test_splice();
     test_pipe();
     test_poll();
     test_eventfd();
