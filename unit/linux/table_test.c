@@ -76,11 +76,18 @@ static void test_order(void **state)
 static bool known_type(const char *word, size_t len)
 {
     static const char *const types[] = {
-        "int",      "uint",     "long",      "ulong",     "hex",      "size",
-        "off",      "fd",       "path",      "str",       "ptr",      "mode",
-        "oflags",   "prot",     "mapflags",  "atflags",   "sig",      "sigset",
-        "clockid",  "pid",      "uid",       "flags",     "timespec", "buf_in:0",
-        "buf_in:1", "buf_in:2", "buf_out:1", "buf_out:2", "buf_in:3", "buf_out:3"};
+        "int",       "uint",      "long",     "ulong",    "hex",        "size",    "off",
+        "fd",        "path",      "str",      "ptr",      "mode",       "access",  "oflags",
+        "fdflags",   "prot",      "mapflags", "atflags",  "flags",      "sig",     "sighow",
+        "sigset",    "sigaction", "clockid",  "timespec", "pid",        "uid",     "whence",
+        "fcntl",     "ioctl",     "futexop",  "advice",   "cloneflags", "flockop", "prctl",
+        "archprctl", "limit",     "rlimit",   "stat",     "fdpair",     "argv",    "epollop",
+        "epoll_in",  "epoll_out", "buf_in",   "buf_out",  "iov_in",     "iov_out", "pollfds"};
+    if (len > 2 && word[len - 2] == ':') {
+        if (word[len - 1] < '0' || word[len - 1] > '5')
+            return false;
+        len -= 2;
+    }
     for (size_t i = 0; i < COUNT(types); i++)
         if (strlen(types[i]) == len && memcmp(types[i], word, len) == 0)
             return true;
