@@ -195,7 +195,10 @@ static void put_signal(struct strbuf *sb, const struct trace_arg *a)
 /* Few signals by name; nearly all as the complement, "~[...]". */
 static void put_set(struct strbuf *sb, uint64_t set)
 {
-    bool most = __builtin_popcountll(set) > 32;
+    unsigned count = 0;
+    for (uint64_t left = set; left; left &= left - 1)
+        count++;
+    bool most = count > 32;
     const char *between = "";
     strbuf_printf(sb, most ? "~[" : "[");
     for (unsigned signo = 1; signo <= NSIG; signo++) {
