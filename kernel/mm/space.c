@@ -215,6 +215,27 @@ void space_unmap_object_locked(struct space *space, struct vm_object *object, ui
     }
 }
 
+int space_detach(struct space *space, vaddr_t base, const struct vm_object_ops *kind)
+{
+    struct vm_object *object = NULL;
+    struct change c;
+    int err = change_begin(&c, space, 0);
+    if (err)
+        return err;
+    struct area *next;
+    for (struct area *a = area_above(space, base); a; a = next) {
+        next = area_next(a);
+        if (!a->object || a->object->ops != kind || a->lo - a->off != base ||
+            (object && a->object != object))
+            continue;
+        object = a->object; /* the first one found; compared only, from here on */
+        space_zap_locked(space, a->lo, a->hi);
+        area_remove(&c, a);
+    }
+    change_end(&c);
+    return object ? 0 : -EINVAL;
+}
+
 /* ---- brk -------------------------------------------------------------------------------- */
 
 void space_set_brk(struct space *space, vaddr_t start)

@@ -100,6 +100,9 @@ struct map_request {
 /* Returns 0 and the address, or a negative errno. */
 int must_check space_map(struct space *space, const struct map_request *req, vaddr_t *out);
 int must_check space_unmap(struct space *space, vaddr_t addr, size_t len);
+/* Remove the areas of the object of this kind that has its byte 0 at `base` (parts of it may be
+ * gone), at once. -EINVAL if there is none. shmdt(2). */
+int must_check space_detach(struct space *space, vaddr_t base, const struct vm_object_ops *kind);
 int must_check space_protect(struct space *space, vaddr_t addr, size_t len, unsigned prot);
 int must_check space_remap(struct space *space, vaddr_t old, size_t old_len, size_t new_len,
                            unsigned flags, vaddr_t new_addr, vaddr_t *out);

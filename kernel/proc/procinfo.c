@@ -206,7 +206,7 @@ static int maps_line(const struct area_info *info, void *arg)
                           (unsigned long)info->lo, (unsigned long)info->hi,
                           info->prot & PROT_READ ? 'r' : '-', info->prot & PROT_WRITE ? 'w' : '-',
                           info->prot & PROT_EXEC ? 'x' : '-',
-                          info->flags & AREA_SHARED && !info->name[0] ? 's' : 'p',
+                          info->flags & AREA_SHARED && !(info->flags & AREA_SPECIAL) ? 's' : 'p',
                           (unsigned long long)(info->object ? info->off : 0), fs_major(dev),
                           fs_minor(dev), (unsigned long long)ino);
     strbuf_append(w->sb, line, (size_t)column);
