@@ -28,16 +28,16 @@ x64_pvh_entry:
     cld
     movl $PHYS(boot_stack_top), %esp
 
-    /* Tables: entries are 3 = present, writable. */
-    movl $PHYS(boot_pdpt_low) + 3, %eax
+    /* Tables: entries are 7 = present, writable, user. */
+    movl $PHYS(boot_pdpt_low) + 7, %eax
     movl %eax, PHYS(boot_pml4)
     movl %eax, PHYS(boot_pml4) + 273 * 8
-    movl $PHYS(boot_pdpt_high) + 3, PHYS(boot_pml4) + 511 * 8
-    movl $PHYS(boot_pd) + 3, %eax
+    movl $PHYS(boot_pdpt_high) + 7, PHYS(boot_pml4) + 511 * 8
+    movl $PHYS(boot_pd) + 7, %eax
     movl %eax, PHYS(boot_pdpt_low)
     movl %eax, PHYS(boot_pdpt_high) + 510 * 8
     xorl %ecx, %ecx
-    movl $0x83, %eax /* present, writable, 2 MiB */
+    movl $0x87, %eax /* present, writable, user, 2 MiB */
 1:  movl %eax, PHYS(boot_pd)(, %ecx, 8)
     addl $0x200000, %eax
     incl %ecx

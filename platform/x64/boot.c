@@ -35,10 +35,12 @@ __attribute__((no_stack_protector)) _Noreturn void x64_boot(uintptr_t start_info
     static struct bootmem ram;
     uintptr_t guard;
 
-    x64_cpu_boot_init(); /* features, descriptor tables, control registers */
+    x64_cpu_boot_init();            /* features, descriptor tables, control registers */
+    x64_mem_init(start_info, &ram); /* memory map, command line, initrd */
+    x64_ring3_choose();             /* which ring to run in */
+    isa_fp_setup();
     (void)hal_entropy(&guard, sizeof(guard));
     __stack_chk_guard = guard & ~(uintptr_t)0xff; /* a NUL byte stops string overruns */
-    x64_mem_init(start_info, &ram);               /* memory map, command line, initrd */
     x64_console_init();                           /* messages from here on */
     x64_mmu_init(&x64_bootmem, &ram);             /* final page tables */
     read_acpi();

@@ -6,7 +6,6 @@
  * segment and interrupt stacks. CPU 0's is static; the others are cut from boot memory for as many
  * CPUs as the MADT names, CPU 0 first and the rest in table order.
  */
-#include "isa/fp.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "x64.h"
@@ -22,7 +21,6 @@
 #define CR4_UMIP (1ul << 11)
 #define CR4_FSGSBASE (1ul << 16)
 #define CR4_OSXSAVE (1ul << 18)
-#define CR4_SMEP (1ul << 20)
 /* x87, SSE, AVX, AVX-512. Not AMX (8 KiB per thread), MPX (gone) or PKRU (off in CR4). */
 #define XCR0_WANTED 0xe7u
 #define XCR0_AVX512 0xe0u
@@ -54,6 +52,17 @@ STATIC_ASSERT(offsetof(struct x64_cpu, tlb_pending) == CPU_TLB_PENDING);
 STATIC_ASSERT(offsetof(struct x64_cpu, fp_stale) == CPU_FP_STALE);
 STATIC_ASSERT(offsetof(struct x64_cpu, kstack) == CPU_KSTACK);
 STATIC_ASSERT(offsetof(struct x64_cpu, user_sp) == CPU_USER_SP);
+STATIC_ASSERT(offsetof(struct x64_cpu, irq_on) == CPU_IRQ_ON);
+STATIC_ASSERT(offsetof(struct x64_cpu, irq_noted) == CPU_IRQ_NOTED);
+STATIC_ASSERT(offsetof(struct x64_cpu, int_rip) == CPU_INT_RIP);
+STATIC_ASSERT(offsetof(struct x64_cpu, int_rsp) == CPU_INT_RSP);
+STATIC_ASSERT(offsetof(struct x64_cpu, int_rflags) == CPU_INT_RFLAGS);
+STATIC_ASSERT(offsetof(struct x64_cpu, int_vector) == CPU_INT_VECTOR);
+STATIC_ASSERT(offsetof(struct x64_cpu, int_rax) == CPU_INT_RAX);
+STATIC_ASSERT(offsetof(struct x64_cpu, trap_top) == CPU_TRAP_TOP);
+STATIC_ASSERT(offsetof(struct x64_cpu, cr2) == CPU_CR2);
+STATIC_ASSERT(offsetof(struct x64_cpu, io_map) ==
+              offsetof(struct x64_cpu, tss) + sizeof(struct x64_tss));
 
 struct gate { /* SDM vol. 3, 6.14.1 */
     uint16_t offset_lo, selector;
@@ -62,6 +71,9 @@ struct gate { /* SDM vol. 3, 6.14.1 */
     uint32_t offset_hi, reserved;
 };
 STATIC_ASSERT(sizeof(struct gate) == 16);
+#define GATE_INTERRUPT 0x8e /* present */
+#define GATE_TRAP 0x8f
+#define GATE_RING3 0x60
 struct table_register {
     uint16_t limit;
     uint64_t base;
@@ -119,7 +131,6 @@ void x64_cpu_features(void)
         struct x64_cpuid seven = x64_cpuid(7, 0);
 
         f->fsgsbase = seven.ebx & (1u << 0);
-        f->smep = seven.ebx & (1u << 7);
         f->umip = seven.ecx & (1u << 2);
         f->rdseed = seven.ebx & (1u << 18);
     }
@@ -149,7 +160,7 @@ void x64_cpu_control(void)
 
     __asm__ volatile("movq %%cr4, %0" : "=r"(cr4));
     cr4 |= CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | (f->xsave ? CR4_OSXSAVE : 0) |
-           (f->fsgsbase ? CR4_FSGSBASE : 0) | (f->smep ? CR4_SMEP : 0) | (f->umip ? CR4_UMIP : 0);
+           (f->fsgsbase ? CR4_FSGSBASE : 0) | (f->umip ? CR4_UMIP : 0);
     __asm__ volatile("movq %0, %%cr4" : : "r"(cr4) : "memory");
     if (f->xsave)
         enable_xsave();
@@ -157,32 +168,46 @@ void x64_cpu_control(void)
 
     x64_wrmsr(MSR_EFER, x64_rdmsr(MSR_EFER) | EFER_SCE | EFER_NXE);
     x64_wrmsr(MSR_STAR, (uint64_t)X64_CS << 32);
-    x64_wrmsr(MSR_LSTAR, (uintptr_t)x64_syscall_entry);
+    x64_wrmsr(MSR_LSTAR, (uintptr_t)(x64_ring3 ? x64_ring3_syscall : x64_syscall_entry));
     x64_wrmsr(MSR_FMASK, FMASK_VALUE);
 }
 
 /* ---- descriptor tables ---- */
 
-static void idt_fill(void)
+static void set_gate(unsigned vector, uintptr_t to, uint16_t selector, uint8_t ist, uint8_t type)
+{
+    idt[vector] = (struct gate){
+        .offset_lo = (uint16_t)to,
+        .selector = selector,
+        .ist = ist,
+        .type = type,
+        .offset_mid = (uint16_t)(to >> 16),
+        .offset_hi = (uint32_t)(to >> 32),
+    };
+}
+
+/* What stops the machine uses interrupt gates and stacks of its own always. In ring 3 exceptions
+ * stay in it, and interrupts and int3 go to ring 0, on its stack (ring3.S). */
+void x64_cpu_idt(void)
 {
     for (unsigned i = 0; i < X64_VECTOR_COUNT; i++) {
-        uintptr_t to = x64_trap_table[i];
         uint8_t ist = i == 2 ? X64_IST_NMI : i == 8 || i == 18 ? X64_IST_FATAL : X64_IST_TRAP;
 
-        idt[i] = (struct gate){
-            .offset_lo = (uint16_t)to,
-            .selector = X64_CS,
-            .ist = ist,
-            .type = 0x8e, /* present, interrupt gate */
-            .offset_mid = (uint16_t)(to >> 16),
-            .offset_hi = (uint32_t)(to >> 32),
-        };
+        if (!x64_ring3 || ist != X64_IST_TRAP)
+            set_gate(i, x64_trap_table[i], X64_CS, ist, GATE_INTERRUPT);
+        else if (i == 3)
+            set_gate(i, x64_ring3_trap_table[i], X64_CS, 0, GATE_INTERRUPT | GATE_RING3);
+        else if (i < 32)
+            set_gate(i, x64_ring3_trap_table[i], X64_USER_CS, ist, GATE_TRAP | GATE_RING3);
+        else
+            set_gate(i, x64_ring3_trap_table[i], X64_CS, 0, GATE_INTERRUPT);
     }
 }
 
 static void gdt_fill(struct x64_cpu *cpu)
 {
     uint64_t tss = (uintptr_t)&cpu->tss;
+    uint64_t limit = sizeof(cpu->tss) - 1 + (x64_ring3 ? X64_IO_MAP_SIZE : 0);
 
     cpu->gdt[X64_CS / 8] = 0x00af9b000000ffff;
     cpu->gdt[X64_DS / 8] = 0x00cf93000000ffff;
@@ -191,7 +216,7 @@ static void gdt_fill(struct x64_cpu *cpu)
     cpu->gdt[X64_USER_CS / 8] = 0x00affb000000ffff;
     /* An available 64-bit task segment: two slots (SDM vol. 3, 8.2.3). */
     cpu->gdt[X64_TSS / 8] =
-        (sizeof(cpu->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+        limit | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
     cpu->gdt[X64_TSS / 8 + 1] = tss >> 32;
 }
 
@@ -205,7 +230,9 @@ void x64_cpu_tables(struct x64_cpu *cpu)
     cpu->tss.ist[X64_IST_TRAP - 1] = (uintptr_t)cpu->trap_stack + sizeof(cpu->trap_stack);
     cpu->tss.ist[X64_IST_NMI - 1] = (uintptr_t)cpu->nmi_stack + sizeof(cpu->nmi_stack);
     cpu->tss.ist[X64_IST_FATAL - 1] = (uintptr_t)cpu->fatal_stack + sizeof(cpu->fatal_stack);
+    cpu->tss.rsp[0] = (uintptr_t)cpu->gate_stack + sizeof(cpu->gate_stack);
     cpu->tss.io_map = sizeof(cpu->tss);
+    cpu->trap_top = cpu->tss.ist[X64_IST_TRAP - 1];
 
     __asm__ volatile("lgdt %0; lidt %1" : : "m"(gdtr), "m"(idtr) : "memory");
     __asm__ volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:"
@@ -220,22 +247,12 @@ void x64_cpu_tables(struct x64_cpu *cpu)
     x64_wrmsr(MSR_GS_BASE, (uintptr_t)cpu);
 }
 
-/* isa_fp_setup() believes CPUID, which an interpreter makes a trap: do its work for FXSAVE. */
-static void fp_setup_plain(void)
-{
-    isa_fp_info = (struct isa_fp_info){
-        .size = FP_LEGACY_SIZE, .features = FP_X87 | FP_SSE, .mxcsr_mask = 0xffff};
-}
-
 void x64_cpu_boot_init(void)
 {
-    idt_fill();
+    x64_cpu_idt();
     x64_cpu_tables(&boot_cpu);
     x64_cpu_features();
     x64_cpu_control();
-    if (x64_features.interpreted)
-        fp_setup_plain();
-    isa_fp_setup();
     boot_cpu.online = true;
 }
 
@@ -250,7 +267,7 @@ static void add_cpu(uint32_t apic_id, struct bootmem *bm)
     if (pa == HAL_NO_PAGE)
         return;
     cpu = hal_phys_to_virt(pa);
-    memset(cpu, 0, offsetof(struct x64_cpu, trap_stack));
+    memset(cpu, 0, offsetof(struct x64_cpu, gate_stack));
     cpu->id = cpu_count;
     cpu->apic_id = apic_id;
     cpu->deadline_ns = UINT64_MAX;
@@ -303,7 +320,8 @@ static _Noreturn void ap_main(struct x64_cpu *cpu)
 {
     x64_cpu_tables(cpu);
     x64_cpu_control();
-    isa_fp_setup();
+    if (x64_ring3)
+        x64_ring3_drop();
     /* Order: whoever changes kernel mappings from now on sees the CPU and flushes it, or the
      * load of CR3 that follows sees the change. */
     __atomic_store_n(&cpu->online, true, __ATOMIC_SEQ_CST);
@@ -356,5 +374,19 @@ int hal_cpu_start(unsigned cpu_id, void *stack_top, void *self)
 /* `sti` takes effect after `hlt` has begun, so that no interrupt slips in between. */
 void hal_cpu_idle(void)
 {
+    if (x64_ring3) {
+        x64_ring3_gate(0, 0, NULL, 0, x64_gate_idle);
+        hal_irq_enable();
+        x64_irq_off();
+        return;
+    }
     __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
+void x64_stop(void)
+{
+    if (x64_ring3)
+        x64_ring3_gate(0, 0, NULL, 0, x64_gate_stop);
+    for (;;)
+        __asm__ volatile("cli; hlt");
 }

@@ -14,54 +14,14 @@
  *     call), interrupts are off; the `sti` of the way out takes effect after the jump that follows
  *     it (SDM vol. 2, STI).
  *
+ * Where everything runs in ring 3 instead (ring3.S), what this file does with the interrupt flag is
+ * replaced (IRQ_ON, IRQ_OFF, ALT), and so is the last part of every way out.
+ *
  * %gs is this CPU's struct x64_cpu. A frame is struct isa_frame for both kinds of interrupted code.
  */
-#include "hal_isa.h"
-#include "isa/frame_offsets.h"
-#include "layout.h"
-
-#define RFLAGS_IF_BIT 9
-#define RFLAGS_TF 0x100
-#define RFLAGS_IF 0x200
-#define VECTOR_DB 1
-#define VECTOR_PF 14
+#include "entry_macros.h"
 
     .text
-
-/* Registers that no stub has touched, into the frame at \base. */
-.macro SAVE_REST base
-    movq %rbx, FRAME_RBX(\base)
-    movq %rsi, FRAME_RSI(\base)
-    movq %rdi, FRAME_RDI(\base)
-    movq %rbp, FRAME_RBP(\base)
-    movq %r8, FRAME_R8(\base)
-    movq %r9, FRAME_R9(\base)
-    movq %r10, FRAME_R10(\base)
-    movq %r11, FRAME_R11(\base)
-    movq %r12, FRAME_R12(\base)
-    movq %r13, FRAME_R13(\base)
-    movq %r14, FRAME_R14(\base)
-    movq %r15, FRAME_R15(\base)
-.endm
-
-/* All general registers but rsp, from the frame at rsp. */
-.macro LOAD_ALL
-    movq FRAME_RAX(%rsp), %rax
-    movq FRAME_RBX(%rsp), %rbx
-    movq FRAME_RCX(%rsp), %rcx
-    movq FRAME_RDX(%rsp), %rdx
-    movq FRAME_RSI(%rsp), %rsi
-    movq FRAME_RDI(%rsp), %rdi
-    movq FRAME_RBP(%rsp), %rbp
-    movq FRAME_R8(%rsp), %r8
-    movq FRAME_R9(%rsp), %r9
-    movq FRAME_R10(%rsp), %r10
-    movq FRAME_R11(%rsp), %r11
-    movq FRAME_R12(%rsp), %r12
-    movq FRAME_R13(%rsp), %r13
-    movq FRAME_R14(%rsp), %r14
-    movq FRAME_R15(%rsp), %r15
-.endm
 
 /* ---- system calls ---- */
 
@@ -71,7 +31,7 @@ x64_syscall_entry:
     movq %rsp, %gs:CPU_USER_SP
     movq %gs:CPU_KSTACK, %rsp
     movq $FRAME_TRAPPED_SYSCALL, FRAME_TRAPPED(%rsp)
-    jmp syscall_common
+    jmp x64_syscall_common
 
 /* A patched site's trampoline comes here with interrupts off and rcx = return address. */
     .globl x64_direct_entry
@@ -84,7 +44,8 @@ x64_direct_entry:
     movq $0, FRAME_TRAPPED(%rsp)
     cld
 
-syscall_common:
+    .globl x64_syscall_common
+x64_syscall_common:
     movq %rax, FRAME_RAX(%rsp)
     movq %rax, FRAME_ORIG_RAX(%rsp)
     movq %rcx, FRAME_RCX(%rsp)
@@ -97,22 +58,27 @@ syscall_common:
     movq $HAL_USER_CS, FRAME_CS(%rsp)
     movq $HAL_USER_SS, FRAME_SS(%rsp)
     xorl %ebp, %ebp /* back traces end here */
-    sti
+    IRQ_ON
     movq %rsp, %rdi
     call kernel_syscall
-    cli
+    IRQ_OFF
 
 /* The way out: interrupts off, rsp = the frame at the top of the kernel stack. */
-user_return:
+    .globl x64_user_return
+x64_user_return:
     movq %rsp, %rdi
     call kernel_user_return
     cmpb $0, %gs:CPU_FP_STALE
     jne return_fp
 return_checked:
+    ALT_BEGIN
     movq FRAME_RIP(%rsp), %rcx
+    ALT_ELSE
+    jmp x64_ring3_return
+    ALT_END
     movq %rcx, %rax
     shrq $X64_USER_END_BIT, %rax
-    jnz return_wild
+    jnz x64_user_return_wild
     movq FRAME_RFLAGS(%rsp), %rax
     /* Fast: nothing but what a system call returns anyway has changed, no single step. */
     testb $FRAME_TRAPPED_FULL, FRAME_TRAPPED(%rsp)
@@ -143,16 +109,17 @@ return_fp:
     jmp return_checked
 
 /* The program is to continue at an address that is not its own: a protection fault of its own. */
-return_wild:
+    .globl x64_user_return_wild
+x64_user_return_wild:
     movq %rsp, %rdi
     call x64_return_wild
-    jmp user_return
+    jmp x64_user_return
 
 /* _Noreturn void hal_user_enter(struct isa_frame *frame)
  * The frame may lie anywhere, also where its copy goes: the copy runs downwards. */
     .globl hal_user_enter
 hal_user_enter:
-    cli
+    IRQ_OFF
     movq %gs:CPU_KSTACK, %rax
     leaq FRAME_SIZE - 8(%rdi), %rsi
     leaq FRAME_SIZE - 8(%rax), %rdi
@@ -162,49 +129,9 @@ hal_user_enter:
     cld
     movq %rax, %rsp
     xorl %ebp, %ebp
-    jmp user_return
+    jmp x64_user_return
 
 /* ---- exceptions and interrupts ---- */
-
-/* An IST stack holds, from rsp: rdx rcx rax | vector | error | rip cs rflags rsp ss */
-#define AT_RDX 0
-#define AT_RCX 8
-#define AT_RAX 16
-#define AT_VECTOR 24
-#define AT_ERROR 32
-#define AT_RIP 40
-#define AT_CS 48
-#define AT_RFLAGS 56
-#define AT_RSP 64
-#define AT_SS 72
-
-/* Complete the frame at rcx and continue on it; rdi, rsi, rdx become the C arguments. */
-.macro FRAME_FROM_IST
-    SAVE_REST %rcx
-    movq AT_RAX(%rsp), %rax
-    movq %rax, FRAME_RAX(%rcx)
-    movq AT_RCX(%rsp), %rax
-    movq %rax, FRAME_RCX(%rcx)
-    movq AT_RDX(%rsp), %rax
-    movq %rax, FRAME_RDX(%rcx)
-    movq AT_RIP(%rsp), %rax
-    movq %rax, FRAME_RIP(%rcx)
-    movq AT_CS(%rsp), %rax
-    movq %rax, FRAME_CS(%rcx)
-    movq AT_RFLAGS(%rsp), %rax
-    movq %rax, FRAME_RFLAGS(%rcx)
-    movq AT_RSP(%rsp), %rax
-    movq %rax, FRAME_RSP(%rcx)
-    movq AT_SS(%rsp), %rax
-    movq %rax, FRAME_SS(%rcx)
-    movq $FRAME_TRAPPED_FULL, FRAME_TRAPPED(%rcx)
-    movq $-1, FRAME_ORIG_RAX(%rcx)
-    movl AT_VECTOR(%rsp), %esi
-    movl AT_ERROR(%rsp), %edx
-    movq %rcx, %rdi
-    movq %rcx, %rsp
-    cld
-.endm
 
 trap_common:
     pushq %rax
@@ -216,7 +143,7 @@ trap_common:
     FRAME_FROM_IST
     xorl %ebp, %ebp
     call x64_trap_user
-    jmp user_return
+    jmp x64_user_return
 
 trap_kernel:
     /* The interrupted stack is not to be trusted if kernel code faulted on a kernel address (its

@@ -43,6 +43,15 @@
 #define CPU_FP_STALE 21
 #define CPU_KSTACK 24
 #define CPU_USER_SP 32
+#define CPU_IRQ_ON 40
+#define CPU_IRQ_NOTED 44
+#define CPU_INT_RIP 48
+#define CPU_INT_RSP 56
+#define CPU_INT_RFLAGS 64
+#define CPU_INT_VECTOR 72
+#define CPU_INT_RAX 80
+#define CPU_TRAP_TOP 88
+#define CPU_CR2 96
 
 /* Interrupt vectors. */
 #define X64_VECTOR_TIMER 0x20

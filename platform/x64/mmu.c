@@ -158,6 +158,10 @@ static struct {
 
 static void write_cr3(paddr_t root)
 {
+    if (x64_ring3) {
+        x64_ring3_gate(root, 0, NULL, 0, x64_gate_write_cr3);
+        return;
+    }
     __asm__ volatile("movq %0, %%cr3" : : "r"(root) : "memory");
 }
 
@@ -165,7 +169,11 @@ static void flush_all(bool global)
 {
     unsigned long value;
 
-    if (global) {
+    if (x64_ring3 && global) {
+        x64_ring3_gate(0, 0, NULL, 0, x64_gate_flush_global);
+    } else if (x64_ring3) {
+        write_cr3(x64_ring3_gate(0, 0, NULL, 0, x64_gate_read_cr3));
+    } else if (global) {
         /* Clearing CR4.PGE drops global entries too (SDM vol. 3, 4.10.4.1). */
         __asm__ volatile("movq %%cr4, %0" : "=r"(value));
         __asm__ volatile("movq %0, %%cr4" : : "r"(value & ~CR4_PGE) : "memory");
@@ -182,6 +190,10 @@ static void flush_local(vaddr_t lo, vaddr_t hi, bool global)
 {
     if ((hi - lo) >> HAL_PAGE_SHIFT > FLUSH_PAGES_MAX) {
         flush_all(global);
+        return;
+    }
+    if (x64_ring3 && hi != lo) {
+        x64_ring3_gate(lo, hi, NULL, 0, x64_gate_invlpg);
         return;
     }
     for (vaddr_t va = lo; va != hi; va += HAL_PAGE_SIZE)

@@ -93,8 +93,7 @@ static void debug_exit(uint8_t value)
     if (x64_in8(DEBUG_EXIT_PORT) == 0xff)
         return;
     x64_out8(DEBUG_EXIT_PORT, value);
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    x64_stop();
 }
 
 /* Time for the machine to do what a register asked for; port reads rather than a busy loop, which
@@ -122,7 +121,7 @@ _Noreturn void hal_poweroff(int status)
 
 _Noreturn void hal_reboot(void)
 {
-    const struct {
+    struct {
         uint16_t limit;
         uint64_t base;
     } packed no_idt = {0, 0};
@@ -135,9 +134,10 @@ _Noreturn void hal_reboot(void)
     x64_out8(0xcf9, 6);
     x64_out8(0x64, 0xfe);
     settle();
+    if (x64_ring3)
+        x64_ring3_gate(0, 0, &no_idt, 0, x64_gate_reset);
     __asm__ volatile("lidt %0; int3" : : "m"(no_idt));
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    x64_stop();
 }
 
 bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset)

@@ -37,6 +37,8 @@ static uintptr_t read_cr2(void)
 {
     uintptr_t value;
 
+    if (x64_ring3)
+        return x64_this_cpu()->cr2;
     __asm__ volatile("movq %%cr2, %0" : "=r"(value));
     return value;
 }
@@ -148,9 +150,9 @@ void x64_trap_user(struct isa_frame *frame, unsigned vector, unsigned error)
     }
     check_wild_jump(frame);
     describe(&fault, vector, error);
-    __asm__ volatile("sti" : : : "memory");
+    hal_irq_enable();
     (void)kernel_fault(&fault);
-    __asm__ volatile("cli" : : : "memory");
+    x64_irq_off();
 }
 
 /* NMI, double fault, machine check: on their own stacks, from user or kernel code alike. */
@@ -158,7 +160,7 @@ static void fatal_trap(const struct isa_frame *frame, unsigned vector)
 {
     if (vector == VECTOR_NMI && __atomic_load_n(&x64_halting, __ATOMIC_RELAXED))
         for (;;)
-            __asm__ volatile("cli; hlt");
+            __asm__ volatile("cli; hlt"); /* in ring 0, always */
     kernel_hal_panic(vector == VECTOR_NMI  ? "non-maskable interrupt"
                      : vector == VECTOR_MC ? "machine check"
                                            : "double fault",
@@ -175,9 +177,9 @@ static void kernel_exception(struct isa_frame *frame, unsigned vector, unsigned 
      * interrupts are put back as they were, unless we are on the trap stack, which the next
      * interrupt would reuse. */
     if ((frame->rflags & FLAGS_IF) && !(vector == VECTOR_PF && fault.addr >> X64_USER_END_BIT))
-        __asm__ volatile("sti" : : : "memory");
+        hal_irq_enable();
     retry = kernel_fault(&fault);
-    __asm__ volatile("cli" : : : "memory");
+    x64_irq_off();
     if (!retry)
         frame->rip = (uintptr_t)isa_uaccess_fault;
 }
@@ -193,6 +195,8 @@ void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error)
     } else if (vector == VECTOR_DB) {
         /* A program that single-steps into the kernel: go on without. */
         frame->rflags &= ~(uint64_t)FLAGS_TF;
+    } else if (vector == VECTOR_UD && frame->rip == (uintptr_t)x64_ring3_fsgsbase) {
+        frame->rip = (uintptr_t)x64_ring3_no_fsgsbase;
     } else {
         kernel_exception(frame, vector, error);
     }
@@ -208,12 +212,12 @@ void x64_return_wild(struct isa_frame *frame)
                               .fp = frame->rbp,
                               .frame = frame};
 
-    __asm__ volatile("sti" : : : "memory");
+    hal_irq_enable();
     (void)kernel_fault(&fault);
-    __asm__ volatile("cli" : : : "memory");
+    x64_irq_off();
 }
 
 uintptr_t hal_direct_entry(void)
 {
-    return (uintptr_t)x64_direct_entry;
+    return (uintptr_t)(x64_ring3 ? x64_ring3_direct_entry : x64_direct_entry);
 }

@@ -49,15 +49,28 @@ static inline uint32_t x64_in32(uint16_t port)
     return value;
 }
 
+/* What only ring 0 may do, when everything runs in ring 3 (ring3.S): code there does it. */
+uint64_t x64_ring3_gate(uint64_t a, uint64_t b, void *c, uint64_t unused, const char *code);
+extern const char x64_gate_rdmsr[], x64_gate_wrmsr[], x64_gate_cpuid[], x64_gate_read_cr3[],
+    x64_gate_write_cr3[], x64_gate_flush_global[], x64_gate_invlpg[], x64_gate_idle[],
+    x64_gate_stop[], x64_gate_reset[];
+
 static inline uint64_t x64_rdmsr(uint32_t msr)
 {
     uint32_t lo, hi;
+
+    if (x64_ring3)
+        return x64_ring3_gate(msr, 0, NULL, 0, x64_gate_rdmsr);
 
     __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
     return (uint64_t)hi << 32 | lo;
 }
 static inline void x64_wrmsr(uint32_t msr, uint64_t value)
 {
+    if (x64_ring3) {
+        x64_ring3_gate(msr, value, NULL, 0, x64_gate_wrmsr);
+        return;
+    }
     __asm__ volatile("wrmsr"
                      :
                      : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
@@ -88,6 +101,10 @@ static inline struct x64_cpuid x64_cpuid(uint32_t leaf, uint32_t subleaf)
 {
     struct x64_cpuid r;
 
+    if (x64_ring3) {
+        x64_ring3_gate(leaf, subleaf, &r, 0, x64_gate_cpuid);
+        return r;
+    }
     __asm__ volatile("cpuid"
                      : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
                      : "a"(leaf), "c"(subleaf));
@@ -107,6 +124,8 @@ struct x64_tss { /* SDM vol. 3, 8.7 */
 } packed;
 STATIC_ASSERT(sizeof(struct x64_tss) == 104);
 
+#define X64_IO_MAP_SIZE (65536 / 8 + 1) /* SDM vol. 1, 19.5.2 */
+
 #define X64_IST_TRAP 1 /* all gates but the following */
 #define X64_IST_NMI 2
 #define X64_IST_FATAL 3 /* double fault, machine check */
@@ -120,6 +139,12 @@ struct x64_cpu {
     uint8_t fp_stale;    /* the executing context's vector registers must be loaded */
     uintptr_t kstack;    /* where the next entry from user code builds its frame */
     uintptr_t user_sp;   /* scratch of the system-call entry */
+    /* Only where everything runs in ring 3 (ring3.S): */
+    uint32_t irq_on;   /* X64_FLAGS_IF, or 0: interrupts are noted, not handled */
+    uint8_t irq_noted; /* vector, 0: none */
+    uint64_t int_rip, int_rsp, int_rflags, int_vector, int_rax; /* an interrupt on its way */
+    uintptr_t trap_top;                                         /* end of trap_stack */
+    uintptr_t cr2;                                              /* of the page fault being entered */
 
     struct hal_ctx *ctx;      /* executing; NULL until adopted */
     struct hal_ctx *fp_owner; /* whose registers the CPU holds, as far as ctx->fp_cpu agrees */
@@ -131,6 +156,8 @@ struct x64_cpu {
 
     uint64_t gdt[9];
     struct x64_tss tss;
+    uint8_t io_map[X64_IO_MAP_SIZE]; /* right behind tss; all zero: ring 3 may use all ports */
+    uint8_t gate_stack[1024] __attribute__((aligned(16))); /* ring 0, entered from ring 3 */
     uint8_t trap_stack[8192] __attribute__((aligned(16)));
     uint8_t nmi_stack[4096] __attribute__((aligned(16)));
     uint8_t fatal_stack[4096] __attribute__((aligned(16)));
@@ -146,12 +173,13 @@ static inline struct x64_cpu *x64_this_cpu(void)
 extern struct x64_cpu *x64_cpus[HAL_CPU_MAX]; /* [0, hal_cpu_count()) */
 
 struct x64_features {
-    bool interpreted; /* ring 0 is interpreted (cpu.c): only hypervisor is set beside it */
-    bool xsave, fsgsbase, smep, umip, x2apic, tsc_deadline, rdrand, rdseed, gib_pages;
+    bool interpreted; /* ring 0 is interpreted (cpu.c) */
+    bool xsave, fsgsbase, umip, x2apic, tsc_deadline, rdrand, rdseed, gib_pages;
     bool hypervisor;
 };
 extern struct x64_features x64_features; /* set by x64_cpu_features on CPU 0 */
 void x64_cpu_features(void);
+void x64_cpu_idt(void);                /* fill the IDT that all CPUs share */
 void x64_cpu_control(void);            /* control registers and MSRs of the executing CPU */
 void x64_cpu_tables(struct x64_cpu *); /* GDT, IDT, TSS, GS base of the executing CPU */
 void x64_cpu_boot_init(void);          /* CPU 0, before the others are known */
@@ -219,6 +247,26 @@ void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error);
 void x64_return_wild(struct isa_frame *frame);
 void x64_fp_load(void);
 extern bool x64_halting; /* hal_halt_others was called: NMIs mean "stop" */
+
+/* ---- ring3.c, ring3.S ---- */
+
+struct x64_alt { /* x64_alt.h */
+    int32_t site, code;
+    uint8_t site_len, code_len, zero[2];
+};
+STATIC_ASSERT(sizeof(struct x64_alt) == 12);
+extern const struct x64_alt x64_alt_begin[], x64_alt_end[];
+
+/* CPU 0, before the final page tables: if this machine wants it, or the command line. */
+void x64_ring3_choose(void);
+void x64_ring3_drop(void); /* each CPU, once its tables are loaded */
+/* Handle what was noted and set irq_on. */
+void x64_ring3_drain(void);
+bool x64_ring3_fsgsbase(void);
+extern const char x64_ring3_no_fsgsbase[], x64_ring3_syscall[], x64_ring3_direct_entry[],
+    x64_ring3_begin[], x64_ring3_end[];
+extern const uintptr_t x64_ring3_trap_table[X64_VECTOR_COUNT];
+_Noreturn void x64_stop(void); /* sleep for ever */
 
 extern const uintptr_t x64_trap_table[X64_VECTOR_COUNT];
 extern const char x64_syscall_entry[], x64_direct_entry[], x64_ctx_start[];

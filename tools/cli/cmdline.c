@@ -40,6 +40,8 @@ char *cmdline_make(const struct run_options *options, const char *machine_words,
     struct bytes out = {0};
 
     bytes_print(&out, "%s", machine_words);
+    for (size_t i = 0; i < options->boot.count; i++)
+        bytes_print(&out, "%s%s", out.len ? " " : "", options->boot.items[i]);
     if (options->verbose)
         add_word(&out, "loglevel=", "3");
     if (options->strace)

@@ -42,6 +42,7 @@ enum {
     KEY_STRACE,
     KEY_VERBOSE,
     KEY_BUILD,
+    KEY_BOOT,
 };
 
 static const struct argp_option run_option_table[] = {
@@ -57,6 +58,7 @@ static const struct argp_option run_option_table[] = {
     {"cwd", KEY_CWD, "DIR", 0, "start the program in this directory of the guest (default /)", 0},
     {"machine", KEY_MACHINE, "TYPE", 0, "QEMU machine: microvm (default), pc, q35; virt", 0},
     {"accel", KEY_ACCEL, "HOW", 0, "auto (default), tcg or kvm", 0},
+    {"boot", KEY_BOOT, "WORD", 0, "add a word to the machine's command line, e.g. ring=3", 0},
     {"gdb", KEY_GDB, NULL, 0, "run under gdb (hosted), or let QEMU wait for one", 0},
     {"strace", KEY_STRACE, NULL, 0, "log every system call of the program", 0},
     {"verbose", KEY_VERBOSE, NULL, 0, "show the kernel's messages", 0},
@@ -116,6 +118,14 @@ static void set_build(struct run_options *options, const char *value)
     options->build = value;
 }
 
+/* Words for the machine only: the program's, behind "--", are made by cmdline.c. */
+static void add_boot(struct run_options *options, const char *value)
+{
+    if (!*value || strpbrk(value, " \t\n\"") || strcmp(value, "--") == 0)
+        fail(EXIT_TOOL, "--boot %s: not a single word", value);
+    list_add(&options->boot, value);
+}
+
 static error_t run_key_more(int key, char *value, struct argp_state *state)
 {
     static const char *const machines[] = {"microvm", "pc", "q35", "virt", NULL};
@@ -140,6 +150,9 @@ static error_t run_key_more(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_BUILD:
         set_build(options, value);
+        return 0;
+    case KEY_BOOT:
+        add_boot(options, value);
         return 0;
     case ARGP_KEY_ARG:
         /* The program: everything from here on is its own. */

@@ -20,7 +20,7 @@ struct run_options {
     unsigned cpus;
     uint64_t memory;
     const char *memory_text; /* as the user wrote it, for messages */
-    struct list packages, files, env;
+    struct list packages, files, env, boot;
     const char *root, *cwd, *machine, *accel;
     const char *build; /* the preset to run instead of the backend's usual one */
     bool gdb, strace, verbose;

@@ -10,6 +10,7 @@
 
 #include "common/pgtable.h"
 #include "layout.h"
+#include "x64_alt.h"
 
 struct hal_ctx {
     uintptr_t sp;        /* kernel stack pointer while not running */
@@ -62,34 +63,40 @@ static inline void hal_thread_set(void *self)
     __asm__ volatile("movq %0, %%gs:%c1" : : "r"(self), "i"(CPU_THREAD) : "memory");
 }
 
+/* Interrupts: the CPU's flag, or in ring 3 (ring3.c) the word cpu->irq_on, which has the same bit. */
 #define X64_FLAGS_IF 0x200ul
 
 static inline unsigned long hal_irq_save(void)
 {
     unsigned long flags;
 
-    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    __asm__ volatile(X64_ALT_IRQ_FLAGS("0") X64_ALT_IRQ_OFF : "=r"(flags) : : "memory");
     return flags & X64_FLAGS_IF;
+}
+
+static inline void x64_irq_off(void)
+{
+    __asm__ volatile(X64_ALT_IRQ_OFF : : : "memory");
+}
+
+static inline void hal_irq_enable(void)
+{
+    __asm__ volatile(X64_ALT_IRQ_ON : : : "memory");
 }
 
 static inline void hal_irq_restore(unsigned long state)
 {
     if (state)
-        __asm__ volatile("sti" : : : "memory");
+        hal_irq_enable();
     else
-        __asm__ volatile("cli" : : : "memory");
-}
-
-static inline void hal_irq_enable(void)
-{
-    __asm__ volatile("sti" : : : "memory");
+        x64_irq_off();
 }
 
 static inline bool hal_irq_enabled(void)
 {
     unsigned long flags;
 
-    __asm__ volatile("pushfq; popq %0" : "=r"(flags) : : "memory");
+    __asm__ volatile(X64_ALT_IRQ_FLAGS("0") : "=r"(flags) : : "memory");
     return (flags & X64_FLAGS_IF) != 0;
 }
 

@@ -2,7 +2,8 @@
 /*
  * pte.h - x86-64 page-table entries (Intel SDM vol. 3, 4.5; AMD APM vol. 2, 5.3).
  *
- * All leaves are supervisor: kernel and program share one ring. Bit 9, which the hardware ignores,
+ * All entries allow user access: kernel and program share one ring, and on some machines that is
+ * ring 3. Bit 9, which the hardware ignores,
  * marks an entry that keeps its frame but allows no access (HAL prot 0, Linux's PROT_NONE): it is
  * not present, so nothing else of it is looked at. A page is always readable and, without NX,
  * executable; prot bits are rounded up accordingly.
@@ -22,6 +23,7 @@ typedef uint64_t pte_t;
 
 #define PTE_X64_PRESENT (1ull << 0)
 #define PTE_X64_WRITE (1ull << 1)
+#define PTE_X64_USER (1ull << 2)
 #define PTE_X64_PWT (1ull << 3)
 #define PTE_X64_PCD (1ull << 4)
 #define PTE_X64_ACCESSED (1ull << 5)
@@ -49,7 +51,7 @@ static inline bool pte_is_table(pte_t e, unsigned level)
 
 static inline pte_t pte_make_table(paddr_t pa)
 {
-    return pa | PTE_X64_PRESENT | PTE_X64_WRITE | PTE_X64_ACCESSED;
+    return pa | PTE_X64_PRESENT | PTE_X64_WRITE | PTE_X64_USER | PTE_X64_ACCESSED;
 }
 
 /* The bits of a leaf that depend on protection only. */
@@ -57,7 +59,7 @@ static inline pte_t pte_x64_prot_bits(unsigned prot)
 {
     if ((prot & (HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC)) == 0)
         return PTE_X64_NO_ACCESS;
-    return PTE_X64_PRESENT | ((prot & HAL_PROT_WRITE) ? PTE_X64_WRITE : 0) |
+    return PTE_X64_PRESENT | PTE_X64_USER | ((prot & HAL_PROT_WRITE) ? PTE_X64_WRITE : 0) |
            ((prot & HAL_PROT_EXEC) ? 0 : PTE_X64_NX);
 }
 
@@ -103,7 +105,8 @@ static inline unsigned pte_prot(pte_t e)
 
 static inline pte_t pte_set_prot(pte_t e, unsigned prot, unsigned level)
 {
-    const pte_t changed = PTE_X64_PRESENT | PTE_X64_WRITE | PTE_X64_NO_ACCESS | PTE_X64_NX;
+    const pte_t changed = PTE_X64_PRESENT | PTE_X64_WRITE | PTE_X64_USER |
+                          PTE_X64_NO_ACCESS | PTE_X64_NX;
 
     (void)level;
     return (e & ~changed) | pte_x64_prot_bits(prot);
