@@ -149,6 +149,12 @@ static void enable_xsave(void)
     __asm__ volatile("xsetbv" : : "a"(mask), "d"(0), "c"(0));
 }
 
+void x64_cpu_syscall_entry(const char *entry, bool mask_flags)
+{
+    x64_wrmsr(MSR_LSTAR, (uintptr_t)entry);
+    x64_wrmsr(MSR_FMASK, mask_flags ? FMASK_VALUE : 0);
+}
+
 void x64_cpu_control(void)
 {
     const struct x64_features *f = &x64_features;
@@ -168,8 +174,7 @@ void x64_cpu_control(void)
 
     x64_wrmsr(MSR_EFER, x64_rdmsr(MSR_EFER) | EFER_SCE | EFER_NXE);
     x64_wrmsr(MSR_STAR, (uint64_t)X64_CS << 32);
-    x64_wrmsr(MSR_LSTAR, (uintptr_t)(x64_ring3 ? x64_ring3_syscall : x64_syscall_entry));
-    x64_wrmsr(MSR_FMASK, FMASK_VALUE);
+    x64_cpu_syscall_entry(x64_ring3 ? x64_ring3_syscall : x64_syscall_entry, !x64_ring3_stays);
 }
 
 /* ---- descriptor tables ---- */

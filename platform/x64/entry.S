@@ -19,7 +19,7 @@
  *
  * %gs is this CPU's struct x64_cpu. A frame is struct isa_frame for both kinds of interrupted code.
  */
-#include "entry_macros.h"
+#include "entry_macros.inc"
 
     .text
 

@@ -205,8 +205,11 @@ void x64_irq_init(const struct acpi_info *acpi)
 /* The end of interrupt comes first: a handler may switch to another thread. */
 void x64_irq_dispatch(unsigned vector)
 {
-    if (vector == X64_VECTOR_SPURIOUS)
+    if (vector >= X64_VECTOR_SPURIOUS) {
+        if (vector == X64_VECTOR_NOTED)
+            x64_ring3_dispatch();
         return;
+    }
     apic_write(APIC_EOI, 0);
     switch (vector) {
     case X64_VECTOR_TIMER:

@@ -60,6 +60,7 @@
 #define X64_VECTOR_SERIAL 0x23
 #define X64_VECTOR_SPURIOUS 0x2f
 #define X64_VECTOR_COUNT 0x30
+#define X64_VECTOR_NOTED 0x30 /* not the CPU's: those in irq_noted (ring3.S) */
 
 /* Where in its page the AP trampoline keeps what the boot CPU fills in (trampoline.S). */
 #define TRAMPOLINE_DATA 0xf00

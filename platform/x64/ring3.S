@@ -5,9 +5,9 @@
  * Exceptions arrive as in entry.S, on an interrupt stack, but through trap gates into ring 3, where
  * the interrupt flag stays set for ever. Interrupts go through gates into ring 0: a few
  * instructions there either send the interrupted code to ring3_irq or, while cpu->irq_on is 0, note
- * the vector in cpu->irq_noted and go back. As the local APIC has not seen the end of the
- * interrupt, it sends no further one (all vectors are of one priority class): one byte is enough.
- * Whoever sets irq_on looks at irq_noted afterwards.
+ * the vector in cpu->irq_noted and go back. (By the book the local APIC would send no second one
+ * then, as it has not seen the end of the first; the hypervisor that all this is for does.) Whoever
+ * sets irq_on looks at irq_noted afterwards, and so does every way out that sets it.
  *
  * Code here runs where no frame could be built (on the program's stack, on an interrupt stack)
  * or between the look at irq_noted and the program, so its place decides too, whatever irq_on is:
@@ -20,7 +20,7 @@
  * The frame of a way out stays whole until its last instruction, which is why starting again works.
  * In frames of kernel code the interrupt flag stands for irq_on.
  */
-#include "entry_macros.h"
+#include "entry_macros.inc"
 
 #define IMAGE_BASE -0x80000000 /* X64_IMAGE_BASE as an immediate */
 
@@ -39,7 +39,7 @@ x64_ring3_begin:
 /* ---- system calls ---- */
 
 /* LSTAR. By the book in ring 0 with interrupts off; a hypervisor that runs nothing but ring 3 may
- * come here in ring 3. */
+ * come here in ring 3. (FMASK is 0 then: IF, once clear in ring 3, would stay so.) */
     .globl x64_ring3_syscall
 x64_ring3_syscall:
     movq %rsp, %gs:CPU_USER_SP
@@ -198,8 +198,7 @@ ring3_kernel_again:
     movb $0, %gs:CPU_IRQ_ON + 1
     CLEAN_FLAGS
     movq %rsp, %rdi
-    movzbl %gs:CPU_IRQ_NOTED, %esi
-    movb $0, %gs:CPU_IRQ_NOTED
+    movl $X64_VECTOR_NOTED, %esi
     xorl %edx, %edx
     call x64_trap_kernel
     jmp ring3_return_kernel
@@ -210,8 +209,7 @@ ring3_user_again:
     CLEAN_FLAGS
     xorl %ebp, %ebp
     movq %rsp, %rdi
-    movzbl %gs:CPU_IRQ_NOTED, %esi
-    movb $0, %gs:CPU_IRQ_NOTED
+    movl $X64_VECTOR_NOTED, %esi
     xorl %edx, %edx
     call x64_trap_user
     jmp x64_user_return
@@ -240,7 +238,7 @@ ring3_return_full:
     jmp ring3_exit_full
 
 ring3_exit_user:
-    cmpb $0, %gs:CPU_IRQ_NOTED
+    cmpl $0, %gs:CPU_IRQ_NOTED
     jne ring3_user_again
     pushq %rax
     popfq
@@ -249,14 +247,14 @@ ring3_exit_user:
     jmp *%rcx
 
 ring3_exit_full:
-    cmpb $0, %gs:CPU_IRQ_NOTED
+    cmpl $0, %gs:CPU_IRQ_NOTED
     jne ring3_user_again
     LOAD_ALL
     addq $FRAME_RIP, %rsp
     iretq
 
 ring3_exit_kernel:
-    cmpb $0, %gs:CPU_IRQ_NOTED
+    cmpl $0, %gs:CPU_IRQ_NOTED
     jne ring3_kernel_again
     LOAD_ALL
     addq $FRAME_RIP, %rsp
@@ -266,11 +264,11 @@ ring3_iret_kernel:
 x64_ring3_end:
 
 /* hal_irq_enable() in ring 3: keeps all registers but the flags. The thread may be moved to another
- * CPU between the two instructions, but not while an interrupt is noted here. */
+ * CPU between the two instructions; the way out of the interrupt that did so has looked here. */
     .globl x64_ring3_irq_on
 x64_ring3_irq_on:
     movb $RFLAGS_IF >> 8, %gs:CPU_IRQ_ON + 1
-    cmpb $0, %gs:CPU_IRQ_NOTED
+    cmpl $0, %gs:CPU_IRQ_NOTED
     jne 1f
     ret
 1:  pushq %rbp
@@ -333,7 +331,8 @@ ring3_irq0:
 3:  movq %rax, AT0_RIP(%rsp)
     andl $~(RFLAGS_TF | RFLAGS_NT | RFLAGS_AC), AT0_RFLAGS(%rsp)
 4:  movl AT0_VECTOR(%rsp), %eax
-    movb %al, %gs:CPU_IRQ_NOTED
+    subl $X64_VECTOR_TIMER, %eax
+    btsl %eax, %gs:CPU_IRQ_NOTED
     popq %rax
     addq $8, %rsp
     iretq
@@ -367,7 +366,7 @@ x64_ring3_trap_\vector:
     .irp vector, 32,33,34,35,36,37,38,39,40,41,42,43,44,45,46
     IRQ0 \vector
     .endr
-    /* Spurious: not in service, so nothing keeps it from hiding a vector that is noted. */
+    /* Spurious: nothing to do and no end to signal. */
 x64_ring3_trap_47:
     iretq
 
@@ -468,7 +467,7 @@ GATE invlpg /* [a, b) */
     iretq
 /* Sleep unless an interrupt has been noted. What ends the sleep is noted too, by ring3_irq0. */
 GATE idle
-    cmpb $0, %gs:CPU_IRQ_NOTED
+    cmpl $0, %gs:CPU_IRQ_NOTED
     jne ring3_idle_end
     sti
     hlt
@@ -492,6 +491,26 @@ x64_ring3_fsgsbase:
 x64_ring3_no_fsgsbase:
     xorl %eax, %eax
     ret
+
+/* bool x64_ring3_syscall_stays(void): with x64_ring3_probe in LSTAR and no interrupt that could
+ * come, does SYSCALL lead to ring 3? */
+    .globl x64_ring3_syscall_stays, x64_ring3_probe
+x64_ring3_syscall_stays:
+    syscall
+    ret
+x64_ring3_probe:
+    movl %cs, %eax
+    andl $3, %eax
+    jz 1f
+    movl $1, %eax
+    jmp *%rcx
+1:  movq %rsp, %rdx
+    pushq $X64_USER_DS
+    pushq %rdx
+    pushq %r11
+    pushq $X64_USER_CS
+    pushq %rcx
+    iretq
 
 /* void x64_ring3_drop(void): from ring 0 to ring 3, where it returns. */
     .globl x64_ring3_drop

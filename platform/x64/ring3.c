@@ -24,13 +24,14 @@
 #include "lib/string.h"
 #include "x64.h"
 
-#define MSR_LSTAR 0xc0000082
+STATIC_ASSERT(X64_VECTOR_TIMER == 0x20 && X64_VECTOR_COUNT - X64_VECTOR_TIMER <= 32);
+
 #define NOP 0x90
 #define CALL_REL32 0xe8
 #define JMP_REL32 0xe9
 #define REL32_LEN 5
 
-bool x64_ring3;
+bool x64_ring3, x64_ring3_stays;
 
 /* Before the final page tables the image is writable. */
 static void patch(const struct x64_alt *alt)
@@ -92,35 +93,34 @@ void x64_ring3_choose(void)
     x64_ring3 = true;
     x64_cpu_idt();
     x64_cpu_tables(x64_this_cpu());
-    x64_wrmsr(MSR_LSTAR, (uintptr_t)x64_ring3_syscall);
+    x64_cpu_syscall_entry(x64_ring3_probe, false);
     x64_ring3_drop();
+    x64_ring3_stays = x64_ring3_syscall_stays();
+    x64_cpu_syscall_entry(x64_ring3_syscall, !x64_ring3_stays);
     features();
 }
 
-static unsigned take_noted(void)
+/* Interrupts off. The bits are taken at once: those that come meanwhile are for the next time. */
+void x64_ring3_dispatch(void)
 {
-    unsigned char vector = 0;
+    uint32_t noted = 0;
 
-    __asm__ volatile("xchgb %0, %%gs:%c1" : "+q"(vector) : "i"(CPU_IRQ_NOTED) : "memory");
-    return vector;
+    __asm__ volatile("xchgl %0, %%gs:%c1" : "+r"(noted) : "i"(CPU_IRQ_NOTED) : "memory");
+    for (; noted; noted &= noted - 1)
+        x64_irq_dispatch(X64_VECTOR_TIMER + (unsigned)__builtin_ctz(noted));
 }
 
-/* As an interrupt of kernel code with interrupts on. One that comes between the last look and the
- * store is noted after it was looked for, so look again. */
+/* As interrupts of kernel code with interrupts on. One that comes between dispatch and the store is
+ * seen by the look behind the store. */
 void x64_ring3_drain(void)
 {
     unsigned char noted;
 
     do {
-        unsigned vector;
-
         x64_irq_off();
-        vector = take_noted();
-        if (vector) {
-            x64_irq_dispatch(vector);
-            kernel_preempt();
-        }
-        __asm__ volatile("movb %2, %%gs:%c3\n\tcmpb $0, %%gs:%c1\n\tsetne %0"
+        x64_ring3_dispatch();
+        kernel_preempt();
+        __asm__ volatile("movb %2, %%gs:%c3\n\tcmpl $0, %%gs:%c1\n\tsetne %0"
                          : "=q"(noted)
                          : "i"(CPU_IRQ_NOTED), "i"(X64_FLAGS_IF >> 8), "i"(CPU_IRQ_ON + 1)
                          : "memory", "cc");

@@ -140,11 +140,11 @@ struct x64_cpu {
     uintptr_t kstack;    /* where the next entry from user code builds its frame */
     uintptr_t user_sp;   /* scratch of the system-call entry */
     /* Only where everything runs in ring 3 (ring3.S): */
-    uint32_t irq_on;   /* X64_FLAGS_IF, or 0: interrupts are noted, not handled */
-    uint8_t irq_noted; /* vector, 0: none */
+    uint32_t irq_on;    /* X64_FLAGS_IF, or 0: interrupts are noted, not handled */
+    uint32_t irq_noted; /* bit n: vector 0x20 + n came meanwhile */
     uint64_t int_rip, int_rsp, int_rflags, int_vector, int_rax; /* an interrupt on its way */
     uintptr_t trap_top;                                         /* end of trap_stack */
-    uintptr_t cr2;                                              /* of the page fault being entered */
+    uintptr_t cr2; /* of the page fault being entered */
 
     struct hal_ctx *ctx;      /* executing; NULL until adopted */
     struct hal_ctx *fp_owner; /* whose registers the CPU holds, as far as ctx->fp_cpu agrees */
@@ -179,7 +179,8 @@ struct x64_features {
 };
 extern struct x64_features x64_features; /* set by x64_cpu_features on CPU 0 */
 void x64_cpu_features(void);
-void x64_cpu_idt(void);                /* fill the IDT that all CPUs share */
+void x64_cpu_idt(void); /* fill the IDT that all CPUs share */
+void x64_cpu_syscall_entry(const char *entry, bool mask_flags);
 void x64_cpu_control(void);            /* control registers and MSRs of the executing CPU */
 void x64_cpu_tables(struct x64_cpu *); /* GDT, IDT, TSS, GS base of the executing CPU */
 void x64_cpu_boot_init(void);          /* CPU 0, before the others are known */
@@ -259,12 +260,14 @@ extern const struct x64_alt x64_alt_begin[], x64_alt_end[];
 
 /* CPU 0, before the final page tables: if this machine wants it, or the command line. */
 void x64_ring3_choose(void);
-void x64_ring3_drop(void); /* each CPU, once its tables are loaded */
-/* Handle what was noted and set irq_on. */
-void x64_ring3_drain(void);
+void x64_ring3_drop(void);     /* each CPU, once its tables are loaded */
+void x64_ring3_dispatch(void); /* the interrupts that were noted */
+void x64_ring3_drain(void);    /* dispatch until none is noted, and set irq_on */
+extern bool x64_ring3_stays;   /* SYSCALL leads to ring 3, not 0 */
+bool x64_ring3_syscall_stays(void);
 bool x64_ring3_fsgsbase(void);
-extern const char x64_ring3_no_fsgsbase[], x64_ring3_syscall[], x64_ring3_direct_entry[],
-    x64_ring3_begin[], x64_ring3_end[];
+extern const char x64_ring3_no_fsgsbase[], x64_ring3_probe[], x64_ring3_syscall[],
+    x64_ring3_direct_entry[], x64_ring3_begin[], x64_ring3_end[];
 extern const uintptr_t x64_ring3_trap_table[X64_VECTOR_COUNT];
 _Noreturn void x64_stop(void); /* sleep for ever */
 

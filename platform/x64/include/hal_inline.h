@@ -63,7 +63,8 @@ static inline void hal_thread_set(void *self)
     __asm__ volatile("movq %0, %%gs:%c1" : : "r"(self), "i"(CPU_THREAD) : "memory");
 }
 
-/* Interrupts: the CPU's flag, or in ring 3 (ring3.c) the word cpu->irq_on, which has the same bit. */
+/* Interrupts: the CPU's flag, or in ring 3 (ring3.c) the word cpu->irq_on, which has the same bit.
+ */
 #define X64_FLAGS_IF 0x200ul
 
 static inline unsigned long hal_irq_save(void)

@@ -6,70 +6,29 @@
  * overwritten by its second form and filled up with NOPs. To make room without spending an
  * instruction, the first form carries segment prefixes, which mean nothing to PUSHF, CLI and STI.
  * A second form that is a call or jump is written for the place where it is stored; ring3.c
- * corrects the distance. For C and .S.
+ * corrects the distance. For C; entry_macros.inc has the same for .S.
  */
 #ifndef SELKIE_X64_ALT_H
 #define SELKIE_X64_ALT_H
 
 #include "layout.h"
 
-/* One entry is struct x64_alt (x64.h). */
-#ifdef __ASSEMBLER__
-
-.macro ALT_BEGIN
-771:
-.endm
-.macro ALT_ELSE
-772:
-    .pushsection .x64_alt_code, "a"
-773:
-.endm
-.macro ALT_END
-774:
-    .popsection
-    .pushsection .x64_alt, "a"
-    .balign 4
-    .long 771b - ., 773b - .
-    .byte 772b - 771b, 774b - 773b, 0, 0
-    .popsection
-.endm
-
-/* Interrupts off, on. */
-.macro IRQ_OFF
-    ALT_BEGIN
-    .byte 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e
-    cli
-    ALT_ELSE
-    movb $0, %gs:CPU_IRQ_ON + 1
-    ALT_END
-.endm
-.macro IRQ_ON
-    ALT_BEGIN
-    .byte 0x3e, 0x3e, 0x3e, 0x3e
-    sti
-    ALT_ELSE
-    call x64_ring3_irq_on
-    ALT_END
-.endm
-
-#else
-
 #define X64_STRING2(x) #x
 #define X64_STRING(x) X64_STRING2(x)
-#define X64_ALT(ring0, ring3)                                                                      \
-    "771:\n" ring0 "\n772:\n"                                                                      \
-    ".pushsection .x64_alt_code, \"a\"\n773:\n" ring3 "\n774:\n.popsection\n"                      \
-    ".pushsection .x64_alt, \"a\"\n.balign 4\n"                                                    \
+/* One entry of .x64_alt is struct x64_alt (x64.h). */
+#define X64_ALT(ring0, ring3) \
+    "771:\n" ring0 "\n772:\n" \
+    ".pushsection .x64_alt_code, \"a\"\n773:\n" ring3 "\n774:\n.popsection\n" \
+    ".pushsection .x64_alt, \"a\"\n.balign 4\n" \
     ".long 771b - ., 773b - .\n.byte 772b - 771b, 774b - 773b, 0, 0\n.popsection\n"
 
-#define X64_ALT_IRQ_OFF                                                                            \
-    X64_ALT(".byte 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e\ncli",                           \
+#define X64_ALT_IRQ_OFF \
+    X64_ALT(".byte 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e\ncli", \
             "movb $0, %%gs:" X64_STRING(CPU_IRQ_ON) " + 1")
 #define X64_ALT_IRQ_ON X64_ALT(".byte 0x3e, 0x3e, 0x3e, 0x3e\nsti", "call x64_ring3_irq_on")
 /* `to`: a 64-bit register; only X64_FLAGS_IF of it counts. */
-#define X64_ALT_IRQ_FLAGS(to)                                                                      \
-    X64_ALT(".byte 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e\npushfq\npopq %q" to,                        \
+#define X64_ALT_IRQ_FLAGS(to) \
+    X64_ALT(".byte 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e\npushfq\npopq %q" to, \
             "movl %%gs:" X64_STRING(CPU_IRQ_ON) ", %k" to)
 
-#endif
 #endif
