@@ -78,8 +78,8 @@ static void check_kvm(void)
         row(true, "KVM", "x64 machines use it");
     else
         row(true, "KVM",
-            "there, but the CPU shows no vmx/svm: --accel auto takes TCG; "
-            "--accel kvm works, slowly");
+            "there, but the CPU shows no vmx/svm: ring 0 of its machines is interpreted; "
+            "--accel auto takes TCG, with --accel kvm x64 machines run in ring 3");
 }
 
 static void check_network(void)

@@ -197,6 +197,7 @@ static void all_tests(struct tests *tests, bool coverage)
     add_units(tests);
     tests_load(tests, "guest", "guest");
     tests_load(tests, "bad", "bad");
+    tests_load(tests, "ring3", "ring3");
     tests_load(tests, "ladder", "ladder");
     tests_load(tests, "python", "python");
     if (!coverage)

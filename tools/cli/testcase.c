@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_TIME 1704067200 /* 2024-01-01: the time of test files, natively and in the guest */
 #define GUEST_FOLDER "/work" /* where a test runs in the guest */
@@ -307,6 +308,17 @@ static enum verdict check_native(const struct test *test, struct outcome *got)
     return good ? VERDICT_PASS : VERDICT_FAIL;
 }
 
+/* "needs": a file that is to be there for reading and writing. */
+static bool needs_met(struct json_object *table)
+{
+    const char *needs = get_text(table, "needs");
+
+    if (!needs || access(needs, R_OK | W_OK) == 0)
+        return true;
+    printf("  %s: %s\n", needs, strerror(errno));
+    return false;
+}
+
 static enum verdict table_run(const struct test *test)
 {
     char *folder = text("%s/guest", test_folder(test));
@@ -314,6 +326,8 @@ static enum verdict table_run(const struct test *test)
     struct outcome got = {0};
     struct list words = {0};
 
+    if (!needs_met(test->table))
+        return VERDICT_SKIP;
     make_files(test->table, "files", folder);
     make_files(test->table, "host_files", folder);
     run_words(test, folder, &words);

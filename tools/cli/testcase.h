@@ -13,6 +13,7 @@
  *   files       name in the working directory -> text, or {"command": shell, "mode": octal}
  *   host_files  the same, but not brought into the guest
  *   env, stdin, cpus, timeout
+ *   needs       a device file: the test is skipped where it cannot be read and written
  *   mask        regular expressions; what matches counts as "#" in both outputs
  *   sanitize    true: also on the presets hosted-asan and hosted-tsan
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang

@@ -105,8 +105,8 @@ static inline unsigned pte_prot(pte_t e)
 
 static inline pte_t pte_set_prot(pte_t e, unsigned prot, unsigned level)
 {
-    const pte_t changed = PTE_X64_PRESENT | PTE_X64_WRITE | PTE_X64_USER |
-                          PTE_X64_NO_ACCESS | PTE_X64_NX;
+    const pte_t changed =
+        PTE_X64_PRESENT | PTE_X64_WRITE | PTE_X64_USER | PTE_X64_NO_ACCESS | PTE_X64_NX;
 
     (void)level;
     return (e & ~changed) | pte_x64_prot_bits(prot);
