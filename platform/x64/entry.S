@@ -98,6 +98,8 @@ return_checked:
 return_full:
     orq $RFLAGS_IF, %rax
     movq %rax, FRAME_RFLAGS(%rsp)
+    pushq $2 /* a direct entry may have brought NT, which makes IRETQ fault */
+    popfq
     movq $HAL_USER_CS, FRAME_CS(%rsp)
     movq $HAL_USER_SS, FRAME_SS(%rsp)
     LOAD_ALL

@@ -10,6 +10,7 @@
  *     next:                                    next:
  *
  *     trampoline:  mov $39, %eax; [cli]; lea next(%rip), %rcx; jmp *entry(%rip)
+ *                  [int3 ...]; entry: .quad
  *
  * Why this is safe while other threads run:
  *  1. Only one instruction is replaced, so no thread can stand inside the bytes that change: it is
@@ -91,6 +92,7 @@ static bool trampoline_write(struct isa_patch *out, const uint8_t *moved, size_t
 {
     uint8_t *p = out->tramp;
     uint64_t target = entry;
+    uint32_t gap;
     bool fits;
 
     memcpy(p, moved, moved_len);
@@ -102,10 +104,14 @@ static bool trampoline_write(struct isa_patch *out, const uint8_t *moved, size_t
     *p++ = 0x0d;
     fits = put_rel32(p, tramp_va + (uintptr_t)(p - out->tramp) + 4, next);
     p += 4;
-    *p++ = 0xff; /* jmp *0(%rip) */
+    /* The target is aligned: the program may have set the flag that makes unaligned data a fault. */
+    gap = -(tramp_va + (uintptr_t)(p - out->tramp) + 6) & 7;
+    *p++ = 0xff; /* jmp *gap(%rip) */
     *p++ = 0x25;
-    memset(p, 0, 4);
-    p += 4;
+    memcpy(p, &gap, sizeof(gap));
+    p += sizeof(gap);
+    memset(p, 0xcc, gap);
+    p += gap;
     memcpy(p, &target, sizeof(target));
     p += sizeof(target);
     out->tramp_len = (size_t)(p - out->tramp);

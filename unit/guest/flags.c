@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * flags.c - x86: a program may make system calls with any flags set, by trap or by a patched site,
+ * and gets them back; none of them (NT makes IRETQ fault, DF turns string instructions round, AC
+ * makes unaligned accesses of ring 3 fault) may disturb the kernel. Elsewhere there is nothing to
+ * test.
+ */
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include "guest.h"
+
+#if defined(__x86_64__)
+#define FLAG_DF 0x400ul
+#define FLAG_NT 0x4000ul
+#define FLAG_AC 0x40000ul
+#define KEPT (FLAG_DF | FLAG_AC) /* a signal frame does not restore NT */
+#define ROUNDS 3                 /* the first traps, the others may come by the patched site */
+
+static volatile sig_atomic_t handled;
+
+static void handler(int signo)
+{
+    handled = signo;
+}
+
+/* The system call with these flags set; *after = the flags it returns with. Three sites, as the
+ * number must be in the instruction before it for a site to be patched. */
+#define CALL(number, a, b, c, flags, after) \
+    __extension__({ \
+        unsigned long result_, after_; \
+        __asm__ volatile("pushfq\norq %[set], (%%rsp)\npopfq\n" \
+                         "movl %[nr], %%eax\nsyscall\n" \
+                         "pushfq\npopq %[get]\npushq $0x202\npopfq\n" \
+                         : "=&a"(result_), [get] "=&r"(after_) \
+                         : [set] "r"(flags), [nr] "i"(number), "D"(a), "S"(b), "d"(c) \
+                         : "rcx", "r11", "memory", "cc"); \
+        *(after) = after_; \
+        (long)result_; \
+    })
+
+static void plain(unsigned long flags)
+{
+    unsigned long after;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        REQUIRE(CALL(SYS_getpid, 0, 0, 0, flags, &after) == getpid());
+        REQUIRE((after & KEPT) == (flags & KEPT));
+    }
+}
+
+/* The kernel copies at odd addresses for it. */
+static void copies(unsigned long flags)
+{
+    unsigned long after;
+    char buf[100] = "", path[] = "x/proc/self/exe";
+
+    for (int i = 0; i < ROUNDS; i++) {
+        REQUIRE(CALL(SYS_readlink, path + 1, buf + 1, sizeof(buf) - 1, flags, &after) > 1);
+        REQUIRE(buf[1] == '/');
+        REQUIRE((after & KEPT) == (flags & KEPT));
+    }
+}
+
+/* A handler comes between: the way back restores every register. */
+static void signalled(unsigned long flags)
+{
+    unsigned long after;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        handled = 0;
+        REQUIRE(CALL(SYS_kill, getpid(), SIGUSR1, 0, flags, &after) == 0);
+        REQUIRE(handled == SIGUSR1);
+        REQUIRE((after & KEPT) == (flags & KEPT));
+    }
+}
+
+int main(void)
+{
+    static const unsigned long sets[] = {0, FLAG_DF, FLAG_NT, FLAG_AC, FLAG_DF | FLAG_NT | FLAG_AC};
+    struct sigaction action = {.sa_handler = handler};
+
+    REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
+    for (unsigned i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        plain(sets[i]);
+        copies(sets[i]);
+        signalled(sets[i]);
+    }
+    return guest_pass("flags");
+}
+#else
+int main(void)
+{
+    return guest_pass("flags");
+}
+#endif
