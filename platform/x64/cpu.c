@@ -373,7 +373,12 @@ int hal_cpu_start(unsigned cpu_id, void *stack_top, void *self)
     if (wait_arrival(cpu, STARTUP_RETRY_NS))
         return 0;
     x64_apic_send(cpu->apic_id, startup);
-    return wait_arrival(cpu, ARRIVE_TIMEOUT_NS) ? 0 : -EIO;
+    if (wait_arrival(cpu, ARRIVE_TIMEOUT_NS))
+        return 0;
+    /* One that comes late would find the next CPU's stack in the trampoline: stop it for good. */
+    x64_apic_send(cpu->apic_id, X64_APIC_INIT);
+    __atomic_store_n(&cpu->online, false, __ATOMIC_SEQ_CST);
+    return -EIO;
 }
 
 /* `sti` takes effect after `hlt` has begun, so that no interrupt slips in between. */
