@@ -9,6 +9,7 @@ foreach(part kernel isa platform)
   target_compile_options(${part} PRIVATE ${SELKIE_MACHINE_FLAGS})
 endforeach()
 
+set(SELKIE_IMAGE_RELOCS ON)
 include(cmake/image.cmake)
 selkie_link_image(selkie-x64 x64_text_begin kernel isa platform)
 

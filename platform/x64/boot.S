@@ -6,8 +6,10 @@
  * flat 32-bit segments, interrupts off and %ebx = struct hvm_start_info ("x86/HVM direct boot ABI",
  * xen/docs/misc/pvh.pandoc). It has zeroed .bss, as it must for any ELF image.
  *
- * The tables made here map the first GiB of memory three times with 2 MiB pages: where it is, at
- * the direct map, and at the image base. mmu.c replaces them by the real ones.
+ * The tables made here map the first GiB of memory twice with 2 MiB pages, where it is and at the
+ * direct map, and the first 4 MiB at the image base. x64_kaslr() adds the image at its random
+ * address, and the loop here changes the addresses in it. mmu.c replaces these tables by the real
+ * ones.
  */
 #include "layout.h"
 
@@ -33,9 +35,10 @@ x64_pvh_entry:
     movl %eax, PHYS(boot_pml4)
     movl %eax, PHYS(boot_pml4) + 273 * 8
     movl $PHYS(boot_pdpt_high) + 7, PHYS(boot_pml4) + 511 * 8
-    movl $PHYS(boot_pd) + 7, %eax
-    movl %eax, PHYS(boot_pdpt_low)
-    movl %eax, PHYS(boot_pdpt_high) + 510 * 8
+    movl $PHYS(boot_pd) + 7, PHYS(boot_pdpt_low)
+    movl $PHYS(x64_boot_image_pd) + 7, PHYS(boot_pdpt_high) + 510 * 8
+    movl $0x87, PHYS(x64_boot_image_pd) /* present, writable, user, 2 MiB */
+    movl $0x200087, PHYS(x64_boot_image_pd) + 8
     xorl %ecx, %ecx
     movl $0x87, %eax /* present, writable, user, 2 MiB */
 1:  movl %eax, PHYS(boot_pd)(, %ecx, 8)
@@ -72,8 +75,42 @@ boot_high:
     movl %eax, %fs
     movl %eax, %gs
     leaq boot_stack_top(%rip), %rsp
-    movl %ebx, %edi
     xorl %ebp, %ebp
+    movl %ebx, %edi
+    call x64_kaslr
+    testq %rax, %rax
+    jz boot_moved
+
+    /* Both places show the same memory. Lists: see cmake/relocs.sh. */
+    movq %rax, %rdi
+    xorl %eax, %eax
+    leaq x64_relocs(%rip), %rsi
+    leaq x64_image_begin(%rip), %rdx
+    lodsl
+    movl %eax, %ecx
+    jrcxz 2f
+1:  lodsl
+    addq %rdi, (%rdx, %rax)
+    loop 1b
+2:  lodsl
+    movl %eax, %ecx
+    jrcxz 4f
+3:  lodsl
+    addl %edi, (%rdx, %rax)
+    loop 3b
+4:  leaq x64_data_begin(%rip), %rdx
+    lodsl
+    movl %eax, %ecx
+    jrcxz 6f
+5:  lodsl
+    addq %rdi, (%rdx, %rax)
+    loop 5b
+6:  leaq boot_moved(%rip), %rax
+    addq %rdi, %rax
+    jmp *%rax
+boot_moved:
+    leaq boot_stack_top(%rip), %rsp
+    movl %ebx, %edi
     leaq x64_boot_stack(%rip), %rsi
     movl $BOOT_STACK_SIZE, %edx
     call x64_boot
@@ -99,6 +136,11 @@ boot_pdpt_high:
     .skip 4096
 boot_pd:
     .skip 4096
+    .globl x64_boot_image_pd, x64_boot_image_pt
+x64_boot_image_pd:
+    .skip 4096
+x64_boot_image_pt:
+    .skip 2 * 4096
     .globl x64_boot_stack
 x64_boot_stack:
     .skip BOOT_STACK_SIZE

@@ -35,7 +35,7 @@ __attribute__((no_stack_protector)) _Noreturn void x64_boot(uintptr_t start_info
     static struct bootmem ram;
     uintptr_t guard;
 
-    x64_cpu_boot_init();            /* features, descriptor tables, control registers */
+    x64_cpu_boot_init();            /* descriptor tables, control registers */
     x64_mem_init(start_info, &ram); /* memory map, command line, initrd */
     x64_ring3_choose();             /* which ring to run in */
     isa_fp_setup();

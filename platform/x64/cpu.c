@@ -256,7 +256,6 @@ void x64_cpu_boot_init(void)
 {
     x64_cpu_idt();
     x64_cpu_tables(&boot_cpu);
-    x64_cpu_features();
     x64_cpu_control();
     boot_cpu.online = true;
 }

@@ -6,7 +6,8 @@
  *   0000000000010000 .. 00007ffffffff000   programs
  *   ffff888000000000 ..                    direct map of all RAM (PML4 slot 273 on)
  *   ffffc90000000000 .. ffffc98000000000   kernel window: stacks and the like (slot 402)
- *   ffffffff80000000 .. ffffffffc0000000   the image, at its physical address + that
+ *   ffffffff80000000 .. ffffffffc0000000   the image, somewhere (kaslr.c); linked at its physical
+ *                                          address + that
  *   ffffffffc0000000 .. ffffffffffe00000   device registers (mmu.c, x64_mmio_map)
  *
  * PML4 slot 256 stays empty: a KVM module without hardware support claims it.
@@ -22,7 +23,6 @@
 #define X64_WINDOW_LO 0xffffc90000000000
 #define X64_WINDOW_HI 0xffffc98000000000
 #define X64_IMAGE_BASE 0xffffffff80000000
-#define X64_IMAGE_LOAD 0x100000 /* physical address of the image */
 #define X64_MMIO_LO 0xffffffffc0000000
 #define X64_MMIO_HI 0xffffffffffe00000
 

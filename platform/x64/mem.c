@@ -92,12 +92,31 @@ static void read_modules(const struct start_info *info)
     reserve_pages(module->base, module->size);
 }
 
-static void read_cmdline(const struct start_info *info)
+static bool readable(paddr_t start_info)
 {
-    if (!info->cmdline || info->cmdline >= EARLY_MAP_END)
+    const struct start_info *info = hal_phys_to_virt(start_info);
+
+    return start_info < EARLY_MAP_END && info->magic == START_INFO_MAGIC && info->version >= 1 &&
+           info->memmap < EARLY_MAP_END && info->modules < EARLY_MAP_END;
+}
+
+const char *x64_start_cmdline(paddr_t start_info)
+{
+    const struct start_info *info = hal_phys_to_virt(start_info);
+
+    if (!readable(start_info) || !info->cmdline || info->cmdline >= EARLY_MAP_END)
+        return NULL;
+    return hal_phys_to_virt(info->cmdline);
+}
+
+static void read_cmdline(paddr_t start_info)
+{
+    const char *cmdline = x64_start_cmdline(start_info);
+
+    if (!cmdline)
         return;
-    x64_boot_info.cmdline = hal_phys_to_virt(info->cmdline);
-    reserve_pages(info->cmdline, strlen(x64_boot_info.cmdline) + 1);
+    x64_boot_info.cmdline = cmdline;
+    reserve_pages(hal_virt_to_phys(cmdline), strlen(cmdline) + 1);
 }
 
 /* The magic number is checked before anything else is believed; there is no console yet to
@@ -106,8 +125,7 @@ void x64_mem_init(paddr_t start_info, struct bootmem *ram)
 {
     const struct start_info *info = hal_phys_to_virt(start_info);
 
-    if (start_info >= EARLY_MAP_END || info->magic != START_INFO_MAGIC || info->version < 1 ||
-        info->memmap >= EARLY_MAP_END || info->modules >= EARLY_MAP_END)
+    if (!readable(start_info))
         for (;;)
             __asm__ volatile("cli; hlt");
     read_memmap(info, ram);
@@ -119,7 +137,7 @@ void x64_mem_init(paddr_t start_info, struct bootmem *ram)
     reserve_pages(info->memmap, info->memmap_count * sizeof(struct memmap_entry));
     reserve_pages(info->modules, info->module_count * sizeof(struct module_entry));
     reserve_pages(hal_virt_to_phys(x64_image_begin), (size_t)(x64_image_end - x64_image_begin));
-    read_cmdline(info);
+    read_cmdline(start_info);
     read_modules(info);
 
     /* Page 0 holds what is left of a BIOS; the trampoline goes elsewhere below 640 KiB. */

@@ -2,8 +2,8 @@
 /*
  * x64.h - what the files of the bare-metal x86-64 backend share. No other folder includes it.
  *
- * Boot order (boot.c): features -> memory map -> console -> page tables -> ACPI -> interrupt
- * controller -> CPUs -> clock -> kernel_boot.
+ * Boot order: features, place of the image (kaslr.c) -> (boot.c:) memory map -> console -> page
+ * tables -> ACPI -> interrupt controller -> CPUs -> clock -> kernel_boot.
  */
 #ifndef SELKIE_X64_H
 #define SELKIE_X64_H
@@ -224,6 +224,8 @@ extern struct bootmem x64_bootmem;
 extern paddr_t x64_rsdp;
 extern paddr_t x64_trampoline_page; /* HAL_NO_PAGE if there is none */
 void x64_mem_init(paddr_t start_info, struct bootmem *ram);
+/* Its command line; NULL if there is none, or it is not one that we can trust. Boot page tables. */
+const char *x64_start_cmdline(paddr_t start_info);
 void x64_mem_finish(void);
 
 /* ---- time.c, console.c, power.c ---- */
@@ -275,6 +277,11 @@ extern const uintptr_t x64_trap_table[X64_VECTOR_COUNT];
 extern const char x64_syscall_entry[], x64_direct_entry[], x64_ctx_start[];
 void x64_switch(uintptr_t *save_sp, uintptr_t load_sp);
 extern const char x64_trampoline_begin[], x64_trampoline_end[], x64_trampoline_64[];
+
+/* ---- kaslr.c, boot.S ---- */
+
+uintptr_t x64_kaslr(paddr_t start_info);
+extern uint64_t x64_boot_image_pd[512], x64_boot_image_pt[2 * 512];
 
 _Noreturn void x64_boot(uintptr_t start_info, void *stack, size_t size);
 

@@ -123,7 +123,8 @@ static void qemu_words(const struct run_options *options, const struct image *im
         x64_words(options, words, accel);
     else
         aarch64_words(options, words, accel);
-    machine_words = text("conframe=1 %s", console_words());
+    /* A debugger knows the addresses that the image was linked for. */
+    machine_words = text("conframe=1%s %s", options->gdb ? " kaslr=0" : "", console_words());
     const char *const rest[] = {
         "-m",
         text("%juk", (uintmax_t)options->memory / 1024),

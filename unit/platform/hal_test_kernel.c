@@ -219,6 +219,7 @@ static void test_boot_info(void)
     put("cmdline: ");
     put(info->cmdline);
     put("\n");
+    show("text", hal_kernel_text().lo);
     show("ram", info->ram_total);
     show("initrd", info->initrd_len);
     for (size_t i = 0; i < info->ram_count; i++) {

@@ -106,12 +106,15 @@ static inline void *hal_phys_to_virt(paddr_t pa)
     return (void *)(uintptr_t)(pa + X64_DIRECT_BASE);
 }
 
+extern uintptr_t x64_image_slide; /* kaslr.c */
+
 /* Of a direct-map or image address. */
 static inline paddr_t hal_virt_to_phys(const void *va)
 {
     uintptr_t addr = (uintptr_t)va;
 
-    return addr >= X64_IMAGE_BASE ? addr - X64_IMAGE_BASE : addr - X64_DIRECT_BASE;
+    return addr >= X64_IMAGE_BASE ? addr - X64_IMAGE_BASE - x64_image_slide
+                                  : addr - X64_DIRECT_BASE;
 }
 
 #endif

@@ -104,7 +104,8 @@ static bool trampoline_write(struct isa_patch *out, const uint8_t *moved, size_t
     *p++ = 0x0d;
     fits = put_rel32(p, tramp_va + (uintptr_t)(p - out->tramp) + 4, next);
     p += 4;
-    /* The target is aligned: the program may have set the flag that makes unaligned data a fault. */
+    /* The target is aligned: the program may have set the flag that makes unaligned data a fault.
+     */
     gap = -(tramp_va + (uintptr_t)(p - out->tramp) + 6) & 7;
     *p++ = 0xff; /* jmp *gap(%rip) */
     *p++ = 0x25;

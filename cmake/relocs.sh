@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# relocs.sh READELF IMAGE - write, as assembly for section .relocs_data, where an x64 IMAGE linked
+# with --emit-relocs holds addresses of itself, so that boot.S can move it (platform/x64/kaslr.c).
+#
+# Three lists of 32-bit offsets, each behind its length: 64-bit words below x64_data_begin and 32-bit
+# words there, both from x64_image_begin; and 64-bit words from x64_data_begin on, from there. (The
+# lists lie in between, and are not there yet when IMAGE is linked for the first time.) Distances
+# need nothing, and R_X86_64_32 is boot.S's way to write a physical address: no other fits into it.
+set -eu
+readelf=$1 image=$2
+
+{ "$readelf" -sW "$image"; "$readelf" -rW "$image"; } | awk '
+# All addresses of the image have the same upper half.
+function low(hex,    i, value) {
+    for (i = 9; i <= 16; i++) value = value * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
+    return value
+}
+function die(what) { print "relocs.sh: " what > "/dev/stderr"; failed = 1; exit 1 }
+$8 == "x64_image_begin" { begin = $2 }
+$8 == "x64_data_begin" { data = $2 }
+/^Relocation section/ { skip = $3 ~ /debug|\.note/ }
+skip || $3 !~ /^R_X86_64_/ || $3 ~ /^R_X86_64_(PC32|PLT32|32)$/ { next }
+{
+    if ($4 < begin) die($0 ": not an address of the image")
+    if ($3 == "R_X86_64_64") list = $1 < data ? 1 : 3
+    else if ($3 == "R_X86_64_32S" && $1 < data) list = 2
+    else die($0 ": not known")
+    offset[list, ++count[list]] = low($1) - low(list < 3 ? begin : data)
+}
+END {
+    if (failed) exit 1
+    if (begin == "" || data == "") die("no symbols")
+    print ".section .relocs_data, \"a\"\n.balign 4"
+    for (list = 1; list <= 3; list++) {
+        print ".long " count[list] + 0
+        for (i = 1; i <= count[list]; i++) print ".long " offset[list, i]
+    }
+    print ".section .note.GNU-stack, \"\", %progbits"
+}'
