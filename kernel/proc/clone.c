@@ -36,6 +36,12 @@ static int flags_check(uint64_t flags)
     return 0;
 }
 
+/* As ARCH_SET_FS: a base that the register would not take. */
+static bool tls_valid(const struct clone_args *args)
+{
+    return !(args->flags & CLONE_SETTLS) || args->tls < hal_layout()->user_end;
+}
+
 /* The child starts as a copy of the parent, vector registers included, and returns 0. */
 static void registers_copy(struct task *child, const struct clone_args *args,
                            const struct isa_frame *frame)
@@ -84,6 +90,8 @@ long process_clone(const struct clone_args *args, const struct isa_frame *frame)
     int err = flags_check(args->flags);
     if (err)
         return err;
+    if (!tls_valid(args))
+        return -EPERM;
     int tid = pid_alloc();
     uint32_t word = (uint32_t)tid;
     struct task *child = task_create(p, tid, thread_current()->name, task_main);

@@ -86,6 +86,7 @@ static void keep(const uint8_t *in, uint8_t *out, int yield, unsigned count)
 #endif
 
 static volatile sig_atomic_t signals;
+static volatile int stop; /* all signals have been sent */
 
 static void fill(uint8_t *buf, unsigned seed)
 {
@@ -109,7 +110,7 @@ static void *body(void *arg)
     unsigned id = (unsigned)(uintptr_t)arg;
     uint8_t in[REGISTERS * WIDTH_MAX], out[REGISTERS * WIDTH_MAX];
 
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < ROUNDS || !stop; round++) {
         int yield = round % 2 == 0;
 
         fill(in, id * ROUNDS + round);
@@ -129,10 +130,10 @@ int main(void)
     for (uintptr_t i = 0; i < THREADS; i++)
         REQUIRE(pthread_create(&thread[i], NULL, body, (void *)i) == 0);
     for (unsigned i = 0; i < 200; i++) {
-        /* A thread that has ended can still be named until it is joined. */
         REQUIRE(pthread_kill(thread[i % THREADS], SIGUSR1) == 0);
         usleep(200);
     }
+    stop = 1;
     for (unsigned i = 0; i < THREADS; i++)
         REQUIRE(pthread_join(thread[i], NULL) == 0);
     REQUIRE(signals == 1);
