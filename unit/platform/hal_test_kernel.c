@@ -425,7 +425,6 @@ static void test_user(void)
 {
     expect(isa_fp_size() <= sizeof(user_fp), "vector state is large", isa_fp_size());
     isa_fp_init(user_fp);
-    *(volatile uint32_t *)(USER_DATA + 8) = str_starts(hal_boot_info()->cmdline, "plain");
     hal_ctx_init(&thread_ctx, thread_stack, STACK_SIZE, user_body, NULL, user_fp);
     hal_ctx_switch(&boot_ctx, &thread_ctx, false);
     hal_timer_arm(UINT64_MAX);

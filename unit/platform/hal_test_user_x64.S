@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * hal_test_user_x64.S - the program that hal_test_kernel.c runs as user code at 0x400000.
- * A non-zero word at 0x500008 asks for no vector instruction and little work: for hypervisors that
- * interpret ring 0.
  * Exits with 42 if all went well, otherwise with the number of the failed check.
  */
     .section .rodata.test_user, "a"
@@ -50,12 +48,7 @@ test_user_resume:
     movl $4, %edi
     movq $0x123456789, %rax
     movl $2000000, %ecx
-    cmpl $0, 0x500008
-    je 2f
-    movl $20000, %ecx
-    jmp 3f
-2:  movq %rax, %xmm5
-3:
+    movq %rax, %xmm5
     movq %rax, -8(%rsp)
     movq %rax, -128(%rsp)
     movq %rax, -64(%rsp)
@@ -67,12 +60,9 @@ test_user_resume:
     jnz 1b
     cmpq %rax, -64(%rsp)
     jne fail
-    cmpl $0, 0x500008
-    jne 4f
     movq %xmm5, %rdx
     cmpq %rax, %rdx
     jne fail
-4:
     /* 5: an unknown call */
     movl $5, %edi
     movl $999, %eax
