@@ -73,10 +73,17 @@ void balance_tick(struct runqueue *rq, uint64_t now);
 
 /* ---- reap.c ---- */
 
+/* There is work for the reaper thread: it is woken a little later. Any context. */
+void reaper_request(void);
 void thread_bury(struct thread *thread); /* dead and off its CPU; interrupts off */
 void thread_reclaim(void);               /* free the stacks of the dead; thread context */
 void thread_reaper(void *arg);
 void thread_list_add(struct thread *thread);
+
+/* ---- rcu.c ---- */
+
+bool rcu_pending(void);
+void rcu_run(void); /* in the reaper: a grace period, then the calls */
 
 /* ---- timer.c: interrupts off ---- */
 

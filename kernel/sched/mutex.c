@@ -23,9 +23,9 @@
 #include "sched/thread.h"
 
 #define WAITERS ((uintptr_t)1)
-/* A short look before sleeping: most sections are shorter than two switches. The owner is not
- * looked at, as it may end meanwhile. */
-#define SPIN_COUNT 64
+/* Most sections are shorter than two switches: a look while the owner runs on another CPU. Bounded,
+ * as a section may also be long. */
+#define SPIN_COUNT 200
 
 static uintptr_t word_load(const struct mutex *m)
 {
@@ -54,19 +54,29 @@ void mutex_init(struct mutex *m, enum lock_rank rank)
     m->rank = (uint8_t)rank;
 }
 
+/* The owner may end meanwhile; in an RCU section it is still a thread that may be looked at. */
+static bool owner_runs(uintptr_t word)
+{
+    return __atomic_load_n(&owner_of(word)->on_cpu, __ATOMIC_RELAXED);
+}
+
 static bool spin_for(struct mutex *m, uintptr_t self)
 {
+    bool taken = false;
     if (cpu_online_count() == 1)
         return false;
-    for (unsigned i = 0; i < SPIN_COUNT; i++) {
+    unsigned token = rcu_read_lock();
+    for (unsigned i = 0; i < SPIN_COUNT && !taken; i++) {
         uintptr_t word = word_load(m);
-        if (word & WAITERS)
-            return false; /* others wait already */
-        if (word == 0 && word_swap(m, 0, self))
-            return true;
-        hal_cpu_relax();
+        if (word == 0)
+            taken = word_swap(m, 0, self);
+        else if ((word & WAITERS) || !owner_runs(word))
+            break; /* others wait already, or it will take long */
+        else
+            hal_cpu_relax();
     }
-    return false;
+    rcu_read_unlock(token);
+    return taken;
 }
 
 /* Take the mutex, or make sure that its owner will look for waiters and has their urgency. m->lock

@@ -1,56 +1,58 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * reap.c - what happens to threads after their end, and the list of all threads.
+ * reap.c - what happens to threads after their end, the list of all threads, and the reaper: the
+ * kernel thread that frees what nobody else can.
  *
  * A dead thread cannot free its own stack, and the thread that runs after it on that CPU must not
- * (interrupts are off, exit hooks may sleep). So it is pushed on a list from which the reaper, a
- * kernel thread, takes all at once. thread_init takes from it, too, but frees only what belongs to
- * the scheduler and leaves the rest to the reaper: so memory for dead stacks is bounded by the
- * number of threads that were alive at the same time, however slow the reaper is, and no exit hook
- * runs inside someone else's locks.
+ * (interrupts are off, exit hooks may sleep). So it is pushed on a list. thread_init and the reaper
+ * take from it: they free its stack and registers and give the rest to rcu_call. After a grace
+ * period the reaper drops the thread's own reference, which may run its exit hook: so who reads a
+ * thread's name off a lock in a read section may look at it (mutex.c). Memory for dead stacks is
+ * bounded by the number of threads that were alive at the same time, however slow the reaper is,
+ * and no exit hook runs inside someone else's locks.
+ *
+ * The reaper is woken by a timer, REAP_DELAY_NS after there first was something to do: one
+ * wake-up and one grace period serve many ends, and whoever ends or frees pays for no wake-up.
  */
+#include "core/rcu.h"
 #include "mm/kmalloc.h"
 #include "sched/internal.h"
 
-static struct thread *dead;  /* atomic stack: still with their stacks */
-static struct thread *husks; /* atomic stack: without */
-static struct thread *reaper;
+#define REAP_DELAY_NS (2 * NS_PER_MS)
+
+static void wake_reaper(struct timer *timer);
+
+static struct thread *dead;   /* atomic stack: still with their stacks */
+static struct thread *reaper; /* atomic */
+static struct timer delay = {.fn = wake_reaper, .deadline_ns = UINT64_MAX};
 
 static struct spinlock list_lock = SPINLOCK_INIT(RANK_THREADS); /* guards the next two */
 static struct list all_threads = {&all_threads, &all_threads};
 static unsigned all_count;
 
-static void push(struct thread **stack, struct thread *thread)
+static void wake_reaper(struct timer *timer)
 {
-    struct thread *head = __atomic_load_n(stack, __ATOMIC_RELAXED);
-    do /* release: what was done to the thread comes before what its taker does */
-        thread->wake_next = head;
-    while (!__atomic_compare_exchange_n(stack, &head, thread, true, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED));
-}
-
-static struct thread *take_all(struct thread **stack)
-{
-    return __atomic_exchange_n(stack, NULL, __ATOMIC_SEQ_CST);
-}
-
-static bool empty(struct thread **stack)
-{
-    return __atomic_load_n(stack, __ATOMIC_SEQ_CST) == NULL;
-}
-
-static void wake_reaper(void)
-{
+    (void)timer;
     /* Acquire: pairs with the store in thread_reaper. */
     struct thread *thread = __atomic_load_n(&reaper, __ATOMIC_ACQUIRE);
     if (thread)
         thread_wake(thread);
 }
 
+void reaper_request(void)
+{
+    timer_arm(&delay, hal_clock_ns() + REAP_DELAY_NS);
+}
+
 void thread_bury(struct thread *thread)
 {
-    push(&dead, thread);
-    wake_reaper();
+    struct thread *head = __atomic_load_n(&dead, __ATOMIC_RELAXED);
+    do /* release: what was done to the thread comes before what its taker does */
+        thread->wake_next = head;
+    while (!__atomic_compare_exchange_n(&dead, &head, thread, true, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED));
+    if (!head)
+        reaper_request();
 }
 
 static void strip(struct thread *thread)
@@ -62,21 +64,10 @@ static void strip(struct thread *thread)
     thread->fp_block = NULL;
 }
 
-void thread_reclaim(void)
+/* In the reaper, a grace period later. */
+static void reap(struct rcu_head *head)
 {
-    if (empty(&dead))
-        return;
-    struct thread *next;
-    for (struct thread *thread = take_all(&dead); thread; thread = next) {
-        next = thread->wake_next;
-        strip(thread);
-        push(&husks, thread);
-    }
-    wake_reaper();
-}
-
-static void reap_one(struct thread *thread)
-{
+    struct thread *thread = container_of(head, struct thread, rcu);
     unsigned long irq = spin_lock_irqsave(&list_lock);
     list_remove(&thread->all_link);
     all_count--;
@@ -84,18 +75,24 @@ static void reap_one(struct thread *thread)
     thread_put(thread); /* the thread's own reference */
 }
 
-static void reap_all(void)
+void thread_reclaim(void)
 {
-    struct thread *next;
-    for (struct thread *thread = take_all(&husks); thread; thread = next) {
-        next = thread->wake_next;
-        reap_one(thread);
-    }
-    for (struct thread *thread = take_all(&dead); thread; thread = next) {
-        next = thread->wake_next;
+    if (!__atomic_load_n(&dead, __ATOMIC_RELAXED))
+        return;
+    struct thread *thread = __atomic_exchange_n(&dead, NULL, __ATOMIC_SEQ_CST);
+    while (thread) {
+        struct thread *next = thread->wake_next;
         strip(thread);
-        reap_one(thread);
+        rcu_call(&thread->rcu, reap);
+        thread = next;
     }
+}
+
+/* Asleep while there is nothing to do, or what there is may grow a little more. */
+static bool may_sleep(void)
+{
+    bool work = rcu_pending() || __atomic_load_n(&dead, __ATOMIC_SEQ_CST);
+    return !work || timer_armed(&delay);
 }
 
 void thread_reaper(void *arg)
@@ -103,11 +100,14 @@ void thread_reaper(void *arg)
     (void)arg;
     __atomic_store_n(&reaper, thread_current(), __ATOMIC_RELEASE);
     for (;;) {
-        reap_all();
         thread_prepare_sleep(false);
-        if (empty(&dead) && empty(&husks))
+        if (may_sleep())
             (void)thread_sleep(UINT64_MAX); /* woken, whatever the result */
         thread_finish_sleep();
+        if (timer_armed(&delay))
+            continue; /* woken for nothing */
+        thread_reclaim();
+        rcu_run();
     }
 }
 

@@ -50,8 +50,10 @@ struct runqueue {
     bool idling;                        /* runs its idle thread; a hint */
     bool polling;                       /* looks at its inbox without an interrupt (idle.c) */
     uint64_t idle_ns, busy_ns, switches;
-    uint64_t idle_since; /* 0: not idle */
-    uint64_t ipi_count;  /* interrupts from other CPUs served (barrier.c) */
+    uint64_t idle_since;                 /* 0: not idle */
+    uint64_t rcu_begun[2] cache_aligned; /* rcu.c */
+    uint64_t rcu_ended[2];
+    uint64_t ipi_count; /* interrupts from other CPUs served (barrier.c) */
 };
 
 /* How a thread comes onto the queue. */

@@ -15,6 +15,7 @@
 
 #include "core/current.h"
 #include "core/percpu.h"
+#include "core/rcu.h"
 #include "lib/list.h"
 #include "lib/rbtree.h"
 #include "lib/refcount.h"
@@ -86,6 +87,7 @@ struct thread {
     uint64_t *affinity; /* bitmap of cpu ids, hal_cpu_count() bits; NULL: all; atomic */
     struct timer sleep_timer;
     struct list all_link; /* list of all threads */
+    struct rcu_head rcu;  /* after its end */
 };
 
 static inline struct thread *thread_current(void)
