@@ -55,8 +55,12 @@ int hosted_exit_work(struct isa_frame *frame)
     struct vcpu *v = vcpu_self();
 
     (void)frame;
-    if (hosted_irq_run())
+    /* They came while the kernel ran: had they come later they would be signals. */
+    if (__atomic_load_n(&v->pending, __ATOMIC_RELAXED)) {
+        kernel_user_delay();
+        (void)hosted_irq_run();
         return 1;
+    }
     if (v->fp_stale)
         hosted_fp_load(v);
     return 0;

@@ -30,6 +30,10 @@ void kernel_console(void);
  * `signo` is the Linux signal that the program should get (SIGINT, SIGTERM, ...). */
 void kernel_shutdown_request(int signo);
 
+/* Between kernel_user_return and user code interrupts are taken that came in the kernel: their
+ * handlers must not believe that they interrupt user code. kernel_user_return follows if any was.
+ * Only from a backend that defers interrupts so; interrupts off. */
+void kernel_user_delay(void);
 /* A scheduling point in kernel code, interrupts off; may switch threads and return later. */
 void kernel_preempt(void);
 

@@ -111,6 +111,7 @@ void kernel_syscall(struct isa_frame *frame)
 {
     struct task *task = user_task();
     uint64_t nr = isa_frame_sysno(frame);
+    sched_account_entry();
     enum syscall_id id = syscall_of_number(nr);
     struct syscall_args args = {.frame = frame};
     task->frame = frame;
@@ -158,6 +159,7 @@ static bool has_work(const struct task *task)
 /* Interrupts on. */
 static no_inline void do_work(struct task *task, struct isa_frame *frame)
 {
+    sched_account_entry();
     task->frame = frame;
     sched_poll();
     thread_clear_interrupt();
@@ -182,6 +184,12 @@ void kernel_user_return(struct isa_frame *frame)
         do_work(task, frame);
         (void)hal_irq_save();
     }
+    sched_account_return();
+}
+
+void kernel_user_delay(void)
+{
+    sched_account_entry();
 }
 
 /* ---- faults ---- */
@@ -290,6 +298,7 @@ bool kernel_fault(const struct hal_fault *fault)
 {
     if (!fault->user)
         return kernel_exception(fault);
+    sched_account_entry();
     user_task()->frame = fault->frame;
     user_exception(fault);
     return true;

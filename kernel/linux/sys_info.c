@@ -163,21 +163,21 @@ static void usage_add(struct uapi_rusage *u, const struct task *task)
     u->nivcsw += (int64_t)task->thread.switches_forced;
 }
 
-/* System time is not told apart: it would cost two clock readings in every call. */
 long sys_getrusage(const struct syscall_args *a)
 {
     struct process *p = process_current();
     struct uapi_rusage u = {0};
+    struct cpu_times times = {0};
     int who = (int)a->arg[0];
     switch (who) {
     case RUSAGE_CHILDREN:
         break;
     case RUSAGE_THREAD:
-        u.utime = timeval_of_ns(thread_runtime_ns(thread_current()));
+        task_cpu_times(task_current(), &times);
         usage_add(&u, task_current());
         break;
     case RUSAGE_SELF:
-        u.utime = timeval_of_ns(process_cpu_ns(p));
+        process_cpu_times(p, &times);
         u.minflt = (int64_t)p->dead_min_flt;
         u.nvcsw = (int64_t)p->dead_switches[0];
         u.nivcsw = (int64_t)p->dead_switches[1];
@@ -189,6 +189,8 @@ long sys_getrusage(const struct syscall_args *a)
     default:
         return -EINVAL;
     }
+    u.utime = timeval_of_ns(times.user_ns);
+    u.stime = timeval_of_ns(times.system_ns);
     if (who != RUSAGE_CHILDREN) {
         uint64_t pages = __atomic_load_n(&p->space->pages_resident, __ATOMIC_RELAXED);
         u.maxrss = (int64_t)(pages * (PAGE_SIZE / 1024));
@@ -199,7 +201,9 @@ long sys_getrusage(const struct syscall_args *a)
 long sys_times(const struct syscall_args *a)
 {
     const uint64_t tick = NS_PER_SEC / 100;
-    uint64_t out[4] = {process_cpu_ns(process_current()) / tick, 0, 0, 0};
+    struct cpu_times times;
+    process_cpu_times(process_current(), &times);
+    uint64_t out[4] = {times.user_ns / tick, times.system_ns / tick, 0, 0};
     if (a->arg[0] && copyout(uaddr(a->arg[0]), out, sizeof out))
         return -EFAULT;
     return (long)(clock_mono_ns() / tick);

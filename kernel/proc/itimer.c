@@ -2,9 +2,9 @@
 /*
  * itimer.c - setitimer: one real-time timer and two in CPU time per process.
  *
- * ITIMER_REAL is a kernel timer. ITIMER_VIRTUAL and ITIMER_PROF both count the CPU time of the
- * process: user and system time are not told apart. They are looked at by a periodic timer while
- * one is armed, so their resolution is CPU_TICK_NS.
+ * ITIMER_REAL is a kernel timer. ITIMER_VIRTUAL counts the user time of the process, ITIMER_PROF
+ * all its CPU time. They are looked at by a periodic timer while one is armed, so their resolution
+ * is CPU_TICK_NS.
  */
 #include "lib/string.h"
 #include "proc/internal.h"
@@ -32,20 +32,43 @@ static void alarm_fired(struct timer *timer)
     post(p, SIGALRM);
 }
 
-static uint64_t cpu_ns_locked(struct process *p)
+static void cpu_times_locked(struct process *p, struct cpu_times *out)
 {
-    uint64_t sum = p->dead_runtime_ns;
+    struct cpu_times sum = p->dead_times;
     list_for_each (pos, &p->tasks)
-        sum += thread_runtime_ns(&list_entry(pos, struct task, process_link)->thread);
-    return sum;
+        cpu_times_add(&sum, &list_entry(pos, struct task, process_link)->thread);
+    cpu_times_divide(&sum, &p->told_times);
+    *out = p->told_times;
+}
+
+void process_cpu_times(struct process *p, struct cpu_times *out)
+{
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    cpu_times_locked(p, out);
+    spin_unlock_irqrestore(&p->lock, irq);
 }
 
 uint64_t process_cpu_ns(struct process *p)
 {
-    unsigned long irq = spin_lock_irqsave(&p->lock);
-    uint64_t sum = cpu_ns_locked(p);
-    spin_unlock_irqrestore(&p->lock, irq);
-    return sum;
+    struct cpu_times times;
+    process_cpu_times(p, &times);
+    return times.total_ns;
+}
+
+void task_cpu_times(struct task *task, struct cpu_times *out)
+{
+    struct cpu_times sum = {0};
+    *out = (struct cpu_times){0};
+    cpu_times_add(&sum, &task->thread);
+    cpu_times_divide(&sum, out);
+}
+
+/* What the timer counts. */
+static uint64_t cpu_ns_locked(struct process *p, int which)
+{
+    struct cpu_times times;
+    cpu_times_locked(p, &times);
+    return which == ITIMER_VIRTUAL ? times.user_ns : times.total_ns;
 }
 
 /* True if it has expired. */
@@ -61,9 +84,8 @@ static void cpu_tick(struct timer *timer)
 {
     struct process *p = container_of(timer, struct process, cpu_tick);
     unsigned long irq = spin_lock_irqsave(&p->lock);
-    uint64_t now = cpu_ns_locked(p);
-    bool virt = cpu_timer_check(&p->cpu_timers[0], now);
-    bool prof = cpu_timer_check(&p->cpu_timers[1], now);
+    bool virt = cpu_timer_check(&p->cpu_timers[0], cpu_ns_locked(p, ITIMER_VIRTUAL));
+    bool prof = cpu_timer_check(&p->cpu_timers[1], cpu_ns_locked(p, ITIMER_PROF));
     if ((p->cpu_timers[0].deadline_ns || p->cpu_timers[1].deadline_ns) && !p->exiting)
         timer_arm(timer, clock_mono_ns() + CPU_TICK_NS);
     spin_unlock_irqrestore(&p->lock, irq);
@@ -97,7 +119,7 @@ void itimer_get(struct process *p, int which, struct itimer_value *out)
         out->interval_ns = p->alarm_interval_ns;
     } else {
         const struct cpu_timer *t = &p->cpu_timers[which - ITIMER_VIRTUAL];
-        uint64_t now = cpu_ns_locked(p);
+        uint64_t now = cpu_ns_locked(p, which);
         if (t->deadline_ns)
             out->left_ns = t->deadline_ns > now ? t->deadline_ns - now : NS_PER_US;
         out->interval_ns = t->interval_ns;
@@ -122,7 +144,7 @@ void itimer_set(struct process *p, int which, const struct itimer_value *value)
             (void)timer_cancel(&p->alarm);
     } else {
         struct cpu_timer *t = &p->cpu_timers[which - ITIMER_VIRTUAL];
-        t->deadline_ns = value->left_ns ? later(cpu_ns_locked(p), value->left_ns) : 0;
+        t->deadline_ns = value->left_ns ? later(cpu_ns_locked(p, which), value->left_ns) : 0;
         t->interval_ns = value->interval_ns;
         if (t->deadline_ns)
             timer_arm(&p->cpu_tick, clock_mono_ns() + CPU_TICK_NS);

@@ -44,7 +44,7 @@ static uint64_t now_of(const struct posix_timer *t)
 {
     if (!is_cpu_clock(t->spec.clock))
         return clock_mono_ns();
-    uint64_t sum = t->process->dead_runtime_ns;
+    uint64_t sum = t->process->dead_times.total_ns;
     list_for_each (pos, &t->process->tasks)
         sum += thread_runtime_ns(&list_entry(pos, struct task, process_link)->thread);
     return sum;

@@ -74,7 +74,8 @@ struct process {
     unsigned auxv_count;
     vaddr_t vdso; /* 0: none */
     uint64_t start_ns;
-    uint64_t dead_runtime_ns; /* CPU time of tasks that have ended */
+    struct cpu_times dead_times; /* CPU time of tasks that have ended; lock */
+    struct cpu_times told_times; /* what was last said of the whole process; lock */
     struct timer alarm;       /* ITIMER_REAL */
     uint64_t alarm_interval_ns;
     struct cpu_timer cpu_timers[2];               /* lock */

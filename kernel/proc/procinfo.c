@@ -25,7 +25,8 @@ struct snapshot {
     int pid, tid, ppid, pgid, sid;
     char name[16], state;
     unsigned threads;
-    uint64_t task_ns, process_ns, start_ns, min_flt;
+    struct cpu_times times; /* of the task, or of the process */
+    uint64_t start_ns, min_flt;
     uint64_t pending, shared, blocked, ignored, caught;
     uint64_t switches[2];
     int nice, priority, policy, rt_priority;
@@ -107,12 +108,14 @@ static int snapshot_take(struct snapshot *s, int pid, int tid)
     if (!p)
         return -ESRCH;
     s->process = p;
-    s->process_ns = process_cpu_ns(p);
+    if (!tid)
+        process_cpu_times(p, &s->times);
     unsigned long irq = spin_lock_irqsave(&p->lock);
     struct task *task = tid ? find_in_locked(p, tid) : process_leader_locked(p);
     if (task) {
         s->tid = tid ? tid : pid;
-        s->task_ns = thread_runtime_ns(&task->thread);
+        if (tid)
+            task_cpu_times(task, &s->times);
         s->min_flt = task->min_flt;
         snapshot_task_locked(s, task);
         snapshot_process_locked(s, p);
@@ -331,12 +334,12 @@ static int text_stat(const struct snapshot *s, int tid, struct strbuf *sb)
     memory_count(s, &m);
     bool rt = s->policy == SCHED_FIFO || s->policy == SCHED_RR;
     const struct process *p = s->process;
-    uint64_t ns = tid ? s->task_ns : s->process_ns;
     strbuf_printf(sb, "%d (%s) %c %d %d %d 0 -1 4194304 %llu 0 0 0 ", s->tid, s->name, s->state,
                   s->ppid, s->pgid, s->sid, (unsigned long long)s->min_flt);
-    strbuf_printf(sb, "%llu 0 0 0 %d %d %u 0 %llu ", (unsigned long long)(ns / TICK_NS),
-                  rt ? -1 - s->rt_priority : 20 + s->nice, s->nice, s->threads,
-                  (unsigned long long)(s->start_ns / TICK_NS));
+    strbuf_printf(
+        sb, "%llu %llu 0 0 %d %d %u 0 %llu ", (unsigned long long)(s->times.user_ns / TICK_NS),
+        (unsigned long long)(s->times.system_ns / TICK_NS), rt ? -1 - s->rt_priority : 20 + s->nice,
+        s->nice, s->threads, (unsigned long long)(s->start_ns / TICK_NS));
     strbuf_printf(sb, "%llu %llu %llu ", (unsigned long long)m.size << PAGE_SHIFT,
                   (unsigned long long)m.resident, (unsigned long long)p->limits[RLIMIT_RSS].cur);
     strbuf_printf(sb, "1 1 %lu 0 0 %llu %llu %llu %llu ", (unsigned long)p->arg_lo,

@@ -100,7 +100,7 @@ static bool task_leave(struct task *task, int code)
     unsigned long irq = spin_lock_irqsave(&p->lock);
     list_remove(&task->process_link);
     bool last = --p->task_count == 0;
-    p->dead_runtime_ns += thread_runtime_ns(&task->thread);
+    cpu_times_add(&p->dead_times, &task->thread);
     p->dead_min_flt += task->min_flt;
     p->dead_switches[0] += task->thread.switches_voluntary;
     p->dead_switches[1] += task->thread.switches_forced;

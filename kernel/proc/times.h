@@ -13,6 +13,9 @@ void itimer_get(struct process *p, int which, struct itimer_value *out);
 void itimer_set(struct process *p, int which, const struct itimer_value *value);
 /* CPU time of the process: its living and its dead tasks. */
 uint64_t process_cpu_ns(struct process *p);
+/* Of one task; its process's lock held, or the task is the caller. */
+void task_cpu_times(struct task *task, struct cpu_times *out);
+void process_cpu_times(struct process *p, struct cpu_times *out); /* with user and system time */
 
 enum { SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID = 4 };
 struct posix_timer_spec {

@@ -21,8 +21,6 @@ void sched_finish_switch(void);
 void sched_drain(struct runqueue *rq);
 /* Make a runnable thread that is nowhere wait for its turn: here or on another CPU. */
 void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how);
-/* Charge the current thread for the time since the last charge. */
-void sched_charge(struct runqueue *rq, uint64_t now);
 /* Ask the thread's CPU to look at it: it may have been woken, or its parameters changed. */
 void sched_notify(struct thread *thread);
 /* Wake, leaving `state` as the reason. */
@@ -46,6 +44,18 @@ static inline void sched_check(void)
     if (self->preempt_count == 0 && __atomic_load_n(&self->need_resched, __ATOMIC_RELAXED))
         preempt_resched();
 }
+
+/* ---- account.c: interrupts off ---- */
+
+/* Charge the current thread for the time since the last charge. */
+void sched_charge(struct runqueue *rq, uint64_t now);
+/* The same for the last time: it is about to leave the CPU. */
+void account_stop(struct runqueue *rq, uint64_t now);
+void account_start(struct thread *thread, uint64_t now);
+/* In a timer interrupt, after sched_charge: is it user or system time? */
+void account_sample(struct runqueue *rq, uint64_t late_ns);
+/* When the next sample should be; UINT64_MAX: never. */
+uint64_t account_tick(const struct runqueue *rq, uint64_t now);
 
 /* ---- idle.c: interrupts off ---- */
 
@@ -89,7 +99,8 @@ void rcu_run(void); /* in the reaper: a grace period, then the calls */
 
 void timerq_init_cpu(struct cpu *cpu, struct timerq *queue);
 struct timerq *timerq_create(void); /* NULL without memory */
-void timerq_run(struct timerq *queue);
+/* In the timer interrupt. How late it came. */
+uint64_t timerq_run(struct timerq *queue);
 /* Program the machine's timer for the first of: a timer, the end of the current turn. */
 void timerq_program(struct timerq *queue, uint64_t turn_end);
 /* Ask for an interrupt at that time at the latest. */

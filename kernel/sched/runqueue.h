@@ -41,7 +41,9 @@ struct runqueue {
     unsigned fair_queued;
     uint64_t next_balance_ns;
     uint64_t idle_began, poll_ns; /* idle.c */
-    struct hal_space *active;     /* address space loaded here */
+    uint64_t tick_ns;             /* account.c: period of the samples, and what the last one said */
+    bool tick_user;
+    struct hal_space *active; /* address space loaded here */
 
     /* ---- read or written by other CPUs, all atomic ---- */
     struct thread *inbox cache_aligned; /* lock-free stack, linked by wake_next */

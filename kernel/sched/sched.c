@@ -39,24 +39,6 @@
 #include "mm/space.h"
 #include "sched/internal.h"
 
-/* For statistics that others may read while this CPU, the only writer, adds to them. */
-static void add_relaxed(uint64_t *counter, uint64_t value)
-{
-    __atomic_store_n(counter, *counter + value, __ATOMIC_RELAXED);
-}
-
-void sched_charge(struct runqueue *rq, uint64_t now)
-{
-    struct thread *cur = rq->current;
-    uint64_t ns = now > cur->run_start ? now - cur->run_start : 0;
-    cur->run_start = now;
-    add_relaxed(cur == rq->idle ? &rq->idle_ns : &rq->busy_ns, ns);
-    add_relaxed(&cur->runtime_ns, ns);
-    add_relaxed(cur->in_user ? &cur->user_ns : &cur->system_ns, ns);
-    if (cur != rq->idle)
-        rq_charge(rq, cur, ns);
-}
-
 /* What other CPUs see of this one. Hints, so relaxed. */
 void sched_publish(struct runqueue *rq)
 {
@@ -324,25 +306,25 @@ void sched_switch(enum switch_reason reason)
         idle_stop_polling(rq);
     sched_drain(rq);
     uint64_t now = hal_clock_ns();
-    sched_charge(rq, now);
+    account_stop(rq, now);
     __atomic_store_n(&prev->head.need_resched, false, __ATOMIC_RELAXED);
     put_current(rq, prev, reason, now);
 
     struct thread *next = take_next(rq);
     CHECK(next); /* there is no idle thread before the end of the boot */
     rq->current = next;
-    next->run_start = now;
+    account_start(next, now);
     next->slice_end = rq_slice_end(rq, next, now);
     balance_serve(rq);
     sched_publish(rq);
     __atomic_store_n(&rq->idle_since, next == rq->idle ? now : 0, __ATOMIC_RELAXED);
-    timerq_need(cpu->timers, turn_end(rq));
+    timerq_need(cpu->timers, MIN(turn_end(rq), account_tick(rq, now)));
     if (next == prev)
         return;
     idle_note_switch(rq, prev == rq->idle, next == rq->idle, now);
     if (reason != SWITCH_SLEEP)
         prev->switches_forced++;
-    add_relaxed(&rq->switches, 1);
+    __atomic_store_n(&rq->switches, rq->switches + 1, __ATOMIC_RELAXED); /* we alone write it */
     rq->previous = prev;
     /* Sequentially consistent: see thread_interrupt. */
     __atomic_store_n(&next->on_cpu, true, __ATOMIC_SEQ_CST);
@@ -410,10 +392,11 @@ void kernel_timer(void)
     struct cpu *cpu = this_cpu();
     struct runqueue *rq = cpu->rq;
     irq_enter();
-    timerq_run(cpu->timers);
+    uint64_t late_ns = timerq_run(cpu->timers);
     sched_drain(rq);
     uint64_t now = hal_clock_ns();
     sched_charge(rq, now);
+    account_sample(rq, late_ns);
     if (rq->queued && rq->current != rq->idle) {
         if (now >= rq->current->slice_end)
             sched_want_switch(rq);
@@ -422,7 +405,7 @@ void kernel_timer(void)
     balance_serve(rq);
     /* A turn that has ended is dealt with when the interrupt returns, which programs the next. */
     uint64_t end = turn_end(rq);
-    timerq_program(cpu->timers, end > now ? end : UINT64_MAX);
+    timerq_program(cpu->timers, MIN(end > now ? end : UINT64_MAX, account_tick(rq, now)));
     irq_exit();
 }
 

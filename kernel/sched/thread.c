@@ -188,33 +188,3 @@ void thread_exit(void)
     sched_switch(SWITCH_EXIT);
     panic("a thread ran after its end");
 }
-
-/* ---- accounts ---- */
-
-static void account(bool in_user)
-{
-    struct thread *self = thread_current();
-    sched_charge(self->head.cpu->rq, hal_clock_ns());
-    self->in_user = in_user;
-}
-
-void sched_account_entry(void)
-{
-    account(false);
-}
-
-void sched_account_return(void)
-{
-    account(true);
-}
-
-uint64_t thread_runtime_ns(struct thread *thread)
-{
-    if (thread == thread_current()) {
-        unsigned long irq = hal_irq_save();
-        sched_charge(this_cpu()->rq, hal_clock_ns());
-        hal_irq_restore(irq);
-    }
-    /* Relaxed: written by one CPU at a time; a momentary value. */
-    return __atomic_load_n(&thread->runtime_ns, __ATOMIC_RELAXED);
-}

@@ -66,7 +66,7 @@ struct thread {
     bool blocked;             /* gave up the CPU in a sleep that no wake has ended yet */
     bool moving;              /* has just run on a CPU that its affinity forbids */
     bool vruntime_relative;   /* vruntime counts from min_vruntime of the next run queue */
-    bool in_user;             /* its present CPU time is user time */
+    bool in_user;             /* executes user code; atomic, own thread */
     uint8_t rq_priority;      /* what the run queue goes by: 0 fair, 1..99 real time */
     uint8_t rq_policy;
     uint32_t rq_scale; /* virtual ns per ns, 16 fractional bits */
@@ -79,9 +79,11 @@ struct thread {
     struct pi_waiter *pi_waits;  /* its innermost wait; under pi.c's lock, as is the next */
     struct list pi_held;         /* what it owns that others may wait for */
     uint64_t vruntime;           /* weighted ns */
-    uint64_t run_start;          /* hal_clock_ns when it last got the CPU */
+    uint64_t run_start;          /* charged up to then; 0: not on a CPU; atomic */
     uint64_t runtime_ns;         /* total; atomic, see thread_runtime_ns */
-    uint64_t user_ns, system_ns; /* its parts; atomic */
+    uint32_t account_seq;        /* odd while the two above change; atomic */
+    uint64_t user_ns, system_ns; /* as sampled; atomic */
+    uint64_t sampled_ns;         /* runtime_ns at the last sample */
     uint64_t slice_end;
     uint64_t switches_voluntary, switches_forced;
     uint64_t *affinity; /* bitmap of cpu ids, hal_cpu_count() bits; NULL: all; atomic */
@@ -151,14 +153,27 @@ void sched_get_affinity(struct thread *thread, uint64_t *mask);
 /* Between call and return every CPU passes through a full memory barrier. Thread context, no
  * spinlock held; may be preempted but does not sleep. */
 void sched_barrier(void);
-/* CPU time used, exact for the caller. */
+/* CPU time used so far, exact, never going back. */
 uint64_t thread_runtime_ns(struct thread *thread);
+/* User and system time (account.c). Add up threads, then divide the total as the samples say.
+ * `told` is what was said the last time (zero at first): the caller keeps and guards it. */
+struct cpu_times {
+    uint64_t total_ns, user_ns, system_ns;
+};
+void cpu_times_add(struct cpu_times *sum, struct thread *thread);
+void cpu_times_divide(const struct cpu_times *sum, struct cpu_times *told);
 /* Switch the calling thread to another address space (execve). Takes a reference on space. */
 void thread_set_space(struct space *space);
-/* Accounting hooks for the entry paths: user <-> system time. Interrupts off. Time is system time
- * until the first sched_account_return. */
-void sched_account_entry(void);
-void sched_account_return(void);
+/* For the entry paths: the calling thread goes from user to kernel code and back. Relaxed: read by
+ * interrupts on its own CPU. */
+static inline void sched_account_entry(void)
+{
+    __atomic_store_n(&thread_current()->in_user, false, __ATOMIC_RELAXED);
+}
+static inline void sched_account_return(void)
+{
+    __atomic_store_n(&thread_current()->in_user, true, __ATOMIC_RELAXED);
+}
 
 struct sched_cpu_stats {
     uint64_t idle_ns, busy_ns, switches;

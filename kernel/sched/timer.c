@@ -98,18 +98,19 @@ static struct timer *pop_expired(struct timerq *queue, uint64_t now)
     return timer;
 }
 
-void timerq_run(struct timerq *queue)
+uint64_t timerq_run(struct timerq *queue)
 {
-    uint64_t now = hal_clock_ns();
+    uint64_t now = hal_clock_ns(), due = queue->programmed;
     queue->programmed = UINT64_MAX; /* it has fired */
     for (unsigned i = 0; i < EXPIRE_MAX; i++) {
         struct timer *timer = pop_expired(queue, now);
         if (!timer)
-            return;
+            break;
         timer->fn(timer); /* may free it */
         /* Release: pairs with the acquire in timer_cancel_sync. */
         __atomic_store_n(&queue->running, NULL, __ATOMIC_RELEASE);
     }
+    return now > due ? now - due : 0;
 }
 
 /* ---- arming and cancelling ---- */

@@ -2,11 +2,16 @@
 /* sched - scheduling calls: what is set is read back as Linux does, what is wrong is refused, and
  * membarrier orders other threads. */
 #include "guest.h"
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/times.h>
+#include <time.h>
 
 struct attr {
     uint32_t size, policy;
@@ -112,8 +117,81 @@ static void membarrier(void)
     REQUIRE(sched_getaffinity(0, sizeof after, &after) == 0 && CPU_EQUAL(&before, &after));
 }
 
+/* ---- user and system time ---- */
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec ts;
+    REQUIRE(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+struct usage {
+    uint64_t user_us, system_us;
+};
+static struct usage usage(int who)
+{
+    struct rusage u;
+    REQUIRE(getrusage(who, &u) == 0);
+    return (struct usage){(uint64_t)u.ru_utime.tv_sec * 1000000u + (uint64_t)u.ru_utime.tv_usec,
+                          (uint64_t)u.ru_stime.tv_sec * 1000000u + (uint64_t)u.ru_stime.tv_usec};
+}
+
+#define SPAN_NS 250000000ull
+
+static void in_user_code(void)
+{
+    uint64_t end = cpu_ns() + SPAN_NS;
+    while (cpu_ns() < end)
+        for (volatile int i = 0; i < 1000000; i++)
+            ;
+}
+
+static void in_system_calls(void)
+{
+    static char buf[1 << 20];
+    int fd = open("/dev/zero", O_RDONLY);
+    REQUIRE(fd >= 0);
+    uint64_t end = cpu_ns() + SPAN_NS;
+    while (cpu_ns() < end)
+        REQUIRE(read(fd, buf, sizeof buf) > 0);
+    close(fd);
+}
+
+static volatile sig_atomic_t virtual_alarms;
+static void on_virtual(int signo)
+{
+    (void)signo;
+    virtual_alarms++;
+}
+
+static void kinds_of_time(void)
+{
+    struct itimerval timer = {.it_value.tv_usec = 100000};
+    struct tms tms;
+    signal(SIGVTALRM, on_virtual);
+    in_system_calls();
+    struct usage a = usage(RUSAGE_SELF), thread = usage(RUSAGE_THREAD);
+    REQUIRE(a.system_us > a.user_us && a.system_us > 100000);
+    REQUIRE(thread.system_us > thread.user_us);
+    REQUIRE(setitimer(ITIMER_VIRTUAL, &timer, NULL) == 0);
+    in_system_calls();
+    REQUIRE(!virtual_alarms);                      /* it counts user time only */
+    for (int i = 0; i < 8 && !virtual_alarms; i++) /* samples: it may take a little longer */
+        in_user_code();
+    REQUIRE(virtual_alarms == 1);
+    struct usage b = usage(RUSAGE_SELF);
+    REQUIRE(b.user_us >= a.user_us + 90000 && b.system_us >= a.system_us);
+    uint64_t total = cpu_ns() / 1000;
+    REQUIRE(b.user_us + b.system_us <= total + 20000 && b.user_us + b.system_us + 20000 >= total);
+    REQUIRE(times(&tms) != (clock_t)-1);
+    REQUIRE((uint64_t)tms.tms_utime * 10000 + 20000 >= b.user_us);
+    REQUIRE((uint64_t)tms.tms_stime * 10000 + 20000 >= b.system_us);
+}
+
 int main(void)
 {
+    kinds_of_time();
     affinity();
     membarrier();
     attributes();

@@ -215,6 +215,10 @@ void kernel_syscall(struct isa_frame *frame)
     }
 }
 
+void kernel_user_delay(void)
+{
+}
+
 void kernel_user_return(struct isa_frame *frame)
 {
     struct flow *flow = hal_thread_get();

@@ -151,6 +151,10 @@ void kernel_preempt(void)
     preempted++;
 }
 
+void kernel_user_delay(void)
+{
+}
+
 void kernel_user_return(struct isa_frame *frame)
 {
     (void)frame;

@@ -3,8 +3,8 @@
    kernel/sched/runqueue.c kernel/sched/thread.c kernel/sched/reap.c kernel/sched/cpu.c
    kernel/sched/sleep.c kernel/sched/params.c kernel/sched/timer.c kernel/sched/wait.c
    kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c kernel/sched/barrier.c
-   kernel/sched/idle.c kernel/sched/rcu.c kernel/sched/pi.c kernel/core/percpu.c
-   kernel/core/spinlock.c kernel/lib/rbtree.c */
+   kernel/sched/idle.c kernel/sched/account.c kernel/sched/rcu.c kernel/sched/pi.c
+   kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
 /* include: unit/sched/include */
 /* sched_test.c - threads on one and on four simulated CPUs: fairness, classes, sleep and wake,
  * interruption, timers, locks, wait queues, affinity, ends. Random interleavings, many seeds. */
@@ -532,28 +532,53 @@ static void ended_threads_leave_nothing(void **state)
     sim_test_seeds(4, SEEDS, churn_main);
 }
 
+static struct cpu_times times_of(struct thread *thread)
+{
+    struct cpu_times sum = {0}, told = {0};
+    cpu_times_add(&sum, thread);
+    cpu_times_divide(&sum, &told);
+    return told;
+}
+
 static void accounts_main(void *arg)
 {
+    static uint8_t registers[64];
     struct sched_cpu_stats stats;
     (void)arg;
-    uint64_t start = sim_now();
-    unsigned long irq = hal_irq_save();
-    sched_account_return();
-    hal_irq_restore(irq);
-    sim_work(5 * NS_PER_MS);
-    irq = hal_irq_save();
-    sched_account_entry();
-    hal_irq_restore(irq);
     struct thread *me = thread_current();
-    SIM_CHECK(me->user_ns >= 5 * NS_PER_MS && me->user_ns < 6 * NS_PER_MS);
-    sim_work(2 * NS_PER_MS);
-    SIM_CHECK(thread_runtime_ns(me) >= 7 * NS_PER_MS &&
-              me->runtime_ns == me->user_ns + me->system_ns);
+    me->fp = registers; /* as a program's thread: those are sampled */
+    SIM_CHECK(sleep_until(sim_now() + NS_PER_MS, false) == 0);
+    sched_account_return();
+    sim_work(300 * NS_PER_MS);
+    sched_account_entry();
+    sim_work(100 * NS_PER_MS);
+    struct cpu_times t = times_of(me);
+    SIM_CHECK(t.total_ns == t.user_ns + t.system_ns && t.total_ns >= 400 * NS_PER_MS);
+    SIM_CHECK(t.user_ns >= 260 * NS_PER_MS && t.user_ns <= 340 * NS_PER_MS);
     SIM_CHECK(sleep_until(sim_now() + 10 * NS_PER_MS, false) == 0);
     sched_get_stats(0, &stats);
-    SIM_CHECK(stats.idle_ns >= 9 * NS_PER_MS && stats.busy_ns >= 7 * NS_PER_MS && stats.switches);
+    SIM_CHECK(stats.idle_ns >= 9 * NS_PER_MS && stats.busy_ns >= 400 * NS_PER_MS && stats.switches);
     SIM_CHECK(stats.idle_ns + stats.busy_ns <= sim_now());
-    (void)start;
+    me->fp = NULL;
+}
+
+static void told_times_never_go_back(void **state)
+{
+    struct cpu_times told = {0};
+    (void)state;
+    cpu_times_divide(&(struct cpu_times){.total_ns = 1000}, &told); /* no sample: user time */
+    assert_true(told.user_ns == 1000 && told.system_ns == 0);
+    cpu_times_divide(&(struct cpu_times){.total_ns = 1500, .system_ns = 1400}, &told);
+    assert_true(told.user_ns == 1000 && told.system_ns == 500 && told.total_ns == 1500);
+    cpu_times_divide(&(struct cpu_times){4000, 1000, 1000}, &told);
+    assert_true(told.user_ns == 2000 && told.system_ns == 2000);
+    cpu_times_divide(&(struct cpu_times){3000, 1000, 0}, &told); /* a stale total */
+    assert_true(told.user_ns == 2000 && told.system_ns == 2000 && told.total_ns == 4000);
+    /* Years of CPU time. */
+    const uint64_t big = 1ull << 60;
+    told = (struct cpu_times){0};
+    cpu_times_divide(&(struct cpu_times){big, big / 4, big / 4 * 3}, &told);
+    assert_true(told.system_ns > big / 4 * 3 - big / 1000000 && told.system_ns <= big / 4 * 3);
 }
 static void time_is_accounted(void **state)
 {
@@ -578,6 +603,7 @@ int main(void)
         cmocka_unit_test(work_spreads_over_idle_cpus),
         cmocka_unit_test(ended_threads_leave_nothing),
         cmocka_unit_test(time_is_accounted),
+        cmocka_unit_test(told_times_never_go_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
