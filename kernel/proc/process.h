@@ -76,7 +76,7 @@ struct process {
     uint64_t start_ns;
     struct cpu_times dead_times; /* CPU time of tasks that have ended; lock */
     struct cpu_times told_times; /* what was last said of the whole process; lock */
-    struct timer alarm;       /* ITIMER_REAL */
+    struct timer alarm;          /* ITIMER_REAL */
     uint64_t alarm_interval_ns;
     struct cpu_timer cpu_timers[2];               /* lock */
     struct timer cpu_tick;                        /* makes a task look at them */

@@ -3,8 +3,8 @@
    kernel/sched/balance.c kernel/sched/runqueue.c kernel/sched/thread.c kernel/sched/reap.c
    kernel/sched/cpu.c kernel/sched/sleep.c kernel/sched/params.c kernel/sched/timer.c
    kernel/sched/wait.c kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c
-   kernel/sched/barrier.c kernel/sched/idle.c kernel/sched/account.c kernel/sched/rcu.c kernel/sched/pi.c
-   kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
+   kernel/sched/barrier.c kernel/sched/idle.c kernel/sched/account.c kernel/sched/rcu.c
+   kernel/sched/pi.c kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
 /* include: unit/sched/include */
 /* futex_test.c - futex.c on the simulated machine: errors, keys, timeouts and restarts, and
  * user-level locks built on it that must neither fail to exclude nor hang, over many interleavings.
