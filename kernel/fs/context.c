@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "fs/console.h"
 #include "fs/epoll.h"
+#include "fs/inotify.h"
 #include "fs/locks.h"
 #include "fs/vfs.h"
 #include "lib/string.h"
@@ -137,6 +138,7 @@ int fs_init(const void *initrd, size_t len)
     dentry_init_cache();
     epoll_init();
     locks_init();
+    inotify_init();
     int err = make_root();
     if (err == 0 && initrd)
         err = initrd_unpack(initrd, len, vfs_root);

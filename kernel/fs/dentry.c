@@ -14,6 +14,7 @@
  *
  * One lock for the whole cache: sections are some tens of instructions.
  */
+#include "fs/inotify.h"
 #include "fs/vfs.h"
 
 #include "core/assert.h"
@@ -190,6 +191,9 @@ static void unlink_dead_locked(struct dentry *dentry)
 static struct dentry *free_dead(struct dentry *dentry)
 {
     struct dentry *parent = dentry->parent == dentry ? NULL : dentry->parent;
+    if ((dentry->flags & DENTRY_DELETED) && inotify_used() && dentry->inode &&
+        __atomic_load_n(&dentry->inode->nlink, __ATOMIC_RELAXED) == 0)
+        inotify_inode_gone(dentry->inode);
     inode_put(dentry->inode);
     if (dentry->name != dentry->short_name)
         kfree(dentry->name);
@@ -423,6 +427,18 @@ struct dentry *dentry_parent(struct dentry *dentry)
     spin_lock(&vfs_dentry_lock);
     struct dentry *parent = dentry->parent;
     dentry_get(parent);
+    spin_unlock(&vfs_dentry_lock);
+    return parent;
+}
+
+struct dentry *dentry_where(struct dentry *dentry, char *name, size_t *len, bool *removed)
+{
+    spin_lock(&vfs_dentry_lock);
+    struct dentry *parent = dentry->parent;
+    dentry_get(parent);
+    *len = dentry->name_len;
+    memcpy(name, dentry->name, *len + 1);
+    *removed = dentry->flags & DENTRY_DELETED;
     spin_unlock(&vfs_dentry_lock);
     return parent;
 }

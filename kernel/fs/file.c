@@ -8,6 +8,7 @@
  * reader would block writers of the same description.
  */
 #include "fs/epoll.h"
+#include "fs/inotify.h"
 #include "fs/locks.h"
 #include "fs/vfs.h"
 
@@ -38,12 +39,26 @@ void file_get(struct file *file)
     ref_get(&file->refs);
 }
 
+static bool can_read(const struct file *file)
+{
+    uint32_t mode = file_flags(file) & O_ACCMODE;
+    return !(file_flags(file) & O_PATH) && (mode == O_RDONLY || mode == O_RDWR);
+}
+
+static bool can_write(const struct file *file)
+{
+    uint32_t mode = file_flags(file) & O_ACCMODE;
+    return !(file_flags(file) & O_PATH) && (mode == O_WRONLY || mode == O_RDWR);
+}
+
 void file_put(struct file *file)
 {
     if (!ref_put(&file->refs))
         return;
     if (file->epoll_watched)
         epoll_forget_file(file);
+    if (file->opened)
+        inotify_file(file, can_write(file) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (file->inode)
         locks_file_closed(file);
     if (file->ops->release)
@@ -144,18 +159,6 @@ off64_t file_seek_endless(struct file *file, off64_t off, int whence)
     return target;
 }
 
-static bool can_read(const struct file *file)
-{
-    uint32_t mode = file_flags(file) & O_ACCMODE;
-    return !(file_flags(file) & O_PATH) && (mode == O_RDONLY || mode == O_RDWR);
-}
-
-static bool can_write(const struct file *file)
-{
-    uint32_t mode = file_flags(file) & O_ACCMODE;
-    return !(file_flags(file) & O_PATH) && (mode == O_WRONLY || mode == O_RDWR);
-}
-
 typedef long (*transfer_fn)(struct file *file, struct iov_iter *it, off64_t *pos);
 
 static long transfer(struct file *file, struct iov_iter *it, off64_t *pos, transfer_fn fn)
@@ -187,7 +190,10 @@ long file_read_iter(struct file *file, struct iov_iter *to, off64_t *pos)
         return -EISDIR;
     if (!file->ops->read)
         return -EINVAL;
-    return transfer(file, to, pos, file->ops->read);
+    long done = transfer(file, to, pos, file->ops->read);
+    if (done > 0)
+        inotify_file(file, IN_ACCESS);
+    return done;
 }
 
 long file_write_iter(struct file *file, struct iov_iter *from, off64_t *pos)
@@ -196,7 +202,10 @@ long file_write_iter(struct file *file, struct iov_iter *from, off64_t *pos)
         return -EBADF;
     if (!file->ops->write)
         return -EINVAL;
-    return transfer(file, from, pos, file->ops->write);
+    long done = transfer(file, from, pos, file->ops->write);
+    if (done > 0)
+        inotify_file(file, IN_MODIFY);
+    return done;
 }
 
 long file_pread(struct file *file, void *buf, size_t len, off64_t off)

@@ -93,6 +93,7 @@ struct file {
     off64_t pos;
     void *private_data;
     struct list epoll_items; /* epoll interests in this file; epoll's mutex */
+    bool opened;             /* by a name, for inotify; set before others see the file */
     bool epoll_watched;      /* ever; set by holders of a reference, so the last put sees it */
     int32_t owner_pid, owner_signo; /* F_SETOWN, F_SETSIG: kept, relaxed atomics */
 };

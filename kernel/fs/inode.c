@@ -73,6 +73,7 @@ struct inode *inode_alloc(struct super *super, uint32_t mode)
     vm_object_init(&inode->object, &memory_object_ops, 0);
     list_init(&inode->aliases);
     list_init(&inode->locks);
+    list_init(&inode->watches);
     inode->atime_ns = inode->mtime_ns = inode->ctime_ns = inode->btime_ns = clock_wall_ns();
     return inode;
 }

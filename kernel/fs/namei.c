@@ -9,6 +9,7 @@
  *
  * Only memory file systems (super->writable_tree) have changeable names so far.
  */
+#include "fs/inotify.h"
 #include "fs/vfs.h"
 
 #include "core/assert.h"
@@ -83,6 +84,8 @@ static void add_name_locked(struct inode *dir, struct dentry *dentry, struct ino
     if (inode_is(inode, S_IFDIR))
         nlink_add(dir, 1);
     inode_touch(dir, true, true);
+    inotify_report_name(dir, IN_CREATE, 0, dentry->name, dentry->name_len,
+                        inode_is(inode, S_IFDIR));
 }
 
 int vfs_add(struct dentry *dir, const char *name, size_t len, struct inode *inode,
@@ -240,6 +243,7 @@ int vfs_link(struct fs_context *ctx, struct dentry *old, struct dentry *start, c
         nlink_add(inode, 1);
         inode_touch(inode, false, true);
         mutex_unlock(&inode->lock);
+        inotify_report_inode(inode, IN_ATTRIB);
         add_name_locked(dir, dentry, inode);
     }
     end_new(&walk);
@@ -251,8 +255,9 @@ out:
 
 /* ---- unlink, rmdir ---- */
 
-/* The name goes; what it named may live on in open files. vfs_tree held. */
-static void drop_name(struct inode *dir, struct dentry *victim)
+/* The name goes; what it named may live on in open files. vfs_tree held. `told`: watches of the
+ * directory hear of it (a rename tells them itself). */
+static void drop_name(struct inode *dir, struct dentry *victim, bool told)
 {
     struct inode *inode = victim->inode;
     if (inode_is(inode, S_IFDIR)) {
@@ -264,6 +269,11 @@ static void drop_name(struct inode *dir, struct dentry *victim)
     }
     inode_touch(inode, false, true);
     inode_touch(dir, true, true);
+    if (!inode_is(inode, S_IFDIR))
+        inotify_report_inode(inode, IN_ATTRIB); /* its link count */
+    if (told)
+        inotify_report_name(dir, IN_DELETE, 0, victim->name, victim->name_len,
+                            inode_is(inode, S_IFDIR));
     dentry_remove(victim);
 }
 
@@ -283,7 +293,7 @@ static int unlink_file(struct path_walk *walk)
     else
         err = may_delete(&walk->ctx->cred, dir, victim, false);
     if (err == 0)
-        drop_name(dir, victim);
+        drop_name(dir, victim, true);
 out:
     mutex_unlock(&dir->lock);
     rwlock_read_unlock(&vfs_tree);
@@ -305,7 +315,7 @@ static int remove_dir(struct path_walk *walk)
     if (err == 0 && dentry_has_children(victim))
         err = -ENOTEMPTY;
     if (err == 0)
-        drop_name(dir, victim);
+        drop_name(dir, victim, true);
 out:
     rwlock_write_unlock(&vfs_tree);
     dentry_put(victim);
@@ -380,6 +390,16 @@ static int rename_check_target(struct rename *r)
     return is_dir && dentry_has_children(r->target) ? -ENOTEMPTY : 0;
 }
 
+static void report_move(struct inode *from, const struct path_walk *old, struct inode *to,
+                        const struct path_walk *new, struct inode *moved)
+{
+    uint32_t cookie = inotify_cookie();
+    bool is_dir = inode_is(moved, S_IFDIR);
+    inotify_report_name(from, IN_MOVED_FROM, cookie, old->last, old->last_len, is_dir);
+    inotify_report_name(to, IN_MOVED_TO, cookie, new->last, new->last_len, is_dir);
+    inotify_report_inode(moved, IN_MOVE_SELF);
+}
+
 static void rename_act(struct rename *r)
 {
     struct inode *from = r->from.dentry->inode, *to = r->to.dentry->inode;
@@ -401,6 +421,11 @@ static void rename_act(struct rename *r)
     inode_touch(moved, false, true);
     inode_touch(from, true, true);
     inode_touch(to, true, true);
+    if (inotify_used()) {
+        report_move(from, &r->from, to, &r->to, moved);
+        if (r->flags & RENAME_EXCHANGE)
+            report_move(to, &r->to, from, &r->from, other);
+    }
 }
 
 /* vfs_tree held for writing. A replaced dentry keeps its own name for " (deleted)": the storage of
@@ -423,7 +448,7 @@ static int rename_locked(struct rename *r)
         struct dentry *spare = dentry_alloc(r->to.dentry, r->to.last, r->to.last_len);
         if (!spare)
             return -ENOMEM;
-        drop_name(r->to.dentry->inode, r->target);
+        drop_name(r->to.dentry->inode, r->target, false);
         dentry_put(r->target);
         r->target = spare;
     }

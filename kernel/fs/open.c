@@ -10,6 +10,7 @@
  * The struct file is allocated first, so that an open that fails for want of memory has neither
  * made nor cut a file.
  */
+#include "fs/inotify.h"
 #include "fs/vfs.h"
 
 #include "core/assert.h"
@@ -97,6 +98,8 @@ static int open_found(const struct open_how *how, struct dentry *dentry, struct 
     if (err == 0 && (how->flags & O_TRUNC) && inode_is(inode, S_IFREG) &&
         inode->ops == &ramfs_inode_ops)
         err = inode_truncate(inode, 0);
+    if (err == 0 && (how->flags & O_TRUNC))
+        inotify_file(*out, IN_MODIFY);
     return err;
 }
 
@@ -114,9 +117,14 @@ static int with_file(struct open_how *how, struct dentry *start, const char *pat
     int err = open(how, start, path, &file);
     if (err || file != how->file)
         file_put(how->file);
-    if (err == 0)
-        *out = file;
-    return err;
+    if (err)
+        return err;
+    if (file == how->file) {
+        file->opened = true;
+        inotify_file(file, IN_OPEN);
+    }
+    *out = file;
+    return 0;
 }
 
 static int open_start(struct open_how *how, struct dentry *start, const char *path,
@@ -194,6 +202,7 @@ static int find_or_create(const struct open_how *how, struct path_walk *walk,
     inode->gid = (inode_mode(dir) & S_ISGID) ? dir->gid : how->ctx->cred.fsgid;
     dentry_instantiate(*dentry, inode);
     inode_touch(dir, true, true);
+    inotify_report_name(dir, IN_CREATE, 0, walk->last, walk->last_len, false);
     *created = true;
 out:
     mutex_unlock(&dir->lock);

@@ -10,6 +10,7 @@
 #include "core/percpu.h"
 #include "core/random.h"
 #include "core/version.h"
+#include "fs/inotify.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
@@ -288,9 +289,13 @@ static const struct pseudo_item items[] = {
     TEXT_ITEM("sys/fs/file-max", "9223372036854775807\n"),
     SHOW_ITEM("sys/fs/file-nr", show_file_nr),
     TEXT_ITEM("sys/fs/nr_open", "1048576\n"),
+    TEXT_ITEM("sys/fs/inotify/max_queued_events", "16384\n"),
+    TEXT_ITEM("sys/fs/inotify/max_user_instances", "128\n"),
+    TEXT_ITEM("sys/fs/inotify/max_user_watches", "65536\n"),
     TEXT_ITEM("sys/fs/pipe-max-size", "1048576\n"),
 };
 STATIC_ASSERT(PIPE_SIZE_MAX == 1048576);
+STATIC_ASSERT(INOTIFY_QUEUE_MAX == 16384 && INOTIFY_WATCHES_MAX == 65536);
 STATIC_ASSERT(FD_MAX_HARD == 1048576);
 
 /* ---- the root ---- */

@@ -72,6 +72,7 @@ struct inode {
     struct pipe *pipe;   /* FIFO: while open anywhere; lock */
     struct list aliases; /* dentry.alias_link; vfs_dentry_lock */
     struct list locks;   /* advisory locks; locks.c */
+    struct list watches; /* inotify.c */
     bool locked_ever;    /* atomic: locks may have something */
     uint32_t seals;      /* F_SEAL_*; INODE_SEALABLE */
     uint32_t flags;      /* INODE_* fixed at creation */
@@ -198,7 +199,10 @@ void dentry_remove(struct dentry *dentry);
 void dentry_move(struct dentry *dentry, struct dentry *spare);
 void dentry_exchange(struct dentry *a, struct dentry *b);
 struct dentry *dentry_alias(struct inode *inode); /* any name of it, with a reference, or NULL */
-bool dentry_has_children(struct dentry *dentry);  /* pinned ones */
+/* Where dentry stands now: its parent, with a reference; name (NAME_MAX + 1 bytes) and length; is
+ * it removed? */
+struct dentry *dentry_where(struct dentry *dentry, char *name, size_t *len, bool *removed);
+bool dentry_has_children(struct dentry *dentry);                         /* pinned ones */
 bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *dentry); /* or the same */
 /* Free up to `count` unused cached names. Returns how many. */
 size_t dentry_shrink(size_t count);

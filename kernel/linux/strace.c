@@ -196,7 +196,7 @@ static void put_signal(struct strbuf *sb, const struct trace_arg *a)
 static void put_set(struct strbuf *sb, uint64_t set)
 {
     unsigned count = 0;
-    for (uint64_t left = set; left; left &= left - 1)
+    for (uint64_t rest = set; rest; rest &= rest - 1)
         count++;
     bool most = count > 32;
     const char *between = "";
@@ -282,6 +282,7 @@ PUT_NAME(put_sighow, NAME_SIGHOW)
 PUT_BITS(put_at_flags, NAME_ATFLAGS)
 PUT_BITS(put_map_flags, NAME_MAPFLAGS)
 PUT_BITS(put_fd_flags, NAME_FDFLAGS)
+PUT_BITS(put_inotify_mask, NAME_INMASK)
 PUT_BITS(put_flock, NAME_FLOCK)
 
 /* ---- structures ---- */
@@ -505,6 +506,7 @@ static const struct {
     {"iov_out", put_iov_out},
     {"pollfds", put_pollfds},
     {"argv", put_argv},
+    {"inmask", put_inotify_mask},
 };
 
 /* type[0..len): a word of `types`, perhaps with the index of another argument. */

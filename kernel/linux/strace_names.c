@@ -194,6 +194,26 @@ static const struct name arch_prctls[] = {{0x1001, "ARCH_SET_GS"},
 static const struct name filetypes[] = {
     {0xc000, "S_IFSOCK"}, {0xa000, "S_IFLNK"}, {0x8000, "S_IFREG"}, {0x6000, "S_IFBLK"},
     {0x4000, "S_IFDIR"},  {0x2000, "S_IFCHR"}, {0x1000, "S_IFIFO"}};
+static const struct name inmasks[] = {{0xfff, "IN_ALL_EVENTS"},
+                                      {1, "IN_ACCESS"},
+                                      {2, "IN_MODIFY"},
+                                      {4, "IN_ATTRIB"},
+                                      {8, "IN_CLOSE_WRITE"},
+                                      {16, "IN_CLOSE_NOWRITE"},
+                                      {32, "IN_OPEN"},
+                                      {64, "IN_MOVED_FROM"},
+                                      {128, "IN_MOVED_TO"},
+                                      {256, "IN_CREATE"},
+                                      {512, "IN_DELETE"},
+                                      {1024, "IN_DELETE_SELF"},
+                                      {0x800, "IN_MOVE_SELF"},
+                                      {0x1000000, "IN_ONLYDIR"},
+                                      {0x2000000, "IN_DONT_FOLLOW"},
+                                      {0x4000000, "IN_EXCL_UNLINK"},
+                                      {0x10000000, "IN_MASK_CREATE"},
+                                      {0x20000000, "IN_MASK_ADD"},
+                                      {0x40000000, "IN_ISDIR"},
+                                      {0x80000000, "IN_ONESHOT"}};
 static const struct name errnos[] = {{1, "EPERM"},
                                      {2, "ENOENT"},
                                      {3, "ESRCH"},
@@ -344,7 +364,8 @@ static const struct {
     TABLE(NAME_MADVISE, advices),    TABLE(NAME_EPOLLOP, epollops),
     TABLE(NAME_LIMIT, limits),       TABLE(NAME_FLOCK, flocks),
     TABLE(NAME_PRCTL, prctls),       TABLE(NAME_ARCH_PRCTL, arch_prctls),
-    TABLE(NAME_FILETYPE, filetypes), TABLE(NAME_ERRNO, errnos),
+    TABLE(NAME_FILETYPE, filetypes), TABLE(NAME_INMASK, inmasks),
+    TABLE(NAME_ERRNO, errnos),
 #undef TABLE
 };
 

@@ -30,6 +30,7 @@ enum name_kind {
     NAME_PRCTL,
     NAME_ARCH_PRCTL,
     NAME_FILETYPE,
+    NAME_INMASK,
     NAME_ERRNO,
     NAME_KINDS
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sys_file_attr.c - system calls that check or change attributes: access, chmod, chown, utimes,
  * truncate, umask, extended attributes. */
+#include "fs/inotify.h"
 #include "lib/string.h"
 #include "linux/sys_file.h"
 #include "mm/kmalloc.h"
@@ -74,10 +75,31 @@ long sys_faccessat2(const struct syscall_args *a)
 
 /* ---- chmod, chown, utimes ---- */
 
+/* utimes of one time counts as an access or a change, anything else as a change of attributes. */
+static void report_attr(struct dentry *dentry, const struct inode_attr *attr)
+{
+    uint32_t event = IN_ATTRIB;
+    if (attr->valid & (ATTR_ATIME | ATTR_MTIME))
+        event = !(attr->valid & ATTR_MTIME)   ? IN_ACCESS
+                : !(attr->valid & ATTR_ATIME) ? IN_MODIFY
+                                              : IN_ATTRIB;
+    inotify_report(dentry, event);
+}
+
+static int set_attr_dentry(struct dentry *dentry, const struct inode_attr *attr)
+{
+    int err = inode_set_attr(&current_fs()->cred, dentry->inode, attr);
+    if (err == 0)
+        report_attr(dentry, attr);
+    return err;
+}
+
 static int set_attr_file(struct file *file, const struct inode_attr *attr)
 {
     if (!file->inode)
         return 0; /* a pipe: Linux accepts it and nobody can see it */
+    if (file->dentry)
+        return set_attr_dentry(file->dentry, attr);
     return inode_set_attr(&current_fs()->cred, file->inode, attr);
 }
 
@@ -96,8 +118,7 @@ static long set_attr_at(uint64_t dfd, uint64_t path, uint32_t flags, const struc
     if (dentry && inode_is(dentry->inode, S_IFLNK) && (attr->valid & ATTR_MODE))
         err = -ENOTSUP;
     else
-        err = dentry ? inode_set_attr(&current_fs()->cred, dentry->inode, attr)
-                     : set_attr_file(file, attr);
+        err = dentry ? set_attr_dentry(dentry, attr) : set_attr_file(file, attr);
     dentry_put(dentry);
     if (file)
         file_put(file);
@@ -307,6 +328,8 @@ long sys_truncate(const struct syscall_args *a)
         err = inode_permission(&current_fs()->cred, inode, MAY_WRITE);
     if (err == 0)
         err = inode->ops == &ramfs_inode_ops ? inode_truncate(inode, a->arg[1]) : 0;
+    if (err == 0)
+        inotify_report(dentry, IN_MODIFY);
     dentry_put(dentry);
     return err;
 }
@@ -321,6 +344,8 @@ long sys_ftruncate(const struct syscall_args *a)
     int err = -EINVAL;
     if ((file_flags(file) & O_ACCMODE) != O_RDONLY && file->ops->truncate)
         err = file->ops->truncate(file, a->arg[1]);
+    if (err == 0)
+        inotify_file(file, IN_MODIFY);
     file_put(file);
     return err;
 }

@@ -6,6 +6,7 @@
  * Data goes through a kernel buffer. The source position advances by what the target has taken, and
  * a pipe gets back what the target refused.
  */
+#include "fs/inotify.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
 #include "linux/sys_file.h"
@@ -392,6 +393,8 @@ long sys_fallocate(const struct syscall_args *a)
         err = file->inode          ? ramfs_fallocate(file->inode, mode, a->arg[2], a->arg[3])
               : file_is_pipe(file) ? -ESPIPE
                                    : -ENODEV;
+    if (err == 0)
+        inotify_file(file, IN_MODIFY);
     file_put(file);
     return err;
 }

@@ -3,6 +3,7 @@
  * signalfd. */
 #include "fs/epoll.h"
 #include "fs/eventfd.h"
+#include "fs/inotify.h"
 #include "fs/pipe.h"
 #include "fs/pollwait.h"
 #include "isa/abi.h"
@@ -279,6 +280,82 @@ long sys_epoll_pwait2(const struct syscall_args *a)
         deadline = ns == 0 ? 0 : deadline_after(ns);
     }
     return masked_epoll_wait(a, deadline);
+}
+
+/* ---- inotify ---- */
+
+static long do_inotify_init(uint32_t flags)
+{
+    struct file *file;
+    if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK))
+        return -EINVAL;
+    int err = inotify_create(flags & O_NONBLOCK, &file);
+    return err ? err : install_file(file, flags & O_CLOEXEC);
+}
+
+long sys_inotify_init(const struct syscall_args *a)
+{
+    return do_inotify_init(0);
+}
+
+long sys_inotify_init1(const struct syscall_args *a)
+{
+    return do_inotify_init((uint32_t)a->arg[0]);
+}
+
+static int watch_path(struct file *file, uint64_t path, uint32_t mask)
+{
+    struct at_path p;
+    struct dentry *dentry;
+    unsigned lookup = ((mask & IN_DONT_FOLLOW) ? 0 : LOOKUP_FOLLOW) |
+                      ((mask & IN_ONLYDIR) ? LOOKUP_DIRECTORY : 0);
+    int err = at_path_get(&p, (uint64_t)AT_FDCWD, path, 0);
+    if (err)
+        return err;
+    err = at_path_resolve(&p, lookup, &dentry, NULL);
+    at_path_put(&p);
+    if (err)
+        return err;
+    err = inode_permission(&current_fs()->cred, dentry->inode, MAY_READ);
+    int wd = err ? err : inotify_add(file, dentry->inode, mask);
+    dentry_put(dentry);
+    return wd;
+}
+
+static struct file *inotify_arg(uint64_t fd, int *err)
+{
+    struct file *file = file_arg_io(fd);
+    *err = file ? 0 : -EBADF;
+    if (file && !file_is_inotify(file)) {
+        file_put(file);
+        *err = -EINVAL;
+    }
+    return *err ? NULL : file;
+}
+
+long sys_inotify_add_watch(const struct syscall_args *a)
+{
+    uint32_t mask = (uint32_t)a->arg[2];
+    if (!(mask & IN_ALL_EVENTS) || ((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)))
+        return -EINVAL;
+    int err;
+    struct file *file = inotify_arg(a->arg[0], &err);
+    if (!file)
+        return err;
+    int wd = watch_path(file, a->arg[1], mask);
+    file_put(file);
+    return wd;
+}
+
+long sys_inotify_rm_watch(const struct syscall_args *a)
+{
+    int err;
+    struct file *file = inotify_arg(a->arg[0], &err);
+    if (!file)
+        return err;
+    err = inotify_remove(file, (int)a->arg[1]);
+    file_put(file);
+    return err;
 }
 
 /* ---- signalfd ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sys_file_name.c - system calls about names: mkdir, unlink, rename, link, symlink, chdir,
  * getdents. */
+#include "fs/inotify.h"
 #include "lib/string.h"
 #include "linux/sys_file.h"
 #include "mm/kmalloc.h"
@@ -302,6 +303,7 @@ static long do_getdents(const struct syscall_args *a, bool old)
         mutex_lock(&file->pos_lock);
         err = file->ops->readdir(file, &file->pos, emit_dirent, &out);
         mutex_unlock(&file->pos_lock);
+        inotify_file(file, IN_ACCESS);
     }
     file_put(file);
     if (out.done > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: kernel/fs/context.c kernel/fs/console.c kernel/fs/cpio.c kernel/fs/dentry.c kernel/fs/devfs.c kernel/fs/epoll.c kernel/fs/eventfd.c kernel/fs/fdtable.c kernel/fs/file.c kernel/fs/initrd.c kernel/fs/inode.c kernel/fs/locks.c kernel/fs/namei.c kernel/fs/open.c kernel/fs/path.c kernel/fs/pipe.c kernel/fs/pollwait.c kernel/fs/pressure.c kernel/fs/procfs.c kernel/fs/procfs_pid.c kernel/fs/pseudo.c kernel/fs/ramfs.c kernel/fs/sysfs.c kernel/fs/timerfd.c kernel/fs/tty.c kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/object.c kernel/mm/page.c kernel/mm/reclaim.c kernel/mm/remap.c kernel/mm/space.c kernel/mm/table.c kernel/mm/usercopy.c kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c kernel/lib/format.c kernel/lib/strbuf.c kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c kernel/core/random.c unit/fake_hal.c unit/fake_sched.c unit/fs/fake_fs.c */
+/* sources: kernel/fs/context.c kernel/fs/console.c kernel/fs/cpio.c kernel/fs/dentry.c kernel/fs/devfs.c kernel/fs/epoll.c kernel/fs/eventfd.c kernel/fs/fdtable.c kernel/fs/file.c kernel/fs/initrd.c kernel/fs/inotify.c kernel/fs/inode.c kernel/fs/locks.c kernel/fs/namei.c kernel/fs/open.c kernel/fs/path.c kernel/fs/pipe.c kernel/fs/pollwait.c kernel/fs/pressure.c kernel/fs/procfs.c kernel/fs/procfs_pid.c kernel/fs/pseudo.c kernel/fs/ramfs.c kernel/fs/sysfs.c kernel/fs/timerfd.c kernel/fs/tty.c kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/object.c kernel/mm/page.c kernel/mm/reclaim.c kernel/mm/remap.c kernel/mm/space.c kernel/mm/table.c kernel/mm/usercopy.c kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c kernel/lib/format.c kernel/lib/strbuf.c kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c kernel/core/random.c unit/fake_hal.c unit/fake_sched.c unit/fs/fake_fs.c */
 /* clang-format on */
 /*
  * fail_test.c - every allocation of every operation of kernel/fs fails once.
@@ -25,6 +25,7 @@
 #include "fs/console.h"
 #include "fs/epoll.h"
 #include "fs/eventfd.h"
+#include "fs/inotify.h"
 #include "fs/locks.h"
 #include "fs/pipe.h"
 #include "fs/pollwait.h"
@@ -394,6 +395,29 @@ static void memory_files(void)
     }
 }
 
+/* An event for which there is no memory becomes an overflow: never silence. */
+static void notifications(void)
+{
+    struct file *in, *file;
+    char buf[512];
+    if (!worked(inotify_create(O_NONBLOCK, &in)))
+        return;
+    int wd = inotify_add(in, vfs_root->inode, IN_CREATE | IN_DELETE);
+    if (worked(wd) && opened("/" LONG_NAME, O_CREAT | O_RDWR, &file)) {
+        file_put(file);
+        gone("/" LONG_NAME, false);
+        struct iov one;
+        struct iov_iter it;
+        iov_iter_init_kernel(&it, &one, buf, sizeof buf);
+        long n = file_read_iter(in, &it, NULL);
+        /* Two events with 48 bytes of name, or one and the overflow. */
+        assert_true(n == 128 || (alloc_fail_hit() && n == 80));
+        assert_int_equal(inotify_remove(in, wd), 0);
+    }
+    file_put(in);
+    assert_int_equal(inotify_watches, 0);
+}
+
 /* ---- procfs, sysfs: read everything ---- */
 
 struct listing {
@@ -521,6 +545,7 @@ SWEEP(descriptors)
 SWEEP(locks)
 SWEEP(terminal)
 SWEEP(memory_files)
+SWEEP(notifications)
 SWEEP(generated)
 
 static void sweep_unpacking(void **state)
@@ -541,9 +566,9 @@ static void sweep_unpacking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(names),    TEST(replacing),    TEST(opening),     TEST(contents),
-        TEST(pipes),    TEST(events),       TEST(descriptors), TEST(locks),
-        TEST(terminal), TEST(memory_files), TEST(generated),   TEST(unpacking),
+        TEST(names),     TEST(replacing),     TEST(opening),   TEST(contents), TEST(pipes),
+        TEST(events),    TEST(descriptors),   TEST(locks),     TEST(terminal), TEST(memory_files),
+        TEST(generated), TEST(notifications), TEST(unpacking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
