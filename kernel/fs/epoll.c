@@ -93,25 +93,28 @@ static void remove_ready_locked(struct epoll_item *item)
     __atomic_store_n(&item->epoll->ready_count, item->epoll->ready_count - 1, __ATOMIC_RELEASE);
 }
 
-/* Tell everyone who waits for this instance, directly or through others. Recursion: at most
- * DEPTH_MAX. */
-static void announce_locked(struct epoll *ep)
+/* Tell everyone who waits for this instance, directly or through others; true if someone slept.
+ * Recursion: at most DEPTH_MAX. */
+static bool announce_locked(struct epoll *ep)
 {
-    waitq_wake_all(&ep->wait, POLLIN | POLLRDNORM);
+    bool told = waitq_wake_all(&ep->wait, POLLIN | POLLRDNORM);
     list_for_each (node, &ep->outer) {
         struct epoll_item *item = list_entry(node, struct epoll_item, outer_link);
         uint32_t events = __atomic_load_n(&item->events, __ATOMIC_RELAXED);
         if ((events & POLLIN) && push_ready_locked(item))
-            announce_locked(item->epoll);
+            told |= announce_locked(item->epoll);
     }
+    return told;
 }
 
-static void make_ready(struct epoll_item *item)
+/* Did this wake anyone? */
+static bool make_ready(struct epoll_item *item)
 {
     unsigned long irq = spin_lock_irqsave(&epoll_ready_lock);
     push_ready_locked(item);
-    announce_locked(item->epoll);
+    bool told = announce_locked(item->epoll);
     spin_unlock_irqrestore(&epoll_ready_lock, irq);
+    return told;
 }
 
 /* Back on the list without telling anyone: it never left, seen from outside. */
@@ -140,7 +143,9 @@ static void on_event(struct waiter *w, uint32_t events)
     uint32_t wanted = __atomic_load_n(&item->events, __ATOMIC_RELAXED);
     if (!(wanted & ~FLAG_BITS) || (events && !(events & wanted)))
         return;
-    make_ready(item);
+    /* EPOLLEXCLUSIVE: an instance with a sleeper takes the event; otherwise the next one is asked,
+     * too, so that no event waits for an instance that is busy. */
+    __atomic_store_n(&w->woken, make_ready(item), __ATOMIC_RELAXED);
 }
 
 static uint32_t ready_count(const struct epoll *ep)
@@ -195,7 +200,10 @@ static void add_queue(struct poll_table *table, struct waitq *queue)
     }
     struct item_waiter *w = &item->queues[item->queue_count++];
     w->item = item;
-    waitq_add(queue, &w->waiter, on_event);
+    if (item->events & EPOLLEXCLUSIVE)
+        waitq_add_exclusive(queue, &w->waiter, on_event);
+    else
+        waitq_add(queue, &w->waiter, on_event);
 }
 
 /* Start listening; returns what is ready already. */

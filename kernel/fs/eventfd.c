@@ -56,7 +56,7 @@ static long eventfd_read(struct file *file, struct iov_iter *to, off64_t *pos)
         if (err)
             return err;
     }
-    waitq_wake_all(&e->wait, POLLOUT | POLLWRNORM);
+    waitq_wake_one(&e->wait, POLLOUT | POLLWRNORM);
     return iov_copy_to(to, &value, sizeof(value));
 }
 
@@ -101,7 +101,7 @@ static long eventfd_write(struct file *file, struct iov_iter *from, off64_t *pos
         if (err)
             return err;
     }
-    waitq_wake_all(&e->wait, POLLIN | POLLRDNORM);
+    waitq_wake_one(&e->wait, POLLIN | POLLRDNORM);
     return n;
 }
 

@@ -181,7 +181,7 @@ static long pipe_read(struct file *file, struct iov_iter *to, off64_t *pos)
     long done = read_locked(pipe, to);
     mutex_unlock(&pipe->lock);
     if (done > 0)
-        waitq_wake_all(&pipe->wait, POLLOUT | POLLWRNORM);
+        waitq_wake_one(&pipe->wait, POLLOUT | POLLWRNORM);
     return done;
 }
 
@@ -236,7 +236,7 @@ static long try_write(struct pipe *pipe, struct iov_iter *from, size_t need)
         n = write_locked(pipe, from, MIN(space, from->left));
     mutex_unlock(&pipe->lock);
     if (n > 0)
-        waitq_wake_all(&pipe->wait, POLLIN | POLLRDNORM);
+        waitq_wake_one(&pipe->wait, POLLIN | POLLRDNORM);
     return n;
 }
 
@@ -598,6 +598,6 @@ long pipe_set_size(struct file *file, uint64_t size)
     mutex_unlock(&pipe->lock);
     kfree(fresh);
     if (result > 0)
-        waitq_wake_all(&pipe->wait, POLLOUT | POLLWRNORM);
+        waitq_wake_one(&pipe->wait, POLLOUT | POLLWRNORM);
     return result;
 }

@@ -72,6 +72,22 @@ static int show_meminfo(struct inode *inode, struct strbuf *sb)
     return 0;
 }
 
+/* What vmstat(8) and free(1) look for, as far as there is such a thing here. */
+static int show_vmstat(struct inode *inode, struct strbuf *sb)
+{
+    struct page_stats st;
+    page_get_stats(&st);
+    strbuf_printf(sb,
+                  "nr_free_pages %llu\nnr_anon_pages %llu\nnr_file_pages %llu\n"
+                  "nr_page_table_pages %llu\nnr_slab_unreclaimable %llu\n"
+                  "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n",
+                  (unsigned long long)st.free, (unsigned long long)st.by_type[PAGE_ANON],
+                  (unsigned long long)st.by_type[PAGE_FILE],
+                  (unsigned long long)st.by_type[PAGE_TABLE],
+                  (unsigned long long)st.by_type[PAGE_SLAB]);
+    return 0;
+}
+
 #define NS_PER_TICK (NS_PER_SEC / 100) /* USER_HZ is 100 on both architectures */
 
 static void cpu_line(struct strbuf *sb, const char *name, uint64_t busy_ns, uint64_t idle_ns)
@@ -251,6 +267,11 @@ static const struct pseudo_item items[] = {
     SHOW_ITEM("cpuinfo", show_cpuinfo),
     SHOW_ITEM("meminfo", show_meminfo),
     SHOW_ITEM("stat", show_stat),
+    SHOW_ITEM("vmstat", show_vmstat),
+    TEXT_ITEM("diskstats", ""),
+    TEXT_ITEM("modules", ""),
+    TEXT_ITEM("partitions", "major minor  #blocks  name\n\n"),
+    TEXT_ITEM("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
     SHOW_ITEM("uptime", show_uptime),
     SHOW_ITEM("loadavg", show_loadavg),
     SHOW_ITEM("cmdline", show_cmdline),
@@ -274,6 +295,7 @@ static const struct pseudo_item items[] = {
     TEXT_ITEM("sys/kernel/cap_last_cap", "40\n"),
     TEXT_ITEM("sys/kernel/ngroups_max", "65536\n"),
     TEXT_ITEM("sys/kernel/randomize_va_space", "2\n"),
+    TEXT_ITEM("sys/kernel/tainted", "0\n"),
     TEXT_ITEM("sys/kernel/core_pattern", "core\n"),
     TEXT_ITEM("sys/kernel/sched_rt_period_us", "1000000\n"),
     TEXT_ITEM("sys/kernel/sched_rt_runtime_us", "950000\n"),
@@ -285,6 +307,7 @@ static const struct pseudo_item items[] = {
     TEXT_ITEM("sys/vm/overcommit_ratio", "50\n"),
     TEXT_ITEM("sys/vm/max_map_count", "65530\n"),
     TEXT_ITEM("sys/vm/mmap_min_addr", "65536\n"),
+    TEXT_ITEM("sys/vm/nr_hugepages", "0\n"),
     TEXT_ITEM("sys/vm/swappiness", "0\n"),
     TEXT_ITEM("sys/fs/file-max", "9223372036854775807\n"),
     SHOW_ITEM("sys/fs/file-nr", show_file_nr),

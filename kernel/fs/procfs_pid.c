@@ -322,6 +322,10 @@ static int store_comm(struct inode *inode, char *text, size_t len)
     { \
         .item = {.path = (name_), .mode = S_IFREG | 0400, .show = show_text}, .what = (what_) \
     }
+#define PROC_CONSTANT(name_, text_) \
+    { \
+        .item = {.path = (name_), .mode = S_IFREG | 0444, .text = (text_) } \
+    }
 #define PROC_LINK(name_, ops_) \
     { \
         .item = {.path = (name_), .mode = S_IFLNK | 0777}, .ops = (ops_) \
@@ -349,6 +353,11 @@ static const struct task_item task_items[] = {
     PROC_ITEM("oom_score_adj", PROC_OOM_SCORE_ADJ),
     {.item = {.path = "mounts", .mode = S_IFREG | 0444, .show = procfs_show_mounts}},
     {.item = {.path = "mountinfo", .mode = S_IFREG | 0444, .show = procfs_show_mountinfo}},
+    PROC_CONSTANT("loginuid", "4294967295"), /* nobody logged in */
+    PROC_CONSTANT("sessionid", "4294967295"),
+    PROC_CONSTANT("uid_map", "         0          0 4294967295\n"), /* the one user namespace */
+    PROC_CONSTANT("gid_map", "         0          0 4294967295\n"),
+    PROC_CONSTANT("setgroups", "allow\n"),
     PROC_LINK("exe", &exe_ops),
     PROC_LINK("cwd", &cwd_ops),
     PROC_LINK("root", &root_link_ops),

@@ -145,11 +145,12 @@ static int enter_dir(struct super *super, struct dentry **dir, const char *name,
     return err;
 }
 
-static int add_one(struct super *super, const struct pseudo_item *item)
+static int add_one(struct super *super, const char *path, const struct pseudo_item *item,
+                   uint64_t key)
 {
     struct dentry *dir = super->root;
     dentry_get(dir);
-    const char *name = item->path, *slash;
+    const char *name = path, *slash;
     int err = 0;
     while (err == 0 && (slash = strchr(name, '/')) != NULL) {
         err = enter_dir(super, &dir, name, (size_t)(slash - name));
@@ -157,6 +158,8 @@ static int add_one(struct super *super, const struct pseudo_item *item)
     }
     if (err == 0) {
         struct inode *inode = pseudo_inode(super, item);
+        if (inode)
+            inode->key[0] = key;
         err = inode ? vfs_add(dir, name, strlen(name), inode, NULL) : -ENOMEM;
         inode_put(inode);
     }
@@ -168,6 +171,18 @@ int pseudo_add(struct super *super, const struct pseudo_item *items, size_t coun
 {
     int err = 0;
     for (size_t i = 0; i < count && err == 0; i++)
-        err = add_one(super, &items[i]);
+        err = add_one(super, items[i].path, &items[i], 0);
+    return err;
+}
+
+int pseudo_add_below(struct super *super, const char *dir, const struct pseudo_item *items,
+                     size_t count, uint64_t key)
+{
+    char path[128];
+    int err = 0;
+    for (size_t i = 0; i < count && err == 0; i++) {
+        int len = snprintf(path, sizeof(path), "%s/%s", dir, items[i].path);
+        err = (size_t)len < sizeof(path) ? add_one(super, path, &items[i], key) : -ENAMETOOLONG;
+    }
     return err;
 }

@@ -22,6 +22,10 @@ struct pseudo_item {
 };
 /* Make the fixed tree of a generated file system. */
 int must_check pseudo_add(struct super *super, const struct pseudo_item *items, size_t count);
+/* The same below the directory `dir` (a path of at most 80 bytes); the inodes get the key, by which
+ * show tells several directories with the same files apart. */
+int must_check pseudo_add_below(struct super *super, const char *dir,
+                                const struct pseudo_item *items, size_t count, uint64_t key);
 /* One inode outside the fixed tree. */
 struct inode *pseudo_inode(struct super *super, const struct pseudo_item *item);
 extern const struct inode_ops pseudo_inode_ops;

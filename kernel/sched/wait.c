@@ -79,6 +79,16 @@ void waitq_add(struct waitq *queue, struct waiter *w, void (*fn)(struct waiter *
     link_waiter(queue, w);
 }
 
+void waitq_add_exclusive(struct waitq *queue, struct waiter *w,
+                         void (*fn)(struct waiter *, uint32_t))
+{
+    w->thread = NULL;
+    w->fn = fn;
+    w->interruptible = false;
+    w->exclusive = true;
+    link_waiter(queue, w);
+}
+
 void waitq_remove(struct waiter *w)
 {
     struct waitq *queue = w->queue;
@@ -87,34 +97,40 @@ void waitq_remove(struct waiter *w)
     spin_unlock_irqrestore(&queue->lock, irq);
 }
 
-/* True if this was an exclusive waiter that did not know yet. */
+/* True if the event has a new taker: a thread that did not know yet, or what the callback says. */
 static bool wake_waiter(struct waiter *w, uint32_t events)
 {
     if (w->fn) {
+        __atomic_store_n(&w->woken, false, __ATOMIC_RELAXED); /* callbacks run under the lock */
         w->fn(w, events);
-        return false;
+        return __atomic_load_n(&w->woken, __ATOMIC_RELAXED);
     }
     bool knew = __atomic_exchange_n(&w->woken, true, __ATOMIC_SEQ_CST);
     if (!knew)
         thread_wake(w->thread);
-    return w->exclusive && !knew;
+    return !knew;
 }
 
-static void wake_locked(struct waitq *queue, uint32_t events, bool all)
+static bool wake_locked(struct waitq *queue, uint32_t events, bool all)
 {
-    bool done = false;
+    bool any = false, done = false;
     list_for_each_safe (link, next, &queue->waiters) {
         struct waiter *w = list_entry(link, struct waiter, link);
-        if (!w->exclusive || all || !done)
-            done |= wake_waiter(w, events);
+        if (w->exclusive && done && !all)
+            continue;
+        bool taken = wake_waiter(w, events);
+        any |= taken;
+        done |= taken && w->exclusive;
     }
+    return any;
 }
 
-static void wake(struct waitq *queue, uint32_t events, bool all)
+static bool wake(struct waitq *queue, uint32_t events, bool all)
 {
     unsigned long irq = spin_lock_irqsave(&queue->lock);
-    wake_locked(queue, events, all);
+    bool any = wake_locked(queue, events, all);
     spin_unlock_irqrestore(&queue->lock, irq);
+    return any;
 }
 
 void waitq_finish(struct waiter *w)
@@ -132,9 +148,9 @@ void waitq_wake_one(struct waitq *queue, uint32_t events)
     wake(queue, events, false);
 }
 
-void waitq_wake_all(struct waitq *queue, uint32_t events)
+bool waitq_wake_all(struct waitq *queue, uint32_t events)
 {
-    wake(queue, events, true);
+    return wake(queue, events, true);
 }
 
 bool waitq_busy(struct waitq *queue)

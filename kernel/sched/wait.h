@@ -30,7 +30,8 @@ struct waiter {
      * given to the wake; it may only take locks that stand after RANK_WAITQ, and must not sleep. */
     void (*fn)(struct waiter *, uint32_t events);
     bool interruptible;
-    bool woken;     /* a wake has chosen this waiter since it last looked; atomic */
+    bool woken; /* a wake has chosen this waiter since it last looked; atomic. A callback may set
+                 * it: the event has a taker (waitq_add_exclusive) */
     bool exclusive; /* waitq_wake_one wakes one of these, and all that are not */
 };
 void waitq_init(struct waitq *queue);
@@ -43,11 +44,14 @@ int must_check waitq_sleep(struct waiter *w, uint64_t deadline_ns);
 void waitq_finish(struct waiter *w);
 /* Callback waiters. */
 void waitq_add(struct waitq *queue, struct waiter *w, void (*fn)(struct waiter *, uint32_t));
+/* waitq_wake_one calls such callbacks one by one until one of them sets w->woken. */
+void waitq_add_exclusive(struct waitq *queue, struct waiter *w,
+                         void (*fn)(struct waiter *, uint32_t));
 void waitq_remove(struct waiter *w);
 /* Any context. `events`: EPOLL* bits for callbacks, 0 = all. */
 void waitq_wake_one(struct waitq *queue, uint32_t events);
-void waitq_wake_all(struct waitq *queue, uint32_t events);
-bool waitq_busy(struct waitq *queue); /* anyone waiting? a hint */
+bool waitq_wake_all(struct waitq *queue, uint32_t events); /* was anyone told who did not know? */
+bool waitq_busy(struct waitq *queue);                      /* anyone waiting? a hint */
 
 /* Sleep until the absolute time. 0, or -ERESTARTSYS if interruptible and interrupted. */
 int must_check sleep_until(uint64_t deadline_ns, bool interruptible);

@@ -283,6 +283,35 @@ static void epoll_level_edge_oneshot(void **state)
     file_put(once);
 }
 
+static void hook_bump_once(void)
+{
+    fake_sleep_hook = NULL;
+    bump(hook_file);
+}
+
+/* EPOLLEXCLUSIVE: the instance with a sleeper takes the event alone; without one all are told. */
+static void epoll_exclusive(void **state)
+{
+    (void)state;
+    struct file *sleeper, *other, *e = new_event();
+    uint64_t v;
+    assert_int_equal(epoll_create_file(0, &sleeper), 0);
+    assert_int_equal(epoll_create_file(0, &other), 0);
+    assert_int_equal(epoll_control(sleeper, EPOLL_CTL_ADD, 1, e, POLLIN | EPOLLEXCLUSIVE, 1), 0);
+    assert_int_equal(epoll_control(other, EPOLL_CTL_ADD, 1, e, POLLIN | EPOLLEXCLUSIVE, 2), 0);
+    hook_file = e;
+    fake_sleep_hook = hook_bump_once;
+    assert_int_equal(epoll_wait_events(sleeper, 1, UINT64_MAX, emit, NULL), 1);
+    assert_int_equal(wait_events(other, 1), 0);
+    assert_int_equal(get(e, &v, 8), 8);
+    bump(e);
+    assert_int_equal(wait_events(sleeper, 1), 1);
+    assert_int_equal(wait_events(other, 1), 1);
+    file_put(sleeper);
+    file_put(other);
+    file_put(e);
+}
+
 static void epoll_fairness_of_max(void **state)
 {
     (void)state;
@@ -491,11 +520,11 @@ static void pipe_gives_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(pipe_bytes),      TEST(pipe_blocking),         TEST(fifo),
-        TEST(eventfd_counts),  TEST(timerfd_ticks),         TEST(epoll_level_edge_oneshot),
-        TEST(epoll_nested),    TEST(epoll_fairness_of_max), TEST(epoll_refuses),
-        TEST(waits_are_woken), TEST(descriptors),           TEST(reserved_descriptors),
-        TEST(pipe_gives_back),
+        TEST(pipe_bytes),           TEST(pipe_blocking),         TEST(fifo),
+        TEST(eventfd_counts),       TEST(timerfd_ticks),         TEST(epoll_level_edge_oneshot),
+        TEST(epoll_nested),         TEST(epoll_fairness_of_max), TEST(epoll_refuses),
+        TEST(epoll_exclusive),      TEST(waits_are_woken),       TEST(descriptors),
+        TEST(reserved_descriptors), TEST(pipe_gives_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

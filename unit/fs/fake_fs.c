@@ -73,21 +73,41 @@ void waitq_remove(struct waiter *w)
 {
     list_remove(&w->link);
 }
-void waitq_wake_all(struct waitq *queue, uint32_t events)
+static bool wake_waiters(struct waitq *queue, uint32_t events, bool all)
 {
+    bool any = false, done = false;
     unsigned long irq = spin_lock_irqsave(&queue->lock); /* checks ranks as the real one does */
     list_for_each_safe (node, next, &queue->waiters) {
         struct waiter *w = list_entry(node, struct waiter, link);
-        if (w->fn)
+        if (w->exclusive && done && !all)
+            continue;
+        bool taken = !w->woken;
+        if (w->fn) {
+            w->woken = false;
             w->fn(w, events);
-        else
+            taken = w->woken;
+        } else {
             w->woken = true;
+        }
+        any |= taken;
+        done |= taken && w->exclusive;
     }
     spin_unlock_irqrestore(&queue->lock, irq);
+    return any;
+}
+bool waitq_wake_all(struct waitq *queue, uint32_t events)
+{
+    return wake_waiters(queue, events, true);
+}
+void waitq_add_exclusive(struct waitq *queue, struct waiter *w,
+                         void (*fn)(struct waiter *, uint32_t))
+{
+    waitq_add(queue, w, fn);
+    w->exclusive = true;
 }
 void waitq_wake_one(struct waitq *queue, uint32_t events)
 {
-    waitq_wake_all(queue, events);
+    wake_waiters(queue, events, false);
 }
 void thread_prepare_sleep(bool interruptible)
 {

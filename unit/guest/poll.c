@@ -164,8 +164,39 @@ static void test_splice(void)
         REQUIRE(close(p[i]) == 0 && close(q[i]) == 0);
 }
 
+static int exclusive_event, exclusive_woken; /* woken: atomic */
+
+static void *exclusive_waiter(void *arg)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    int ep = epoll_create1(0);
+    REQUIRE(ep >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, exclusive_event, &e) == 0);
+    if (epoll_wait(ep, &e, 1, 300) == 1)
+        __atomic_fetch_add(&exclusive_woken, 1, __ATOMIC_SEQ_CST);
+    close(ep);
+    return NULL;
+}
+
+/* Four instances wait for one file: the event goes to one of them. */
+static void test_exclusive(void)
+{
+    pthread_t t[4];
+    uint64_t one = 1;
+    exclusive_event = eventfd(0, 0);
+    for (int i = 0; i < 4; i++)
+        REQUIRE(pthread_create(&t[i], NULL, exclusive_waiter, NULL) == 0);
+    usleep(100000);
+    REQUIRE(write(exclusive_event, &one, 8) == 8);
+    for (int i = 0; i < 4; i++)
+        REQUIRE(pthread_join(t[i], NULL) == 0);
+    /* "One or more" (epoll_ctl(2)): all of them would be none the wiser. */
+    REQUIRE(exclusive_woken >= 1 && exclusive_woken < 4);
+    close(exclusive_event);
+}
+
 int main(void)
 {
+    test_exclusive();
     test_splice();
     test_pipe();
     test_poll();
