@@ -32,10 +32,18 @@ struct writer {
     const char *path;
 };
 
+static _Noreturn void write_failed(const struct writer *writer)
+{
+    int number = archive_errno(writer->archive);
+
+    fail(EXIT_TOOL, "%s: %s%s%s", writer->path, archive_error_string(writer->archive),
+         number > 0 ? ": " : "", number > 0 ? strerror(number) : "");
+}
+
 static void write_bytes(struct writer *writer, const void *data, size_t len)
 {
     if (len > 0 && archive_write_data(writer->archive, data, len) < 0)
-        fail(EXIT_TOOL, "%s: %s", writer->path, archive_error_string(writer->archive));
+        write_failed(writer);
 }
 
 static void write_file(struct writer *writer, const struct node *node)
@@ -118,10 +126,10 @@ void image_write(struct tree *tree, const char *path)
     archive_write_set_bytes_per_block(writer.archive, 1 << 16);
     archive_write_set_bytes_in_last_block(writer.archive, 512);
     if (archive_write_open_filename(writer.archive, partial) != ARCHIVE_OK)
-        fail(EXIT_TOOL, "%s: %s", path, archive_error_string(writer.archive));
+        write_failed(&writer);
     tree_each(tree, write_node, &writer);
     if (archive_write_close(writer.archive) != ARCHIVE_OK)
-        fail(EXIT_TOOL, "%s: %s", path, archive_error_string(writer.archive));
+        write_failed(&writer);
     archive_write_free(writer.archive);
     partial_finish(path);
 }
