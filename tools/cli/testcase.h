@@ -5,7 +5,7 @@
  * A table is a JSON array of objects:
  *   name, run   the name and the words of the command; a first word "@NAME" is a guest program of
  *               unit/guest, "@NAME:VARIANT" another build of it (glibc, pie, dynamic, musl,
- *               musl-dynamic)
+ *               musl-dynamic; on aarch64 pie and dynamic)
  *   on          backends (default: all three)
  *   quick       true: also in --quick
  *   options     words for `selkie run`, before the program
@@ -17,6 +17,7 @@
  *   mask        regular expressions; what matches counts as "#" in both outputs
  *   sanitize    true: also on the presets hosted-asan and hosted-tsan
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
+ *   root        true: skipped for others, because the native text would differ
  *   expect      status, stdout, stderr (regular expressions that must match), one_line (standard
  *               error is just one line): then the program is not run natively for comparison
  *
