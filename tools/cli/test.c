@@ -202,6 +202,8 @@ static void all_tests(struct tests *tests, bool coverage)
         add_check(tests, "format");
         add_check(tests, "text");
         add_check(tests, "docs");
+        add_check(tests, "repeats");
+        add_check(tests, "analysis");
         add_hal_hosted(tests);
         add_hal(tests, BACKEND_X64, NULL);
         add_hal(tests, BACKEND_X64, "pc");
