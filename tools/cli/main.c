@@ -37,7 +37,7 @@ static void usage(FILE *out)
     fputs("\n`selkie COMMAND --help` says more.\n\nExamples:\n"
           "  selkie run /bin/echo hello            in a process\n"
           "  selkie run --on x64 /bin/echo hello   in a virtual machine\n"
-          "  selkie test --quick                   the tests that take a minute\n",
+          "  selkie test --quick                   the tests that take a few minutes\n",
           out);
 }
 

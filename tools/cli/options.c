@@ -9,10 +9,40 @@
 #include "commands.h"
 #include "run.h"
 
+/* ARGP_NO_ERRS, which gives us the errors to word, silences argp's --help too: this one is ours. */
+static const struct argp_option help_option[] = {
+    {"help", '?', NULL, 0, "show this text", -1},
+    {0},
+};
+
+struct command_state {
+    const struct argp *whole;
+    void *input;
+};
+
+static error_t help_key(int key, char *value, struct argp_state *state)
+{
+    struct command_state *command = state->input;
+
+    (void)value;
+    if (key == ARGP_KEY_INIT) {
+        state->child_inputs[0] = command->input;
+        return 0;
+    }
+    if (key != '?')
+        return ARGP_ERR_UNKNOWN;
+    argp_help(command->whole, stdout, ARGP_HELP_STD_HELP, state->name);
+    exit(0);
+}
+
 /* What argp would say in two lines is said in one. */
 void command_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
-    error_t err = argp_parse(argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS, NULL, input);
+    const struct argp_child children[] = {{.argp = argp}, {0}};
+    const struct argp whole = {.options = help_option, .parser = help_key, .children = children};
+    struct command_state state = {&whole, input};
+    error_t err =
+        argp_parse(&whole, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &state);
 
     if (err)
         fail(EXIT_TOOL, "%s: %s", argv[0], strerror(err));

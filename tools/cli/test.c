@@ -368,7 +368,7 @@ static void run_all(const struct tests *tests, const struct test_options *option
 /* ---- the command ---- */
 
 static const struct argp_option test_option_table[] = {
-    {"quick", 'q', NULL, 0, "only the tests that take about a minute in all", 0},
+    {"quick", 'q', NULL, 0, "without the tests that take long", 0},
     {"list", 'l', NULL, 0, "name the tests instead of running them", 0},
     {"on", 'o', "BACKEND", 0, "only tests on hosted, x64, aarch64, hosted-asan or hosted-tsan", 0},
     {"jobs", 'j', "N", 0, "tests at the same time (default: CPUs, at most 4)", 0},

@@ -101,6 +101,32 @@ static void bad_ones(void **state)
     }
 }
 
+/* The text that --help shows: every option, and examples. */
+static void help_text(void **state)
+{
+    struct bytes out = {0};
+    int pipes[2], status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        dup2(pipes[1], STDOUT_FILENO);
+        close(pipes[0]);
+        parsed("--help");
+        _exit(1);
+    }
+    close(pipes[1]);
+    assert_true(fd_read(pipes[0], &out));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(out.data, "Usage: "));
+    assert_non_null(strstr(out.data, "--strace"));
+    assert_non_null(strstr(out.data, "Examples:"));
+}
+
 /* Bytes of all kinds in arguments, variables and the folder arrive in the kernel. */
 static void command_line_round_trip(void **state)
 {
@@ -141,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_ones),
         cmocka_unit_test(bad_ones),
+        cmocka_unit_test(help_text),
         cmocka_unit_test(command_line_round_trip),
     };
 
