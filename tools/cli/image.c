@@ -193,7 +193,7 @@ static bool image_fresh(const char *base, struct image *image)
     }
     image->program = lines.items[0];
     image->size = (uint64_t)st.st_size;
-    if (time(NULL) - st.st_atime > 60 * 60)
+    if (time(NULL) - st.st_atime > IMAGE_FRESH_SECONDS / 2) /* image_sweep goes by it */
         utimensat(AT_FDCWD, image->path,
                   (struct timespec[]){{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}}, 0);
     return true;
