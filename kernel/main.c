@@ -9,6 +9,8 @@
 #include "core/log.h"
 #include "core/percpu.h"
 #include "core/random.h"
+#include "drv/virtio_console.h"
+#include "fs/console.h"
 #include "fs/context.h"
 #include "hal_up.h"
 #include "lib/errno.h"
@@ -73,6 +75,20 @@ static void cmdline_read(struct cmdline *options)
         boot_fail("the boot command line names no program: '-- PROGRAM [ARGUMENT]...' is missing");
 }
 
+/* console=virtio: the standard streams go through a virtio console, not the machine's own. */
+static void console_choose(const char *text)
+{
+    const struct stdio_device *device;
+    char value[8];
+    if (!cmdline_option(text, "console", value, sizeof value) || strcmp(value, "virtio") != 0)
+        return;
+    device = virtio_console_open();
+    if (device)
+        console_use(device);
+    else
+        log_warn("console=virtio: this machine has no virtio console that works");
+}
+
 static int run_program(const struct cmdline *options)
 {
     static const char *const no_reason = "it could not be started";
@@ -101,6 +117,7 @@ static void boot_thread(void *arg)
     syscall_trace = options.strace; /* strace=1 */
     if (pressure_init())            /* reclaim thread */
         boot_fail("not enough memory to boot");
+    console_choose(info->cmdline);               /* who carries the standard streams */
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
         boot_fail("the root file system could not be built");
     hal_poweroff(run_program(&options)); /* process 1, until it ends */

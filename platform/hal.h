@@ -10,7 +10,7 @@
  * and platform/aarch64. They are chosen at link time: no ops table, no weak
  * symbol, so a missing function is a link error. Entries marked [inline] are
  * defined in the backend's hal_inline.h; all others in the twin files
- * cpu.c irq.c ctx.c entry.S/c mmu.c time.c console.c mem.c power.c.
+ * cpu.c irq.c ctx.c entry.S/c mmu.c time.c console.c mem.c dev.c power.c.
  *
  * Rules that hold for every entry unless it says otherwise:
  *  - it may be called with interrupts off; it never sleeps;
@@ -232,7 +232,7 @@ void hal_clock_params(struct hal_clock_params *out);
 
 /* Byte streams between the machine and whoever started it. LOG carries kernel
  * messages only; IN/OUT/ERR are the program's standard streams. On bare metal
- * all share one UART, framed when the boot command line says so (platform/common/conframe.h). */
+ * all share one UART, framed when the boot command line says so (kernel/lib/conframe.h). */
 enum hal_stream { HAL_STREAM_LOG, HAL_STREAM_OUT, HAL_STREAM_ERR, HAL_STREAM_COUNT };
 
 /* Write all of buf. Panic-safe for LOG; may spin on the device. For OUT/ERR returns 0, or
@@ -271,6 +271,35 @@ const struct hal_boot_info *hal_boot_info(void);
 /* The direct map: all RAM is readable and writable by the kernel at a fixed offset. [inline] */
 static inline void *hal_phys_to_virt(paddr_t pa);
 static inline paddr_t hal_virt_to_phys(const void *va);
+
+/* ---- devices ------------------------------------------------------------- */
+
+/*
+ * Devices that the kernel's drivers may run, as the machine lists them; so far those are the
+ * register windows of virtio's MMIO transport, of which many may be empty. Found at boot. x64: the
+ * words virtio_mmio.device=SIZE@ADDRESS:IRQ of the command line; aarch64: the device tree; hosted
+ * has none. False behind the last one.
+ */
+struct hal_device {
+    paddr_t regs;
+    size_t len;
+    unsigned irq;
+};
+bool hal_device(unsigned index, struct hal_device *out);
+
+/* Map device registers, for good. Context: thread, one caller at a time. NULL without memory or
+ * room. */
+volatile void *hal_mmio_map(paddr_t pa, size_t len);
+/* 32-bit accesses to what hal_mmio_map returned: in program order among themselves. [inline] */
+static inline uint32_t hal_mmio_read32(const volatile void *reg);
+static inline void hal_mmio_write32(volatile void *reg, uint32_t value);
+/* Memory and device accesses before it are done before those after it. [inline] */
+static inline void hal_device_barrier(void);
+
+/* Let a device's interrupt raise kernel_irq(irq), level-triggered, on a CPU of the machine's
+ * choice; calling it again changes nothing. Context: thread. -ENODEV if the machine cannot route
+ * it, -ENOSPC if it has no more room for interrupts. */
+int must_check hal_irq_unmask(unsigned irq);
 
 /* ---- power -------------------------------------------------------------- */
 

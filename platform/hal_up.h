@@ -24,6 +24,8 @@ _Noreturn void kernel_cpu_main(unsigned cpu);
 void kernel_timer(void);
 /* Another CPU called hal_ipi_send (irq). */
 void kernel_ipi(void);
+/* A device that hal_irq_unmask was called for wants attention, or possibly not any more (irq). */
+void kernel_irq(unsigned irq);
 /* Console input, end of input, or a new window size (irq). */
 void kernel_console(void);
 /* The machine asks for an orderly stop: SIGTERM to the hosted process, ACPI power button (irq).

@@ -110,4 +110,18 @@ static inline paddr_t hal_virt_to_phys(const void *va)
     return (uintptr_t)va - hosted_direct_map;
 }
 
+/* No device is there to be accessed (dev.c). */
+static inline uint32_t hal_mmio_read32(const volatile void *reg)
+{
+    return *(const volatile uint32_t *)reg;
+}
+static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
+{
+    *(volatile uint32_t *)reg = value;
+}
+static inline void hal_device_barrier(void)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 #endif

@@ -45,6 +45,7 @@ enum lock_rank {
     RANK_SLAB,       /* one size class */
     RANK_PAGE,       /* buddy allocator */
     RANK_KVM,        /* kernel virtual range allocator */
+    RANK_DEVICE,     /* a driver's table or input */
     RANK_ENTROPY,    /* random generator */
     RANK_LOG,        /* log ring */
     RANK_COUNT,

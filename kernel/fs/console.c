@@ -2,10 +2,11 @@
 /*
  * console.c - the console's streams: who reads the input, and what descriptors 0, 1, 2 are.
  *
- * hal_console_info says for each stream whether there is a terminal on the other side. If
- * there is, the descriptor is the tty; a kernel thread then reads the input all the time, because
- * Ctrl-C must work when nobody reads. Otherwise the descriptor behaves like the pipe it is on the
- * other side: bytes go through unchanged, and whoever reads it reads from the machine directly.
+ * The device (core/stdio.h) is the machine's console unless a driver has taken over. It says for
+ * each stream whether there is a terminal on the other side. If there is, the descriptor is the
+ * tty; a kernel thread then reads the input all the time, because Ctrl-C must work when nobody
+ * reads. Otherwise the descriptor behaves like the pipe it is on the other side: bytes go through
+ * unchanged, and whoever reads it reads from the machine directly.
  *
  * kernel_console (irq) only counts and wakes; everything else happens in threads.
  */
@@ -37,6 +38,20 @@ static struct {
     bool in_end;
 } console;
 
+static const struct stdio_device machine_console = {hal_console_write, hal_console_read,
+                                                    hal_console_info};
+static const struct stdio_device *device = &machine_console;
+
+void console_use(const struct stdio_device *better)
+{
+    device = better;
+}
+
+int console_write(enum hal_stream stream, const void *buf, size_t len)
+{
+    return device->write(stream, buf, len);
+}
+
 void kernel_console(void)
 {
     /* Release, and acquire by who compares it: input announced is there to be read. */
@@ -63,10 +78,10 @@ static void tty_thread(void *arg)
     for (;;) {
         uint32_t seen = event_count();
         struct hal_console_info info;
-        hal_console_info(&info);
+        device->info(&info);
         tty_set_size(info.rows, info.cols);
         long n;
-        while ((n = hal_console_read(data, sizeof(data))) > 0)
+        while ((n = device->read(data, sizeof(data))) > 0)
             tty_input(data, (size_t)n);
         if (n < 0) {
             tty_hangup();
@@ -94,7 +109,7 @@ int console_init(void)
     mutex_init(&console.out_lock, RANK_TTY);
     console.in_at = console.in_len = 0;
     console.in_end = false;
-    hal_console_info(&console.info);
+    device->info(&console.info);
     tty_init();
     tty_set_size(console.info.rows, console.info.cols);
     __atomic_store_n(&console.ready, true, __ATOMIC_RELEASE);
@@ -109,7 +124,7 @@ int console_init(void)
 static bool fill_locked(void)
 {
     if (console.in_len == 0 && !console.in_end) {
-        long n = hal_console_read(console.in, sizeof(console.in));
+        long n = device->read(console.in, sizeof(console.in));
         console.in_at = 0;
         console.in_len = n > 0 ? (size_t)n : 0;
         console.in_end = n < 0;
@@ -159,7 +174,7 @@ static long write_chunks(enum hal_stream stream, struct iov_iter *from, uint8_t 
         long n = iov_copy_from(from, buf, MIN(from->left, size));
         if (n <= 0)
             return done ? done : n;
-        int err = hal_console_write(stream, buf, (size_t)n);
+        int err = console_write(stream, buf, (size_t)n);
         if (err)
             return done ? done : err;
         done += n;

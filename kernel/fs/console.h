@@ -3,6 +3,7 @@
 #ifndef SELKIE_FS_CONSOLE_H
 #define SELKIE_FS_CONSOLE_H
 
+#include "core/stdio.h"
 #include "fs/file.h"
 #include "hal.h"
 
@@ -87,6 +88,10 @@ enum {
 #define TCSETSW2 0x402C542Cu
 #define TCSETSF2 0x402C542Du
 
+/* Boot, before console_init: let this device carry the streams, not the machine's console. */
+void console_use(const struct stdio_device *better);
+/* Write to a standard stream; may sleep. 0 or -EPIPE. */
+int console_write(enum hal_stream stream, const void *buf, size_t len);
 /* Boot: learn what the streams are; starts the tty's input thread if input is a terminal. */
 int must_check console_init(void);
 bool console_has_tty(void);

@@ -84,7 +84,7 @@ struct out_buf {
 static void out_flush(struct out_buf *out)
 {
     if (out->len > 0 && out->err == 0)
-        out->err = hal_console_write(out->stream, out->data, out->len);
+        out->err = console_write(out->stream, out->data, out->len);
     out->len = 0;
 }
 

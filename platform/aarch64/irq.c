@@ -10,6 +10,7 @@
  */
 #include "aarch64.h"
 #include "common/console.h"
+#include "lib/errno.h"
 
 /* Distributor. */
 #define GICD_CTLR 0x000
@@ -178,6 +179,14 @@ void aarch64_irq_enable(unsigned intid)
     a64_mmio_put(frame, GICD_ISENABLER + intid / 32 * 4, 1u << intid % 32);
 }
 
+int hal_irq_unmask(unsigned irq)
+{
+    if (irq < INTID_SPI || irq >= line_count)
+        return -ENODEV;
+    aarch64_irq_enable(irq);
+    return 0;
+}
+
 /* ---- per CPU ---- */
 
 /* MPIDR affinities in the order of GICR_TYPER and GICD_SGIR: 3.2.1.0 in 32 bits. */
@@ -338,5 +347,7 @@ void aarch64_irq_dispatch(void)
             aarch64_timer_irq();
         else if (intid == aarch64_console_intid)
             console_rx();
+        else
+            kernel_irq(intid);
     }
 }

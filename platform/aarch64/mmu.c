@@ -202,26 +202,41 @@ void aarch64_mmu_init_cpu(void)
     __asm__ volatile("isb; tlbi vmalle1; dsb nsh; isb" : : : "memory");
 }
 
-volatile void *aarch64_mmio_map(paddr_t pa, size_t len)
+static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops *ops)
 {
     static vaddr_t next = A64_MMIO_LO;
     paddr_t lo = align_down(pa, HAL_PAGE_SIZE), end;
     struct pgtable_change change = {0};
     vaddr_t va = next;
     size_t size;
+    int err;
 
     if (add_overflow(pa, len, &end) || end > A64_PHYSICAL_END)
-        kernel_hal_panic("device registers at an impossible address", 0, 0);
+        return NULL;
     size = align_up(end, HAL_PAGE_SIZE) - lo;
     if (size > A64_MMIO_HI - next)
-        kernel_hal_panic("no room for device registers", 0, 0);
+        return NULL;
     next += size;
-    kernel_space.pt.ops = &boot_ops;
-    boot_check(pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL,
-                           0, &change));
+    kernel_space.pt.ops = ops;
+    err = pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL, 0,
+                      &change);
     kernel_space.pt.ops = &kernel_ops;
     publish();
-    return (volatile char *)va + (pa - lo);
+    return err ? NULL : (volatile char *)va + (pa - lo);
+}
+
+volatile void *aarch64_mmio_map(paddr_t pa, size_t len)
+{
+    volatile void *regs = mmio_map(pa, len, &boot_ops);
+
+    if (!regs)
+        kernel_hal_panic("device registers cannot be mapped", 0, 0);
+    return regs;
+}
+
+volatile void *hal_mmio_map(paddr_t pa, size_t len)
+{
+    return mmio_map(pa, len, &kernel_ops);
 }
 
 /* ---- address spaces ---- */

@@ -2,7 +2,7 @@
 /*
  * power.c - the ends of the machine, through PSCI; and names for code addresses.
  *
- * PSCI knows no exit status: a framed console announces it (common/conframe.h).
+ * PSCI knows no exit status: a framed console announces it (lib/conframe.h).
  */
 #include "aarch64.h"
 #include "common/console.h"

@@ -11,8 +11,8 @@
  */
 #include "common/console.h"
 
-#include "common/conframe.h"
 #include "hal_up.h"
+#include "lib/conframe.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * console.h - the bare-metal console: all streams over one serial line, framed if the command line
- * says so (conframe.h). It implements the hal_console_ entries; the backend brings the line.
+ * says so (lib/conframe.h). It implements the hal_console_ entries; the backend brings the line.
  *
  * The line is one UART: the console_line_ functions are in the backend's console.c, chosen when
  * linking. They take no lock; the caller has one.

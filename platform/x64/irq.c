@@ -151,12 +151,8 @@ static bool ioapic_map(unsigned i)
     return true;
 }
 
-int x64_irq_route(unsigned isa_irq, unsigned vector)
+static int route(uint32_t gsi, uint32_t flags, unsigned vector)
 {
-    uint32_t gsi = acpi_info->isa_irq[isa_irq].gsi;
-    uint32_t flags = (acpi_info->isa_irq[isa_irq].level ? IOAPIC_LEVEL : 0) |
-                     (acpi_info->isa_irq[isa_irq].active_low ? IOAPIC_LOW : 0);
-
     for (unsigned i = 0; i < ioapic_count; i++) {
         uint32_t pin = gsi - ioapic[i].gsi_base;
 
@@ -168,6 +164,49 @@ int x64_irq_route(unsigned isa_irq, unsigned vector)
         return 0;
     }
     return -ENODEV;
+}
+
+int x64_irq_route(unsigned isa_irq, unsigned vector)
+{
+    uint32_t flags = (acpi_info->isa_irq[isa_irq].level ? IOAPIC_LEVEL : 0) |
+                     (acpi_info->isa_irq[isa_irq].active_low ? IOAPIC_LOW : 0);
+
+    return route(acpi_info->isa_irq[isa_irq].gsi, flags, vector);
+}
+
+/* ---- device interrupts ---- */
+
+#define DEVICE_MAX (X64_VECTOR_SPURIOUS - X64_VECTOR_DEVICE)
+
+static unsigned device_irq[DEVICE_MAX]; /* by vector */
+static unsigned device_count;           /* atomic */
+
+/* Each gets a vector of its own. A number below 16 is an ISA interrupt, with its overrides. */
+int hal_irq_unmask(unsigned irq)
+{
+    unsigned i = device_count, vector = X64_VECTOR_DEVICE + i;
+    int err;
+
+    for (unsigned j = 0; j < i; j++)
+        if (device_irq[j] == irq)
+            return 0;
+    if (i == DEVICE_MAX)
+        return -ENOSPC;
+    device_irq[i] = irq;
+    /* Release: the number before the interrupt that looks it up. */
+    __atomic_store_n(&device_count, i + 1, __ATOMIC_RELEASE);
+    err = irq < ACPI_ISA_IRQS ? x64_irq_route(irq, vector) : route(irq, IOAPIC_LEVEL, vector);
+    if (err)
+        __atomic_store_n(&device_count, i, __ATOMIC_RELEASE);
+    return err;
+}
+
+static void device_dispatch(unsigned vector)
+{
+    unsigned i = vector - X64_VECTOR_DEVICE;
+
+    if (i < __atomic_load_n(&device_count, __ATOMIC_ACQUIRE))
+        kernel_irq(device_irq[i]);
 }
 
 /* ---- set-up ---- */
@@ -225,6 +264,8 @@ void x64_irq_dispatch(unsigned vector)
         x64_console_irq();
         break;
     default:
+        if (vector >= X64_VECTOR_DEVICE)
+            device_dispatch(vector);
         break;
     }
 }

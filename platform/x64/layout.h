@@ -58,6 +58,7 @@
 #define X64_VECTOR_IPI 0x21
 #define X64_VECTOR_TLB 0x22
 #define X64_VECTOR_SERIAL 0x23
+#define X64_VECTOR_DEVICE 0x24 /* and those up to the spurious one */
 #define X64_VECTOR_SPURIOUS 0x2f
 #define X64_VECTOR_COUNT 0x30
 #define X64_VECTOR_NOTED 0x30 /* not the CPU's: those in irq_noted (ring3.S) */

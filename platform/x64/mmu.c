@@ -101,22 +101,35 @@ void x64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     kernel_space.pt.ops = &kernel_ops;
 }
 
-volatile void *x64_mmio_map(paddr_t pa, size_t len)
+static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops *ops)
 {
     static vaddr_t next = X64_MMIO_LO;
     paddr_t lo = align_down(pa, HAL_PAGE_SIZE);
     size_t size = align_up(pa + len, HAL_PAGE_SIZE) - lo;
     struct pgtable_change change = {0};
     vaddr_t va = next;
+    int err;
 
     if (size > X64_MMIO_HI - next)
         return NULL;
     next += size;
-    kernel_space.pt.ops = &boot_ops;
-    boot_check(pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL,
-                           0, &change));
+    kernel_space.pt.ops = ops;
+    err = pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL, 0,
+                      &change);
     kernel_space.pt.ops = &kernel_ops;
-    return (volatile void *)(va + (pa - lo));
+    return err ? NULL : (volatile void *)(va + (pa - lo));
+}
+
+volatile void *x64_mmio_map(paddr_t pa, size_t len)
+{
+    return mmio_map(pa, len, &boot_ops);
+}
+
+volatile void *hal_mmio_map(paddr_t pa, size_t len)
+{
+    paddr_t end;
+
+    return add_overflow(pa, len, &end) || end > 1ull << 52 ? NULL : mmio_map(pa, len, &kernel_ops);
 }
 
 const void *x64_phys_map(paddr_t pa, size_t len)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * console.c - the launcher's end of the framed console (platform/common/conframe.h): one serial
- * line carries the program's three streams, the kernel's log and the exit status.
+ * console.c - the launcher's end of the framed console (kernel/lib/conframe.h): one serial
+ * line carries the program's three streams, the kernel's log and the exit status. Where the machine
+ * has a virtio console (the port), that carries the program's streams and everything that goes
+ * in; the log and the exit status stay on the line.
  *
  * One poll loop, no threads. Output is written as it comes: if our own standard output blocks, the
  * line fills and the guest waits, as it would on a pipe. Input goes in small portions, so that a
@@ -31,11 +33,17 @@
 
 enum { STATE_PLAIN, STATE_DLE, STATE_STATUS };
 
+/* One direction of bytes from the kernel. */
+struct channel {
+    int fd; /* -1: not there */
+    int state, number;
+    int stream; /* the host's file descriptor of the stream selected; -1 before the first frame */
+};
+
 struct console {
-    int line, signals, errors;
-    int state;
-    int stream; /* the host's file descriptor of the stream selected on the line */
-    int status, number;
+    struct channel line, port;
+    int signals, errors;
+    int status;
     bool dead[3]; /* that stream's reader is gone */
     bool input_open;
     unsigned escapes;
@@ -97,10 +105,10 @@ static bool given_up(const struct console *c)
 
 /* Wait until the stream takes a portion. Signals are still heard: a reader that has stopped reading
  * must not make us deaf. False if the user gave up. */
-static bool wait_writable(struct console *c)
+static bool wait_writable(struct console *c, int stream)
 {
     for (;;) {
-        struct pollfd fds[] = {{.fd = c->stream, .events = POLLOUT},
+        struct pollfd fds[] = {{.fd = stream, .events = POLLOUT},
                                {.fd = c->signals, .events = POLLIN}};
 
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
@@ -116,16 +124,16 @@ static bool wait_writable(struct console *c)
     }
 }
 
-static void put_out(struct console *c, const char *data, size_t len)
+static void put_out(struct console *c, int stream, const char *data, size_t len)
 {
-    while (len > 0 && c->stream >= 0 && !c->dead[c->stream] && wait_writable(c)) {
+    while (len > 0 && stream >= 0 && !c->dead[stream] && wait_writable(c, stream)) {
         /* A pipe that poll() calls writable takes PIPE_BUF bytes without blocking. */
-        ssize_t n = write(c->stream, data, len < PIPE_BUF ? len : PIPE_BUF);
+        ssize_t n = write(stream, data, len < PIPE_BUF ? len : PIPE_BUF);
 
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0) {
-            c->dead[c->stream] = true;
+            c->dead[stream] = true;
             /* As the program would die natively when its reader is gone. */
             bytes_print(&c->pending, "%cS%d;", DLE, SIGPIPE);
             return;
@@ -135,25 +143,25 @@ static void put_out(struct console *c, const char *data, size_t len)
     }
 }
 
-static void take_escape(struct console *c, unsigned char byte)
+static void take_escape(struct console *c, struct channel *from, unsigned char byte)
 {
-    c->state = STATE_PLAIN;
+    from->state = STATE_PLAIN;
     switch (byte) {
     case '0':
-        c->stream = STDERR_FILENO;
+        from->stream = STDERR_FILENO;
         break;
     case '1':
-        c->stream = STDOUT_FILENO;
+        from->stream = STDOUT_FILENO;
         break;
     case '2':
-        c->stream = STDERR_FILENO;
+        from->stream = STDERR_FILENO;
         break;
     case 'X':
-        c->state = STATE_STATUS;
-        c->number = 0;
+        from->state = STATE_STATUS;
+        from->number = 0;
         break;
     case DLE:
-        put_out(c, (const char[]){DLE}, 1);
+        put_out(c, from->stream, (const char[]){DLE}, 1);
         break;
     default:
         break;
@@ -161,28 +169,28 @@ static void take_escape(struct console *c, unsigned char byte)
 }
 
 /* Demultiplex what the kernel sent. Firmware may print before the first frame: dropped. */
-static void take_line(struct console *c, const char *data, size_t len)
+static void take_bytes(struct console *c, struct channel *from, const char *data, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned char byte = (unsigned char)data[i];
 
-        if (c->state == STATE_PLAIN) {
+        if (from->state == STATE_PLAIN) {
             const char *dle = memchr(data + i, DLE, len - i);
             size_t run = dle ? (size_t)(dle - (data + i)) : len - i;
 
-            put_out(c, data + i, run);
+            put_out(c, from->stream, data + i, run);
             i += run;
             if (dle)
-                c->state = STATE_DLE;
-        } else if (c->state == STATE_DLE) {
-            take_escape(c, byte);
+                from->state = STATE_DLE;
+        } else if (from->state == STATE_DLE) {
+            take_escape(c, from, byte);
         } else if (byte >= '0' && byte <= '9') {
-            c->number = c->number * 10 + (byte - '0');
-            c->number &= 0xffff;
+            from->number = from->number * 10 + (byte - '0');
+            from->number &= 0xffff;
         } else {
             if (byte == ';')
-                c->status = c->number & 0xff;
-            c->state = STATE_PLAIN;
+                c->status = from->number & 0xff;
+            from->state = STATE_PLAIN;
         }
     }
 }
@@ -207,10 +215,22 @@ static void take_input(struct console *c)
     }
 }
 
+/* The channel that takes input. */
+static struct channel *input_channel(struct console *c)
+{
+    return c->port.fd >= 0 ? &c->port : &c->line;
+}
+
+/* Nothing is sent before the kernel can receive it and has said so (CONFRAME_READY): what arrives
+ * earlier would be lost. */
 static void push_pending(struct console *c)
 {
-    ssize_t n = send(c->line, c->pending.data, c->pending.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const struct channel *in = input_channel(c);
+    ssize_t n;
 
+    if (in->stream < 0 || c->pending.len == 0)
+        return;
+    n = send(in->fd, c->pending.data, c->pending.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n <= 0)
         return;
     memmove(c->pending.data, c->pending.data + n, c->pending.len - (size_t)n);
@@ -265,22 +285,41 @@ static void take_errors(struct console *c)
     c->broken |= strstr(c->complaint->data, "KVM internal error") != NULL;
 }
 
+/* Take what is there. False when the channel is closed. */
+static bool channel_take(struct console *c, struct channel *from)
+{
+    char buf[65536];
+    ssize_t n = recv(from->fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+    if (n > 0)
+        take_bytes(c, from, buf, (size_t)n);
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* When the exit status is there, the program's last words are in the port's socket. */
+static void port_drain(struct console *c)
+{
+    struct pollfd wait = {.fd = c->port.fd, .events = POLLIN};
+
+    while (c->port.fd >= 0 && poll(&wait, 1, 0) > 0 && channel_take(c, &c->port))
+        ;
+}
+
 /* One turn of the loop; false when the line is closed. */
 static bool console_turn(struct console *c)
 {
-    char buf[65536];
-    /* Nothing is sent before the kernel has set its UART up and said so (CONFRAME_READY): what
-     * arrives earlier would be lost. */
-    bool ready = c->stream >= 0;
-    struct pollfd fds[4] = {
-        {.fd = c->line, .events = (short)(POLLIN | (ready && c->pending.len ? POLLOUT : 0))},
+    struct channel *in = input_channel(c);
+    bool ready = in->stream >= 0;
+    short push = ready && c->pending.len ? POLLOUT : 0;
+    struct pollfd fds[5] = {
+        {.fd = c->line.fd, .events = (short)(POLLIN | (in == &c->line ? push : 0))},
         {.fd = c->signals, .events = POLLIN},
         {.fd = ready && c->input_open && c->pending.len == 0 ? STDIN_FILENO : -1, .events = POLLIN},
         {.fd = c->errors, .events = POLLIN},
+        {.fd = c->port.fd, .events = (short)(POLLIN | (in == &c->port ? push : 0))},
     };
-    ssize_t n;
 
-    if (poll(fds, 4, -1) < 0)
+    if (poll(fds, 5, -1) < 0)
         return errno == EINTR;
     if (fds[3].revents)
         take_errors(c);
@@ -288,22 +327,19 @@ static bool console_turn(struct console *c)
         take_signal(c);
     if (fds[2].revents)
         take_input(c);
-    if (c->pending.len)
-        push_pending(c);
-    if (!fds[0].revents)
-        return true;
-    n = recv(c->line, buf, sizeof(buf), MSG_DONTWAIT);
-    if (n > 0)
-        take_line(c, buf, (size_t)n);
-    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+    push_pending(c);
+    /* The line's end is the machine's end; the port may go first. */
+    if (fds[4].revents && !channel_take(c, &c->port))
+        c->port.fd = -1;
+    return !fds[0].revents || channel_take(c, &c->line);
 }
 
-int console_carry(int fd, int errors, struct bytes *complaint)
+int console_carry(int line, int port, int errors, struct bytes *complaint)
 {
-    struct console c = {.line = fd,
+    struct console c = {.line = {.fd = line, .stream = -1},
+                        .port = {.fd = port, .stream = -1},
                         .errors = errors,
                         .complaint = complaint,
-                        .stream = -1,
                         .status = -1,
                         .input_open = true};
     bool open = true;
@@ -312,6 +348,7 @@ int console_carry(int fd, int errors, struct bytes *complaint)
     terminal_raw();
     while (open && c.status < 0 && !given_up(&c) && !c.broken)
         open = console_turn(&c);
+    port_drain(&c);
     terminal_restore();
     while (c.errors >= 0 && !open)
         take_errors(&c);

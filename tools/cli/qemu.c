@@ -2,7 +2,9 @@
 /*
  * qemu.c - starting the kernel as a virtual machine: QEMU's command line, and what to make of its
  * end. The machine's only serial line is QEMU's standard input and output, a socket to us;
- * console.c speaks the framed console protocol over it.
+ * console.c speaks the framed console protocol over it. Machines with virtio MMIO windows get a
+ * virtio console as well, on another socket, for the program's streams: a serial line costs a
+ * system call per byte.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,9 +18,14 @@
 #include "child.h"
 #include "run.h"
 
-#define OFF_SECONDS 5.0 /* from the exit status to the machine being off */
+/* Window 1 and its interrupt in a microvm. The interrupt of window 0, the first one of the second
+ * I/O APIC, never comes: QEMU takes it for the one that is wired differently on the first. */
+#define PORT_BUS "virtio-mmio-bus.1"
+#define MICROVM_PORT " virtio_mmio.device=512@0xfeb00200:25"
+#define OFF_SECONDS 5.0    /* from the exit status to the machine being off */
 #define GDB_PORT 1234
 #define FOREVER 1e9        /* a machine has no time limit */
+#define PORT_FD 3          /* QEMU's end of the virtio console */
 #define SOCKET_BUFFER 8192 /* little input on its way, so that a signal overtakes little */
 
 static bool cpu_virtualizes(void)
@@ -45,6 +52,33 @@ static const char *accelerator(const struct run_options *options)
     return wanted;
 }
 
+/* Does the machine have virtio MMIO windows that the kernel can find? An interpreted machine (KVM
+ * without hardware) is better off with as few devices as possible. */
+static bool has_port(const struct run_options *options, const char *accel)
+{
+    if (options->backend == BACKEND_AARCH64)
+        return true;
+    return (!options->machine || strcmp(options->machine, "microvm") == 0) &&
+           (strcmp(accel, "kvm") != 0 || cpu_virtualizes());
+}
+
+static void port_words(struct list *words)
+{
+    static const char *const port[] = {
+        "-global",
+        "virtio-mmio.force-legacy=false",
+        "-device",
+        "virtio-serial-device,max_ports=2,bus=" PORT_BUS,
+    };
+
+    for (size_t i = 0; i < sizeof(port) / sizeof(port[0]); i++)
+        list_add(words, port[i]);
+    list_add(words, "-chardev");
+    list_add(words, text("socket,id=port,fd=%d", PORT_FD));
+    list_add(words, "-device");
+    list_add(words, "virtserialport,nr=1,chardev=port");
+}
+
 static void x64_words(const struct run_options *options, struct list *words, const char *accel)
 {
     const char *machine = options->machine ? options->machine : "microvm";
@@ -52,7 +86,8 @@ static void x64_words(const struct run_options *options, struct list *words, con
     list_add(words, "qemu-system-x86_64");
     list_add(words, "-M");
     if (strcmp(machine, "microvm") == 0)
-        list_add(words, text("microvm,rtc=on,x-option-roms=off,accel=%s", accel));
+        list_add(words,
+                 text("microvm,rtc=on,x-option-roms=off,auto-kernel-cmdline=off,accel=%s", accel));
     else
         list_add(words, text("%s,accel=%s", machine, accel));
     list_add(words, "-cpu");
@@ -113,7 +148,7 @@ static void gdb_words(const struct run_options *options, struct list *words)
 }
 
 static void qemu_words(const struct run_options *options, const struct image *image,
-                       struct list *words)
+                       struct list *words, bool *port)
 {
     const char *accel = accelerator(options);
     char *kernel = build_kernel(options);
@@ -125,6 +160,12 @@ static void qemu_words(const struct run_options *options, const struct image *im
         aarch64_words(options, words, accel);
     /* A debugger knows the addresses that the image was linked for. */
     machine_words = text("conframe=1%s %s", options->gdb ? " kaslr=0" : "", console_words());
+    *port = has_port(options, accel);
+    if (*port) {
+        port_words(words);
+        machine_words = text("%s console=virtio%s", machine_words,
+                             options->backend == BACKEND_X64 ? MICROVM_PORT : "");
+    }
     const char *const rest[] = {
         "-m",
         text("%juk", (uintmax_t)options->memory / 1024),
@@ -167,11 +208,15 @@ static char *first_complaint(const struct bytes *complaint)
     return lines.count ? lines.items[0] : NULL;
 }
 
-static _Noreturn void qemu_child(const struct list *words, int line, int errors)
+static _Noreturn void qemu_child(const struct list *words, int line, int port, int errors)
 {
     dup2(line, STDIN_FILENO);
     dup2(line, STDOUT_FILENO);
     dup2(errors, STDERR_FILENO);
+    if (port == PORT_FD)
+        fcntl(port, F_SETFD, 0); /* dup2 would leave it close-on-exec */
+    else
+        dup2(port, PORT_FD);
     execvp(words->items[0], words->items);
     dprintf(STDERR_FILENO, "%s: %s", words->items[0], strerror(errno));
     _exit(127);
@@ -181,23 +226,27 @@ void qemu_start(const struct run_options *options, const struct image *image)
 {
     struct list words = {0};
     struct bytes complaint = {0};
-    int line[2], errors[2], announced;
+    int line[2], port[2], errors[2], announced;
+    bool has;
     int buffer = SOCKET_BUFFER;
     const char *why;
     struct child qemu;
 
-    qemu_words(options, image, &words);
+    qemu_words(options, image, &words, &has);
     if (pipe2(errors, O_CLOEXEC) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) < 0)
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, port) < 0)
         fail(EXIT_TOOL, "no pipe to QEMU: %s", strerror(errno));
-    setsockopt(line[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    setsockopt(has ? port[0] : line[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
     /* In a group of its own: the terminal's signals are for us alone. */
     if (child_fork(&qemu, FOREVER, true))
-        qemu_child(&words, line[1], errors[1]);
+        qemu_child(&words, line[1], port[1], errors[1]);
     close(line[1]);
+    close(port[1]);
     close(errors[1]);
-    announced = console_carry(line[0], errors[0], &complaint);
+    announced = console_carry(line[0], has ? port[0] : -1, errors[0], &complaint);
     close(line[0]);
+    close(port[0]);
     qemu.deadline = now_seconds() + (announced >= 0 ? OFF_SECONDS : 0.2);
     child_wait(&qemu, NULL);
     why = first_complaint(&complaint);

@@ -87,10 +87,10 @@ char *cmdline_make(const struct run_options *options, const char *machine_words,
 _Noreturn void hosted_start(const struct run_options *options, const struct image *image);
 _Noreturn void qemu_start(const struct run_options *options, const struct image *image);
 
-/* Carry the streams of a framed console on `fd` until the machine ends. Returns the exit status
- * that the kernel announced, 128 + signal if the user gave up, -1 if the line closed without one.
- * What QEMU writes to `errors` is gathered in `complaint`. */
-int console_carry(int fd, int errors, struct bytes *complaint);
+/* Carry the streams of a framed console on `line`, and `port` if that is not -1, until the machine
+ * ends. Returns the exit status that the kernel announced, 128 + signal if the user gave up, -1 if
+ * the line closed without one. What QEMU writes to `errors` is gathered in `complaint`. */
+int console_carry(int line, int port, int errors, struct bytes *complaint);
 /* `stdio=...` and `winsize=...` for the kernel's command line. */
 char *console_words(void);
 

@@ -67,4 +67,19 @@ static inline paddr_t hal_virt_to_phys(const void *va)
     return (uintptr_t)va - fake_ram_base;
 }
 
+/* Device registers: what a test of a driver simulates. */
+uint32_t fake_mmio_read(const volatile void *reg);
+void fake_mmio_write(volatile void *reg, uint32_t value);
+static inline uint32_t hal_mmio_read32(const volatile void *reg)
+{
+    return fake_mmio_read(reg);
+}
+static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
+{
+    fake_mmio_write(reg, value);
+}
+static inline void hal_device_barrier(void)
+{
+}
+
 #endif

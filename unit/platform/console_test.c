@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: platform/common/console.c platform/common/conframe.c kernel/lib/string.c
+/* sources: platform/common/console.c kernel/lib/conframe.c kernel/lib/string.c
    kernel/lib/strutil.c */
 /* console_test.c - the console over a simulated UART: framing, a full ring, a line that is stuck.
  */

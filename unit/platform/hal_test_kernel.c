@@ -136,6 +136,11 @@ void kernel_ipi(void)
     __atomic_fetch_add(&ipi_count[hal_cpu_id()], 1, __ATOMIC_RELEASE);
 }
 
+void kernel_irq(unsigned irq)
+{
+    (void)irq;
+}
+
 void kernel_console(void)
 {
     console_events++;

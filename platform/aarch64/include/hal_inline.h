@@ -106,4 +106,23 @@ static inline paddr_t hal_virt_to_phys(const void *va)
                                   : addr - A64_DIRECT_BASE;
 }
 
+/* Plain loads and stores: a hypervisor cannot emulate those that change their base register. */
+static inline uint32_t hal_mmio_read32(const volatile void *reg)
+{
+    uint32_t value;
+
+    __asm__ volatile("ldr %w0, %1" : "=r"(value) : "Q"(*(const volatile uint32_t *)reg));
+    return value;
+}
+
+static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
+{
+    __asm__ volatile("str %w1, %0" : "=Q"(*(volatile uint32_t *)reg) : "r"(value));
+}
+
+static inline void hal_device_barrier(void)
+{
+    __asm__ volatile("dsb sy" : : : "memory");
+}
+
 #endif

@@ -117,4 +117,19 @@ static inline paddr_t hal_virt_to_phys(const void *va)
                                   : addr - X64_DIRECT_BASE;
 }
 
+static inline uint32_t hal_mmio_read32(const volatile void *reg)
+{
+    return *(const volatile uint32_t *)reg;
+}
+
+static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
+{
+    *(volatile uint32_t *)reg = value;
+}
+
+static inline void hal_device_barrier(void)
+{
+    __asm__ volatile("mfence" : : : "memory");
+}
+
 #endif

@@ -4,7 +4,7 @@
  *
  * The decoder keeps numbers saturated at 16 bits, so that no length of digits overflows anything.
  */
-#include "common/conframe.h"
+#include "lib/conframe.h"
 
 #include "lib/string.h"
 
@@ -110,6 +110,16 @@ static enum conframe_event decode_number(struct conframe_in *in, uint8_t byte)
         return CONFRAME_SIGNAL;
     }
     return CONFRAME_NOTHING;
+}
+
+size_t conframe_plain(const struct conframe_in *in, const uint8_t *src, size_t len)
+{
+    const uint8_t *dle;
+
+    if (in->state != IN_PLAIN || in->eof)
+        return 0;
+    dle = memchr(src, CONFRAME_DLE, len);
+    return dle ? (size_t)(dle - src) : len;
 }
 
 enum conframe_event conframe_decode(struct conframe_in *in, uint8_t byte)

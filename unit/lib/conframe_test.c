@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: platform/common/conframe.c kernel/lib/string.c kernel/lib/strutil.c */
+/* sources: kernel/lib/conframe.c kernel/lib/string.c kernel/lib/strutil.c */
 /* conframe_test.c - framing of several streams over one line, and the machine's boot options. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "../../platform/common/conframe.h"
+#include "lib/conframe.h"
 
 void *fake_self;
 bool fake_irqs_off;

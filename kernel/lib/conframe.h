@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * conframe.h - several streams over one serial line, for the bare-metal consoles.
+ * conframe.h - several streams over one line, for the consoles of machines: the UARTs
+ * (platform/common/console.c) and the virtio console (drv/virtio_console.c).
  *
  * With `conframe=1` on the boot command line the launcher and the kernel speak this protocol; DLE
  * is the byte 0x10. A reader that knows nothing of it sees the text with few odd bytes.
@@ -64,6 +65,9 @@ struct conframe_in {
     int signo;
 };
 enum conframe_event conframe_decode(struct conframe_in *in, uint8_t byte);
+/* How many bytes at the beginning of src are plain input: the decoder would give each of them back
+ * and stay as it is, so it need not see them. */
+size_t conframe_plain(const struct conframe_in *in, const uint8_t *src, size_t len);
 
 /* ---- options ---- */
 
@@ -78,7 +82,7 @@ void conframe_options(const char *cmdline, struct conframe_options *out);
  * and its length (up to the next blank), or NULL. For the backends' own options. */
 const char *cmdline_find(const char *cmdline, const char *key, size_t *len);
 
-/* What a framed kernel sends when its UART can receive: it selects the log stream, without a byte
+/* What a framed kernel sends when its line can receive: it selects the log stream, without a byte
  * for it. The other side sends nothing before. */
 #define CONFRAME_READY "\0200"
 #define CONFRAME_READY_LEN 2
