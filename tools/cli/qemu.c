@@ -22,7 +22,7 @@
  * I/O APIC, never comes: QEMU takes it for the one that is wired differently on the first. */
 #define PORT_BUS "virtio-mmio-bus.1"
 #define MICROVM_PORT " virtio_mmio.device=512@0xfeb00200:25"
-#define OFF_SECONDS 5.0    /* from the exit status to the machine being off */
+#define OFF_SECONDS 5.0 /* from the exit status to the machine being off */
 #define GDB_PORT 1234
 #define FOREVER 1e9        /* a machine has no time limit */
 #define PORT_FD 3          /* QEMU's end of the virtio console */

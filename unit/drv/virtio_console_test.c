@@ -305,10 +305,11 @@ void waitq_finish(struct waiter *w)
     (void)w;
 }
 
-void waitq_wake_all(struct waitq *queue, uint32_t events)
+bool waitq_wake_all(struct waitq *queue, uint32_t events)
 {
     (void)queue;
     (void)events;
+    return false;
 }
 
 /* ---- tests ---- */
