@@ -21,6 +21,7 @@ $8 == "x64_image_begin" { begin = $2 }
 $8 == "x64_data_begin" { data = $2 }
 /^Relocation section/ { skip = $3 ~ /debug|\.note/ }
 skip || $3 !~ /^R_X86_64_/ || $3 ~ /^R_X86_64_(PC32|PLT32|32)$/ { next }
+substr($4, 1, 8) == "00000000" { next } # a number, like a size
 {
     if ($4 < begin) die($0 ": not an address of the image")
     if ($3 == "R_X86_64_64") list = $1 < data ? 1 : 3

@@ -9,7 +9,7 @@
  *     from user code is built at the top of the thread's kernel stack, one from kernel code right
  *     below the interrupted stack pointer (kernel code has no red zone). Exceptions to that are
  *     traps that must not trust the interrupted stack: see trap_stay.
- *  2. "From user code" means that the instruction pointer does not lie in the image.
+ *  2. "From user code" means that the instruction pointer does not lie in the image's text.
  *  3. While kernel code runs on a user stack pointer (the first and last instructions of a system
  *     call), interrupts are off; the `sti` of the way out takes effect after the jump that follows
  *     it (SDM vol. 2, STI).
@@ -139,8 +139,7 @@ trap_common:
     pushq %rax
     pushq %rcx
     pushq %rdx
-    cmpq $-0x80000000, AT_RIP(%rsp) /* X64_IMAGE_BASE */
-    jae trap_kernel
+    IF_KERNEL_RIP AT_RIP(%rsp), %rcx, trap_kernel
     movq %gs:CPU_KSTACK, %rcx
     FRAME_FROM_IST
     xorl %ebp, %ebp

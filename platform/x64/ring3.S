@@ -22,8 +22,6 @@
  */
 #include "entry_macros.inc"
 
-#define IMAGE_BASE -0x80000000 /* X64_IMAGE_BASE as an immediate */
-
 /* Flags of the interrupted program that kernel code must not run with: in ring 3 AC makes
  * unaligned accesses fault, and NT makes IRETQ fault. IF cannot change. */
 .macro CLEAN_FLAGS
@@ -90,8 +88,7 @@ ring3_trap:
     cmpl $VECTOR_PF, AT_VECTOR(%rsp)
     je ring3_trap_cr2
 ring3_trap_where:
-    cmpq $IMAGE_BASE, AT_RIP(%rsp)
-    jae ring3_trap_kernel
+    IF_KERNEL_RIP AT_RIP(%rsp), %rcx, ring3_trap_kernel
     movq %gs:CPU_KSTACK, %rcx
     FRAME_FROM_IST
     xorl %ebp, %ebp
@@ -151,14 +148,13 @@ x64_ring3_trap_\vector:
 /* From ring3_irq0: all registers are those of the interrupted code, the rest is in cpu->int_*. */
 ring3_irq:
     movq %rax, %gs:CPU_INT_RAX
-    movq %gs:CPU_INT_RIP, %rax
-    cmpq $IMAGE_BASE, %rax
-    jae 1f
+    IF_KERNEL_RIP %gs:CPU_INT_RIP, %rax, 1f
     movq %gs:CPU_KSTACK, %rsp
     jmp 2f
 1:  andq $-16, %rsp
     subq $FRAME_SIZE, %rsp
-2:  movq %rax, FRAME_RIP(%rsp)
+2:  movq %gs:CPU_INT_RIP, %rax
+    movq %rax, FRAME_RIP(%rsp)
     movq %gs:CPU_INT_RAX, %rax
     movq %rax, FRAME_RAX(%rsp)
     movq %rcx, FRAME_RCX(%rsp)
@@ -175,8 +171,7 @@ ring3_irq:
     movq %rsp, %rdi
     movl %gs:CPU_INT_VECTOR, %esi
     xorl %edx, %edx
-    cmpq $IMAGE_BASE, FRAME_RIP(%rsp)
-    jae 3f
+    IF_KERNEL_RIP FRAME_RIP(%rsp), %rax, 3f
     xorl %ebp, %ebp
     call x64_trap_user
     jmp x64_user_return
