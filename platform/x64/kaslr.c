@@ -11,7 +11,7 @@
  * 4 KiB steps below 1 GiB: 18 bits. `kaslr=0` on the command line keeps the link address, for
  * debuggers.
  */
-#include "common/conframe.h"
+#include "lib/conframe.h"
 #include "x64.h"
 
 #define SLIDE_MIN (4ul << 20) /* behind the 2 MiB pages at the link address */

@@ -20,7 +20,7 @@
  *
  * `ring=3` on the command line asks for it on any machine.
  */
-#include "common/conframe.h"
+#include "lib/conframe.h"
 #include "lib/string.h"
 #include "x64.h"
 
