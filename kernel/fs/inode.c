@@ -7,7 +7,7 @@
  * and the times are stored atomically so that stat and permission checks need no lock: each field
  * is consistent in itself, which is all that Linux promises too.
  */
-#include "fs/vfs.h"
+#include "fs/xattr.h"
 
 #include "core/assert.h"
 #include "lib/string.h"
@@ -74,6 +74,7 @@ struct inode *inode_alloc(struct super *super, uint32_t mode)
     list_init(&inode->aliases);
     list_init(&inode->locks);
     list_init(&inode->watches);
+    list_init(&inode->xattrs);
     inode->atime_ns = inode->mtime_ns = inode->ctime_ns = inode->btime_ns = clock_wall_ns();
     return inode;
 }
@@ -90,6 +91,7 @@ void inode_put(struct inode *inode)
     ASSERT(list_empty(&inode->aliases));
     if (inode->ops && inode->ops->destroy)
         inode->ops->destroy(inode);
+    xattr_free_all(inode);
     vm_object_destroy(&inode->object);
     if (inode->target && !(inode_flags(inode) & INODE_STATIC_TARGET))
         kfree(inode->target);

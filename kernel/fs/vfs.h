@@ -73,6 +73,7 @@ struct inode {
     struct list aliases; /* dentry.alias_link; vfs_dentry_lock */
     struct list locks;   /* advisory locks; locks.c */
     struct list watches; /* inotify.c */
+    struct list xattrs;  /* extended attributes, xattr.c; lock */
     bool locked_ever;    /* atomic: locks may have something */
     uint32_t seals;      /* F_SEAL_*; INODE_SEALABLE */
     uint32_t flags;      /* INODE_* fixed at creation */

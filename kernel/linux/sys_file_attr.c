@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sys_file_attr.c - system calls that check or change attributes: access, chmod, chown, utimes,
- * truncate, umask, extended attributes. */
+ * truncate, umask. */
 #include "fs/inotify.h"
-#include "lib/string.h"
 #include "linux/sys_file.h"
-#include "mm/kmalloc.h"
 #include "sched/timer.h"
 
 #define CWD ((uint64_t)AT_FDCWD)
@@ -348,80 +346,4 @@ long sys_ftruncate(const struct syscall_args *a)
         inotify_file(file, IN_MODIFY);
     file_put(file);
     return err;
-}
-
-/* ---- extended attributes: like a tmpfs on which none has been set ---- */
-
-static int xattr_name(uint64_t addr)
-{
-    char name[256];
-    long len = copyin_str(name, uaddr(addr), sizeof(name));
-    if (len == -ENAMETOOLONG || len == 0)
-        return -ERANGE;
-    if (len < 0)
-        return (int)len;
-    if (str_starts(name, "security.") || str_starts(name, "trusted.") ||
-        str_starts(name, "system.posix_acl_"))
-        return -ENODATA;
-    return -ENOTSUP;
-}
-
-static int find_at(uint64_t path, unsigned lookup)
-{
-    struct at_path p;
-    struct dentry *dentry;
-    struct file *file;
-    int err = at_path_get(&p, CWD, path, 0);
-    if (err)
-        return err;
-    err = at_path_resolve(&p, lookup, &dentry, &file);
-    at_path_put(&p);
-    if (err == 0) {
-        dentry_put(dentry);
-        if (file)
-            file_put(file);
-    }
-    return err;
-}
-
-static int find_fd(uint64_t fd)
-{
-    struct file *file = file_arg_io(fd);
-    if (!file)
-        return -EBADF;
-    file_put(file);
-    return 0;
-}
-
-long sys_getxattr(const struct syscall_args *a)
-{
-    int err = find_at(a->arg[0], LOOKUP_FOLLOW);
-    return err ? err : xattr_name(a->arg[1]);
-}
-
-long sys_lgetxattr(const struct syscall_args *a)
-{
-    int err = find_at(a->arg[0], 0);
-    return err ? err : xattr_name(a->arg[1]);
-}
-
-long sys_fgetxattr(const struct syscall_args *a)
-{
-    int err = find_fd(a->arg[0]);
-    return err ? err : xattr_name(a->arg[1]);
-}
-
-long sys_listxattr(const struct syscall_args *a)
-{
-    return find_at(a->arg[0], LOOKUP_FOLLOW);
-}
-
-long sys_llistxattr(const struct syscall_args *a)
-{
-    return find_at(a->arg[0], 0);
-}
-
-long sys_flistxattr(const struct syscall_args *a)
-{
-    return find_fd(a->arg[0]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: kernel/fs/context.c kernel/fs/console.c kernel/fs/cpio.c kernel/fs/dentry.c kernel/fs/devfs.c kernel/fs/epoll.c kernel/fs/eventfd.c kernel/fs/fdtable.c kernel/fs/file.c kernel/fs/initrd.c kernel/fs/inotify.c kernel/fs/inode.c kernel/fs/locks.c kernel/fs/namei.c kernel/fs/open.c kernel/fs/path.c kernel/fs/pipe.c kernel/fs/pollwait.c kernel/fs/pressure.c kernel/fs/procfs.c kernel/fs/procfs_pid.c kernel/fs/pseudo.c kernel/fs/ramfs.c kernel/fs/sysfs.c kernel/fs/timerfd.c kernel/fs/tty.c kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/object.c kernel/mm/page.c kernel/mm/reclaim.c kernel/mm/remap.c kernel/mm/space.c kernel/mm/table.c kernel/mm/usercopy.c kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c kernel/lib/format.c kernel/lib/strbuf.c kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c kernel/core/random.c unit/fake_hal.c unit/fake_sched.c unit/fs/fake_fs.c */
+/* sources: kernel/fs/context.c kernel/fs/console.c kernel/fs/cpio.c kernel/fs/dentry.c kernel/fs/devfs.c kernel/fs/epoll.c kernel/fs/eventfd.c kernel/fs/fdtable.c kernel/fs/file.c kernel/fs/initrd.c kernel/fs/inotify.c kernel/fs/inode.c kernel/fs/locks.c kernel/fs/namei.c kernel/fs/open.c kernel/fs/path.c kernel/fs/pipe.c kernel/fs/pollwait.c kernel/fs/pressure.c kernel/fs/procfs.c kernel/fs/procfs_pid.c kernel/fs/pseudo.c kernel/fs/ramfs.c kernel/fs/sysfs.c kernel/fs/timerfd.c kernel/fs/tty.c kernel/fs/xattr.c kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/object.c kernel/mm/page.c kernel/mm/reclaim.c kernel/mm/remap.c kernel/mm/space.c kernel/mm/table.c kernel/mm/usercopy.c kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c kernel/lib/format.c kernel/lib/strbuf.c kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c kernel/core/random.c unit/fake_hal.c unit/fake_sched.c unit/fs/fake_fs.c */
 /* clang-format on */
 /*
  * fail_test.c - every allocation of every operation of kernel/fs fails once.
@@ -29,6 +29,7 @@
 #include "fs/locks.h"
 #include "fs/pipe.h"
 #include "fs/pollwait.h"
+#include "fs/xattr.h"
 #include "mm/kmalloc.h"
 
 #define LONG_NAME "a-name-that-does-not-fit-into-the-short-one"
@@ -395,6 +396,23 @@ static void memory_files(void)
     }
 }
 
+/* A value that cannot be set leaves the old one. */
+static void attributes(void)
+{
+    struct file *file;
+    char buf[64];
+    const struct fs_cred *cred = &fake_context->cred;
+    if (!opened("/x", O_CREAT | O_RDWR, &file))
+        return;
+    bool old = worked(xattr_set(cred, file->inode, "user.a", "old", 3, 0));
+    bool new = worked(xattr_set(cred, file->inode, "user.a", "fresh", 5, 0));
+    assert_int_equal(xattr_get(cred, file->inode, "user.a", buf, sizeof buf), new   ? 5
+                                                                              : old ? 3
+                                                                                    : -ENODATA);
+    file_put(file); /* takes the attributes along */
+    gone("/x", false);
+}
+
 /* An event for which there is no memory becomes an overflow: never silence. */
 static void notifications(void)
 {
@@ -546,6 +564,7 @@ SWEEP(locks)
 SWEEP(terminal)
 SWEEP(memory_files)
 SWEEP(notifications)
+SWEEP(attributes)
 SWEEP(generated)
 
 static void sweep_unpacking(void **state)
@@ -566,9 +585,9 @@ static void sweep_unpacking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(names),     TEST(replacing),     TEST(opening),   TEST(contents), TEST(pipes),
-        TEST(events),    TEST(descriptors),   TEST(locks),     TEST(terminal), TEST(memory_files),
-        TEST(generated), TEST(notifications), TEST(unpacking),
+        TEST(names),     TEST(replacing),     TEST(opening),    TEST(contents),  TEST(pipes),
+        TEST(events),    TEST(descriptors),   TEST(locks),      TEST(terminal),  TEST(memory_files),
+        TEST(generated), TEST(notifications), TEST(attributes), TEST(unpacking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
