@@ -129,6 +129,18 @@ int at_path_resolve(const struct at_path *p, unsigned lookup, struct dentry **de
     return err;
 }
 
+int at_lookup(uint64_t dfd, uint64_t path, uint32_t flags, unsigned lookup, struct dentry **dentry,
+              struct file **file)
+{
+    struct at_path p;
+    int err = at_path_get(&p, dfd, path, flags);
+    if (err)
+        return err;
+    err = at_path_resolve(&p, lookup, dentry, file);
+    at_path_put(&p);
+    return err;
+}
+
 static uint64_t saturate_ns(int64_t sec, uint64_t ns)
 {
     uint64_t total;

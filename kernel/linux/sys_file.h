@@ -40,6 +40,10 @@ void at_path_put(struct at_path *p);
 int must_check at_path_resolve(const struct at_path *p, unsigned lookup, struct dentry **dentry,
                                struct file **file);
 
+/* All of it in one: the path argument resolved. */
+int must_check at_lookup(uint64_t dfd, uint64_t path, uint32_t flags, unsigned lookup,
+                         struct dentry **dentry, struct file **file);
+
 /* struct timespec or timeval of user code -> ns, saturating. -EINVAL, -EFAULT. */
 int must_check copyin_timespec(uint64_t addr, uint64_t *ns);
 int must_check copyin_timeval(uint64_t addr, uint64_t *ns);

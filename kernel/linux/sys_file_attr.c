@@ -103,14 +103,9 @@ static int set_attr_file(struct file *file, const struct inode_attr *attr)
 
 static long set_attr_at(uint64_t dfd, uint64_t path, uint32_t flags, const struct inode_attr *attr)
 {
-    struct at_path p;
     struct dentry *dentry;
     struct file *file;
-    int err = at_path_get(&p, dfd, path, flags);
-    if (err)
-        return err;
-    err = at_path_resolve(&p, follow_of(flags), &dentry, &file);
-    at_path_put(&p);
+    int err = at_lookup(dfd, path, flags, follow_of(flags), &dentry, &file);
     if (err)
         return err;
     if (dentry && inode_is(dentry->inode, S_IFLNK) && (attr->valid & ATTR_MODE))
@@ -306,15 +301,10 @@ long sys_umask(const struct syscall_args *a)
 
 long sys_truncate(const struct syscall_args *a)
 {
-    struct at_path p;
     struct dentry *dentry;
     if ((int64_t)a->arg[1] < 0)
         return -EINVAL;
-    int err = at_path_get(&p, CWD, a->arg[0], 0);
-    if (err)
-        return err;
-    err = at_path_resolve(&p, LOOKUP_FOLLOW, &dentry, NULL);
-    at_path_put(&p);
+    int err = at_lookup(CWD, a->arg[0], 0, LOOKUP_FOLLOW, &dentry, NULL);
     if (err)
         return err == -ENOTSUP ? -EINVAL : err;
     struct inode *inode = dentry->inode;

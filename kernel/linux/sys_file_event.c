@@ -305,15 +305,10 @@ long sys_inotify_init1(const struct syscall_args *a)
 
 static int watch_path(struct file *file, uint64_t path, uint32_t mask)
 {
-    struct at_path p;
     struct dentry *dentry;
     unsigned lookup = ((mask & IN_DONT_FOLLOW) ? 0 : LOOKUP_FOLLOW) |
                       ((mask & IN_ONLYDIR) ? LOOKUP_DIRECTORY : 0);
-    int err = at_path_get(&p, (uint64_t)AT_FDCWD, path, 0);
-    if (err)
-        return err;
-    err = at_path_resolve(&p, lookup, &dentry, NULL);
-    at_path_put(&p);
+    int err = at_lookup((uint64_t)AT_FDCWD, path, 0, lookup, &dentry, NULL);
     if (err)
         return err;
     err = inode_permission(&current_fs()->cred, dentry->inode, MAY_READ);

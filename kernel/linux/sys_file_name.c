@@ -77,25 +77,21 @@ long sys_symlinkat(const struct syscall_args *a)
 
 static long do_link(uint64_t from_fd, uint64_t from, uint64_t to_fd, uint64_t to, uint32_t flags)
 {
-    struct at_path old, p;
+    struct at_path p;
     struct dentry *dentry;
     if (flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    int err = at_path_get(&old, from_fd, from, flags);
+    int err = at_lookup(from_fd, from, flags, (flags & AT_SYMLINK_FOLLOW) ? LOOKUP_FOLLOW : 0,
+                        &dentry, NULL);
     if (err)
-        return err;
-    err = at_path_resolve(&old, (flags & AT_SYMLINK_FOLLOW) ? LOOKUP_FOLLOW : 0, &dentry, NULL);
-    if (err)
-        goto out;
+        return err == -ENOTSUP ? -EXDEV : err;
     err = at_path_get(&p, to_fd, to, 0);
     if (err == 0) {
         err = vfs_link(current_fs(), dentry, p.start, p.text);
         at_path_put(&p);
     }
     dentry_put(dentry);
-out:
-    at_path_put(&old);
-    return err == -ENOTSUP ? -EXDEV : err;
+    return err;
 }
 
 long sys_link(const struct syscall_args *a)

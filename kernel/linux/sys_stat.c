@@ -6,30 +6,18 @@
 
 #define CWD ((uint64_t)AT_FDCWD)
 
-static int stat_dentry(struct dentry *dentry, struct kstat *out)
-{
-    inode_stat(dentry->inode, out);
-    return 0;
-}
-
 static int stat_at(uint64_t dfd, uint64_t path, uint32_t flags, struct kstat *out)
 {
-    struct at_path p;
     struct dentry *dentry;
     struct file *file;
-    int err = at_path_get(&p, dfd, path, flags);
+    int err = at_lookup(dfd, path, flags, (flags & AT_SYMLINK_NOFOLLOW) ? 0 : LOOKUP_FOLLOW,
+                        &dentry, &file);
     if (err)
         return err;
-    if (p.file) { /* fstat, as glibc makes it */
-        err = file_stat(p.file, out);
-        at_path_put(&p);
-        return err;
-    }
-    err = at_path_resolve(&p, (flags & AT_SYMLINK_NOFOLLOW) ? 0 : LOOKUP_FOLLOW, &dentry, &file);
-    at_path_put(&p);
-    if (err)
-        return err;
-    err = dentry ? stat_dentry(dentry, out) : file_stat(file, out);
+    if (dentry)
+        inode_stat(dentry->inode, out);
+    else
+        err = file_stat(file, out);
     dentry_put(dentry);
     if (file)
         file_put(file);
@@ -219,13 +207,8 @@ static long put_statfs(uint64_t addr, struct super *super)
 
 long sys_statfs(const struct syscall_args *a)
 {
-    struct at_path p;
     struct dentry *dentry;
-    int err = at_path_get(&p, CWD, a->arg[0], 0);
-    if (err)
-        return err;
-    err = at_path_resolve(&p, LOOKUP_FOLLOW, &dentry, NULL);
-    at_path_put(&p);
+    int err = at_lookup(CWD, a->arg[0], 0, LOOKUP_FOLLOW, &dentry, NULL);
     if (err)
         return err == -ENOTSUP ? -ENOSYS : err;
     long result = put_statfs(a->arg[1], dentry->inode->super);

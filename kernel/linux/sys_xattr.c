@@ -22,13 +22,8 @@ static int target(const struct syscall_args *a, enum way way, struct dentry **ou
         file_put(file);
         return *out ? 0 : -EOPNOTSUPP;
     }
-    struct at_path p;
-    int err = at_path_get(&p, (uint64_t)AT_FDCWD, a->arg[0], 0);
-    if (err)
-        return err;
-    err = at_path_resolve(&p, way == BY_PATH ? LOOKUP_FOLLOW : 0, out, NULL);
-    at_path_put(&p);
-    return err;
+    return at_lookup((uint64_t)AT_FDCWD, a->arg[0], 0, way == BY_PATH ? LOOKUP_FOLLOW : 0, out,
+                     NULL);
 }
 
 static int copyin_name(char name[XATTR_NAME_MAX + 1], uint64_t addr)
