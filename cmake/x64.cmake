@@ -17,7 +17,8 @@ selkie_link_image(selkie-x64 x64_text_begin kernel isa platform)
 add_library(hal-test-objects OBJECT EXCLUDE_FROM_ALL
   ${CMAKE_SOURCE_DIR}/unit/platform/hal_test_kernel.c
   ${CMAKE_SOURCE_DIR}/unit/platform/hal_test_user_${SELKIE_ISA}.S
-  ${CMAKE_SOURCE_DIR}/kernel/lib/string.c ${CMAKE_SOURCE_DIR}/kernel/lib/strutil.c)
+  ${CMAKE_SOURCE_DIR}/kernel/lib/conframe.c ${CMAKE_SOURCE_DIR}/kernel/lib/string.c
+    ${CMAKE_SOURCE_DIR}/kernel/lib/strutil.c)
 target_link_libraries(hal-test-objects PRIVATE selkie_freestanding selkie_sanitizer)
 target_compile_options(hal-test-objects PRIVATE ${SELKIE_MACHINE_FLAGS})
 selkie_link_image(hal-test x64_text_begin hal-test-objects isa platform)
