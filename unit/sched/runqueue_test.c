@@ -14,7 +14,7 @@
 
 #include "sched/runqueue.h"
 
-#define THREADS 8
+#define THREADS 64
 static struct runqueue rq;
 static struct thread thread[THREADS];
 static uint64_t share[THREADS];
@@ -245,6 +245,72 @@ static void spare_respects_affinity(void **state)
     assert_ptr_equal(rq_spare(&rq, 0), &thread[2]);
 }
 
+/* Jain's index of what each of the first `count` got: 1 is equal, 1/count is all to one. */
+static double jain(unsigned count)
+{
+    double sum = 0, squares = 0;
+    for (unsigned i = 0; i < count; i++) {
+        sum += (double)share[i];
+        squares += (double)share[i] * (double)share[i];
+    }
+    return sum * sum / (count * squares);
+}
+
+static void sixty_four_threads_are_treated_alike(void **state)
+{
+    uint64_t now = NS_PER_SEC, start = now;
+    (void)state;
+    for (unsigned i = 0; i < THREADS; i++)
+        add(i, SCHED_OTHER, 0, 0);
+    while (now < start + 2 * NS_PER_SEC) /* some ten turns each */
+        turn(&now);
+    print_message("Jain's index after 2 s: %.5f\n", jain(THREADS));
+    assert_true(jain(THREADS) >= 0.99);
+}
+
+/* Half of them sleep after each short turn and are back at once: the lead of a sleeper is bounded,
+ * so it does not add up to more than a fair share. */
+static void sleepers_do_not_outrun_the_others(void **state)
+{
+    uint64_t now = NS_PER_SEC, start = now;
+    (void)state;
+    for (unsigned i = 0; i < THREADS; i++)
+        add(i, SCHED_OTHER, 0, 0);
+    while (now < start + 20 * NS_PER_SEC) {
+        struct thread *t = rq_first(&rq);
+        unsigned i = (unsigned)(t - thread);
+        uint64_t ns = i % 2 ? NS_PER_MS : rq_slice_end(&rq, t, now) - now;
+        rq_dequeue(&rq, t);
+        rq.current = t;
+        rq_charge(&rq, t, ns);
+        share[i] += ns;
+        now += ns;
+        rq_enqueue(&rq, t, i % 2 ? RQ_WAKE : RQ_EXPIRED);
+        rq.current = rq.idle;
+    }
+    print_message("Jain's index with sleepers: %.5f\n", jain(THREADS));
+    assert_true(jain(THREADS) >= 0.99);
+}
+
+/* 32 that have run for long, then 32 new ones: those neither starve the old ones nor wait for
+ * them, from the first moment on. */
+static void newcomers_share_from_the_start(void **state)
+{
+    uint64_t now = NS_PER_SEC, start;
+    (void)state;
+    for (unsigned i = 0; i < THREADS / 2; i++)
+        add(i, SCHED_OTHER, 0, 0);
+    for (start = now; now < start + 100 * NS_PER_SEC;)
+        turn(&now);
+    memset(share, 0, sizeof share);
+    for (unsigned i = THREADS / 2; i < THREADS; i++)
+        add(i, SCHED_OTHER, 0, 0);
+    for (start = now; now < start + 2 * NS_PER_SEC;)
+        turn(&now);
+    print_message("Jain's index with newcomers: %.5f\n", jain(THREADS));
+    assert_true(jain(THREADS) >= 0.99);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +324,9 @@ int main(void)
         cmocka_unit_test_setup(batch_and_idle_do_not_preempt, setup),
         cmocka_unit_test_setup(moving_keeps_the_lag, setup),
         cmocka_unit_test_setup(spare_respects_affinity, setup),
+        cmocka_unit_test_setup(sixty_four_threads_are_treated_alike, setup),
+        cmocka_unit_test_setup(sleepers_do_not_outrun_the_others, setup),
+        cmocka_unit_test_setup(newcomers_share_from_the_start, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
