@@ -3,6 +3,7 @@
 #ifndef SELKIE_SCHED_INTERNAL_H
 #define SELKIE_SCHED_INTERNAL_H
 
+#include "core/mutex.h"
 #include "core/spinlock.h"
 #include "sched/runqueue.h"
 
@@ -80,6 +81,19 @@ struct cpu *balance_choose(struct runqueue *rq, const struct thread *thread);
 void balance_request(struct runqueue *rq); /* idle: ask the busiest CPU for work */
 void balance_serve(struct runqueue *rq);   /* hand a thread to whoever asked */
 void balance_tick(struct runqueue *rq, uint64_t now);
+
+/* ---- mutex.c: for cond.c ---- */
+
+/* A thread that somebody else puts into a mutex's line. */
+struct mutex_guest {
+    struct thread *thread;
+    struct pi_waiter waiter;
+    bool lined_up; /* guarded by the inside of the mutex */
+};
+/* Put it there; the mutex comes to it as to any other waiter. */
+void mutex_line_up(struct mutex *m, struct mutex_guest *g);
+/* The guest itself: wait to be lined up, then for the mutex. False at the deadline: neither. */
+bool mutex_lock_lined_up(struct mutex *m, struct mutex_guest *g, uint64_t deadline_ns);
 
 /* ---- reap.c ---- */
 

@@ -20,7 +20,7 @@
  */
 #include "core/mutex.h"
 
-#include "sched/thread.h"
+#include "sched/internal.h"
 
 #define WAITERS ((uintptr_t)1)
 /* Most sections are shorter than two switches: a look while the owner runs on another CPU. Bounded,
@@ -97,6 +97,23 @@ static bool take_or_mark(struct mutex *m, struct thread *self)
     }
 }
 
+/* The calling thread stands in line: wait for its turn. m->lock held, released. */
+static void wait_turn(struct mutex *m, struct pi_waiter *w, unsigned long irq)
+{
+    while (!take_or_mark(m, w->thread)) {
+        thread_prepare_sleep(false);
+        spin_unlock_irqrestore(&m->lock, irq);
+        (void)thread_sleep(UINT64_MAX); /* woken, whatever the result */
+        thread_finish_sleep();
+        irq = spin_lock_irqsave(&m->lock);
+    }
+    m->waiting--;
+    pi_unwait(w);
+    if (m->waiting)
+        pi_set_owner(&m->pi, w->thread);
+    spin_unlock_irqrestore(&m->lock, irq);
+}
+
 static void lock_slow(struct mutex *m, struct thread *self)
 {
     struct pi_waiter w;
@@ -105,18 +122,45 @@ static void lock_slow(struct mutex *m, struct thread *self)
     unsigned long irq = spin_lock_irqsave(&m->lock);
     m->waiting++;
     pi_wait_ordered(&m->pi, &w, self);
-    while (!take_or_mark(m, self)) {
+    wait_turn(m, &w, irq);
+}
+
+/* ---- for condition variables ---- */
+
+void mutex_line_up(struct mutex *m, struct mutex_guest *g)
+{
+    unsigned long irq = spin_lock_irqsave(&m->lock);
+    uintptr_t word = word_load(m);
+    m->waiting++;
+    pi_wait_ordered(&m->pi, &g->waiter, g->thread);
+    g->lined_up = true;
+    while (owner_of(word) && !(word & WAITERS) && !word_swap(m, word, word | WAITERS))
+        word = word_load(m);
+    if (!owner_of(word)) /* free: it has to come and take it, or to mark it again */
+        thread_wake(g->thread);
+    else if (m->pi.owner != owner_of(word))
+        pi_set_owner(&m->pi, owner_of(word));
+    spin_unlock_irqrestore(&m->lock, irq);
+}
+
+bool mutex_lock_lined_up(struct mutex *m, struct mutex_guest *g, uint64_t deadline_ns)
+{
+    int err = 0;
+    unsigned long irq = spin_lock_irqsave(&m->lock);
+    while (!g->lined_up && err == 0) {
         thread_prepare_sleep(false);
         spin_unlock_irqrestore(&m->lock, irq);
-        (void)thread_sleep(UINT64_MAX); /* woken, whatever the result */
+        err = thread_sleep(deadline_ns);
         thread_finish_sleep();
         irq = spin_lock_irqsave(&m->lock);
     }
-    m->waiting--;
-    pi_unwait(&w);
-    if (m->waiting)
-        pi_set_owner(&m->pi, self);
-    spin_unlock_irqrestore(&m->lock, irq);
+    if (!g->lined_up) {
+        spin_unlock_irqrestore(&m->lock, irq);
+        return false;
+    }
+    wait_turn(m, &g->waiter, irq);
+    lock_note_acquire(m, m->rank);
+    return true;
 }
 
 void mutex_lock(struct mutex *m)
