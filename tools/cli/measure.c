@@ -51,6 +51,8 @@ static bool have(const char *program)
 enum { NATIVE, SELKIE, GVISOR, WAYS };
 static const char *const peers[WAYS] = {"Linux, native", "Selkie", "gVisor, runsc do"};
 
+static const char *way_options = ""; /* for selkie run */
+
 /* The command that runs `program` in one of the ways; NULL if this host cannot. */
 static struct list *way(int which, const char *program)
 {
@@ -58,7 +60,7 @@ static struct list *way(int which, const char *program)
     struct list *words = must_alloc(calloc(1, sizeof(*words)));
 
     if (which == SELKIE)
-        list_split(words, selkie(""), " ");
+        list_split(words, selkie(way_options), " ");
     if (which == GVISOR && !have("runsc")) {
         if (!told)
             bench_why(peers[GVISOR], "the program runsc is not installed");
@@ -163,6 +165,44 @@ static void bench_touch(const struct bench *bench)
     static const char *const what[] = {"  cold, ns a page", "  warm, ns a page"};
 
     program_rows(bench, "touch", "ns", keys, what, 2, 1);
+}
+
+static void sync_rows(const struct bench *bench, const char *const *keys, const char *const *what,
+                      size_t count, double goal)
+{
+    way_options = " --cpus 2";
+    program_rows(bench, "sync", "ns", keys, what, count, goal);
+    way_options = "";
+}
+
+static void bench_switch(const struct bench *bench)
+{
+    static const char *const keys[] = {"sync-futex1", "sync-yield"};
+    static const char *const what[] = {"  futex round trip, ns", "  sched_yield, ns"};
+
+    sync_rows(bench, keys, what, 2, 8);
+}
+
+static void bench_answer(const struct bench *bench)
+{
+    static const char *const keys[] = {"sync-futex2"}, *const what[] = {"  futex round trip, ns"};
+
+    sync_rows(bench, keys, what, 1, 3);
+}
+
+static void bench_create(const struct bench *bench)
+{
+    static const char *const keys[] = {"sync-create"}, *const what[] = {"  create and join, ns"};
+
+    sync_rows(bench, keys, what, 1, 5);
+}
+
+static void bench_mutex(const struct bench *bench)
+{
+    static const char *const keys[] = {"sync-lock", "sync-mutex"};
+    static const char *const what[] = {"  uncontended, ns", "  two threads, ns a section"};
+
+    sync_rows(bench, keys, what, 2, 1);
 }
 
 /* ---- instructions from reset to power-off ---- */
@@ -392,6 +432,10 @@ static void bench_wall(const struct bench *bench)
 const struct bench benches[] = {
     {"getppid", "the emptiest system call, in a static glibc program, hosted", bench_getppid},
     {"touch", "first touch of 256 MiB of anonymous memory, hosted", bench_touch},
+    {"switch", "two threads that take turns on one CPU, hosted", bench_switch},
+    {"answer", "two threads that wait for each other on two CPUs, hosted", bench_answer},
+    {"create", "a thread that does nothing, hosted", bench_create},
+    {"mutex", "a pthread mutex with 100 loops inside, hosted", bench_mutex},
     {"boot", "reset to hello to power-off: x64 microvm, 1 CPU, 256 MiB, QEMU's TCG", bench_boot},
     {"size", "the x64 kernel's file", bench_size},
     {"memory", "smallest --memory that runs a static hello: x64 microvm", bench_memory},

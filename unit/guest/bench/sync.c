@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * bench/sync - what threads cost: `sync WHAT` prints "sync-WHAT N ns", the fastest of many batches
- * (the median where that says more).
+ * bench/sync - what threads cost: `sync [WHAT]` prints "sync-WHAT N ns", the fastest of many
+ * batches (the median where that says more).
  *
  *   futex1   a round trip between two threads through two futexes, both on one CPU
  *   futex2   the same, each thread on its own CPU
@@ -14,6 +14,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,15 +36,20 @@ static void fail(const char *what)
     exit(1);
 }
 
+static cpu_set_t all_cpus;
+
+static void unpin(void)
+{
+    if (sched_setaffinity(0, sizeof all_cpus, &all_cpus))
+        fail("sched_setaffinity");
+}
+
 static void pin(int index)
 {
-    static cpu_set_t all;
     cpu_set_t one;
-    if (CPU_COUNT(&all) == 0 && sched_getaffinity(getpid(), sizeof all, &all))
-        fail("sched_getaffinity");
     CPU_ZERO(&one);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &all) && index-- == 0)
+        if (CPU_ISSET(cpu, &all_cpus) && index-- == 0)
             CPU_SET(cpu, &one);
     if (CPU_COUNT(&one) == 0 || sched_setaffinity(0, sizeof one, &one))
         fail("sched_setaffinity");
@@ -113,6 +119,7 @@ static double futex_trip(void)
 
 static double futex1(void)
 {
+    second_cpu = 0;
     return futex_trip();
 }
 
@@ -239,11 +246,18 @@ int main(int argc, char **argv)
         double (*run)(void);
     } what[] = {{"futex1", futex1}, {"futex2", futex2}, {"yield", yield},
                 {"create", create}, {"lock", lock},     {"mutex", contended}};
-    for (size_t i = 0; i < sizeof what / sizeof what[0]; i++)
-        if (argc == 2 && strcmp(argv[1], what[i].name) == 0) {
-            printf("sync-%s %.1f ns\n", what[i].name, what[i].run());
-            return 0;
-        }
-    fprintf(stderr, "usage: sync futex1|futex2|yield|create|lock|mutex\n");
-    return 1;
+    bool found = false;
+    if (sched_getaffinity(0, sizeof all_cpus, &all_cpus))
+        fail("sched_getaffinity");
+    for (size_t i = 0; i < sizeof what / sizeof what[0]; i++) {
+        if (argc > 1 && strcmp(argv[1], what[i].name) != 0)
+            continue;
+        stop = 0;
+        printf("sync-%s %.1f ns\n", what[i].name, what[i].run());
+        unpin();
+        found = true;
+    }
+    if (!found)
+        fprintf(stderr, "usage: sync [futex1|futex2|yield|create|lock|mutex]\n");
+    return found ? 0 : 1;
 }
