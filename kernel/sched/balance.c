@@ -97,8 +97,11 @@ void balance_serve(struct runqueue *rq)
     bool spare = rq->queued + (rq->current != rq->idle) >= 2;
     if (!to || !spare || !is_idle(to) || give_one(rq, to))
         return;
-    /* The only one that waits has not left this CPU yet (it is being switched away from): keep the
-     * request for the next look, unless another CPU has asked meanwhile. */
+    /* Is the only one that could go just being switched away from? Then keep the request for the
+     * next look, unless another CPU has asked meanwhile. */
+    const struct thread *leaving = thread_current();
+    if (!leaving->queued || !thread_allowed(leaving, to->id))
+        return;
     uint32_t nobody = 0;
     (void)__atomic_compare_exchange_n(&rq->wanted_by, &nobody, name, false, __ATOMIC_RELAXED,
                                       __ATOMIC_RELAXED);
