@@ -64,7 +64,7 @@ static int ascending(const void *a, const void *b)
 /* ---- futex round trips ---- */
 
 /* Short: a batch should fit between two interruptions by other programs of the host. */
-enum { TRIPS = 200, BATCHES = 200 };
+enum { TRIPS = 200, BATCHES = 40 };
 static struct {
     int word __attribute__((aligned(128)));
 } ball[2];
