@@ -268,6 +268,20 @@ static char *linux_kernel(void)
     return found.gl_pathv[found.gl_pathc - 1];
 }
 
+/* On microvm Linux has only the PIT to measure the TSC by, which fails on a busy host: it hangs.
+ * Told the rate (TCG's TSC is the host's), it need not; the count is the same within 0.3 %. */
+static char *linux_cmdline(void)
+{
+    const char *rest = "console=ttyS0 quiet reboot=t panic=-1", *mhz;
+    struct bytes cpu = {0};
+
+    mhz = file_read("/proc/cpuinfo", &cpu) ? strstr(cpu.data, "cpu MHz") : NULL;
+    mhz = mhz ? strchr(mhz, ':') : NULL;
+    if (!mhz || strtod(mhz + 1, NULL) < 1)
+        return text("%s", rest);
+    return text("%s tsc_early_khz=%.0f", rest, strtod(mhz + 1, NULL) * 1000);
+}
+
 static double count_linux(const char *counter, const char *plugin)
 {
     const char *kernel = linux_kernel();
@@ -289,7 +303,7 @@ static double count_linux(const char *counter, const char *plugin)
     list_add(&words, "-initrd");
     list_add(&words, linux_initrd());
     list_add(&words, "-append");
-    list_add(&words, "console=ttyS0 quiet reboot=t panic=-1");
+    list_add(&words, linux_cmdline());
     for (int done = 0, tries = 0; done < BOOT_ROUNDS && tries < BOOT_ROUNDS + LINUX_TRIES;
          tries++) {
         outcome_get(&outcome, &(struct command_line){.words = &words, .seconds = LINUX_SECONDS});
