@@ -40,14 +40,17 @@ static inline void hal_thread_set(void *self)
 {
     fake_self = self;
 }
+/* As on every backend, nothing is moved across these by the compiler. */
 static inline unsigned long hal_irq_save(void)
 {
     unsigned long old = !fake_irqs_off;
     fake_irqs_off = true;
+    __asm__ volatile("" ::: "memory");
     return old;
 }
 static inline void hal_irq_restore(unsigned long state)
 {
+    __asm__ volatile("" ::: "memory");
     fake_irqs_off = state == 0;
 }
 static inline void hal_irq_enable(void)
