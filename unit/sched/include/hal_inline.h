@@ -75,4 +75,17 @@ static inline paddr_t hal_virt_to_phys(const void *va)
     return (uintptr_t)va;
 }
 
+/* No devices here. gcc wants to see every inline entry defined. */
+static inline uint32_t hal_mmio_read32(const volatile void *reg)
+{
+    return *(const volatile uint32_t *)reg;
+}
+static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
+{
+    *(volatile uint32_t *)reg = value;
+}
+static inline void hal_device_barrier(void)
+{
+}
+
 #endif
