@@ -17,9 +17,11 @@
 
 #define STRV_MAX 0x10000 /* strings in one list; Linux is bounded by the stack limit instead */
 
+#define STRV_BYTES_MAX (6u << 20) /* more never fits: ARG_BYTES_MAX in proc/exec.c */
+
 struct strv {
     char **v; /* NULL-terminated */
-    size_t count, room;
+    size_t count, room, bytes;
 };
 
 static void strv_free(struct strv *s)
@@ -60,6 +62,9 @@ static int strv_read(struct strv *s, uint64_t list, char *buf)
         long len = copyin_str(buf, uaddr(addr), STACK_STRING_MAX);
         if (len < 0)
             return len == -ENAMETOOLONG ? -E2BIG : (int)len;
+        s->bytes += (size_t)len + 1;
+        if (s->bytes > STRV_BYTES_MAX)
+            return -E2BIG; /* before it takes the kernel's memory */
         char *text = kmalloc((size_t)len + 1, ALLOC_DEFAULT);
         if (!text)
             return -ENOMEM;

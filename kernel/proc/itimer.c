@@ -23,13 +23,18 @@ static void alarm_fired(struct timer *timer)
     struct process *p = container_of(timer, struct process, alarm);
     unsigned long irq = spin_lock_irqsave(&p->lock);
     uint64_t interval = p->alarm_interval_ns, now = clock_mono_ns();
-    if (interval && !p->exiting) {
+    /* setitimer may have been faster than this callback: then the timer is off, or armed anew. */
+    bool due = p->alarm_due_ns && now >= p->alarm_due_ns;
+    p->alarm_due_ns = due ? 0 : p->alarm_due_ns;
+    if (due && interval && !p->exiting) {
         /* From the time it should have been, so that periods do not drift; missed ones are one. */
         uint64_t late = (now - timer->deadline_ns) / interval;
-        timer_arm(timer, timer->deadline_ns + (late + 1) * interval);
+        p->alarm_due_ns = timer->deadline_ns + (late + 1) * interval;
+        timer_arm(timer, p->alarm_due_ns);
     }
     spin_unlock_irqrestore(&p->lock, irq);
-    post(p, SIGALRM);
+    if (due)
+        post(p, SIGALRM);
 }
 
 static void cpu_times_locked(struct process *p, struct cpu_times *out)
@@ -138,8 +143,9 @@ void itimer_set(struct process *p, int which, const struct itimer_value *value)
     unsigned long irq = spin_lock_irqsave(&p->lock);
     if (which == ITIMER_REAL) {
         p->alarm_interval_ns = value->interval_ns;
-        if (value->left_ns)
-            timer_arm(&p->alarm, later(clock_mono_ns(), value->left_ns));
+        p->alarm_due_ns = value->left_ns ? later(clock_mono_ns(), value->left_ns) : 0;
+        if (p->alarm_due_ns)
+            timer_arm(&p->alarm, p->alarm_due_ns);
         else
             (void)timer_cancel(&p->alarm);
     } else {

@@ -78,6 +78,7 @@ struct process {
     struct cpu_times told_times; /* what was last said of the whole process; lock */
     struct timer alarm;          /* ITIMER_REAL */
     uint64_t alarm_interval_ns;
+    uint64_t alarm_due_ns;                        /* lock; 0: off */
     struct cpu_timer cpu_timers[2];               /* lock */
     struct timer cpu_tick;                        /* makes a task look at them */
     struct list timers;                           /* timer_create; lock; proc/posix_timer.c */

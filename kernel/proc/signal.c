@@ -342,6 +342,15 @@ int signal_take(uint64_t set, struct siginfo *out)
     return signo ? 0 : -EAGAIN;
 }
 
+/* Anything that the task must go back to user code for? A stop, too: it takes place there. */
+static bool leave_wait(struct task *task)
+{
+    const struct process *p = task->process;
+    return signal_deliverable(task) || __atomic_load_n(&p->exiting, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&p->exec_task, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE);
+}
+
 long signal_wait(uint64_t set, uint64_t deadline_ns, struct siginfo *out)
 {
     struct task *task = task_current();
@@ -359,13 +368,10 @@ long signal_wait(uint64_t set, uint64_t deadline_ns, struct siginfo *out)
             break;
         /* Interrupted only to be told of a signal in set? Then look again. */
         err = deadline_ns <= clock_mono_ns() ? -ETIMEDOUT : waitq_sleep(&w, deadline_ns);
-        if (err == -ERESTARTSYS && !signal_deliverable(task) &&
-            !__atomic_load_n(&p->exiting, __ATOMIC_ACQUIRE) &&
-            !__atomic_load_n(&p->exec_task, __ATOMIC_ACQUIRE)) {
+        if (err == -ERESTARTSYS && !leave_wait(task)) {
             thread_clear_interrupt();
             /* What came between the look and the clearing must not be lost. */
-            if (signal_deliverable(task) || __atomic_load_n(&p->exiting, __ATOMIC_ACQUIRE) ||
-                __atomic_load_n(&p->exec_task, __ATOMIC_ACQUIRE))
+            if (leave_wait(task))
                 thread_interrupt(&task->thread);
             err = 0;
         }
