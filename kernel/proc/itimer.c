@@ -28,8 +28,8 @@ static void alarm_fired(struct timer *timer)
     p->alarm_due_ns = due ? 0 : p->alarm_due_ns;
     if (due && interval && !p->exiting) {
         /* From the time it should have been, so that periods do not drift; missed ones are one. */
-        uint64_t late = (now - timer->deadline_ns) / interval;
-        p->alarm_due_ns = timer->deadline_ns + (late + 1) * interval;
+        p->alarm_due_ns =
+            timer->deadline_ns + interval_periods(now - timer->deadline_ns, interval) * interval;
         timer_arm(timer, p->alarm_due_ns);
     }
     spin_unlock_irqrestore(&p->lock, irq);

@@ -86,9 +86,9 @@ static void fired(struct timer *timer)
     unsigned long irq = spin_lock_irqsave(&p->lock);
     bool due = !t->dead && t->expiry_ns && now_of(t) >= t->expiry_ns;
     if (due && t->interval_ns) {
-        uint64_t missed = (now_of(t) - t->expiry_ns) / t->interval_ns;
-        t->overrun = (int)MIN(missed, (uint64_t)INT_MAX);
-        t->expiry_ns += (missed + 1) * t->interval_ns;
+        uint64_t periods = interval_periods(now_of(t) - t->expiry_ns, t->interval_ns);
+        t->overrun = (int)MIN(periods - 1, (uint64_t)INT_MAX);
+        t->expiry_ns += periods * t->interval_ns;
     } else if (due) {
         t->overrun = 0;
         t->expiry_ns = 0;

@@ -9,6 +9,14 @@ enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF };
 struct itimer_value {
     uint64_t left_ns, interval_ns; /* left 0: off */
 };
+/* A periodic timer that is `late_ns` late: in how many periods it is to be due again. At least one;
+ * and the next time is never so near that the interrupts of a tiny period leave the CPU no time for
+ * anything else (any context). */
+#define TIMER_PERIOD_MIN_NS (50 * NS_PER_US)
+static inline uint64_t interval_periods(uint64_t late_ns, uint64_t interval_ns)
+{
+    return late_ns / interval_ns + 1 + (TIMER_PERIOD_MIN_NS - 1) / interval_ns;
+}
 void itimer_get(struct process *p, int which, struct itimer_value *out);
 void itimer_set(struct process *p, int which, const struct itimer_value *value);
 /* CPU time of the process: its living and its dead tasks. */

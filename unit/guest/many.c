@@ -5,7 +5,11 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#ifdef __aarch64__
+#define STACK_BYTES 131072 /* PTHREAD_STACK_MIN there */
+#else
 #define STACK_BYTES 16384
+#endif
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER, all_here = PTHREAD_COND_INITIALIZER;
