@@ -95,9 +95,9 @@ void area_isolate(struct change *c, vaddr_t lo, vaddr_t hi);
 void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi);
 /* Remove areas and pages of [lo, hi). Uses up to two spares: both ends may cut an area. */
 void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi);
-/* Zap what maps bytes [off, off+len) of the object. */
+/* Zap what maps bytes [off, off+len) of the object; private copies of them only if `copies`. */
 void space_unmap_object_locked(struct space *space, struct vm_object *object, uint64_t off,
-                               uint64_t len);
+                               uint64_t len, bool copies);
 /* Take the unchanged file pages of the object out of the page tables; locked areas keep theirs. */
 void space_unmap_clean_locked(struct space *space, struct vm_object *object);
 /* Does a special area lie in [lo, hi)? */

@@ -11,9 +11,14 @@
  * takes that lock for writing, so it waits for such a fault and then removes the mapping. Only then
  * the pages are dropped.
  *
+ * Holes (vm_object_punch) are the other way round, for the size stays: pages are dropped first, so
+ * a fault that comes later gets a fresh one, and one that came earlier is waited for and unmapped.
+ *
  * vm_object_unmap must take sleeping space locks, so it cannot hold areas_lock over its walk. It
- * gives the walk a number and stamps every area it has dealt with: areas without the stamp are left
- * to do. The space of an area found is kept alive by a reference while areas_lock is dropped.
+ * keeps its place in the list by an entry of its own, an area without a space. Areas that appear
+ * meanwhile come behind it. Walks of several threads do not disturb each other. The space of
+ * an area found is kept alive by a reference while areas_lock is dropped; what it maps of the
+ * object is removed at once, so it does no harm that areas passed by later take in others.
  *
  * User copies run without object->lock, for they may fault.
  */
@@ -210,6 +215,53 @@ int vm_object_resize(struct vm_object *object, uint64_t size)
     return 0;
 }
 
+static void walk_begin(struct vm_object *object, struct area *place)
+{
+    *place = (struct area){0};
+    spin_lock(&object->areas_lock);
+    list_push_front(&object->areas, &place->object_link);
+    spin_unlock(&object->areas_lock);
+}
+
+/* The space of the next area, with a reference; NULL: all were seen, the walk is over. */
+static struct space *walk_next(struct vm_object *object, struct area *place)
+{
+    struct space *found = NULL;
+    struct list *next;
+    spin_lock(&object->areas_lock);
+    while (!found && (next = place->object_link.next) != &object->areas) {
+        struct area *area = list_entry(next, struct area, object_link);
+        list_remove(&place->object_link);
+        list_insert_after(next, &place->object_link);
+        /* Another walk's place has no space. A space without references is being torn down: it
+         * unmaps everything itself, and no program runs in it. */
+        if (area->space && ref_get_live(&area->space->refs))
+            found = area->space;
+    }
+    if (!found)
+        list_remove(&place->object_link);
+    spin_unlock(&object->areas_lock);
+    return found;
+}
+
+static void unmap_range(struct vm_object *object, uint64_t off, uint64_t len, bool copies)
+{
+    struct area place;
+    struct space *space;
+    walk_begin(object, &place);
+    while ((space = walk_next(object, &place))) {
+        rwlock_write_lock(&space->lock);
+        space_unmap_object_locked(space, object, off, len, copies);
+        rwlock_write_unlock(&space->lock);
+        space_put(space);
+    }
+}
+
+void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len)
+{
+    unmap_range(object, off, len, true);
+}
+
 int vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len)
 {
     uint64_t end;
@@ -220,46 +272,11 @@ int vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len)
     uint64_t first = (off >> PAGE_SHIFT) + !!(off & (PAGE_SIZE - 1)), last = end >> PAGE_SHIFT;
     if (first >= last)
         return 0;
-    vm_object_unmap(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
     mutex_lock(&object->lock);
     drop_pages_locked(object, first, last);
     mutex_unlock(&object->lock);
+    unmap_range(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, false);
     return 0;
-}
-
-/* Find an area that this walk has not dealt with, stamp it, and hold its space. */
-static struct space *unmap_next(struct vm_object *object, uint32_t gen)
-{
-    struct space *found = NULL;
-    spin_lock(&object->areas_lock);
-    list_for_each (pos, &object->areas) {
-        struct area *area = list_entry(pos, struct area, object_link);
-        if (area->unmap_gen == gen)
-            continue;
-        area->unmap_gen = gen;
-        /* A space without references is being torn down: it unmaps everything itself, and no
-         * program runs in it. */
-        if (ref_get_live(&area->space->refs)) {
-            found = area->space;
-            break;
-        }
-    }
-    spin_unlock(&object->areas_lock);
-    return found;
-}
-
-void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len)
-{
-    spin_lock(&object->areas_lock);
-    uint32_t gen = ++object->unmap_gen;
-    spin_unlock(&object->areas_lock);
-    struct space *space;
-    while ((space = unmap_next(object, gen))) {
-        rwlock_write_lock(&space->lock);
-        space_unmap_object_locked(space, object, off, len);
-        rwlock_write_unlock(&space->lock);
-        space_put(space);
-    }
 }
 
 void vm_object_add_area(struct vm_object *object, struct area *area)
@@ -268,8 +285,7 @@ void vm_object_add_area(struct vm_object *object, struct area *area)
     if ((area->flags & AREA_SHARED) && (area->flags & AREA_MAYWRITE))
         __atomic_store_n(&object->written_by_maps, true, __ATOMIC_RELEASE);
     spin_lock(&object->areas_lock);
-    area->unmap_gen = object->unmap_gen - 1; /* a walk in progress looks at it again */
-    list_push_back(&object->areas, &area->object_link);
+    list_push_back(&object->areas, &area->object_link); /* walks in progress come to it */
     spin_unlock(&object->areas_lock);
 }
 
@@ -311,11 +327,10 @@ static uint64_t evict_object(struct vm_object *object, uint64_t want)
 /* Take the object's clean pages out of the programs' page tables. */
 static void unmap_clean(struct vm_object *object)
 {
-    spin_lock(&object->areas_lock);
-    uint32_t gen = ++object->unmap_gen;
-    spin_unlock(&object->areas_lock);
+    struct area place;
     struct space *space;
-    while ((space = unmap_next(object, gen))) {
+    walk_begin(object, &place);
+    while ((space = walk_next(object, &place))) {
         rwlock_write_lock(&space->lock);
         space_unmap_clean_locked(space, object);
         rwlock_write_unlock(&space->lock);

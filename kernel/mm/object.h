@@ -34,9 +34,9 @@ struct vm_object {
     struct radix pages;  /* index -> struct page *, one reference each */
     uint64_t page_count; /* atomic: read without the lock as a hint */
     uint64_t size; /* bytes; a fault wholly beyond it is SIGBUS. Atomic: read without the lock. */
-    struct spinlock areas_lock; /* RANK_AREAS: guards areas and every area's unmap_gen */
-    struct list areas;          /* area.object_link: who maps this object */
-    uint32_t unmap_gen;         /* number of the latest vm_object_unmap */
+    struct spinlock areas_lock; /* RANK_AREAS: guards areas */
+    struct list areas;          /* area.object_link: who maps this object; entries without a space
+                                   are places of walks (object.c) */
     struct list cache_link;     /* among those whose pages can be filled again; object.c */
     bool written_by_maps;       /* a shared mapping could ever write: pages may be dirty unseen;
                                    set once, atomic */
@@ -69,8 +69,8 @@ int must_check vm_object_resize(struct vm_object *object, uint64_t size);
 /* Take bytes [off, off+len) out of every address space that maps them, private copies included (as
  * Linux does for truncation). No lock of mm held. */
 void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len);
-/* Make whole pages in [off, off+len) read as zero again (MADV_REMOVE, punched holes). -EOPNOTSUPP
- * if the object has a fill operation. */
+/* Make whole pages in [off, off+len) read as zero again (MADV_REMOVE, punched holes); private
+ * copies stay, as on Linux. -EOPNOTSUPP if the object has a fill operation. */
 int must_check vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len);
 /* Copy between the object and kernel memory, within its size. Callers hold the inode lock for
  * writes. */

@@ -171,25 +171,27 @@ void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi)
     zap_flush(&z);
 }
 
-void space_unmap_clean_locked(struct space *space, struct vm_object *object)
+/* Zap the object's own pages in [lo, hi) of the area, not private copies of them. */
+static void zap_file_pages(struct space *space, const struct area *area, vaddr_t lo, vaddr_t hi)
 {
     struct zap z = {.space = space};
     list_init(&z.own);
-    for (struct area *a = area_of(rb_first(&space->areas)); a; a = area_next(a)) {
-        paddr_t pa;
-        if (a->object != object || (a->flags & (AREA_LOCKED | AREA_SPECIAL)))
-            continue;
-        for (vaddr_t va = a->lo; (va = hal_space_next(&space->hal, va, a->hi)) < a->hi;
-             va += PAGE_SIZE) {
-            struct page *page =
-                hal_space_query(&space->hal, va, &pa, NULL) ? page_of_phys(pa) : NULL;
-            if (page && page->type == PAGE_FILE && page->object == object)
-                zap_page(&z, va, page);
-            else
-                zap_flush(&z); /* a run ends: what lies between is not to be unmapped */
-        }
-        zap_flush(&z);
+    paddr_t pa;
+    for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi; va += PAGE_SIZE) {
+        struct page *page = hal_space_query(&space->hal, va, &pa, NULL) ? page_of_phys(pa) : NULL;
+        if (page && page->type == PAGE_FILE && page->object == area->object)
+            zap_page(&z, va, page);
+        else
+            zap_flush(&z); /* a run ends: what lies between is not to be unmapped */
     }
+    zap_flush(&z);
+}
+
+void space_unmap_clean_locked(struct space *space, struct vm_object *object)
+{
+    for (struct area *a = area_of(rb_first(&space->areas)); a; a = area_next(a))
+        if (a->object == object && !(a->flags & (AREA_LOCKED | AREA_SPECIAL)))
+            zap_file_pages(space, a, a->lo, a->hi);
 }
 
 void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi)
@@ -205,13 +207,18 @@ void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi)
 }
 
 void space_unmap_object_locked(struct space *space, struct vm_object *object, uint64_t off,
-                               uint64_t len)
+                               uint64_t len, bool copies)
 {
     uint64_t end = off + len < off ? UINT64_MAX : off + len;
     for (struct area *a = area_of(rb_first(&space->areas)); a; a = area_next(a)) {
         uint64_t first = MAX(a->off, off), last = MIN(a->off + (a->hi - a->lo), end);
-        if (a->object == object && first < last)
-            space_zap_locked(space, a->lo + (first - a->off), a->lo + (last - a->off));
+        if (a->object != object || first >= last)
+            continue;
+        vaddr_t lo = a->lo + (first - a->off), hi = a->lo + (last - a->off);
+        if (copies)
+            space_zap_locked(space, lo, hi);
+        else
+            zap_file_pages(space, a, lo, hi);
     }
 }
 

@@ -34,7 +34,6 @@ struct area {
     vaddr_t gap_max;          /* augmented: largest gap_below in the subtree */
     char name[16];            /* "[heap]", "[stack]", "" */
     struct list object_link;  /* object's list of areas that map it */
-    uint32_t unmap_gen;       /* under object->areas_lock: see vm_object_unmap */
     struct space *space;
     /* Fault-around, a hint; atomic: where a sequential fault would come, pages mapped by the last
      * one. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* shm - System V shared memory: keys, sizes, attaching twice and in parts, the life of a removed
- * segment, rights, errors. */
+ * segment, rights, errors; holes made in shared memory while others use it. */
 #include "guest.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
@@ -96,12 +97,63 @@ static void *churn(void *arg)
     return NULL;
 }
 
+static volatile char *hole; /* shared memory that several threads make holes in */
+static int hole_round;
+
+static void *remove_again(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 500; i++) {
+        hole[0] = 1;
+        REQUIRE(madvise((void *)hole, PAGE, MADV_REMOVE) == 0);
+    }
+    return NULL;
+}
+
+static void *touch_hole(void *arg)
+{
+    (void)arg;
+    for (int round = 1; round <= 500; round++) {
+        while (__atomic_load_n(&hole_round, __ATOMIC_ACQUIRE) != round)
+            sched_yield();
+        for (int i = 0; i < 20; i++)
+            hole[0] = 1;
+        __atomic_store_n(&hole_round, -round, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+/* Holes made at once by two threads come to an end; a page touched meanwhile is everybody's. */
+static void holes(void)
+{
+    pthread_t threads[2];
+    hole = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(hole != MAP_FAILED);
+    volatile char *other = mremap((void *)hole, 0, PAGE, MREMAP_MAYMOVE);
+    REQUIRE(other != MAP_FAILED && other != hole);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, remove_again, NULL) == 0);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_join(threads[i], NULL) == 0);
+    REQUIRE(pthread_create(&threads[0], NULL, touch_hole, NULL) == 0);
+    for (int round = 1; round <= 500; round++) {
+        __atomic_store_n(&hole_round, round, __ATOMIC_RELEASE);
+        REQUIRE(madvise((void *)hole, PAGE, MADV_REMOVE) == 0);
+        while (__atomic_load_n(&hole_round, __ATOMIC_ACQUIRE) != -round)
+            sched_yield();
+        hole[0] = (char)round;
+        REQUIRE(other[0] == (char)round);
+    }
+    REQUIRE(pthread_join(threads[0], NULL) == 0);
+}
+
 int main(void)
 {
     pthread_t threads[4];
     key = (key_t)(0x5e1c0000 | (getpid() & 0xffff));
     finding();
     attaching();
+    holes();
     for (int i = 0; i < 4; i++)
         REQUIRE(pthread_create(&threads[i], NULL, churn, NULL) == 0);
     for (int i = 0; i < 4; i++)

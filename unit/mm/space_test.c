@@ -398,6 +398,32 @@ static void anonymous_sharing(void **state)
     assert_int_equal(byte, 0);
 }
 
+/* A hole in the file is seen by all its mappings, but what a private one has written is its own. */
+static void holes_keep_private_copies(void **state)
+{
+    (void)state;
+    static const struct vm_object_ops unfilled = {.get = file_get, .put = file_put};
+    vaddr_t shared, private;
+    unsigned char byte;
+    file.object.ops = &unfilled;
+    assert_int_equal(map_file(0, 4, RW, MAP_SHARED, 0, &shared), 0);
+    assert_int_equal(map_file(0, 4, RW, MAP_PRIVATE, 0, &private), 0);
+    assert_int_equal(user_write(shared + 2 * PG, 5), 0);
+    assert_int_equal(user_write(private + PG, 7), 0);
+    assert_int_equal(user_read(private + 2 * PG, &byte), 0);
+    assert_int_equal(byte, 5);
+    assert_int_equal(vm_object_punch(&file.object, 0, 4 * PG), 0);
+    assert_int_equal(user_read(private + PG, &byte), 0);
+    assert_int_equal(byte, 7);
+    assert_int_equal(user_read(private + 2 * PG, &byte), 0);
+    assert_int_equal(byte, 0);
+    assert_int_equal(user_read(shared + 2 * PG, &byte), 0);
+    assert_int_equal(byte, 0);
+    /* Truncation takes the copies, too. */
+    assert_int_equal(vm_object_resize(&file.object, PG), 0);
+    assert_int_equal(user_read(private + PG, &byte), -ENXIO);
+}
+
 static void end_of_file_is_sigbus(void **state)
 {
     (void)state;
@@ -575,6 +601,7 @@ int main(void)
         SPACE_TEST(special_areas_are_safe),
         SPACE_TEST(private_writes_stay_private),
         SPACE_TEST(anonymous_sharing),
+        SPACE_TEST(holes_keep_private_copies),
         SPACE_TEST(end_of_file_is_sigbus),
         SPACE_TEST(faults_map_neighbours),
         SPACE_TEST(stacks_grow),
