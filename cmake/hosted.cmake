@@ -14,13 +14,17 @@ add_library(hosted-inner OBJECT ${hosted_inner} ${CMAKE_SOURCE_DIR}/platform/com
 target_link_libraries(hosted-inner PRIVATE selkie_freestanding selkie_sanitizer)
 target_include_directories(hosted-inner PRIVATE ${CMAKE_SOURCE_DIR}/hosted)
 
+# Sanitizers fork helpers, which must not write to the kernel's data: there it stays private.
+if(SELKIE_SANITIZE STREQUAL "none")
+  set(inner_script -T ${CMAKE_SOURCE_DIR}/cmake/inner.ld)
+endif()
 add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/inner.o
-  COMMAND ${CMAKE_LINKER} -r -o ${CMAKE_BINARY_DIR}/inner-all.o
+  COMMAND ${CMAKE_LINKER} -r -d ${inner_script} -o ${CMAKE_BINARY_DIR}/inner-all.o
     $<TARGET_OBJECTS:kernel> $<TARGET_OBJECTS:isa> $<TARGET_OBJECTS:hosted-inner>
   COMMAND ${CMAKE_OBJCOPY} -w --keep-global-symbol=hosted_* --keep-global-symbol=hal_*
     --keep-global-symbol=kernel_* --keep-global-symbol=isa_* --keep-global-symbol=__stack_chk_guard
     ${CMAKE_BINARY_DIR}/inner-all.o ${CMAKE_BINARY_DIR}/inner.o
-  DEPENDS kernel isa hosted-inner $<TARGET_OBJECTS:kernel> $<TARGET_OBJECTS:isa> $<TARGET_OBJECTS:hosted-inner>
+  DEPENDS ${CMAKE_SOURCE_DIR}/cmake/inner.ld kernel isa hosted-inner $<TARGET_OBJECTS:kernel> $<TARGET_OBJECTS:isa> $<TARGET_OBJECTS:hosted-inner>
   COMMAND_EXPAND_LISTS VERBATIM)
 
 add_executable(selkie-hosted ${hosted_outer} ${CMAKE_BINARY_DIR}/inner.o)

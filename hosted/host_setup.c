@@ -131,6 +131,26 @@ static void *map_ram(size_t size, int fd)
     return map(to, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd);
 }
 
+/*
+ * The kernel's own variables join the memory file, behind RAM: another process that maps the file
+ * has all of the kernel's state, at the same addresses (planned for fork). Nothing else lies in
+ * these pages (cmake/inner.ld). Before any other thread and before the kernel runs. Sanitizer
+ * builds have no such section: their kernel's data stays private.
+ */
+extern char __start_selkie_data[] __attribute__((weak)), __stop_selkie_data[] __attribute__((weak));
+
+static void share_kernel_data(int fd, uint64_t offset)
+{
+    char *data = __start_selkie_data;
+    size_t size = (size_t)(__stop_selkie_data - data);
+
+    if (!data)
+        return;
+    if (pwrite(fd, data, size, (off_t)offset) != (ssize_t)size ||
+        mmap(data, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) != data)
+        host_fail("cannot share the kernel's data: %s", strerror(errno));
+}
+
 void host_setup_memory(const struct host_options *options)
 {
     struct hosted_config *c = &hosted_config;
@@ -161,6 +181,7 @@ void host_setup_memory(const struct host_options *options)
         host_fail("cannot reserve addresses: %s", strerror(errno));
     c->kernel_lo = (uintptr_t)at;
     c->kernel_hi = c->kernel_lo + window;
+    share_kernel_data(c->ram_fd, c->ram_size);
 }
 
 void host_setup_guard(void)

@@ -126,10 +126,15 @@ static void add_hal_x64(struct tests *tests)
 /* The hosted HAL's test kernel is an executable of its own (unit/hosted). */
 static void add_hal_hosted(struct tests *tests)
 {
+    struct test *shared = tests_add(tests, text("hal/shared@hosted"), path_run);
     struct test *test = tests_add(tests, text("hal/process@hosted"), path_run);
 
     list_add(&test->words, text("%s/build/hosted-asan/unit/hosted/hal-test", top_dir()));
     list_split(&test->words, "--memory 67108864 --cpus 4 --cmdline test", " ");
+    list_add(&shared->words, text("%s/tools/tests/shared", top_dir()));
+    shared->needs = "hosted";
+    shared->backend = BACKEND_HOSTED;
+    shared->quick = true;
     test->needs = "hosted-asan";
     test->backend = BACKEND_HOSTED;
     test->quick = true;
