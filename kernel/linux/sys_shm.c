@@ -271,7 +271,7 @@ static int place(vaddr_t *addr, unsigned flags)
     return is_aligned(*addr, PAGE_SIZE) && *addr ? 0 : -EINVAL;
 }
 
-static int attach(struct segment *s, vaddr_t *addr, unsigned flags)
+static int attach(struct segment *s, int key, vaddr_t *addr, unsigned flags)
 {
     bool writes = !(flags & SHM_RDONLY);
     char name[16];
@@ -286,7 +286,7 @@ static int attach(struct segment *s, vaddr_t *addr, unsigned flags)
         .may_write = writes,
         .name = name,
     };
-    snprintf(name, sizeof name, "/SYSV%08x", (unsigned)s->info.key);
+    snprintf(name, sizeof name, "/SYSV%08x", (unsigned)key);
     int err = space_map(process_current()->space, &req, addr);
     return err == -EEXIST ? -EINVAL : err;
 }
@@ -302,12 +302,13 @@ long sys_shmat(const struct syscall_args *a)
     spin_lock(&table_lock);
     struct segment *s = find_id_locked((int)a->arg[0]);
     err = s ? check_access(s, want) : -EINVAL;
+    int key = err ? 0 : s->info.key;
     if (!err)
         s->info.attached++; /* stays while we map it */
     spin_unlock(&table_lock);
     if (err)
         return err;
-    err = attach(s, &addr, flags);
+    err = attach(s, key, &addr, flags);
     if (!err) {
         spin_lock(&table_lock);
         s->info.atime = now_seconds();
