@@ -13,5 +13,6 @@ error_t command_key_default(int key, struct argp_state *state);
 int command_test(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_unpack(int argc, char **argv);
 
 #endif

@@ -24,6 +24,7 @@ static const struct command {
     {"test", command_test, "run the tests"},
     {"bench", command_bench, "measure speed and size against peers"},
     {"doctor", command_doctor, "say what this host can run, and what to do about the rest"},
+    {"unpack", command_unpack, "unpack Debian packages into the cache and print where"},
 };
 
 static void usage(FILE *out)
