@@ -9,6 +9,7 @@ foreach(part kernel isa platform)
   target_compile_options(${part} PRIVATE ${SELKIE_MACHINE_FLAGS})
 endforeach()
 
+set(SELKIE_IMAGE_RELOCS ON)
 include(cmake/image.cmake)
 # The flat image that QEMU and boot loaders want (Linux Image header, platform/aarch64/boot.S).
 function(selkie_flat_image name)

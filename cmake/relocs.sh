@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# relocs.sh READELF IMAGE - write, as assembly for section .relocs_data, where an x64 IMAGE linked
-# with --emit-relocs holds addresses of itself, so that boot.S can move it (platform/x64/kaslr.c).
+# relocs.sh READELF IMAGE - write, as assembly for section .relocs_data, where an IMAGE linked with
+# --emit-relocs holds addresses of itself, so that it can be moved (platform/*/kaslr.c).
 #
-# Three lists of 32-bit offsets, each behind its length: 64-bit words below x64_data_begin and 32-bit
-# words there, both from x64_image_begin; and 64-bit words from x64_data_begin on, from there. (The
-# lists lie in between, and are not there yet when IMAGE is linked for the first time.) Distances
-# need nothing, and R_X86_64_32 is boot.S's way to write a physical address: no other fits into it.
+# Three lists of 32-bit offsets, each behind its length: 64-bit words below *_data_begin and 32-bit
+# words there, both from *_image_begin; and 64-bit words from *_data_begin on, from there. (The
+# lists lie in between, and are not there yet when IMAGE is linked for the first time.)
+#
+# Distances need nothing, nor does a page's or an address's place in its page: the image moves by pages.
+# R_X86_64_32 is boot.S's way to write a physical address: no other fits into it.
 set -eu
 readelf=$1 image=$2
 
@@ -17,14 +19,16 @@ function low(hex,    i, value) {
     return value
 }
 function die(what) { print "relocs.sh: " what > "/dev/stderr"; failed = 1; exit 1 }
-$8 == "x64_image_begin" { begin = $2 }
-$8 == "x64_data_begin" { data = $2 }
+$8 ~ /^(x64|aarch64)_image_begin$/ { begin = $2 }
+$8 ~ /^(x64|aarch64)_data_begin$/ { data = $2 }
 /^Relocation section/ { skip = $3 ~ /debug|\.note/ }
-skip || $3 !~ /^R_X86_64_/ || $3 ~ /^R_X86_64_(PC32|PLT32|32)$/ { next }
+skip || $3 !~ /^R_(X86_64|AARCH64)_/ { next }
+$3 ~ /^R_X86_64_(PC32|PLT32|32)$/ { next }
+$3 ~ /^R_AARCH64_(ADR_PREL_|ADD_ABS_LO12_NC$|LDST[0-9]+_ABS_LO12_NC$|CALL26$|JUMP26$|CONDBR19$|TSTBR14$|LD_PREL_LO19$|PREL)/ { next }
 substr($4, 1, 8) == "00000000" { next } # a number, like a size
 {
     if ($4 < begin) die($0 ": not an address of the image")
-    if ($3 == "R_X86_64_64") list = $1 < data ? 1 : 3
+    if ($3 ~ /^R_(X86_64_64|AARCH64_ABS64)$/) list = $1 < data ? 1 : 3
     else if ($3 == "R_X86_64_32S" && $1 < data) list = 2
     else die($0 ": not known")
     offset[list, ++count[list]] = low($1) - low(list < 3 ? begin : data)

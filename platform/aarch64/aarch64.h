@@ -48,9 +48,16 @@ struct aarch64_secondary { /* read with the MMU off; layout.h has the offsets */
 };
 extern struct aarch64_secondary aarch64_secondary;
 void aarch64_early_tables(paddr_t dtb, paddr_t image);
+/* Map the image `slide` bytes higher, too. */
+void aarch64_early_map_image(uintptr_t slide);
 /* The GiB that the early tables map at the direct map, besides the device tree's: [lo, lo + 1G). */
 extern paddr_t aarch64_early_lo;
 #define A64_EARLY_SIZE (1ull << 30)
+
+/* ---- kaslr.c ---- */
+
+/* Choose how far the image moves up, map it there and change its addresses; 0: it stays. */
+uintptr_t aarch64_kaslr(paddr_t dtb);
 
 /* ---- cpu.c ---- */
 
@@ -111,6 +118,7 @@ volatile void *aarch64_mmio_map(paddr_t pa, size_t len);
 extern struct hal_boot_info aarch64_boot_info;
 extern struct bootmem aarch64_bootmem;
 extern struct dtb aarch64_dtb;
+bool aarch64_dtb_open(paddr_t pa, struct dtb *dtb);
 void aarch64_mem_init(paddr_t dtb, struct bootmem *ram);
 void aarch64_mem_finish(void);
 

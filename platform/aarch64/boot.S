@@ -4,7 +4,8 @@
  * aarch64_boot() in the higher half; and the same way for the other CPUs.
  *
  * Entered with the MMU off, at EL1 or EL2, at any 2 MiB aligned address, x0 = device tree. Until
- * the MMU is on, code and the C in early.c reach everything relative to the program counter.
+ * the MMU is on, code and the C in early.c reach everything relative to the program counter. Then
+ * the image moves to a random address (kaslr.c).
  */
 #include "layout.h"
 
@@ -58,9 +59,21 @@ boot_entry:
     ldr x0, =boot_high
     br x0
 boot_high:
-    ldr x0, =aarch64_boot_stack
-    add x1, x0, #A64_BOOT_STACK_SIZE
-    mov sp, x1
+    adrp x0, aarch64_boot_stack
+    add x0, x0, :lo12:aarch64_boot_stack
+    add x0, x0, #A64_BOOT_STACK_SIZE
+    mov sp, x0
+    mov x29, xzr
+    mov x0, x21
+    bl aarch64_kaslr
+    adr x1, boot_moved
+    add x1, x1, x0
+    br x1
+boot_moved:
+    adrp x0, aarch64_boot_stack
+    add x0, x0, :lo12:aarch64_boot_stack
+    add x0, x0, #A64_BOOT_STACK_SIZE
+    mov sp, x0
     mov x29, xzr
     mov x30, xzr
     mov x0, x21

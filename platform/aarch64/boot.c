@@ -29,7 +29,6 @@ __attribute__((no_stack_protector)) _Noreturn void aarch64_boot(paddr_t dtb, voi
 
     aarch64_cpu_boot_init(stack, size);
     aarch64_mem_init(dtb, &ram); /* memory map, command line, initrd */
-    aarch64_entropy_seed(&aarch64_dtb);
     (void)hal_entropy(&guard, sizeof(guard));
     __stack_chk_guard = guard & ~(uintptr_t)0xff; /* a NUL byte stops string overruns */
     aarch64_mmu_init(&aarch64_bootmem, &ram);     /* final page tables */

@@ -8,7 +8,8 @@
  * -mstrict-align.
  *
  *   TTBR0   the 2 MiB block(s) that hold the first instructions, where they are
- *   TTBR1   the GiB of the image and that of the device tree at the direct map; the image
+ *   TTBR1   the GiB of the image and that of the device tree at the direct map; the image, and
+ *           once aarch64_kaslr() has chosen, the image a second time
  */
 #include "aarch64.h"
 
@@ -16,6 +17,7 @@
 #define BLOCK_SIZE (2ull << 20)
 #define DESC_TABLE 3ull
 #define DESC_BLOCK (1ull | 3ull << 8 | 1ull << 10) /* valid, inner shareable, accessed */
+#define DESC_PAGE (DESC_BLOCK | 2ull)
 #define DESC_PXN (1ull << 53)
 #define DESC_UXN (1ull << 54)
 
@@ -33,8 +35,9 @@ typedef uint64_t table[ENTRIES] __attribute__((aligned(4096)));
 
 struct aarch64_secondary aarch64_secondary __attribute__((aligned(64)));
 paddr_t aarch64_image_pa, aarch64_early_lo;
+uintptr_t aarch64_image_slide;
 static table id_root, id_middle, id_last;
-static table root, direct[2], image_middle, image_last;
+static table root, direct[2], image_middle, image_last, image_pages[2];
 static unsigned direct_used;
 
 static unsigned index_at(uint64_t va, unsigned shift)
@@ -83,4 +86,19 @@ __attribute__((no_stack_protector)) void aarch64_early_tables(paddr_t dtb, paddr
     aarch64_secondary.ttbr1 = (uint64_t)root;
     aarch64_secondary.tcr = TCR_T0SZ | TCR_WALKS0 | TCR_T1SZ | TCR_WALKS1 | TCR_TG1_4K | TCR_TBI0 |
                             MIN(range, IPS_48_BITS) << TCR_IPS_SHIFT;
+}
+
+/* Runs with the MMU on. The image is smaller than 2 MiB: it needs two tables at most. */
+void aarch64_early_map_image(uintptr_t slide)
+{
+    vaddr_t lo = A64_IMAGE_BASE + slide,
+            hi = lo + (vaddr_t)(aarch64_image_end - aarch64_image_begin);
+    unsigned first = index_at(lo, 21);
+
+    for (unsigned i = 0; i < ARRAY_COUNT(image_pages); i++)
+        image_last[first + i] = hal_virt_to_phys(image_pages[i]) | DESC_TABLE;
+    for (vaddr_t va = lo; va < hi; va += HAL_PAGE_SIZE)
+        image_pages[index_at(va, 21) - first][index_at(va, HAL_PAGE_SHIFT)] =
+            (va - lo + aarch64_image_pa) | DESC_PAGE | DESC_UXN;
+    __asm__ volatile("dsb ishst; isb" : : : "memory");
 }

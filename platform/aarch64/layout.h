@@ -6,7 +6,7 @@
  *   0000000000010000 .. 0000fffffffff000   programs (TTBR0)
  *   ffff000000000000 ..                    direct map of all RAM (TTBR1, root slots 0..127)
  *   ffff800000000000 .. ffff808000000000   kernel window: stacks and the like (slot 256)
- *   ffffffff80000000 .. ffffffffc0000000   the image
+ *   ffffffff80000000 .. ffffffffc0000000   the image, at a random page (kaslr.c)
  *   ffffffffc0000000 .. ffffffffffe00000   device registers (mmu.c, aarch64_mmio_map)
  *
  * The image may be loaded at any 2 MiB boundary; aarch64_image_pa says where it is.

@@ -105,24 +105,30 @@ static void read_initrd(const struct dtb *dtb, dtb_node chosen, const struct boo
     }
 }
 
-/* The tree is checked before anything in it is believed; there is no console yet to complain on, so
- * a machine that was entered wrongly just stops. The early tables map the tree's GiB. */
+/* The tree is checked before anything in it is believed. The early tables map its GiB. */
+bool aarch64_dtb_open(paddr_t pa, struct dtb *dtb)
+{
+    const void *blob = hal_phys_to_virt(pa);
+    uint64_t room = A64_EARLY_SIZE - (pa & (A64_EARLY_SIZE - 1));
+    uint32_t size = pa % 8 == 0 && room >= DTB_HEADER_SIZE ? dtb_total_size(blob) : 0;
+
+    return size != 0 && size <= room && dtb_open(dtb, blob, size) == 0;
+}
+
+/* There is no console yet to complain on, so a machine that was entered wrongly just stops. */
 void aarch64_mem_init(paddr_t dtb_pa, struct bootmem *ram)
 {
-    const void *blob = hal_phys_to_virt(dtb_pa);
-    uint64_t room = A64_EARLY_SIZE - (dtb_pa & (A64_EARLY_SIZE - 1));
-    uint32_t size = dtb_pa % 8 == 0 && room >= DTB_HEADER_SIZE ? dtb_total_size(blob) : 0;
     dtb_node chosen;
     const char *cmdline;
 
-    if (size == 0 || size > room || dtb_open(&aarch64_dtb, blob, size))
+    if (!aarch64_dtb_open(dtb_pa, &aarch64_dtb))
         for (;;)
             __asm__ volatile("wfe");
     read_memory(&aarch64_dtb, ram);
     aarch64_bootmem = *ram;
     aarch64_boot_info.ram_total = ram->total;
 
-    reserve_pages(&aarch64_bootmem, dtb_pa, size);
+    reserve_pages(&aarch64_bootmem, dtb_pa, aarch64_dtb.total);
     reserve_pages(&aarch64_bootmem, hal_virt_to_phys(aarch64_image_begin),
                   (size_t)(aarch64_image_end - aarch64_image_begin));
     read_reserved(&aarch64_dtb, ram);

@@ -106,19 +106,23 @@ static void add_hal(struct tests *tests, enum backend backend, const char *machi
 }
 
 /* The same in ring 3, and the image's random address. */
-static void add_hal_x64(struct tests *tests)
+static void add_hal_more(struct tests *tests)
 {
-    static const char *const more[][2] = {
-        {"hal/ring3@x64", "hal x64 --cpus 4 --accel tcg --boot ring=3"},
-        {"hal/kaslr@x64", "kaslr"},
+    static const struct {
+        const char *name, *command;
+        enum backend backend;
+    } more[] = {
+        {"hal/ring3@x64", "hal x64 --cpus 4 --accel tcg --boot ring=3", BACKEND_X64},
+        {"hal/kaslr@x64", "kaslr x64", BACKEND_X64},
+        {"hal/kaslr@aarch64", "kaslr aarch64", BACKEND_AARCH64},
     };
 
     for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
-        struct test *test = tests_add(tests, text("%s", more[i][0]), path_run);
+        struct test *test = tests_add(tests, text("%s", more[i].name), path_run);
 
-        list_split(&test->words, text("%s/tools/tests/%s", top_dir(), more[i][1]), " ");
-        test->needs = "x64";
-        test->backend = BACKEND_X64;
+        list_split(&test->words, text("%s/tools/tests/%s", top_dir(), more[i].command), " ");
+        test->needs = backend_names[more[i].backend];
+        test->backend = more[i].backend;
         test->quick = true;
     }
 }
@@ -213,7 +217,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_hal(tests, BACKEND_X64, NULL);
         add_hal(tests, BACKEND_X64, "pc");
         add_hal(tests, BACKEND_X64, "q35");
-        add_hal_x64(tests);
+        add_hal_more(tests);
         add_hal(tests, BACKEND_AARCH64, NULL);
         for (int b = 0; b < BACKEND_COUNT; b++) {
             add_script(tests, "tty", (enum backend)b, backend_names[b]);

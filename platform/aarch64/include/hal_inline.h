@@ -95,14 +95,15 @@ static inline void *hal_phys_to_virt(paddr_t pa)
     return (void *)(uintptr_t)(pa + A64_DIRECT_BASE);
 }
 
-extern paddr_t aarch64_image_pa; /* where the image was loaded */
+extern paddr_t aarch64_image_pa;      /* where the image was loaded */
+extern uintptr_t aarch64_image_slide; /* how far above its link address it runs */
 
 /* Of a direct-map or image address. */
 static inline paddr_t hal_virt_to_phys(const void *va)
 {
     uintptr_t addr = (uintptr_t)va;
 
-    return addr >= A64_IMAGE_BASE ? addr - A64_IMAGE_BASE + aarch64_image_pa
+    return addr >= A64_IMAGE_BASE ? addr - A64_IMAGE_BASE - aarch64_image_slide + aarch64_image_pa
                                   : addr - A64_DIRECT_BASE;
 }
 
