@@ -19,6 +19,8 @@
 #include "vcpu_offsets.h"
 
 #define RFLAGS_PLAIN 0x202
+/* Flags that are not results of arithmetic: TF, DF, NT, AC, ID. */
+#define RFLAGS_STICKY 0x244500
 #define SYS_rt_sigreturn 15
 
 .macro FUNC name
@@ -58,12 +60,15 @@
     .text
 
 /* A trampoline comes here: rcx = return address, r11 free, rsp the program's (with its red zone).
- * Arithmetic flags are not kept over a direct system call: no compiler or libc relies on them. */
+ * Arithmetic flags are not kept over a direct system call: no compiler or libc relies on them. The
+ * others are, by leaving as after a trap; until they are reset there must be no unaligned access.
+ */
     .balign 64
 FUNC hosted_direct_entry
     movq %rsp, %gs:VCPU_USER_RSP
     movq %gs:VCPU_FRAME, %rsp
-    cld
+    pushfq
+    popq %r11
     movq %rax, FRAME_RAX(%rsp)
     movq %rax, FRAME_ORIG_RAX(%rsp)
     movq %rcx, FRAME_RCX(%rsp)
@@ -78,15 +83,18 @@ FUNC hosted_direct_entry
     movq %r8, FRAME_R8(%rsp)
     movq %r9, FRAME_R9(%rsp)
     movq %r10, FRAME_R10(%rsp)
-    movq $RFLAGS_PLAIN, FRAME_R11(%rsp)
+    movq %r11, FRAME_R11(%rsp)
     movq %r12, FRAME_R12(%rsp)
     movq %r13, FRAME_R13(%rsp)
     movq %r14, FRAME_R14(%rsp)
     movq %r15, FRAME_R15(%rsp)
     movq $0, FRAME_TRAPPED(%rsp)
     movq $HAL_USER_CS, FRAME_CS(%rsp)
-    movq $RFLAGS_PLAIN, FRAME_RFLAGS(%rsp)
+    movq %r11, FRAME_RFLAGS(%rsp)
     movq $HAL_USER_SS, FRAME_SS(%rsp)
+    testl $RFLAGS_STICKY, %r11d
+    jnz direct_sticky
+direct_plain:
     xorl %ebp, %ebp /* back traces end here */
 /* The signal handler continues here for a trapped system call: rsp = the frame. */
     .globl hosted_entry_syscall
@@ -130,6 +138,12 @@ exit_full:
     iretq
     .globl hosted_exit_end
 hosted_exit_end:
+
+direct_sticky:
+    pushq $RFLAGS_PLAIN
+    popfq
+    movq $FRAME_TRAPPED_FULL, FRAME_TRAPPED(%rsp)
+    jmp direct_plain
 
 exit_work:
     SANITIZER_ENTER

@@ -115,6 +115,11 @@ struct host_siginfo {
     };
 };
 #define HOST_SI_TIMER (-2)
+#define HOST_SI_KERNEL 128
+#define HOST_SEGV_MAPERR 1
+#define HOST_SEGV_ACCERR 2
+#define HOST_BUS_ADRALN 1
+#define HOST_FPE_INTDIV 1
 #define HOST_AUDIT_ARCH_X86_64 0xc000003eu
 
 /* struct ucontext and sigcontext, as delivered (uapi asm/ucontext.h, asm/sigcontext.h). */

@@ -20,15 +20,9 @@
  */
 #include "hosted.h"
 
-#define TRAP_DIVIDE 0
 #define TRAP_DEBUG 1
 #define TRAP_BREAKPOINT 3
-#define TRAP_ILLEGAL 6
-#define TRAP_PAGE 14
-#define TRAP_X87 16
 #define TRAP_ALIGN 17
-#define TRAP_SIMD 19
-#define ERR_PRESENT 1u
 #define ERR_WRITE 2u
 #define ERR_EXEC 16u
 #define RFLAGS_PLAIN (ISA_RFLAGS_FIXED | ISA_RFLAGS_IF)
@@ -80,48 +74,63 @@ static no_sanitize void resume_at(struct host_ucontext *uc, const char *entry,
     uc->rip = (uintptr_t)entry;
     uc->rsp = (uintptr_t)frame;
     uc->rflags = RFLAGS_PLAIN;
+    uc->cs = HAL_USER_CS; /* the program may have jumped to 32-bit code */
+    uc->ss = HAL_USER_SS;
 }
 
-static no_sanitize enum hal_fault_kind fault_kind(uint64_t trap)
+/* The signal says it, not the trap number: the host leaves that one as it was when it raises the
+ * signal itself (SI_KERNEL: after #GP, for its own reasons). */
+static no_sanitize enum hal_fault_kind fault_kind(int signo, const struct host_siginfo *info,
+                                                  const struct host_ucontext *uc)
 {
-    switch (trap) {
-    case TRAP_PAGE:
-        return HAL_FAULT_PAGE;
-    case TRAP_ILLEGAL:
+    switch (signo) {
+    case HOST_SIGSEGV: /* with a protection key it is no page fault that mapping could mend */
+        return info->code == HOST_SEGV_MAPERR || info->code == HOST_SEGV_ACCERR
+                   ? HAL_FAULT_PAGE
+                   : HAL_FAULT_PROTECTION;
+    case HOST_SIGBUS:
+        if (info->code == HOST_BUS_ADRALN)
+            return HAL_FAULT_ALIGN;
+        /* The host has no memory for the page, or it is poisoned; or #SS. */
+        return info->code == HOST_SI_KERNEL ? HAL_FAULT_PROTECTION : HAL_FAULT_SERROR;
+    case HOST_SIGILL:
         return HAL_FAULT_ILLEGAL;
-    case TRAP_DIVIDE:
-        return HAL_FAULT_DIVIDE;
-    case TRAP_X87:
-    case TRAP_SIMD:
-        return HAL_FAULT_FP;
-    case TRAP_BREAKPOINT:
-        return HAL_FAULT_BREAKPOINT;
-    case TRAP_DEBUG:
-        return HAL_FAULT_STEP;
-    case TRAP_ALIGN:
-        return HAL_FAULT_ALIGN;
+    case HOST_SIGFPE:
+        return info->code == HOST_FPE_INTDIV ? HAL_FAULT_DIVIDE : HAL_FAULT_FP;
+    case HOST_SIGTRAP:
+        return uc->trapno == TRAP_BREAKPOINT ? HAL_FAULT_BREAKPOINT : HAL_FAULT_STEP;
     default:
         return HAL_FAULT_PROTECTION;
     }
 }
 
-static no_sanitize void fault_fill(struct hal_fault *fault, const struct host_siginfo *info,
-                                   const struct host_ucontext *uc)
+static no_sanitize void fault_fill(struct hal_fault *fault, int signo,
+                                   const struct host_siginfo *info, const struct host_ucontext *uc)
 {
-    fault->kind = fault_kind(uc->trapno);
-    /* The host has no memory for the page, or it is poisoned. */
-    if (info->signo == HOST_SIGBUS && fault->kind == HAL_FAULT_PAGE)
-        fault->kind = HAL_FAULT_SERROR;
+    fault->kind = fault_kind(signo, info, uc);
     fault->access = HAL_ACCESS_READ;
     if (uc->err & ERR_EXEC)
         fault->access = HAL_ACCESS_EXEC;
     else if (uc->err & ERR_WRITE)
         fault->access = HAL_ACCESS_WRITE;
     fault->present = false;
-    fault->code = info->code;
-    fault->addr = fault->kind == HAL_FAULT_PAGE ? uc->cr2 : 0;
+    fault->code = fault->kind == HAL_FAULT_BREAKPOINT ? 0 : info->code;
+    fault->addr = fault->kind == HAL_FAULT_PAGE ? info->addr : 0;
     fault->pc = uc->rip;
     fault->fp = uc->rbp;
+}
+
+/* The host itself may do what is called at this address. Whatever it cannot do - because it will
+ * not, or a page is not in its mappings just now - it reports in its own way. */
+static no_sanitize void fault_in_vsyscall(struct hal_fault *fault)
+{
+    uint64_t nr;
+
+    if (!isa_vsyscall(fault->pc, &nr))
+        return;
+    fault->kind = HAL_FAULT_PAGE;
+    fault->access = HAL_ACCESS_EXEC;
+    fault->addr = fault->pc;
 }
 
 static no_sanitize void pending_add(struct vcpu *v, uint32_t bits)
@@ -153,17 +162,16 @@ static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct h
         frame->trapped = FRAME_TRAPPED_SYSCALL | FRAME_TRAPPED_FULL;
         entry = hosted_entry_syscall;
     } else {
-        fault_fill(&v->fault, info, uc);
-        /* int $0x80: there are no 32-bit system calls here. */
-        if (signo == HOST_SIGSYS)
-            v->fault.kind = HAL_FAULT_PROTECTION;
+        /* SIGSYS is int $0x80: there are no 32-bit system calls here. */
+        fault_fill(&v->fault, signo, info, uc);
+        fault_in_vsyscall(&v->fault);
         v->fault.user = true;
         v->fault.frame = frame;
     }
     resume_at(uc, entry, frame);
 }
 
-static no_sanitize void fault_in_kernel(struct vcpu *v, const struct host_siginfo *info,
+static no_sanitize void fault_in_kernel(struct vcpu *v, int signo, const struct host_siginfo *info,
                                         struct host_ucontext *uc)
 {
     /* Kernel code has no red zone. If it is a bug and not an access to user memory, the stack may
@@ -175,10 +183,22 @@ static no_sanitize void fault_in_kernel(struct vcpu *v, const struct host_siginf
         sp = (uintptr_t)v->panic_stack_top;
     frame = (struct isa_frame *)((sp & ~(uintptr_t)15) - sizeof(*frame));
     frame_fill(frame, uc);
-    fault_fill(&v->fault, info, uc);
+    fault_fill(&v->fault, signo, info, uc);
     v->fault.user = false;
     v->fault.frame = NULL;
     resume_at(uc, hosted_entry_kernel_fault, frame);
+}
+
+/* What hosted_direct_entry does, for a program that traps before the first instruction of it. */
+static no_sanitize void direct_entry_stepped(struct vcpu *v, struct host_ucontext *uc)
+{
+    struct isa_frame *frame = v->frame;
+
+    frame_fill(frame, uc);
+    frame->orig_rax = uc->rax;
+    frame->rip = uc->rcx;
+    frame->r11 = uc->rflags;
+    resume_at(uc, hosted_entry_syscall, frame);
 }
 
 static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct host_siginfo *info,
@@ -193,6 +213,8 @@ static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct
     }
     /* A program that single-steps or checks alignment does so until its flags are reset here. */
     if (signo == HOST_SIGTRAP && uc->trapno == TRAP_DEBUG) {
+        if (uc->rip == (uintptr_t)hosted_direct_entry)
+            direct_entry_stepped(v, uc);
         uc->rflags &= ~ISA_RFLAGS_TF;
         return;
     }
@@ -201,10 +223,10 @@ static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct
         return;
     }
     if (!exiting) {
-        fault_in_kernel(v, info, uc);
+        fault_in_kernel(v, signo, info, uc);
         return;
     }
-    fault_fill(&v->fault, info, uc);
+    fault_fill(&v->fault, signo, info, uc);
     v->fault.kind = HAL_FAULT_PROTECTION;
     v->fault.user = true;
     v->fault.frame = v->frame;
@@ -217,6 +239,9 @@ no_sanitize void hosted_signal(int signo, const struct host_siginfo *info, struc
 {
     struct vcpu *v = vcpu_self();
 
+    /* The host leaves this flag of the program's, and compilers do access unaligned data. */
+    if (uc->rflags & ISA_RFLAGS_AC)
+        __asm__ volatile("pushq %0; popfq" : : "i"(RFLAGS_PLAIN) : "memory", "cc");
     if (signo == HOSTED_IRQ_SIGNAL) {
         halt_if_told(v);
         if (info->code == HOST_SI_TIMER)

@@ -14,6 +14,7 @@
 #include "isa.h"
 #include "linux/strace.h"
 #include "linux/syscall.h"
+#include "mm/usercopy.h"
 #include "proc/internal.h"
 #include "sched/pressure.h"
 
@@ -235,8 +236,35 @@ static void user_page_fault(const struct hal_fault *fault)
         task->min_flt++;
 }
 
+/* Code at a fixed address that only jumps into the kernel: as a system call, and back to the
+ * caller. There it has no way to say EFAULT, so that is a signal (as Linux, emulate_vsyscall). */
+static bool vsyscall(const struct hal_fault *fault)
+{
+    struct isa_frame *frame = fault->frame;
+    uint64_t nr, caller;
+    if (fault->kind != HAL_FAULT_PAGE || fault->access != HAL_ACCESS_EXEC ||
+        likely(!isa_vsyscall(fault->pc, &nr)))
+        return false;
+    struct syscall_args args = {.frame = frame};
+    for (unsigned i = 0; i < 6; i++)
+        args.arg[i] = isa_frame_arg(frame, i);
+    long result = -EFAULT;
+    if (nr != ISA_NO_SYSCALL && copyin(&caller, uaddr(isa_frame_sp(frame)), sizeof(caller)) == 0)
+        result = call(syscall_of_number(nr), nr, &args);
+    if (result == -EFAULT) {
+        signal_force(SIGSEGV, SI_KERNEL, 0);
+        return true;
+    }
+    isa_frame_set_result(frame, result);
+    isa_frame_set_sp(frame, isa_frame_sp(frame) + sizeof(caller));
+    isa_frame_set_pc(frame, caller);
+    return true;
+}
+
 static void user_exception(const struct hal_fault *fault)
 {
+    if (unlikely(vsyscall(fault)))
+        return;
     switch (fault->kind) {
     case HAL_FAULT_PAGE:
         user_page_fault(fault);

@@ -3,7 +3,7 @@
  * flags.c - x86: a program may make system calls with any flags set, by trap or by a patched site,
  * and gets them back; none of them (NT makes IRETQ fault, DF turns string instructions round, AC
  * makes unaligned accesses of ring 3 fault) may disturb the kernel. Elsewhere there is nothing to
- * test.
+ * test. With an argument also single-steps.
  */
 #include <signal.h>
 #include <sys/syscall.h>
@@ -11,6 +11,7 @@
 #include "guest.h"
 
 #if defined(__x86_64__)
+#define FLAG_TF 0x100ul
 #define FLAG_DF 0x400ul
 #define FLAG_NT 0x4000ul
 #define FLAG_AC 0x40000ul
@@ -75,7 +76,33 @@ static void signalled(unsigned long flags)
     }
 }
 
-int main(void)
+static volatile sig_atomic_t steps;
+
+static void on_step(int signo)
+{
+    steps++;
+}
+
+/* A program that traps behind each of its instructions still does so behind the system call. */
+static void stepped(void)
+{
+    struct sigaction action = {.sa_handler = on_step};
+    unsigned long after;
+
+    REQUIRE(sigaction(SIGTRAP, &action, NULL) == 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        pid_t pid = getpid();
+
+        steps = 0;
+        REQUIRE(CALL(SYS_getpid, 0, 0, 0, FLAG_TF, &after) == pid);
+        REQUIRE(after & FLAG_TF);
+        /* Behind mov, perhaps syscall, pushfq, popq, pushq, popfq; more where the site is patched.
+         */
+        REQUIRE(steps >= 5 && steps < 20);
+    }
+}
+
+int main(int argc, char **argv)
 {
     static const unsigned long sets[] = {0, FLAG_DF, FLAG_NT, FLAG_AC, FLAG_DF | FLAG_NT | FLAG_AC};
     struct sigaction action = {.sa_handler = handler};
@@ -86,6 +113,8 @@ int main(void)
         copies(sets[i]);
         signalled(sets[i]);
     }
+    if (argc > 1)
+        stepped();
     return guest_pass("flags");
 }
 #else
