@@ -154,6 +154,19 @@ static int send_many(int pgid, const struct siginfo *info)
     return err;
 }
 
+/* The process that a positive number means: any of its threads' will do. With a reference. */
+static struct process *process_of(int id)
+{
+    struct process *p = process_find(id);
+    struct task *task = p ? NULL : task_find(id);
+    if (task) {
+        p = task->process;
+        process_get(p);
+        thread_put(&task->thread);
+    }
+    return p;
+}
+
 long sys_kill(const struct syscall_args *a)
 {
     int pid = (int)a->arg[0], signo = (int)a->arg[1];
@@ -165,7 +178,7 @@ long sys_kill(const struct syscall_args *a)
         return -ESRCH;
     if (pid <= 0)
         return send_many(pid == 0 ? process_current()->pgid : pid == -1 ? 0 : -pid, &info);
-    struct process *p = process_find(pid);
+    struct process *p = process_of(pid);
     if (!p)
         return -ESRCH;
     int err = send_to(p, &info);
@@ -210,15 +223,16 @@ long sys_tgkill(const struct syscall_args *a)
     return tgkill((int)a->arg[0], (int)a->arg[1], (int)a->arg[2]);
 }
 
-static int copyin_siginfo(uint64_t addr, int signo, int pid, struct siginfo *info)
+/* id: whom it is sent to. */
+static int copyin_siginfo(uint64_t addr, int signo, int id, struct siginfo *info)
 {
     if (copyin(info, uaddr(addr), sizeof *info))
         return -EFAULT;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
     info->signo = signo;
-    /* Nobody may pretend to be the kernel or kill(2) to another process. */
-    if ((info->code >= 0 || info->code == SI_TKILL) && pid != process_current()->pid)
+    /* Nobody may pretend to be the kernel or kill(2), except to himself. */
+    if ((info->code >= 0 || info->code == SI_TKILL) && id != task_current()->tid)
         return -EPERM;
     return 0;
 }
@@ -230,7 +244,7 @@ long sys_rt_sigqueueinfo(const struct syscall_args *a)
     int err = copyin_siginfo(a->arg[2], (int)a->arg[1], pid, &info);
     if (err)
         return err;
-    struct process *p = process_find(pid);
+    struct process *p = process_of(pid);
     if (!p)
         return -ESRCH;
     err = send_to(p, &info);
@@ -244,7 +258,7 @@ long sys_rt_tgsigqueueinfo(const struct syscall_args *a)
     int tgid = (int)a->arg[0], tid = (int)a->arg[1];
     if (tgid <= 0 || tid <= 0)
         return -EINVAL;
-    int err = copyin_siginfo(a->arg[3], (int)a->arg[2], tgid, &info);
+    int err = copyin_siginfo(a->arg[3], (int)a->arg[2], tid, &info);
     return err ? err : send_to_task(tgid, tid, &info);
 }
 

@@ -65,26 +65,45 @@ struct task *task_by_tid(int tid)
     return task;
 }
 
+enum { CPUCLOCK_PROF, CPUCLOCK_VIRT, CPUCLOCK_SCHED, CPUCLOCK_BAD };
+
+static uint64_t cpu_kind(const struct cpu_times *times, int kind)
+{
+    return kind == CPUCLOCK_VIRT ? times->user_ns : times->total_ns;
+}
+
+static int thread_clock(int id, int kind, uint64_t *ns)
+{
+    struct task *task = task_by_tid(id);
+    struct cpu_times times;
+    if (!task)
+        return -EINVAL;
+    *ns = thread_runtime_ns(&task->thread);
+    if (kind == CPUCLOCK_VIRT) {
+        task_cpu_times(task, &times);
+        *ns = cpu_kind(&times, kind);
+    }
+    thread_put(&task->thread);
+    return 0;
+}
+
 /* Negative ids name the CPU clock of a process or thread: ~pid << 3 | per-thread << 2 | kind
- * (uapi linux/posix-timers.h). */
+ * (uapi linux/posix-timers.h). A thread may name its process by its own number. */
 static int cpu_clock(int clock, uint64_t *ns)
 {
-    int id = ~(clock >> 3);
-    if ((clock & 3) == 3 || id < 0)
+    int id = ~(clock >> 3), kind = clock & 3;
+    struct cpu_times times;
+    if (kind == CPUCLOCK_BAD || id < 0)
         return -EINVAL;
-    if (clock & 4) {
-        struct task *task = task_by_tid(id);
-        if (!task)
-            return -EINVAL;
-        *ns = thread_runtime_ns(&task->thread);
-        thread_put(&task->thread);
-        return 0;
-    }
-    struct process *p = id ? process_find(id) : process_current();
+    if (clock & 4)
+        return thread_clock(id, kind, ns);
+    bool own = id == 0 || id == task_current()->tid;
+    struct process *p = own ? process_current() : process_find(id);
     if (!p)
         return -EINVAL;
-    *ns = process_cpu_ns(p);
-    if (id)
+    process_cpu_times(p, &times);
+    *ns = cpu_kind(&times, kind);
+    if (!own)
         process_put(p);
     return 0;
 }
@@ -211,12 +230,13 @@ static long sleep_relative(uint64_t ns, uint64_t left_addr)
     return -ERESTART_RESTARTBLOCK;
 }
 
-/* Until a clock that is not the monotonic one reaches `when`. */
-static long sleep_on_clock(int clock, uint64_t when)
+/* Until a clock that is not the monotonic one reaches `when`. *last: what it showed at the end. */
+static long sleep_on_clock(int clock, uint64_t when, uint64_t *last)
 {
     for (;;) {
         uint64_t now;
         int err = clock_now(clock, &now);
+        *last = now;
         if (err)
             return err;
         if (now >= when)
@@ -228,6 +248,31 @@ static long sleep_on_clock(int clock, uint64_t when)
         if (sleep_until(ns_add(clock_mono_ns(), step), true))
             return -ERESTARTNOHAND;
     }
+}
+
+/* As sleep_relative; the deadline is a time of the CPU clock. */
+static long sleep_cpu_relative(int clock, uint64_t now, uint64_t ns, uint64_t left_addr)
+{
+    struct task *task = task_current();
+    uint64_t deadline = task->restart_deadline_ns ? task->restart_deadline_ns : ns_add(now, ns);
+    long err = sleep_on_clock(clock, deadline, &now);
+    if (err != -ERESTARTNOHAND || now >= deadline)
+        return err == -ERESTARTNOHAND ? 0 : err;
+    if (left_addr) {
+        struct uapi_timespec ts = timespec_of_ns(deadline - now);
+        if (copyout(uaddr(left_addr), &ts, sizeof ts))
+            return -EFAULT;
+    }
+    task->restart_deadline_ns = deadline;
+    return -ERESTART_RESTARTBLOCK;
+}
+
+/* The caller's own CPU clock would never get there. */
+static bool is_own_thread_clock(int clock)
+{
+    int id = ~(clock >> 3);
+    return clock == CLOCK_THREAD_CPUTIME ||
+           (clock < 0 && (clock & 4) && (id == 0 || id == task_current()->tid));
 }
 
 static bool is_mono(int clock)
@@ -250,7 +295,7 @@ long sys_clock_nanosleep(const struct syscall_args *a)
     int clock = (int)a->arg[0];
     struct uapi_timespec ts;
     uint64_t ns, now;
-    if (clock == CLOCK_THREAD_CPUTIME)
+    if (is_own_thread_clock(clock))
         return -EINVAL;
     if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE ||
         clock == CLOCK_REALTIME_COARSE)
@@ -265,9 +310,9 @@ long sys_clock_nanosleep(const struct syscall_args *a)
         return err;
     bool cpu = clock == CLOCK_PROCESS_CPUTIME || clock < 0;
     if (!(a->arg[1] & TIMER_ABSTIME))
-        return cpu ? sleep_on_clock(clock, ns_add(now, ns)) : sleep_relative(ns, a->arg[3]);
+        return cpu ? sleep_cpu_relative(clock, now, ns, a->arg[3]) : sleep_relative(ns, a->arg[3]);
     if (!is_mono(clock))
-        return sleep_on_clock(clock, ns);
+        return sleep_on_clock(clock, ns, &now);
     return sleep_until(ns >= INT64_MAX ? UINT64_MAX : ns, true) ? -ERESTARTNOHAND : 0;
 }
 
@@ -307,8 +352,7 @@ long sys_setitimer(const struct syscall_args *a)
     }
     if (err || which < ITIMER_REAL || which > ITIMER_PROF)
         return -EINVAL;
-    itimer_get(process_current(), which, &old);
-    itimer_set(process_current(), which, &v);
+    itimer_set(process_current(), which, &v, &old);
     struct uapi_itimerval out = itimerval_of(&old);
     return a->arg[2] ? copyout(uaddr(a->arg[2]), &out, sizeof out) : 0;
 }
@@ -316,8 +360,7 @@ long sys_setitimer(const struct syscall_args *a)
 long sys_alarm(const struct syscall_args *a)
 {
     struct itimer_value old, v = {.left_ns = (uint64_t)(uint32_t)a->arg[0] * NS_PER_SEC};
-    itimer_get(process_current(), ITIMER_REAL, &old);
-    itimer_set(process_current(), ITIMER_REAL, &v);
+    itimer_set(process_current(), ITIMER_REAL, &v, &old);
     uint64_t sec = old.left_ns / NS_PER_SEC, rest = old.left_ns % NS_PER_SEC;
     /* Rounded, but a pending alarm is never reported as none (alarm(2)). */
     return (long)(sec + ((!sec && rest) || rest >= NS_PER_SEC / 2));

@@ -113,9 +113,8 @@ void itimer_stop(struct process *process)
     timer_cancel_sync(&process->cpu_tick);
 }
 
-void itimer_get(struct process *p, int which, struct itimer_value *out)
+static void get_locked(struct process *p, int which, struct itimer_value *out)
 {
-    unsigned long irq = spin_lock_irqsave(&p->lock);
     *out = (struct itimer_value){0, 0};
     if (which == ITIMER_REAL) {
         uint64_t now = clock_mono_ns();
@@ -129,6 +128,12 @@ void itimer_get(struct process *p, int which, struct itimer_value *out)
             out->left_ns = t->deadline_ns > now ? t->deadline_ns - now : NS_PER_US;
         out->interval_ns = t->interval_ns;
     }
+}
+
+void itimer_get(struct process *p, int which, struct itimer_value *out)
+{
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    get_locked(p, which, out);
     spin_unlock_irqrestore(&p->lock, irq);
 }
 
@@ -138,9 +143,11 @@ static uint64_t later(uint64_t now, uint64_t ns)
     return add_overflow(now, ns, &sum) ? UINT64_MAX - 1 : sum;
 }
 
-void itimer_set(struct process *p, int which, const struct itimer_value *value)
+void itimer_set(struct process *p, int which, const struct itimer_value *value,
+                struct itimer_value *old)
 {
     unsigned long irq = spin_lock_irqsave(&p->lock);
+    get_locked(p, which, old);
     if (which == ITIMER_REAL) {
         p->alarm_interval_ns = value->interval_ns;
         p->alarm_due_ns = value->left_ns ? later(clock_mono_ns(), value->left_ns) : 0;

@@ -24,17 +24,29 @@ void signal_pending_init(struct signal_pending *pending)
     list_init(&pending->queue);
 }
 
+/* Off the queue; the entry's life ends, or its timer goes on. Returns how many entries less count
+ * against the limit: a timer's counts for as long as the timer exists. */
+static unsigned entry_finish(struct queued_signal *q, struct siginfo *info)
+{
+    list_remove(&q->link);
+    *info = q->info;
+    if (q->taken) {
+        q->taken(q, info);
+        return 0;
+    }
+    kfree(q);
+    return 1;
+}
+
 /* Free the entries in set; returns how many. */
 static unsigned pending_drop(struct signal_pending *pending, uint64_t set)
 {
     unsigned count = 0;
+    struct siginfo info;
     list_for_each_safe (pos, next, &pending->queue) {
         struct queued_signal *q = list_entry(pos, struct queued_signal, link);
-        if (!(SIG_BIT(q->info.signo) & set))
-            continue;
-        list_remove(&q->link);
-        kfree(q);
-        count++;
+        if (SIG_BIT(q->info.signo) & set)
+            count += entry_finish(q, &info);
     }
     pending->set &= ~set;
     return count;
@@ -55,43 +67,44 @@ static void drop_everywhere_locked(struct process *p, uint64_t set)
     }
 }
 
-/* A timer whose last signal still waits only counts (POSIX: overrun). */
-static bool merge_timer(struct signal_pending *pending, const struct siginfo *info)
+static void entry_queue(struct signal_pending *pending, struct queued_signal *q)
 {
-    list_for_each (pos, &pending->queue) {
-        struct queued_signal *q = list_entry(pos, struct queued_signal, link);
-        if (q->info.signo == info->signo && q->info.code == SI_TIMER &&
-            q->info.timer_id == info->timer_id) {
-            if (q->info.overrun < INT_MAX)
-                q->info.overrun++;
-            return true;
-        }
-    }
-    return false;
+    q->pending = pending;
+    list_push_back(&pending->queue, &q->link);
+    pending->set |= SIG_BIT(q->info.signo);
+}
+
+/* NULL: only the number can be kept. The limit is for real-time signals and what processes queue;
+ * kill(2) of a standard signal and the kernel's own are never without their details (Linux,
+ * __send_signal_locked: override_rlimit). */
+static struct queued_signal *entry_alloc(struct process *p, const struct siginfo *info)
+{
+    bool limited = info->signo >= SIGRTMIN || info->code < 0;
+    if (limited && p->signals_queued >= p->limits[RLIMIT_SIGPENDING].cur)
+        return NULL;
+    struct queued_signal *q = kmalloc(sizeof *q, ALLOC_ATOMIC);
+    if (!q)
+        return NULL;
+    q->info = *info;
+    q->taken = NULL;
+    list_init(&q->link);
+    p->signals_queued++;
+    return q;
 }
 
 static int queue_locked(struct process *p, struct signal_pending *pending,
                         const struct siginfo *info)
 {
     uint64_t bit = SIG_BIT(info->signo);
-    if (info->code == SI_TIMER && merge_timer(pending, info))
-        return 0;
     if (info->signo < SIGRTMIN && (pending->set & bit))
         return 0; /* standard signals wait once */
-    struct queued_signal *q = NULL;
-    /* The limit is for what user code sends; what the kernel says always gets through. */
-    if (p->signals_queued < p->limits[RLIMIT_SIGPENDING].cur || info->code > 0)
-        q = kmalloc(sizeof *q, ALLOC_ATOMIC);
-    if (q) {
-        q->info = *info;
-        list_init(&q->link);
-        list_push_back(&pending->queue, &q->link);
-        p->signals_queued++;
-    } else if (info->signo >= SIGRTMIN && info->code != SI_USER) {
+    struct queued_signal *q = entry_alloc(p, info);
+    if (q)
+        entry_queue(pending, q);
+    else if (info->signo >= SIGRTMIN && info->code != SI_USER)
         return -EAGAIN;
-    }
-    /* Without an entry the number alone is delivered, as on Linux. */
-    pending->set |= bit;
+    else
+        pending->set |= bit;
     return 0;
 }
 
@@ -114,12 +127,8 @@ static void dequeue_locked(struct process *p, struct signal_pending *pending, in
         pending->set &= ~SIG_BIT(signo);
     memset(out, 0, sizeof *out);
     out->signo = signo;
-    if (found) {
-        *out = found->info;
-        list_remove(&found->link);
-        kfree(found);
-        p->signals_queued--;
-    }
+    if (found)
+        p->signals_queued -= entry_finish(found, out);
 }
 
 int signal_dequeue_locked(struct task *task, uint64_t set, struct siginfo *out)
@@ -202,28 +211,60 @@ static void job_control_locked(struct process *p, int signo)
     }
 }
 
-/* task NULL: for the process. */
-static int send_locked(struct process *p, struct task *task, const struct siginfo *info)
+/* What a signal does at once, whoever takes it. True: it is to be queued. task NULL: for the
+ * process. */
+static bool prepare_locked(struct process *p, struct task *task, int signo)
 {
-    uint64_t bit = SIG_BIT(info->signo);
-    if (p->exiting || p->task_count == 0)
-        return 0;
-    job_control_locked(p, info->signo);
-    if (info->signo == SIGKILL) {
+    uint64_t bit = SIG_BIT(signo);
+    if (p->exiting || p->task_count == 0 || (task && !list_linked(&task->process_link)))
+        return false; /* nobody is left to take it */
+    job_control_locked(p, signo);
+    if (signo == SIGKILL) {
         kill_locked(p);
-        return 0;
+        return false;
     }
     bool blocked = task ? (task->sig_mask & bit) != 0 : blocked_somewhere(p, bit);
-    if (handler_ignores(p, info->signo) && !blocked)
-        return 0;
-    int err = queue_locked(p, task ? &task->pending : &p->shared_pending, info);
-    if (err)
-        return err;
+    return blocked || !handler_ignores(p, signo);
+}
+
+static void announce_locked(struct process *p, struct task *task, int signo)
+{
+    uint64_t bit = SIG_BIT(signo);
     if (!task)
         notify_locked(p, bit, NULL);
     else if (task_wants(task, bit))
         thread_interrupt(&task->thread);
-    return 0;
+}
+
+static int send_locked(struct process *p, struct task *task, const struct siginfo *info)
+{
+    if (!prepare_locked(p, task, info->signo))
+        return 0;
+    int err = queue_locked(p, task ? &task->pending : &p->shared_pending, info);
+    if (!err)
+        announce_locked(p, task, info->signo);
+    return err;
+}
+
+bool signal_queue_timer_locked(struct process *p, struct task *task, struct queued_signal *q)
+{
+    ASSERT(spin_held(&p->lock) && !list_linked(&q->link));
+    if (!prepare_locked(p, task, q->info.signo))
+        return false;
+    entry_queue(task ? &task->pending : &p->shared_pending, q);
+    announce_locked(p, task, q->info.signo);
+    return true;
+}
+
+void signal_unqueue_timer_locked(struct queued_signal *q)
+{
+    if (!list_linked(&q->link))
+        return;
+    list_remove(&q->link);
+    list_for_each (pos, &q->pending->queue)
+        if (list_entry(pos, struct queued_signal, link)->info.signo == q->info.signo)
+            return;
+    q->pending->set &= ~SIG_BIT(q->info.signo);
 }
 
 static int send(struct process *p, struct task *task, const struct siginfo *info)

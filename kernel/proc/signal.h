@@ -122,6 +122,11 @@ struct process;
 struct queued_signal {
     struct list link;
     struct siginfo info;
+    struct signal_pending *pending; /* where it waits, while it is linked */
+    /* NULL: an entry that is freed when its signal is taken. Otherwise a timer's own entry, which
+     * outlives its signals: called when one is taken (or dropped), to complete *info. Under
+     * process->lock. */
+    void (*taken)(struct queued_signal *q, struct siginfo *info);
 };
 
 void signal_pending_init(struct signal_pending *pending);
@@ -132,6 +137,12 @@ void signal_info_user(struct siginfo *info, int signo, int code);
 /* Send. Any context without RANK_PROCESS held. 0, -EAGAIN (queue full). */
 int signal_send_process(struct process *process, const struct siginfo *info);
 int signal_send_task(struct task *task, const struct siginfo *info);
+/* A timer's entry, which is not queued now, for one task or (NULL) the process. process->lock held;
+ * the caller wakes process->wait behind it. False: the signal is ignored, or nobody is left. */
+bool must_check signal_queue_timer_locked(struct process *process, struct task *task,
+                                          struct queued_signal *q);
+/* Take it back without its signal being taken. process->lock held. */
+void signal_unqueue_timer_locked(struct queued_signal *q);
 /* A fault: unblocked and reset to default if blocked or ignored, so it cannot be lost. For the
  * calling task. */
 void signal_force(int signo, int code, uintptr_t addr);

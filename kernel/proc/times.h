@@ -18,7 +18,9 @@ static inline uint64_t interval_periods(uint64_t late_ns, uint64_t interval_ns)
     return late_ns / interval_ns + 1 + (TIMER_PERIOD_MIN_NS - 1) / interval_ns;
 }
 void itimer_get(struct process *p, int which, struct itimer_value *out);
-void itimer_set(struct process *p, int which, const struct itimer_value *value);
+/* Set, and say what was set before, in one step. */
+void itimer_set(struct process *p, int which, const struct itimer_value *value,
+                struct itimer_value *old);
 /* CPU time of the process: its living and its dead tasks. */
 uint64_t process_cpu_ns(struct process *p);
 /* Of one task; its process's lock held, or the task is the caller. */
