@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * host_io.c - the main thread after boot: watches standard input and the signals sent to the
- * process, and turns them into interrupts of virtual CPU 0. See console.c for how input is handed
- * over.
+ * host_io.c - the outer threads after boot. The main one watches standard input, a second one waits
+ * for the signals sent to the process; both turn what they see into interrupts of virtual CPU 0.
+ * See console.c for how input is handed over.
+ *
+ * Not signalfd: while anyone polls one, Linux wakes him for every signal of the process, and each
+ * trapped system call and page fault of the program is one, on a virtual CPU's thread.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,7 +16,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -23,7 +25,7 @@
 #define KERNEL_TCSETS 0x5402
 
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
-static int signal_fd;
+static sigset_t watched_set;
 
 static void read_window(void)
 {
@@ -72,7 +74,6 @@ extern void __gcov_exit(void) __attribute__((weak));
 void host_setup_io(const struct host_options *options)
 {
     struct hosted_config *c = &hosted_config;
-    sigset_t set;
 
     c->fd_in = STDIN_FILENO;
     c->fd_out = STDOUT_FILENO;
@@ -84,44 +85,48 @@ void host_setup_io(const struct host_options *options)
     read_window();
     make_tty_raw();
 
-    /* Blocked in every thread; this one reads them. */
-    sigemptyset(&set);
+    /* Blocked in every thread; one waits for them. */
+    sigemptyset(&watched_set);
     for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
-        sigaddset(&set, watched[i]);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+        sigaddset(&watched_set, watched[i]);
+    pthread_sigmask(SIG_BLOCK, &watched_set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (signal_fd < 0 || c->wake_fd < 0)
-        host_fail("cannot watch for signals: %s", strerror(errno));
+    if (c->wake_fd < 0)
+        host_fail("no eventfd: %s", strerror(errno));
     /* Run-time libraries that have something to say or to write at the end. */
     c->exit_outside = SELKIE_SANITIZE || &__gcov_exit != NULL;
 }
 
-static void take_signals(void)
+static void *take_signals(void *arg)
 {
-    struct signalfd_siginfo info;
+    int signo;
 
-    while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGWINCH) {
+    (void)arg;
+    while (sigwait(&watched_set, &signo) == 0) {
+        if (signo == SIGWINCH) {
             read_window();
             hosted_raise(0, HOSTED_IRQ_CONSOLE);
             continue;
         }
-        __atomic_store_n(&hosted_shutdown_signal, (int32_t)info.ssi_signo, __ATOMIC_RELEASE);
+        __atomic_store_n(&hosted_shutdown_signal, signo, __ATOMIC_RELEASE);
         hosted_raise(0, HOSTED_IRQ_SHUTDOWN);
     }
+    return NULL;
 }
 
 _Noreturn void host_io_loop(void)
 {
-    enum { WAKE, SIGNALS, INPUT };
+    enum { WAKE, INPUT };
     struct pollfd fds[] = {
         [WAKE] = {.fd = hosted_config.wake_fd, .events = POLLIN},
-        [SIGNALS] = {.fd = signal_fd, .events = POLLIN},
         [INPUT] = {.fd = hosted_config.fd_in, .events = POLLIN},
     };
+    pthread_t thread;
+    int err = pthread_create(&thread, NULL, take_signals, NULL);
 
+    if (err)
+        host_fail("cannot create a thread: %s", strerror(err));
     for (;;) {
         uint64_t count;
         int32_t status;
@@ -129,15 +134,13 @@ _Noreturn void host_io_loop(void)
         bool idle = __atomic_load_n(&hosted_input_idle, __ATOMIC_ACQUIRE);
 
         fds[INPUT].fd = idle ? -1 : hosted_config.fd_in;
-        if (poll(fds, 3, -1) < 0)
+        if (poll(fds, 2, -1) < 0)
             continue;
         if (fds[WAKE].revents && read(fds[WAKE].fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
             host_fail("eventfd: %s", strerror(errno));
         status = __atomic_load_n(&hosted_exit_status, __ATOMIC_ACQUIRE);
         if (status >= 0)
             exit(status);
-        if (fds[SIGNALS].revents)
-            take_signals();
         if (!idle && fds[INPUT].revents) {
             /* Before the interrupt: the kernel may drain the input at once. */
             __atomic_store_n(&hosted_input_idle, 1, __ATOMIC_SEQ_CST);
