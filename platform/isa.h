@@ -45,7 +45,7 @@ int isa_user_store_u32(uint32_t *addr, uint32_t value);
 int isa_user_cmpxchg_u32(uint32_t *addr, uint32_t expected, uint32_t desired, uint32_t *seen);
 
 /* Vector registers. The area is isa_fp_size() bytes, 64-byte aligned; isa_fp_init fills it with the
- * state of a fresh program. */
+ * state of a fresh program. What an area looks like is the ISA's: only what is in use is stored. */
 void isa_fp_setup(void); /* once per CPU, before any of the others */
 size_t isa_fp_size(void);
 void isa_fp_init(void *area);

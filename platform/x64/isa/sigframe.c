@@ -155,6 +155,7 @@ static void fp_out(uint8_t *dst, const void *fp)
     };
 
     memcpy(dst, fp, isa_fp_info.size);
+    isa_fp_complete(dst);
     if (!isa_fp_info.xsave) {
         memset(dst + FP_SW_RESERVED, 0, sizeof(sw));
         return;
