@@ -12,6 +12,7 @@
 #include "core/panic.h"
 #include "hal_up.h"
 #include "isa.h"
+#include "lib/counter.h"
 #include "linux/strace.h"
 #include "linux/syscall.h"
 #include "mm/usercopy.h"
@@ -233,7 +234,7 @@ static void user_page_fault(const struct hal_fault *fault)
     if (err)
         fault_signal_of(err, fault);
     else
-        task->min_flt++;
+        counter_step(&task->min_flt);
 }
 
 /* Code at a fixed address that only jumps into the kernel: as a system call, and back to the

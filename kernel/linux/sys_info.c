@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/version.h"
 #include "isa.h"
+#include "lib/counter.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "linux/uapi.h"
@@ -158,9 +159,9 @@ enum { RUSAGE_CHILDREN = -1, RUSAGE_SELF = 0, RUSAGE_THREAD = 1 };
 
 static void usage_add(struct uapi_rusage *u, const struct task *task)
 {
-    u->minflt += (int64_t)task->min_flt;
-    u->nvcsw += (int64_t)task->thread.switches_voluntary;
-    u->nivcsw += (int64_t)task->thread.switches_forced;
+    u->minflt += (int64_t)counter_read(&task->min_flt);
+    u->nvcsw += (int64_t)counter_read(&task->thread.switches_voluntary);
+    u->nivcsw += (int64_t)counter_read(&task->thread.switches_forced);
 }
 
 long sys_getrusage(const struct syscall_args *a)

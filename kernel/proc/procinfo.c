@@ -7,6 +7,7 @@
  * used with references of their own.
  */
 #include "fs/stat.h"
+#include "lib/counter.h"
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -68,13 +69,13 @@ static void snapshot_task_locked(struct snapshot *s, const struct task *task)
     s->state = state_of(task);
     s->pending = task->pending.set;
     s->blocked = task->sig_mask;
-    s->nice = t->nice;
-    s->policy = t->policy;
-    s->rt_priority = t->rt_priority;
+    s->nice = __atomic_load_n(&t->nice, __ATOMIC_RELAXED);
+    s->policy = __atomic_load_n(&t->policy, __ATOMIC_RELAXED);
+    s->rt_priority = __atomic_load_n(&t->rt_priority, __ATOMIC_RELAXED);
     const struct cpu *cpu = __atomic_load_n(&t->head.cpu, __ATOMIC_RELAXED);
     s->cpu = cpu ? cpu->id : 0;
-    s->switches[0] = t->switches_voluntary;
-    s->switches[1] = t->switches_forced;
+    s->switches[0] = counter_read(&t->switches_voluntary);
+    s->switches[1] = counter_read(&t->switches_forced);
     s->start_ns = task->start_ns;
 }
 
@@ -116,7 +117,7 @@ static int snapshot_take(struct snapshot *s, int pid, int tid)
         s->tid = tid ? tid : pid;
         if (tid)
             task_cpu_times(task, &s->times);
-        s->min_flt = task->min_flt;
+        s->min_flt = counter_read(&task->min_flt);
         snapshot_task_locked(s, task);
         snapshot_process_locked(s, p);
     }

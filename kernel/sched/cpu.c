@@ -7,6 +7,7 @@
  */
 #include "core/log.h"
 #include "hal_up.h"
+#include "lib/counter.h"
 #include "mm/kmalloc.h"
 #include "sched/internal.h"
 
@@ -123,6 +124,6 @@ void sched_get_stats(unsigned id, struct sched_cpu_stats *out)
     if (since && now > since)
         out->idle_ns += now - since; /* charged only when it ends */
     out->busy_ns = __atomic_load_n(&rq->busy_ns, __ATOMIC_RELAXED);
-    out->switches = __atomic_load_n(&rq->switches, __ATOMIC_RELAXED);
+    out->switches = counter_read(&rq->switches);
     out->runnable = __atomic_load_n(&rq->load, __ATOMIC_RELAXED);
 }

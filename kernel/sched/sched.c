@@ -35,6 +35,7 @@
  */
 #include "core/log.h"
 #include "hal_up.h"
+#include "lib/counter.h"
 #include "lib/errno.h"
 #include "mm/space.h"
 #include "sched/internal.h"
@@ -246,7 +247,7 @@ static void put_current(struct runqueue *rq, struct thread *prev, enum switch_re
         __atomic_store_n(&prev->state, THREAD_DEAD, __ATOMIC_SEQ_CST);
     } else if (reason == SWITCH_SLEEP && state_of(prev) == THREAD_SLEEPING) {
         prev->blocked = true;
-        prev->switches_voluntary++;
+        counter_step(&prev->switches_voluntary);
     } else if (prev != rq->idle) {
         if (!thread_allowed(prev, rq->cpu->id)) {
             prev->moving = true;
@@ -323,8 +324,8 @@ void sched_switch(enum switch_reason reason)
         return;
     idle_note_switch(rq, prev == rq->idle, next == rq->idle, now);
     if (reason != SWITCH_SLEEP)
-        prev->switches_forced++;
-    __atomic_store_n(&rq->switches, rq->switches + 1, __ATOMIC_RELAXED); /* we alone write it */
+        counter_step(&prev->switches_forced);
+    counter_step(&rq->switches);
     rq->previous = prev;
     /* Sequentially consistent: see thread_interrupt. */
     __atomic_store_n(&next->on_cpu, true, __ATOMIC_SEQ_CST);
