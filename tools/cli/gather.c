@@ -302,11 +302,33 @@ static bool foreign_package(struct gather *g, const char *host, struct list *pac
     return true;
 }
 
+/* The path with every name of the host's architecture made the backend's:
+ * /usr/lib/jvm/java-17-openjdk-amd64/bin/java lies in java-17-openjdk-arm64 there. */
+static char *foreign_name(const char *path)
+{
+    static const char *const names[][2] = {{"x86_64", "aarch64"}, {"amd64", "arm64"}};
+    struct bytes out = {0};
+
+    while (*path) {
+        size_t skip = 0;
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            if (text_starts(path, names[i][0])) {
+                bytes_print(&out, "%s", names[i][1]);
+                skip = strlen(names[i][0]);
+            }
+        if (skip == 0)
+            bytes_add(&out, path, skip = 1);
+        path += skip;
+    }
+    return out.data;
+}
+
 /* A path of this host in the tree of a foreign package: there links of alternatives are not set,
  * and /usr is not merged. */
 static char *foreign_path(struct gather *g, const char *path)
 {
-    char *real = realpath(path, NULL);
+    char *host = realpath(path, NULL), *real = host ? foreign_name(host) : NULL;
 
     if (real && tree_resolve(g->tree, real))
         return real;
@@ -315,7 +337,8 @@ static char *foreign_path(struct gather *g, const char *path)
     return NULL;
 }
 
-static char *gather_path(struct gather *g)
+/* `foreign` is where a bare name lies on the host, if its files are of no use. */
+static char *gather_path(struct gather *g, const char *foreign)
 {
     const char *name = g->options->argv[0];
     char *path = NULL;
@@ -331,7 +354,9 @@ static char *gather_path(struct gather *g)
         return path;
     }
     path = program_search(g, name);
-    if (!path || (!g->host_ok && !tree_resolve(g->tree, path)))
+    if (!path && foreign)
+        path = foreign_path(g, foreign);
+    if (!path)
         path = alternative_find(g, text("/usr/bin/%s", name));
     if (!path)
         fail(EXIT_NOT_FOUND, "%s: not found%s", name,
@@ -496,12 +521,15 @@ char *gather(const struct run_options *options, struct tree *tree, struct list *
 
     g.host_ok = options->backend != BACKEND_AARCH64;
     tree_dir(tree, "/");
-    if (!g.host_ok && packages.count == 0 && !options->root) {
+    if (!g.host_ok) {
         struct gather probe = {.options = options, .tree = tree, .inputs = inputs, .host_ok = true};
         const char *name = options->argv[0];
         char *path = strchr(name, '/') ? must_alloc(strdup(name)) : program_search(&probe, name);
+        bool known = packages.count > 0 || options->root;
 
-        if (path && foreign_package(&g, path, &packages) && !strchr(name, '/'))
+        if (path && !known)
+            known = foreign_package(&g, path, &packages);
+        if (path && known && !strchr(name, '/'))
             foreign = path;
     }
     if (packages.count > 0) {
@@ -514,9 +542,7 @@ char *gather(const struct run_options *options, struct tree *tree, struct list *
         gather_root(&g, options->root);
     for (size_t i = 0; i < options->files.count; i++)
         gather_file(&g, options->files.items[i]);
-    program = foreign && !tree_resolve(tree, foreign) ? foreign_path(&g, foreign) : NULL;
-    if (!program)
-        program = gather_path(&g);
+    program = gather_path(&g, foreign);
     gather_program(&g, tree_resolve(tree, program), 0);
     closure_end(&g);
     gather_base(tree);

@@ -229,6 +229,7 @@ static void all_tests(struct tests *tests, bool coverage)
     tests_load(tests, "bad", "bad");
     tests_load(tests, "ring3", "ring3");
     tests_load(tests, "ladder", "ladder");
+    tests_load(tests, "runtime", "runtime");
     tests_load(tests, "python", "python");
     if (!coverage)
         add_coverage(tests);

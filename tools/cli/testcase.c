@@ -36,6 +36,18 @@ static void get_list(struct json_object *object, const char *key, struct list *l
         list_add(list, json_object_get_string(json_object_array_get_idx(array, i)));
 }
 
+/* A key that is true, or a list with `name` in it. */
+static bool get_chosen(struct json_object *object, const char *key, const char *name)
+{
+    struct json_object *value = get(object, key);
+    struct list list = {0};
+
+    if (!json_object_is_type(value, json_type_array))
+        return json_object_get_boolean(value);
+    get_list(object, key, &list);
+    return list_has(&list, name);
+}
+
 char *test_folder(const struct test *test)
 {
     return text("%s/build/test/%s", top_dir(), test->name);
@@ -56,20 +68,12 @@ static void put_file(const char *path, const char *content, size_t len)
         fail(EXIT_TOOL, "%s: %s", path, strerror(errno));
 }
 
-static void make_file(const char *folder, const char *name, struct json_object *value)
+/* What a shell command prints, run in the folder. */
+static struct bytes command_text(const char *folder, const char *name, const char *command)
 {
-    const char *command =
-        json_object_is_type(value, json_type_object) ? get_text(value, "command") : NULL;
-    const char *mode =
-        json_object_is_type(value, json_type_object) ? get_text(value, "mode") : NULL;
-    char *path = text("%s/%s", folder, name);
     struct outcome outcome = {0};
     struct list words = {0};
 
-    if (!command) {
-        put_file(path, json_object_get_string(value), strlen(json_object_get_string(value)));
-        return;
-    }
     list_add(&words, "sh");
     list_add(&words, "-c");
     list_add(&words, command);
@@ -77,7 +81,25 @@ static void make_file(const char *folder, const char *name, struct json_object *
     outcome_get(&outcome, &(struct command_line){.words = &words, .folder = folder});
     if (outcome.status != 0)
         fail(EXIT_TOOL, "%s: %s: %s", name, command, outcome.err.data);
-    put_file(path, outcome.out.data, outcome.out.len);
+    return outcome.out;
+}
+
+static void make_file(const char *folder, const char *name, struct json_object *value)
+{
+    bool plain = !json_object_is_type(value, json_type_object);
+    const char *command = plain ? NULL : get_text(value, "command");
+    const char *copy = plain ? NULL : get_text(value, "copy");
+    const char *mode = plain ? NULL : get_text(value, "mode");
+    char *path = text("%s/%s", folder, name);
+    struct bytes bytes = {0};
+
+    if (command)
+        bytes = command_text(folder, name, command);
+    else if (!copy)
+        bytes_add(&bytes, json_object_get_string(value), strlen(json_object_get_string(value)));
+    else if (!file_read(text("%s/%s", top_dir(), copy), &bytes))
+        fail(EXIT_TOOL, "%s: %s: %s", name, copy, strerror(errno));
+    put_file(path, bytes.data ? bytes.data : "", bytes.len);
     if (mode)
         chmod(path, (mode_t)strtoul(mode, NULL, 8));
 }
@@ -374,7 +396,7 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
     test->backend = backend;
     test->build = build;
     test->needs = build ? build : backend_names[backend];
-    test->quick = !build && json_object_get_boolean(get(table, "quick"));
+    test->quick = !build && get_chosen(table, "quick", where);
     test->timeout_seconds = backend == BACKEND_HOSTED && !build ? 120 : 300;
     if (timeout)
         test->timeout_seconds = (unsigned)json_object_get_int(timeout);
@@ -382,6 +404,7 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
 
 void tests_load(struct tests *tests, const char *file, const char *group)
 {
+    static const char *const sanitizers[] = {"hosted-asan", "hosted-tsan"};
     char *path = text("%s/unit/ladder/%s.json", top_dir(), file);
     struct json_object *array = json_object_from_file(path);
 
@@ -395,10 +418,9 @@ void tests_load(struct tests *tests, const char *file, const char *group)
         for (int b = 0; b < BACKEND_COUNT; b++)
             if (on.count == 0 || list_has(&on, backend_names[b]))
                 add_table_test(tests, group, table, (enum backend)b, NULL);
-        if (json_object_get_boolean(get(table, "sanitize"))) {
-            add_table_test(tests, group, table, BACKEND_HOSTED, "hosted-asan");
-            add_table_test(tests, group, table, BACKEND_HOSTED, "hosted-tsan");
-        }
+        for (size_t p = 0; p < sizeof(sanitizers) / sizeof(sanitizers[0]); p++)
+            if (get_chosen(table, "sanitize", sanitizers[p]))
+                add_table_test(tests, group, table, BACKEND_HOSTED, sanitizers[p]);
         if (json_object_get_boolean(get(table, "clang")))
             for (int b = 0; b < BACKEND_COUNT; b++)
                 add_table_test(tests, group, table, (enum backend)b,

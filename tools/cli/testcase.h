@@ -7,15 +7,16 @@
  *               unit/guest, "@NAME:VARIANT" another build of it (glibc, pie, dynamic, musl,
  *               musl-dynamic; on aarch64 pie and dynamic)
  *   on          backends (default: all three)
- *   quick       true: also in --quick
+ *   quick       true: also in --quick; or a list of the backends on which it is
  *   options     words for `selkie run`, before the program
  *   packages    Debian packages for aarch64, if the program's own is not enough
- *   files       name in the working directory -> text, or {"command": shell, "mode": octal}
+ *   files       name in the working directory -> text, {"copy": path below the top folder}, or
+ *               {"command": shell, "mode": octal}
  *   host_files  the same, but not brought into the guest
  *   env, stdin, cpus, timeout
  *   needs       a device file: the test is skipped where it cannot be read and written
  *   mask        regular expressions; what matches counts as "#" in both outputs
- *   sanitize    true: also on the presets hosted-asan and hosted-tsan
+ *   sanitize    true: also on the presets hosted-asan and hosted-tsan; or a list of them
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
  *   root        true: skipped for others, because the native text would differ
  *   expect      status, stdout, stderr (regular expressions that must match), one_line (standard
