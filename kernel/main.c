@@ -94,7 +94,7 @@ static int run_program(const struct cmdline *options)
     static const char *const no_reason = "it could not be started";
     char why[192] = "";
     struct program program = {
-        .path = options->argv[0],
+        .path = options->program,
         .argv = options->argv,
         .envp = options->envp,
         .cwd = options->cwd,

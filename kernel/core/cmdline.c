@@ -132,6 +132,8 @@ static int parse_option(struct cmdline *out, char *word)
         out->strace = err == 0 && (!*value || number);
     } else if ((value = option_value(word, "cwd"))) {
         out->cwd = value;
+    } else if ((value = option_value(word, "program"))) {
+        out->program = value;
     } else if (str_starts(word, "env=")) {
         out->envp[out->envc++] = word + strlen("env=");
     } /* others are the HAL's or a device's */
@@ -165,6 +167,8 @@ int cmdline_parse(const char *text, void *memory, struct cmdline *out)
         room -= used;
     }
     out->argv[out->argc] = NULL;
+    if (!out->program)
+        out->program = out->argv[0];
     out->envp[out->envc] = NULL;
     return got;
 }

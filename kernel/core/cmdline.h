@@ -11,9 +11,10 @@
 struct cmdline {
     uint64_t loglevel; /* 0..3 */
     bool strace;
-    const char *cwd; /* "/" if not given */
-    char **argv;     /* NULL-terminated; argv[0] is the program; argc 0: none given */
-    char **envp;     /* NULL-terminated, in order */
+    const char *cwd;     /* "/" if not given */
+    const char *program; /* the file to execute: argv[0] if the line does not say otherwise */
+    char **argv;         /* NULL-terminated; argc 0: no program given */
+    char **envp;         /* NULL-terminated, in order */
     size_t argc, envc;
 };
 

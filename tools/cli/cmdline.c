@@ -22,21 +22,40 @@ static void add_word(struct bytes *out, const char *key, const char *value)
     }
 }
 
-static bool env_given(const struct run_options *options, const char *name)
+const char *env_value(const struct run_options *options, const char *name)
 {
-    for (size_t i = 0; i < options->env.count; i++)
-        if (text_starts(options->env.items[i], name) && options->env.items[i][strlen(name)] == '=')
-            return true;
-    return false;
+    size_t len = strlen(name);
+
+    for (size_t i = options->env.count; i-- > 0;)
+        if (strncmp(options->env.items[i], name, len) == 0 && options->env.items[i][len] == '=')
+            return options->env.items[i] + len + 1;
+    return NULL;
+}
+
+/* argv[0] as a shell would give it: what the user typed - if it leads to the program in the guest
+ * too, because programs look for themselves by it. */
+static const char *name_typed(const struct run_options *options, const char *program)
+{
+    const char *typed = options->argv[0];
+    const char *path = env_value(options, "PATH");
+    struct list dirs = {0};
+    char *dir = path_dir(program);
+
+    if (strchr(typed, '/'))
+        return strcmp(path_clean(options->cwd ? options->cwd : "/", typed), program) == 0 ? typed
+                                                                                          : program;
+    list_split(&dirs, path ? path : GUEST_PATH, ":");
+    return text_ends(program, text("/%s", typed)) && list_has(&dirs, dir) ? typed : program;
 }
 
 char *cmdline_make(const struct run_options *options, const char *machine_words,
                    const char *program)
 {
     static const char *const defaults[][2] = {
-        {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        {"PATH", GUEST_PATH},
         {"HOME", "/root"},
     };
+    const char *name = name_typed(options, program);
     struct bytes out = {0};
 
     bytes_print(&out, "%s", machine_words);
@@ -49,14 +68,16 @@ char *cmdline_make(const struct run_options *options, const char *machine_words,
     if (options->cwd)
         add_word(&out, "cwd=", options->cwd);
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
-        if (!env_given(options, defaults[i][0]))
+        if (!env_value(options, defaults[i][0]))
             add_word(&out, "env=", text("%s=%s", defaults[i][0], defaults[i][1]));
-    if (!env_given(options, "TERM") && getenv("TERM"))
+    if (!env_value(options, "TERM") && getenv("TERM"))
         add_word(&out, "env=", text("TERM=%s", getenv("TERM")));
     for (size_t i = 0; i < options->env.count; i++)
         add_word(&out, "env=", options->env.items[i]);
+    if (strcmp(name, program) != 0)
+        add_word(&out, "program=", program);
     bytes_print(&out, "%s--", out.len ? " " : "");
-    add_word(&out, "", program);
+    add_word(&out, "", name);
     for (int i = 1; i < options->argc; i++)
         add_word(&out, "", options->argv[i]);
     return out.data;

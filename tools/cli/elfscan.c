@@ -105,14 +105,15 @@ static bool scan_offset(struct scan *scan, uint64_t addr, uint64_t *offset, uint
     return false;
 }
 
-static bool names_unwinder(const char *strings, size_t len)
+/* What the names of an object's symbols say of files that glibc loads for it at run time. */
+static void scan_names(struct elf_info *info, const char *strings, size_t len)
 {
-    static const char *const names[] = {"pthread_exit", "pthread_cancel", "backtrace"};
+    static const char *const unwinding[] = {"pthread_exit", "pthread_cancel", "backtrace"};
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (memmem(strings, len, names[i], strlen(names[i]) + 1))
-            return true;
-    return false;
+    for (size_t i = 0; i < sizeof(unwinding) / sizeof(unwinding[0]); i++)
+        if (memmem(strings, len, unwinding[i], strlen(unwinding[i]) + 1))
+            info->wants_unwinder = true;
+    info->wants_iconv = memmem(strings, len, "iconv_open", sizeof("iconv_open")) != NULL;
 }
 
 static const char *scan_dynamic(struct scan *scan, const GElf_Phdr *segment)
@@ -156,7 +157,8 @@ static const char *scan_dynamic(struct scan *scan, const GElf_Phdr *segment)
     data = limit > offset
                ? elf_getdata_rawchunk(scan->elf, (int64_t)offset, limit - offset, ELF_T_BYTE)
                : NULL;
-    scan->info->wants_unwinder = data && names_unwinder(data->d_buf, data->d_size);
+    if (data)
+        scan_names(scan->info, data->d_buf, data->d_size);
     return NULL;
 }
 

@@ -16,6 +16,7 @@ struct elf_info {
     struct list needed;
     char *rpath, *runpath;
     bool wants_unwinder; /* calls something for which glibc loads libgcc_s.so.1 */
+    bool wants_iconv;    /* calls iconv_open, for which glibc loads modules */
 };
 
 /* Returns NULL and fills *info, or says what is wrong with the file: "truncated: ...". A file that

@@ -21,7 +21,6 @@
 #include "elfscan.h"
 #include "gather.h"
 
-#define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define INTERPRETER_DEPTH 4 /* as Linux for #! */
 
 const char *backend_debian_arch(enum backend backend)
@@ -49,16 +48,6 @@ const struct node *gather_find(struct gather *g, const char *path)
     free(host);
     host = tree_copy(g->tree, "", path);
     return host ? tree_resolve(g->tree, path) : NULL;
-}
-
-const char *env_value(const struct run_options *options, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (size_t i = options->env.count; i-- > 0;)
-        if (strncmp(options->env.items[i], name, len) == 0 && options->env.items[i][len] == '=')
-            return options->env.items[i] + len + 1;
-    return NULL;
 }
 
 /* ---- the program and its interpreter ---- */
@@ -345,6 +334,11 @@ static char *gather_path(struct gather *g, const char *foreign)
     char *cwd = getcwd(NULL, 0);
 
     if (strchr(name, '/')) {
+        if (name[0] != '/' && g->options->cwd) { /* brought there by --file */
+            path = path_clean(g->options->cwd, name);
+            if (tree_resolve(g->tree, path))
+                return path;
+        }
         path = path_clean(cwd ? cwd : "/", name);
         if (name[0] == '/' && tree_resolve(g->tree, path))
             return path;
@@ -535,6 +529,7 @@ char *gather(const struct run_options *options, struct tree *tree, struct list *
     if (packages.count > 0) {
         const char *folder = packages_tree(&packages, arch);
 
+        g.packages = folder;
         list_add(inputs, text("%s.stamp", folder));
         tree_copy_all(tree, folder, "/", package_keep);
     }

@@ -11,7 +11,8 @@ struct gather {
     const struct run_options *options;
     struct tree *tree;
     struct list *inputs;
-    bool host_ok; /* the host's files are of the backend's architecture */
+    const char *packages; /* the folder of --package's trees; NULL: none */
+    bool host_ok;         /* the host's files are of the backend's architecture */
 
     /* closure.c */
     struct list done;                    /* guest paths of ELF files whose needs have been met */
@@ -20,12 +21,11 @@ struct gather {
     const struct object *program;
     bool musl;      /* the program's interpreter is musl's */
     bool unwinder;  /* something may load libgcc_s.so.1 */
+    bool iconv;     /* something may load modules that convert character sets */
     bool odd_place; /* a library was found only through ld.so.conf */
 };
 
 unsigned backend_machine(enum backend backend);
-/* The value of a variable that --env sets; NULL. */
-const char *env_value(const struct run_options *options, const char *name);
 
 /* The node a guest path leads to; a host file is brought in if the layers do not have it. */
 const struct node *gather_find(struct gather *g, const char *path);

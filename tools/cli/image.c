@@ -22,7 +22,7 @@
 
 #include "run.h"
 
-#define IMAGE_VERSION 5             /* raise it when gathering changes */
+#define IMAGE_VERSION 7             /* raise it when gathering changes */
 #define IMAGE_ALL_BYTES (4ll << 30) /* more than that is not kept */
 #define IMAGE_FRESH_SECONDS 60
 #define IMAGE_UNUSED_SECONDS (7l * 24 * 60 * 60) /* an image not used for so long is deleted */

@@ -80,6 +80,11 @@ char *build_need(const char *preset, const char *what);
 /* Have the packages of a group of tools/packages.txt installed. */
 void build_packages(const char *group);
 
+/* The guest's PATH if --env sets no other. */
+#define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+/* The value of a variable that --env sets; NULL. */
+const char *env_value(const struct run_options *options, const char *name);
+
 /* The boot command line. `machine_words` stand before the program's. */
 char *cmdline_make(const struct run_options *options, const char *machine_words,
                    const char *program);

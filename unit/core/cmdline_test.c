@@ -39,8 +39,12 @@ static void options_and_arguments(void **state)
     assert_null(got.envp[2]);
     assert_int_equal(got.argc, 2);
     assert_string_equal(got.argv[0], "/bin/ls");
+    assert_string_equal(got.program, "/bin/ls");
     assert_string_equal(got.argv[1], "-l");
     assert_null(got.argv[2]);
+    assert_int_equal(parse("program=/bin/busybox -- ls -l"), 0);
+    assert_string_equal(got.program, "/bin/busybox");
+    assert_string_equal(got.argv[0], "ls");
 }
 
 static void nothing_at_all(void **state)

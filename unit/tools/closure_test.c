@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: tools/cli/closure.c tools/cli/gather.c tools/cli/elfscan.c tools/cli/tree.c tools/cli/util.c */
+/* sources: tools/cli/closure.c tools/cli/cmdline.c tools/cli/gather.c tools/cli/elfscan.c tools/cli/tree.c tools/cli/util.c */
 /* clang-format on */
 /* include: tools/cli */
 /* closure_test.c - which libraries come along with a program, from where, and what is refused. */

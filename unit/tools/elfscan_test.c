@@ -52,6 +52,25 @@ static void reads_what_is_there(void **state)
     assert_string_equal(info.rpath, "/r");
     assert_string_equal(info.runpath, "$ORIGIN/lib");
     assert_false(info.wants_unwinder);
+    assert_false(info.wants_iconv);
+}
+
+/* Names in the string table tell what glibc will load. */
+static void reads_what_will_be_loaded(void **state)
+{
+    static const struct elf_file iconv = {.needed = {"iconv_open"}},
+                                 unwinder = {.needed = {"pthread_cancel"}};
+    struct elf_info info;
+
+    (void)state;
+    elf_write(path, &iconv);
+    assert_null(elf_scan(path, &info));
+    assert_true(info.wants_iconv);
+    assert_false(info.wants_unwinder);
+    elf_write(path, &unwinder);
+    assert_null(elf_scan(path, &info));
+    assert_true(info.wants_unwinder);
+    assert_false(info.wants_iconv);
 }
 
 static void missing_file(void **state)
@@ -156,9 +175,10 @@ static void random_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_is_there), cmocka_unit_test(missing_file),
-        cmocka_unit_test(every_truncation),    cmocka_unit_test(broken_fields),
-        cmocka_unit_test(other_machine),       cmocka_unit_test(random_damage),
+        cmocka_unit_test(reads_what_is_there), cmocka_unit_test(reads_what_will_be_loaded),
+        cmocka_unit_test(missing_file),        cmocka_unit_test(every_truncation),
+        cmocka_unit_test(broken_fields),       cmocka_unit_test(other_machine),
+        cmocka_unit_test(random_damage),
     };
 
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

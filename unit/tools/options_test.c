@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: tools/cli/options.c tools/cli/cmdline.c tools/cli/util.c kernel/core/cmdline.c kernel/lib/strutil.c */
+/* sources: tools/cli/options.c tools/cli/cmdline.c tools/cli/tree.c tools/cli/util.c kernel/core/cmdline.c kernel/lib/strutil.c */
 /* clang-format on */
 /* include: tools/cli */
 /* options_test.c - the options of `selkie run`, and that the kernel reads the boot command line
@@ -151,6 +151,7 @@ static void command_line_round_trip(void **state)
     assert_int_equal(cmdline_parse(line, must_alloc(malloc(cmdline_size(line))), &got), 0);
     assert_int_equal(got.argc, 7);
     assert_string_equal(got.argv[0], "/bin/my prog");
+    assert_string_equal(got.program, "/bin/my prog");
     for (int i = 1; i < 7; i++)
         assert_string_equal(got.argv[i], argv[i]);
     assert_string_equal(got.cwd, "/a b");
@@ -162,13 +163,47 @@ static void command_line_round_trip(void **state)
     assert_string_equal(got.envp[2], "PATH=/only here");
 }
 
+/* argv[0] is what was typed wherever the program would find itself by that. */
+static void name_of_the_program(void **state)
+{
+    static const struct {
+        const char *typed, *program, *cwd, *env, *name;
+    } table[] = {
+        {"ls", "/bin/ls", NULL, NULL, "ls"},
+        {"ls", "/usr/bin/ls", "/work", NULL, "ls"},
+        {"ls", "/opt/ls", NULL, NULL, "/opt/ls"},
+        {"ls", "/opt/ls", NULL, "PATH=/bin:/opt", "ls"},
+        {"ls", "/bin/ls", NULL, "PATH=/opt", "/bin/ls"},
+        {"s", "/bin/ls", NULL, NULL, "/bin/ls"},
+        {"java", "/usr/lib/jvm/bin/java", NULL, NULL, "/usr/lib/jvm/bin/java"},
+        {"./prog", "/work/prog", "/work", NULL, "./prog"},
+        {"./prog", "/far/away/prog", NULL, NULL, "/far/away/prog"},
+        {"../bin//ls", "/bin/ls", "/usr", NULL, "../bin//ls"},
+        {"/bin/../bin/ls", "/bin/ls", NULL, NULL, "/bin/../bin/ls"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        char *argv[] = {must_alloc(strdup(table[i].typed)), NULL};
+        struct run_options options = {.argv = argv, .argc = 1, .cwd = table[i].cwd};
+        struct cmdline got;
+        char *line;
+
+        if (table[i].env)
+            list_add(&options.env, table[i].env);
+        line = cmdline_make(&options, "", table[i].program);
+        assert_int_equal(cmdline_parse(line, must_alloc(malloc(cmdline_size(line))), &got), 0);
+        if (strcmp(got.argv[0], table[i].name) != 0 || strcmp(got.program, table[i].program) != 0)
+            complain("%s in %s: %s", table[i].typed, table[i].program, line);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_ones),
-        cmocka_unit_test(bad_ones),
-        cmocka_unit_test(help_text),
-        cmocka_unit_test(command_line_round_trip),
+        cmocka_unit_test(good_ones),           cmocka_unit_test(bad_ones),
+        cmocka_unit_test(help_text),           cmocka_unit_test(command_line_round_trip),
+        cmocka_unit_test(name_of_the_program),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
