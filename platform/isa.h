@@ -25,7 +25,8 @@
  * call happen again on return: pc back to the instruction, number and first argument restored (on
  * x64 the frame keeps the number in orig_rax as Linux does; on arm64 orig_x0) void
  * isa_frame_set_sysno_restart(f)   the same but call restart_syscall instead
- *   bool isa_vsyscall(uintptr_t pc, uint64_t *nr)   a system call made by jumping to a fixed address
+ *   bool isa_vsyscall(uintptr_t pc, uint64_t *nr)   a system call made by jumping to a fixed
+ * address
  *
  * isa/abi.h defines ISA_ELF_MACHINE, ISA_PLATFORM ("x86_64"), ISA_UTS_MACHINE, ISA_SYSCALL_LEN,
  * ISA_MINSIGSTKSZ, struct isa_stat, ISA_EPOLL_PACKED, ISA_O_* translation: uint32_t
