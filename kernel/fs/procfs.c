@@ -13,7 +13,9 @@
 #include "fs/inotify.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
+#include "mm/compact.h"
 #include "mm/kmalloc.h"
+#include "mm/space.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 
@@ -76,15 +78,47 @@ static int show_meminfo(struct inode *inode, struct strbuf *sb)
 static int show_vmstat(struct inode *inode, struct strbuf *sb)
 {
     struct page_stats st;
+    struct compact_stats compact;
     page_get_stats(&st);
-    strbuf_printf(sb,
-                  "nr_free_pages %llu\nnr_anon_pages %llu\nnr_file_pages %llu\n"
-                  "nr_page_table_pages %llu\nnr_slab_unreclaimable %llu\n"
-                  "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n",
-                  (unsigned long long)st.free, (unsigned long long)st.by_type[PAGE_ANON],
-                  (unsigned long long)st.by_type[PAGE_FILE],
-                  (unsigned long long)st.by_type[PAGE_TABLE],
-                  (unsigned long long)st.by_type[PAGE_SLAB]);
+    compact_get_stats(&compact);
+    strbuf_printf(
+        sb,
+        "nr_free_pages %llu\nnr_anon_pages %llu\nnr_file_pages %llu\n"
+        "nr_page_table_pages %llu\nnr_slab_unreclaimable %llu\n"
+        "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
+        "pgmigrate_success %llu\ncompact_stall %llu\ncompact_fail %llu\n"
+        "compact_success %llu\n",
+        (unsigned long long)st.free, (unsigned long long)st.by_type[PAGE_ANON],
+        (unsigned long long)st.by_type[PAGE_FILE], (unsigned long long)st.by_type[PAGE_TABLE],
+        (unsigned long long)st.by_type[PAGE_SLAB], (unsigned long long)compact.pages_moved,
+        (unsigned long long)compact.runs, (unsigned long long)compact.blocks_failed,
+        (unsigned long long)compact.blocks_freed);
+    return 0;
+}
+
+/* Free blocks by size. RAM that was never used lies in blocks of the largest size. */
+static int show_buddyinfo(struct inode *inode, struct strbuf *sb)
+{
+    struct page_stats st;
+    uint64_t listed = 0;
+    page_get_stats(&st);
+    for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
+        listed += st.free_by_order[order] << order;
+    st.free_by_order[PAGE_ORDER_MAX] += (st.free - listed) >> PAGE_ORDER_MAX;
+    strbuf_printf(sb, "Node 0, zone   Normal ");
+    for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
+        strbuf_printf(sb, "%6llu ", (unsigned long long)st.free_by_order[order]);
+    strbuf_append(sb, "\n", 1);
+    return 0;
+}
+
+/* Any write: compact as long as it brings something. */
+static int store_compact_memory(struct inode *inode, char *text, size_t len)
+{
+    struct space *space = space_current();
+    for (unsigned i = 0; space && i < 1000; i++)
+        if (compact_space(space, COMPACT_ORDER, 8) == 0)
+            break;
     return 0;
 }
 
@@ -268,6 +302,7 @@ static const struct pseudo_item items[] = {
     SHOW_ITEM("meminfo", show_meminfo),
     SHOW_ITEM("stat", show_stat),
     SHOW_ITEM("vmstat", show_vmstat),
+    SHOW_ITEM("buddyinfo", show_buddyinfo),
     TEXT_ITEM("diskstats", ""),
     TEXT_ITEM("modules", ""),
     TEXT_ITEM("partitions", "major minor  #blocks  name\n\n"),
@@ -309,6 +344,7 @@ static const struct pseudo_item items[] = {
     TEXT_ITEM("sys/vm/mmap_min_addr", "65536\n"),
     TEXT_ITEM("sys/vm/nr_hugepages", "0\n"),
     TEXT_ITEM("sys/vm/swappiness", "0\n"),
+    {.path = "sys/vm/compact_memory", .mode = S_IFREG | 0200, .store = store_compact_memory},
     TEXT_ITEM("sys/fs/file-max", "9223372036854775807\n"),
     SHOW_ITEM("sys/fs/file-nr", show_file_nr),
     TEXT_ITEM("sys/fs/nr_open", "1048576\n"),

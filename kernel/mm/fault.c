@@ -20,6 +20,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/area.h"
+#include "mm/compact.h"
 
 #define REGION_SIZE ((vaddr_t)2 << 20) /* what one fault lock covers */
 #define AROUND_FIRST 16u
@@ -120,6 +121,7 @@ static struct page *block_alloc(size_t max, unsigned *order)
         struct page *page = page_alloc(*order, PAGE_ANON, ALLOC_ZERO);
         if (page || *order == 0)
             return page;
+        compact_note_failure();
         --*order;
     }
 }
@@ -417,6 +419,7 @@ int space_fault(struct space *space, vaddr_t addr, enum hal_access access, vaddr
     }
     if (!err)
         __atomic_add_fetch(&space->faults_minor, 1, __ATOMIC_RELAXED);
+    compact_if_due(space);
     return err;
 }
 

@@ -433,6 +433,91 @@ void page_split(struct page *page)
     spin_unlock_irqrestore(&page_lock, irq);
 }
 
+/* ---- compaction ------------------------------------------------------------------------- */
+
+uint32_t page_index_end(void)
+{
+    return __atomic_load_n(&chunk_next, __ATOMIC_RELAXED) * CHUNK_PAGES;
+}
+
+bool page_block_survey(uint32_t first, unsigned order, uint32_t *used)
+{
+    bool movable = true;
+    *used = 0;
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    for (uint32_t i = 0; i < 1u << order && movable;) {
+        const struct page *page = page_at(first + i);
+        if (page->type == PAGE_ANON && page->order == 0)
+            ++*used;
+        else if (page->type != PAGE_FREE || page->order >= order)
+            movable = false;
+        i += page->type == PAGE_FREE ? 1u << page->order : 1;
+    }
+    spin_unlock_irqrestore(&page_lock, irq);
+    return movable && *used > 0;
+}
+
+void page_block_take(uint32_t first, unsigned order)
+{
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    for (uint32_t i = 0; i < 1u << order;) {
+        struct page *head = page_at(first + i);
+        /* A block that reaches over the end has joined others: it needs no compaction. */
+        if (head->type != PAGE_FREE || head->order >= order) {
+            i++;
+            continue;
+        }
+        uint32_t size = 1u << head->order;
+        unlist_block(head, head->order);
+        for (uint32_t k = 0; k < size; k++) {
+            head[k].type = PAGE_KERNEL;
+            head[k].order = 0;
+            head[k].flags = PAGE_FLAG_MOVING;
+            ref_init(&head[k].refs);
+        }
+        free_count_add(-(uint64_t)size);
+        used_by_type[PAGE_KERNEL] += size;
+        i += size;
+    }
+    spin_unlock_irqrestore(&page_lock, irq);
+}
+
+/* Is it one that compaction took (PAGE_KERNEL) or moved (PAGE_ANON)? page_lock held. */
+static bool is_moving(const struct page *page)
+{
+    return (page->type == PAGE_KERNEL || page->type == PAGE_ANON) &&
+           (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & PAGE_FLAG_MOVING);
+}
+
+bool page_block_release(uint32_t first, unsigned order)
+{
+    uint32_t size = 1u << order, count = 0;
+    for (uint32_t i = 0; i < size;) {
+        /* In rounds: interrupts are not off for long. */
+        unsigned long irq = spin_lock_irqsave(&page_lock);
+        for (uint32_t end = MIN(i + 64, size); i < end; i++) {
+            struct page *page = page_at(first + i);
+            if (!is_moving(page))
+                continue;
+            memory_poison(page_virt(page), PAGE_SIZE);
+            release_locked(page);
+            count++;
+        }
+        spin_unlock_irqrestore(&page_lock, irq);
+    }
+    return count == size;
+}
+
+uint64_t page_fragments(unsigned order)
+{
+    uint64_t pages = 0;
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    for (unsigned i = 0; i < order; i++)
+        pages += free_by_order[i] << i;
+    spin_unlock_irqrestore(&page_lock, irq);
+    return pages;
+}
+
 /* ---- statistics and checks --------------------------------------------------------------------
  */
 

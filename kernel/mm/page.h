@@ -58,6 +58,7 @@ STATIC_ASSERT(sizeof(struct page) == 24);
 #define PAGE_FLAG_UPTODATE 2u /* PAGE_FILE: contents valid */
 #define PAGE_FLAG_ZERO 4u     /* PAGE_FREE: every byte of the block is known to be zero */
 #define PAGE_FLAG_ICACHE 8u   /* instruction caches have seen the contents */
+#define PAGE_FLAG_MOVING 16u  /* compact.c has it */
 
 /* Allocation flags, shared by page_alloc and kmalloc. */
 enum {
@@ -78,6 +79,21 @@ void page_put(struct page *page);
 void page_put_list(struct list *pages);
 /* Turn a block into 2^order single pages with one reference each. The block has one reference. */
 void page_split(struct page *page);
+
+/*
+ * For compaction (compact.c): the block of 2^order pages that begins at page number `first`.
+ * survey: is every page of it free or a single PAGE_ANON page, and not all are free? How many are
+ * used. take: give the free pages of it to the caller, marked PAGE_FLAG_MOVING. release: free all
+ * pages so marked; true if that was the whole block.
+ */
+bool page_block_survey(uint32_t first, unsigned order, uint32_t *used);
+void page_block_take(uint32_t first, unsigned order);
+bool page_block_release(uint32_t first, unsigned order);
+/* Page numbers are below this. */
+uint32_t page_index_end(void);
+
+/* Free pages in blocks smaller than 2^order. */
+uint64_t page_fragments(unsigned order);
 
 /* Pages by small numbers, for links inside struct page. */
 uint32_t page_index(const struct page *page);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * compact.c - compaction. Contract: compact.h.
+ *
+ * Moving a page means finding the one page-table entry that maps it. Nothing leads from a page back
+ * to its entry, and with one program per machine nothing needs to: a run chooses a few blocks by
+ * their struct pages, then walks the page table of the space once and moves what it meets of them.
+ *
+ *   choose  page_block_survey: the blocks with the fewest used pages, all of them PAGE_ANON
+ *   take    page_block_take: the free pages of these blocks leave the allocator, so that neither
+ * the new places of moved pages nor anybody else gets them move    every page of a chosen block
+ * that an entry of this space alone maps (one reference): entry read-only -> copy -> entry to the
+ * copy. Writers fault meanwhile and wait for the space's lock. The old page is now ours
+ * (PAGE_FLAG_MOVING), as the taken ones are. release page_block_release: all that is ours goes back
+ * to the buddy, which joins it. Pages that could not be moved (another space's, referenced
+ * elsewhere) just stay.
+ *
+ * Invariants: a page with PAGE_FLAG_MOVING belongs to the run, has one reference and no mapping;
+ * only one run exists at a time (`busy`). The caller holds no lock; space->lock is taken for
+ * writing.
+ */
+#include "mm/compact.h"
+
+#include "lib/string.h"
+#include "mm/area.h"
+#include "mm/failpoint.h"
+#include "mm/reclaim.h"
+
+#define TARGETS_MAX 8u
+/* A block that is fuller is not worth the copying. */
+#define USED_MAX(order) ((3u << (order)) / 4)
+
+struct target {
+    uint32_t first; /* page index */
+    uint32_t used;  /* pages to move, when it was chosen */
+};
+struct run {
+    struct space *space;
+    unsigned order;
+    unsigned count;
+    uint64_t moved;
+    struct target target[TARGETS_MAX]; /* fewest used pages first */
+};
+
+static bool busy;                  /* atomic */
+static struct compact_stats stats; /* relaxed atomics */
+
+/* ---- choosing --------------------------------------------------------------------------- */
+
+static void offer(struct run *run, unsigned max, uint32_t first, uint32_t used)
+{
+    unsigned at = run->count;
+    if (run->count < max)
+        run->count++;
+    else if (used >= run->target[--at].used)
+        return;
+    for (; at > 0 && run->target[at - 1].used > used; at--)
+        run->target[at] = run->target[at - 1];
+    run->target[at] = (struct target){first, used};
+}
+
+static void choose(struct run *run, unsigned max)
+{
+    uint32_t size = 1u << run->order, used;
+    for (uint32_t first = 0; first < page_index_end(); first += size)
+        if (page_block_survey(first, run->order, &used) && used > 0 && used <= USED_MAX(run->order))
+            offer(run, max, first, used);
+}
+
+/* The moved pages need new places among the other fragments, or a whole block would be broken for
+ * each that is made; and nobody else should have to wait for memory. */
+static bool worthwhile(const struct run *run)
+{
+    uint64_t size = (uint64_t)run->count << run->order;
+    /* Fragments inside the targets are no places: with `used` pages in the targets,
+     * fragments - (size - used) >= used must hold. */
+    return page_fragments(run->order) >= size &&
+           memory_available(memory_level_pages(MEMORY_LOW) + size);
+}
+
+static bool chosen(const struct run *run, const struct page *page)
+{
+    uint32_t first = page_index(page) >> run->order << run->order;
+    for (unsigned i = 0; i < run->count; i++)
+        if (run->target[i].first == first)
+            return true;
+    return false;
+}
+
+/* ---- moving ----------------------------------------------------------------------------- */
+
+static void count(uint64_t *counter, uint64_t n)
+{
+    __atomic_add_fetch(counter, n, __ATOMIC_RELAXED);
+}
+
+/* The space's lock is held for writing. False: no memory, the page stays. */
+static bool move_page(struct run *run, const struct area *area, vaddr_t va, struct page *from,
+                      unsigned prot)
+{
+    struct hal_space *hal = &run->space->hal;
+    struct page *to = page_alloc_quiet(0, PAGE_ANON, 0);
+    paddr_t now;
+    if (!to)
+        return false;
+    hal_space_protect(hal, va, PAGE_SIZE, prot & ~(unsigned)HAL_PROT_WRITE);
+    memcpy(page_virt(to), page_virt(from), PAGE_SIZE);
+    if (area->prot & PROT_EXEC) {
+        hal_icache_sync(page_phys(to), PAGE_SIZE);
+        __atomic_fetch_or(&to->flags, PAGE_FLAG_ICACHE, __ATOMIC_RELEASE);
+    }
+    if (hal_space_map(hal, va, page_phys(to), PAGE_SIZE, prot) &&
+        (!hal_space_query(hal, va, &now, NULL) || now != page_phys(to))) {
+        hal_space_protect(hal, va, PAGE_SIZE, prot); /* the old one is still there (hal.h) */
+        page_put(to);
+        return false;
+    }
+    __atomic_fetch_or(&from->flags, PAGE_FLAG_MOVING, __ATOMIC_RELAXED);
+    run->moved++;
+    return true;
+}
+
+static void move_area(struct run *run, const struct area *area)
+{
+    struct hal_space *hal = &run->space->hal;
+    unsigned prot;
+    paddr_t pa;
+    for (vaddr_t va = area->lo; (va = hal_space_next(hal, va, area->hi)) < area->hi;
+         va += PAGE_SIZE) {
+        if (!hal_space_query(hal, va, &pa, &prot))
+            continue;
+        struct page *page = page_of_phys(pa);
+        if (!chosen(run, page) || page->type != PAGE_ANON || ref_read(&page->refs) != 1)
+            continue;
+        prot &= HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC;
+        if (!move_page(run, area, va, page, prot))
+            return;
+    }
+}
+
+static void move_all(struct run *run)
+{
+    rwlock_write_lock(&run->space->lock);
+    for (struct area *a = area_of(rb_first(&run->space->areas)); a; a = area_next(a))
+        if (!(a->flags & (AREA_SHARED | AREA_SPECIAL)))
+            move_area(run, a);
+    rwlock_write_unlock(&run->space->lock);
+}
+
+unsigned compact_space(struct space *space, unsigned order, unsigned blocks)
+{
+    struct run run = {.space = space, .order = order};
+    unsigned whole = 0;
+    ASSERT(order > 0 && order <= PAGE_ORDER_MAX);
+    /* Acquire and release: the next run sees what this one has done to the pages. */
+    if (__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
+        return 0;
+    choose(&run, MIN(blocks, TARGETS_MAX));
+    while (run.count > 0 && !worthwhile(&run))
+        run.count--;
+    for (unsigned i = 0; i < run.count; i++)
+        page_block_take(run.target[i].first, order);
+    if (run.count > 0)
+        move_all(&run);
+    for (unsigned i = 0; i < run.count; i++)
+        whole += page_block_release(run.target[i].first, order);
+    count(&stats.runs, 1);
+    count(&stats.pages_moved, run.moved);
+    count(&stats.blocks_freed, whole);
+    count(&stats.blocks_failed, run.count - whole);
+    __atomic_store_n(&busy, false, __ATOMIC_RELEASE);
+    return whole;
+}
+
+/* ---- when ------------------------------------------------------------------------------- */
+
+/* A failed run doubles the number of failed allocations that the next one waits for. */
+#define DUE_FIRST 16u
+#define DUE_MAX (1u << 20)
+static unsigned failed;             /* relaxed atomic */
+static unsigned due_at = DUE_FIRST; /* relaxed atomic */
+
+void compact_note_failure(void)
+{
+    __atomic_add_fetch(&failed, 1, __ATOMIC_RELAXED);
+}
+
+void compact_if_due(struct space *space)
+{
+    unsigned limit = __atomic_load_n(&due_at, __ATOMIC_RELAXED);
+    if (__builtin_expect(__atomic_load_n(&failed, __ATOMIC_RELAXED) < limit, 1))
+        return;
+    __atomic_store_n(&failed, 0, __ATOMIC_RELAXED);
+    limit = compact_space(space, COMPACT_ORDER, 1) ? DUE_FIRST : MIN(limit * 2, DUE_MAX);
+    __atomic_store_n(&due_at, limit, __ATOMIC_RELAXED);
+}
+
+void compact_get_stats(struct compact_stats *out)
+{
+    out->runs = __atomic_load_n(&stats.runs, __ATOMIC_RELAXED);
+    out->pages_moved = __atomic_load_n(&stats.pages_moved, __ATOMIC_RELAXED);
+    out->blocks_freed = __atomic_load_n(&stats.blocks_freed, __ATOMIC_RELAXED);
+    out->blocks_failed = __atomic_load_n(&stats.blocks_failed, __ATOMIC_RELAXED);
+}
