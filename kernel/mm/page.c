@@ -17,6 +17,13 @@
  * initialised when the chunk is opened, which happens when no open one can serve a request. So boot
  * costs nothing per page, and memory never used is never written.
  *
+ * Kinds. Program pages (PAGE_ANON), pages of files and all others come from three kinds of 2 MiB
+ * blocks, as long as there is a choice: a kernel page stays where it is, maybe for ever, and must
+ * not keep a block from becoming whole that would be when the program or the file goes. A block
+ * gets its kind when it is first taken from and loses it when it is whole again; blocks of 2 MiB
+ * and more have none. When its own kind has nothing and no whole block is left, an allocation takes
+ * from another kind.
+ *
  * Zeroes. Where the machine says that unused RAM is zero (hosted), the blocks of a fresh chunk
  * carry PAGE_FLAG_ZERO; splitting keeps it, joining keeps it if both halves have it, freeing drops
  * it. ALLOC_ZERO then need not write the block.
@@ -24,7 +31,8 @@
  * Invariants (page_check):
  *  1. the first page of a free block has type PAGE_FREE and its order, and is on that list;
  *  2. two buddies of one order are never both free blocks (they would have been joined);
- *  3. `free` = the sum of the listed blocks + the RAM of chunks not opened yet.
+ *  3. a free block smaller than 2 MiB is on the list of its block's kind;
+ *  4. `free` = the sum of the listed blocks + the RAM of chunks not opened yet.
  *
  * Lock: page_lock (RANK_PAGE, irqsave) guards everything but the reference counts and contents of
  * allocated pages.
@@ -40,6 +48,7 @@
 #include "mm/reclaim.h"
 
 #define CHUNK_PAGES (1u << PAGE_ORDER_MAX)
+#define BLOCK_ORDER (PAGE_ORDER_MAX - 1) /* 2 MiB: what has a kind */
 #define CHUNK_SHIFT (PAGE_SHIFT + PAGE_ORDER_MAX)
 #define CHUNK_SIZE ((uint64_t)1 << CHUNK_SHIFT)
 
@@ -53,14 +62,16 @@ static uint64_t *chunk_base;
 static uint32_t chunk_count;
 static struct page *page_map;
 static struct hal_region early; /* where the tables lie */
+static uint8_t *block_kind;     /* of each 2 MiB, by page number; guarded by page_lock */
 static bool virgin_is_zero;
 static uint64_t page_total;
 static uint64_t reserve;     /* pages that only ALLOC_ATOMIC may take */
 static uint64_t alarm_pages; /* see memory_alarm; relaxed atomic */
 
 /* Guarded by page_lock. */
-static struct list free_list[PAGE_ORDER_MAX + 1];
-static uint64_t free_by_order[PAGE_ORDER_MAX + 1];
+enum kind { KIND_PROGRAM, KIND_FILE, KIND_KERNEL, KIND_COUNT };
+static struct list free_list[KIND_COUNT][PAGE_ORDER_MAX + 1]; /* of 2 MiB and more: the first */
+static uint64_t free_by_order[KIND_COUNT][PAGE_ORDER_MAX + 1];
 static uint64_t free_pages; /* also read without the lock, as a hint: relaxed atomic */
 static uint64_t used_by_type[PAGE_RESERVED + 1];
 static uint32_t chunk_next; /* chunks below are open */
@@ -135,20 +146,26 @@ uint64_t page_total_count(void)
 
 /* ---- free lists; page_lock held --------------------------------------------------------- */
 
+static uint8_t *kind_of(const struct page *page)
+{
+    return &block_kind[page_index(page) >> BLOCK_ORDER];
+}
+
 static void list_block(struct page *page, unsigned order, unsigned flags)
 {
+    unsigned kind = order < BLOCK_ORDER ? *kind_of(page) : 0;
     page->type = PAGE_FREE;
     page->order = (uint8_t)order;
     page->flags = (uint16_t)flags;
-    list_push_front(&free_list[order], &page->link);
-    free_by_order[order]++;
+    list_push_front(&free_list[kind][order], &page->link);
+    free_by_order[kind][order]++;
 }
 
 static void unlist_block(struct page *page, unsigned order)
 {
     ASSERT(page->type == PAGE_FREE && page->order == order);
     list_remove(&page->link);
-    free_by_order[order]--;
+    free_by_order[order < BLOCK_ORDER ? *kind_of(page) : 0][order]--;
     page->type = PAGE_TAIL;
 }
 
@@ -175,7 +192,8 @@ static void free_block(struct page *page, unsigned order, unsigned flags)
 
 /* ---- chunks ----------------------------------------------------------------------------- */
 
-/* Free pages [lo, hi) of an open chunk, in the largest aligned blocks. */
+/* Free pages [lo, hi) of an open chunk, in the largest aligned blocks. What is left beside a hole
+ * is the kernel's. */
 static void chunk_add_free(paddr_t lo, paddr_t hi, unsigned flags)
 {
     while (lo < hi) {
@@ -183,6 +201,8 @@ static void chunk_add_free(paddr_t lo, paddr_t hi, unsigned flags)
         while (order < PAGE_ORDER_MAX && is_aligned(lo, PAGE_SIZE << (order + 1)) &&
                lo + (PAGE_SIZE << (order + 1)) <= hi)
             order++;
+        if (order < BLOCK_ORDER)
+            *kind_of(page_of_phys(lo)) = KIND_KERNEL;
         list_block(page_of_phys(lo), order, flags);
         lo += PAGE_SIZE << order;
     }
@@ -279,11 +299,14 @@ void page_init(void)
 
     uint64_t base_bytes = chunk_count * sizeof chunk_base[0];
     uint64_t slot_bytes = align_up(chunk_span * sizeof chunk_slot[0], 16);
-    char *tables = early_alloc(base_bytes + slot_bytes +
-                               (uint64_t)chunk_count * CHUNK_PAGES * sizeof(struct page));
+    uint64_t kind_bytes = (uint64_t)chunk_count << (PAGE_ORDER_MAX - BLOCK_ORDER);
+    uint64_t page_bytes = (uint64_t)chunk_count * CHUNK_PAGES * sizeof(struct page);
+    char *tables = early_alloc(base_bytes + slot_bytes + page_bytes + kind_bytes);
     chunk_base = (uint64_t *)(void *)tables;
     chunk_slot = (uint32_t *)(void *)(tables + base_bytes);
     page_map = (struct page *)(void *)(tables + base_bytes + slot_bytes);
+    block_kind = (uint8_t *)tables + base_bytes + slot_bytes + page_bytes;
+    memset(block_kind, KIND_PROGRAM, kind_bytes);
     for (uint64_t i = 0, slot = 0; i < chunk_span; i++) {
         bool ram = chunk_has_ram(chunk_first + i);
         chunk_slot[i] = ram ? (uint32_t)slot + 1 : 0;
@@ -292,8 +315,10 @@ void page_init(void)
     }
 
     for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++) {
-        list_init(&free_list[order]);
-        free_by_order[order] = 0;
+        for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+            list_init(&free_list[kind][order]);
+            free_by_order[kind][order] = 0;
+        }
     }
     memset(used_by_type, 0, sizeof used_by_type);
     chunk_next = 0;
@@ -305,21 +330,55 @@ void page_init(void)
 
 /* ---- allocation ------------------------------------------------------------------------- */
 
-/* Take a block of exactly `order` from the lists, splitting a larger one. page_lock held. */
-static struct page *take_block(unsigned order, unsigned *flags)
+/* Take a block of exactly `order` from the lists of a kind in [from, end), splitting a larger one.
+ * page_lock held. */
+static struct page *take_from(enum kind kind, unsigned order, unsigned from, unsigned end,
+                              unsigned *flags)
 {
-    unsigned from = order;
-    while (from <= PAGE_ORDER_MAX && list_empty(&free_list[from]))
+    while (from < end && list_empty(&free_list[kind][from]))
         from++;
-    if (from > PAGE_ORDER_MAX)
+    if (from >= end)
         return NULL;
-    struct page *page = list_entry(free_list[from].next, struct page, link);
+    struct page *page = list_entry(free_list[kind][from].next, struct page, link);
     *flags = page->flags;
     unlist_block(page, from);
     while (from > order) {
         from--;
         list_block(page + (1u << from), from, *flags);
     }
+    return page;
+}
+
+static struct page *take_whole(enum kind kind, unsigned order, unsigned *flags)
+{
+    struct page *page;
+    do
+        page = take_from(0, MAX(order, BLOCK_ORDER), MAX(order, BLOCK_ORDER), PAGE_ORDER_MAX + 1,
+                         flags);
+    while (!page && chunk_open());
+    if (!page || order >= BLOCK_ORDER)
+        return page;
+    *kind_of(page) = (uint8_t)kind;
+    for (unsigned half = BLOCK_ORDER; half-- > order;)
+        list_block(page + (1u << half), half, *flags);
+    return page;
+}
+
+static enum kind kind_for(enum page_type type)
+{
+    return type == PAGE_ANON ? KIND_PROGRAM : type == PAGE_FILE ? KIND_FILE : KIND_KERNEL;
+}
+
+/* A block of exactly `order`: of the kind, else out of a whole block, else of the other kind.
+ * page_lock held. */
+static struct page *take_block(enum kind kind, unsigned order, unsigned *flags)
+{
+    struct page *page = take_from(kind, order, order, BLOCK_ORDER, flags);
+    if (!page)
+        page = take_whole(kind, order, flags);
+    /* Opening a chunk may have brought small pieces of the kernel's kind. */
+    for (unsigned i = 0; i < KIND_COUNT && !page; i++)
+        page = take_from((kind + i) % KIND_COUNT, order, order, BLOCK_ORDER, flags);
     return page;
 }
 
@@ -333,9 +392,7 @@ struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flag
     unsigned long irq = spin_lock_irqsave(&page_lock);
     uint64_t keep = flags & ALLOC_ATOMIC ? 0 : reserve;
     if (free_pages >= count + keep) {
-        do
-            page = take_block(order, &state);
-        while (!page && chunk_open());
+        page = take_block(kind_for(type), order, &state);
     }
     if (page) {
         free_count_add(-count);
@@ -513,7 +570,7 @@ uint64_t page_fragments(unsigned order)
     uint64_t pages = 0;
     unsigned long irq = spin_lock_irqsave(&page_lock);
     for (unsigned i = 0; i < order; i++)
-        pages += free_by_order[i] << i;
+        pages += free_by_order[KIND_PROGRAM][i] << i;
     spin_unlock_irqrestore(&page_lock, irq);
     return pages;
 }
@@ -528,7 +585,10 @@ void page_get_stats(struct page_stats *out)
     out->free = free_pages;
     memcpy(out->by_type, used_by_type, sizeof out->by_type);
     out->by_type[PAGE_FREE] = free_pages;
-    memcpy(out->free_by_order, free_by_order, sizeof out->free_by_order);
+    memset(out->free_by_order, 0, sizeof out->free_by_order);
+    for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
+        for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+            out->free_by_order[order] += free_by_order[kind][order];
     spin_unlock_irqrestore(&page_lock, irq);
 }
 
@@ -540,24 +600,34 @@ static void check_count(paddr_t lo, paddr_t hi, unsigned flags)
     check_pages += (hi - lo) >> PAGE_SHIFT;
 }
 
+/* How many blocks there are. */
+static uint64_t check_list(unsigned kind, unsigned order)
+{
+    uint64_t count = 0;
+    list_for_each (pos, &free_list[kind][order]) {
+        struct page *page = list_entry(pos, struct page, link);
+        CHECK(page->type == PAGE_FREE && page->order == order);
+        CHECK(kind == (order < BLOCK_ORDER ? *kind_of(page) : 0u));
+        CHECK(is_aligned(page_phys(page), PAGE_SIZE << order));
+        CHECK(page_index(page) / CHUNK_PAGES < chunk_next);
+        struct page *buddy = order < PAGE_ORDER_MAX ? buddy_of(page, order) : NULL;
+        CHECK(!buddy || buddy->type != PAGE_FREE || buddy->order != order);
+        for (unsigned i = 1; i < 1u << order; i++)
+            CHECK(page[i].type == PAGE_TAIL || page[i].type == PAGE_RESERVED);
+        count++;
+    }
+    return count;
+}
+
 static uint64_t check_lists(void)
 {
     uint64_t listed = 0;
     for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++) {
-        uint64_t count = 0;
-        list_for_each (pos, &free_list[order]) {
-            struct page *page = list_entry(pos, struct page, link);
-            CHECK(page->type == PAGE_FREE && page->order == order);
-            CHECK(is_aligned(page_phys(page), PAGE_SIZE << order));
-            CHECK(page_index(page) / CHUNK_PAGES < chunk_next);
-            struct page *buddy = order < PAGE_ORDER_MAX ? buddy_of(page, order) : NULL;
-            CHECK(!buddy || buddy->type != PAGE_FREE || buddy->order != order);
-            for (unsigned i = 1; i < 1u << order; i++)
-                CHECK(page[i].type == PAGE_TAIL || page[i].type == PAGE_RESERVED);
-            count++;
+        for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+            uint64_t count = check_list(kind, order);
+            CHECK(count == free_by_order[kind][order]);
+            listed += count << order;
         }
-        CHECK(count == free_by_order[order]);
-        listed += count << order;
     }
     return listed;
 }

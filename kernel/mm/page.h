@@ -92,7 +92,7 @@ bool page_block_release(uint32_t first, unsigned order);
 /* Page numbers are below this. */
 uint32_t page_index_end(void);
 
-/* Free pages in blocks smaller than 2^order. */
+/* Free pages for programs in blocks smaller than 2^order (at most 2 MiB). */
 uint64_t page_fragments(unsigned order);
 
 /* Pages by small numbers, for links inside struct page. */

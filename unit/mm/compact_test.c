@@ -44,11 +44,6 @@ static void check_marks(vaddr_t at, unsigned keep)
     }
 }
 
-static unsigned unusable(void)
-{
-    return (unsigned)(page_fragments(COMPACT_ORDER) * 1000 / page_free_count());
-}
-
 static uint64_t large_free(void)
 {
     struct page_stats stats;
@@ -58,6 +53,12 @@ static uint64_t large_free(void)
         listed += stats.free_by_order[i] << i;
     return (stats.free - listed) + (stats.free_by_order[COMPACT_ORDER] << COMPACT_ORDER) +
            (stats.free_by_order[COMPACT_ORDER + 1] << (COMPACT_ORDER + 1));
+}
+
+static unsigned unusable(void)
+{
+    uint64_t free = page_free_count();
+    return (unsigned)((free - large_free()) * 1000 / free);
 }
 
 static unsigned compact_fully(void)
@@ -175,6 +176,47 @@ static void short_memory_is_left_alone(void **state)
     check_marks(at, 2);
 }
 
+/* Kernel pages made between program pages stand together: when the program's go, the rest is whole.
+ */
+static void kernel_pages_stand_together(void **state)
+{
+    (void)state;
+    struct page *kernel[512], *program[8 * ARRAY_COUNT(kernel)];
+    uint64_t before = large_free();
+    for (unsigned i = 0; i < ARRAY_COUNT(program); i++) {
+        program[i] = page_alloc(0, PAGE_ANON, 0);
+        assert_non_null(program[i]);
+        if (i % 8 == 0) {
+            kernel[i / 8] = page_alloc(0, PAGE_KERNEL, 0);
+            assert_non_null(kernel[i / 8]);
+        }
+    }
+    page_check();
+    for (unsigned i = 0; i < ARRAY_COUNT(program); i++)
+        page_put(program[i]);
+    page_check();
+    assert_true(before - large_free() <= 2 * BLOCK_PAGES);
+    for (unsigned i = 0; i < ARRAY_COUNT(kernel); i++)
+        page_put(kernel[i]);
+    assert_int_equal(large_free(), before);
+}
+
+/* When one kind has nothing left it takes from the other: no memory is out of reach. */
+static void kinds_help_out(void **state)
+{
+    (void)state;
+    struct list pages;
+    list_init(&pages);
+    struct page *kernel = page_alloc(0, PAGE_KERNEL, 0), *page;
+    while ((page = page_alloc(0, PAGE_ANON, 0)))
+        list_push_back(&pages, &page->link);
+    assert_int_equal(page_free_count(), page_reserve_count());
+    page_check();
+    page_put_list(&pages);
+    page_put(kernel);
+    page_check();
+}
+
 /* Faults that want large blocks cause runs, rarely when these bring nothing. */
 static void faults_ask_for_runs(void **state)
 {
@@ -202,6 +244,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_program_pages_move, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(failures_lose_nothing, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(short_memory_is_left_alone, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(kernel_pages_stand_together, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(kinds_help_out, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(faults_ask_for_runs, space_set_up, space_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
