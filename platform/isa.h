@@ -15,18 +15,23 @@
 #include "lib/types.h"
 
 /*
- * isa/frame.h defines struct isa_frame: all general registers of user code, and inline:
- *   uintptr_t isa_frame_pc(const struct isa_frame *), isa_frame_sp, isa_frame_fp (frame pointer)
- *   void isa_frame_set_pc(struct isa_frame *, uintptr_t), isa_frame_set_sp
- *   uint64_t isa_frame_sysno(f), isa_frame_arg(f, i);  void isa_frame_set_result(f, long); long
- * isa_frame_result(f) void isa_frame_init(struct isa_frame *f, uintptr_t pc, uintptr_t sp)   a
- * fresh program: other registers zero bool isa_frame_trapped(f)   the system call came by the trap
- * path (its instruction is at pc - ISA_SYSCALL_LEN) void isa_frame_restart(f)   make the system
- * call happen again on return: pc back to the instruction, number and first argument restored (on
- * x64 the frame keeps the number in orig_rax as Linux does; on arm64 orig_x0) void
- * isa_frame_set_sysno_restart(f)   the same but call restart_syscall instead
- *   bool isa_vsyscall(uintptr_t pc, uint64_t *nr)   a system call made by jumping to a fixed
- * address
+ * isa/frame.h defines struct isa_frame, all general registers of user code, and inline (f: frame):
+ *   uintptr_t isa_frame_pc(f), isa_frame_sp(f), isa_frame_fp(f) (frame pointer)
+ *   void isa_frame_set_pc(f, uintptr_t), isa_frame_set_sp(f, uintptr_t)
+ *   uint64_t isa_frame_sysno(f), isa_frame_arg(f, i)
+ *   void isa_frame_set_result(f, long); long isa_frame_result(f)
+ *   void isa_frame_init(f, pc, sp)
+ *       A fresh program: other registers zero.
+ *   bool isa_frame_trapped(f)
+ *       The system call came by the trap path: its instruction is at pc - ISA_SYSCALL_LEN.
+ *   void isa_frame_restart(f)
+ *       Make the system call happen again on return: pc back to the instruction, number and first
+ *       argument restored (on x64 the frame keeps the number in orig_rax as Linux does; on arm64
+ *       orig_x0).
+ *   void isa_frame_set_sysno_restart(f)
+ *       The same, but call restart_syscall instead.
+ *   bool isa_vsyscall(uintptr_t pc, uint64_t *nr)
+ *       A system call made by jumping to a fixed address.
  *
  * isa/abi.h defines ISA_ELF_MACHINE, ISA_PLATFORM ("x86_64"), ISA_UTS_MACHINE, ISA_SYSCALL_LEN,
  * ISA_MINSIGSTKSZ, struct isa_stat, ISA_EPOLL_PACKED, ISA_O_* translation: uint32_t
