@@ -56,6 +56,22 @@ static int second(char **argv)
     return 1;
 }
 
+/* Far more than the machine has memory: refused before it is copied. */
+static void too_long(void)
+{
+    enum { STRINGS = 4000, LENGTH = 100000 };
+    char *text = malloc(LENGTH + 1), **args = calloc(STRINGS + 1, sizeof(*args)), *none[] = {NULL};
+    REQUIRE(text && args);
+    memset(text, 'x', LENGTH);
+    text[LENGTH] = 0;
+    for (int i = 0; i < STRINGS; i++)
+        args[i] = text;
+    REQUIRE_ERRNO(execve("/proc/self/exe", args, none), E2BIG);
+    REQUIRE_ERRNO(execve("/proc/self/exe", none, args), E2BIG);
+    free(args);
+    free(text);
+}
+
 int main(int argc, char **argv)
 {
     snprintf(bad_path, sizeof(bad_path), "/tmp/exec.%d.bad", (int)getpid());
@@ -85,6 +101,7 @@ int main(int argc, char **argv)
     write_file(bad_path, "x", 0644);
     REQUIRE_ERRNO(execve(bad_path, argv, none), EACCES);
     REQUIRE(unlink(bad_path) == 0);
+    too_long();
 
     int a = open("/dev/null", O_RDONLY | O_CLOEXEC), b = open("/dev/null", O_RDONLY);
     snprintf(closing, sizeof(closing), "%d", a);
