@@ -55,6 +55,8 @@ static int show_meminfo(struct inode *inode, struct strbuf *sb)
     kb_line(sb, "SwapCached:", 0);
     kb_line(sb, "Active:", st.by_type[PAGE_ANON] + st.by_type[PAGE_FILE]);
     kb_line(sb, "Inactive:", 0);
+    kb_line(sb, "Unevictable:", space_locked_pages());
+    kb_line(sb, "Mlocked:", space_locked_pages());
     kb_line(sb, "SwapTotal:", 0);
     kb_line(sb, "SwapFree:", 0);
     kb_line(sb, "Dirty:", 0);

@@ -19,6 +19,17 @@ static struct space *current_space(void)
     return process_current()->space;
 }
 
+/* The same for calls that may lock memory: the limit depends on who calls (CAP_IPC_LOCK). */
+static struct space *locking_space(void)
+{
+    struct process *p = process_current();
+    uint64_t limit = __atomic_load_n(&p->limits[RLIMIT_MEMLOCK].cur, __ATOMIC_RELAXED);
+    /* Relaxed: each caller stores before it locks, and what another stores is as true. */
+    __atomic_store_n(&p->space->lock_limit, p->fs->cred.euid == 0 ? UINT64_MAX : limit,
+                     __ATOMIC_RELAXED);
+    return p->space;
+}
+
 /* What the file's mode allows, and its object. */
 static int map_file(struct file *file, struct map_request *req)
 {
@@ -62,7 +73,7 @@ long sys_mmap(const struct syscall_args *a)
         req.hi = MAP_32BIT_HI;
     }
     if (!err)
-        err = space_map(current_space(), &req, &addr);
+        err = space_map(locking_space(), &req, &addr);
     if (file)
         file_put(file);
     return err ? err : (long)addr;
@@ -80,13 +91,13 @@ long sys_mprotect(const struct syscall_args *a)
 
 long sys_brk(const struct syscall_args *a)
 {
-    return (long)space_brk(current_space(), a->arg[0]);
+    return (long)space_brk(locking_space(), a->arg[0]);
 }
 
 long sys_mremap(const struct syscall_args *a)
 {
     vaddr_t addr;
-    int err = space_remap(current_space(), a->arg[0], a->arg[1], a->arg[2], (unsigned)a->arg[3],
+    int err = space_remap(locking_space(), a->arg[0], a->arg[1], a->arg[2], (unsigned)a->arg[3],
                           a->arg[4], &addr);
     return err ? err : (long)addr;
 }
@@ -129,35 +140,36 @@ long sys_mincore(const struct syscall_args *a)
 
 long sys_mlock(const struct syscall_args *a)
 {
-    return space_lock_pages(current_space(), a->arg[0], a->arg[1], true);
+    return space_lock_pages(locking_space(), a->arg[0], a->arg[1], AREA_LOCKED);
 }
 
 long sys_mlock2(const struct syscall_args *a)
 {
     if (a->arg[2] & ~(uint64_t)MLOCK_ONFAULT)
         return -EINVAL;
-    return space_lock_pages(current_space(), a->arg[0], a->arg[1], true);
+    uint32_t flags = AREA_LOCKED | (a->arg[2] ? AREA_LOCKONFAULT : 0);
+    return space_lock_pages(locking_space(), a->arg[0], a->arg[1], flags);
 }
 
 long sys_munlock(const struct syscall_args *a)
 {
-    return space_lock_pages(current_space(), a->arg[0], a->arg[1], false);
+    return space_lock_pages(current_space(), a->arg[0], a->arg[1], 0);
 }
 
-/* Nothing is ever paged out here, so all memory is as good as locked. */
 long sys_mlockall(const struct syscall_args *a)
 {
-    uint64_t flags = a->arg[0];
-    if (!flags || flags == MCL_ONFAULT ||
-        (flags & ~(uint64_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)))
+    uint64_t how = a->arg[0];
+    if (!how || how == MCL_ONFAULT || (how & ~(uint64_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)))
         return -EINVAL;
-    return 0;
+    uint32_t flags = AREA_LOCKED | (how & MCL_ONFAULT ? AREA_LOCKONFAULT : 0);
+    bool current = how & MCL_CURRENT;
+    return space_lock_all(locking_space(), current, flags, how & MCL_FUTURE ? flags : 0);
 }
 
 long sys_munlockall(const struct syscall_args *a)
 {
     (void)a;
-    return 0;
+    return space_lock_all(current_space(), true, 0, 0);
 }
 
 #define MPOL_F_NODE 1

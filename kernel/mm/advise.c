@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * advise.c - madvise, mincore, msync, mlock: calls that look at or drop pages but change no
- * mapping.
+ * advise.c - madvise, mincore, msync: calls that look at or drop pages but change no mapping.
  *
  * Common to all of them: a range is walked area by area; holes do not stop the walk of madvise and
  * msync, but make their result -ENOMEM in the end, as on Linux (mm/madvise.c, mm/msync.c).
@@ -21,33 +20,42 @@ static int range_check(vaddr_t addr, size_t len, vaddr_t *end)
 
 /* ---- area flags ------------------------------------------------------------------------- */
 
-/* Set and clear area flags in [lo, hi). -ENOMEM for a hole, after the rest was done. */
-static int change_flags(struct space *space, vaddr_t lo, vaddr_t hi, uint32_t set, uint32_t clear)
+int space_set_flags_locked(struct change *c, vaddr_t lo, vaddr_t hi, uint32_t set, uint32_t clear,
+                           bool strict)
+{
+    int result = 0;
+    while (lo < hi) {
+        struct area *area = area_above(c->space, lo);
+        if (!area || area->lo >= hi)
+            return -ENOMEM;
+        if (area->lo > lo) {
+            result = -ENOMEM;
+            if (strict)
+                break;
+            lo = area->lo;
+        }
+        vaddr_t end = MIN(area->hi, hi);
+        uint32_t flags = (area->flags & ~clear) | set;
+        if (!(area->flags & AREA_SPECIAL) && flags != area->flags) {
+            if (area_cut(c, &area, lo, end))
+                return -E2BIG;
+            area_set(c->space, area, area->prot, flags);
+            area_merge(c, area);
+        }
+        lo = end;
+    }
+    return result;
+}
+
+static int advise_flags(struct space *space, vaddr_t lo, vaddr_t hi, uint32_t set, uint32_t clear)
 {
     struct change c;
     int err = change_begin(&c, space, 2);
-    if (err)
-        return err;
-    area_isolate(&c, lo, hi);
-    vaddr_t at = lo;
-    struct area *area = area_above(space, lo);
-    while (area && area->lo < hi) {
-        if (area->lo > at)
-            err = -ENOMEM;
-        if (!(area->flags & AREA_SPECIAL))
-            area_set(space, area, area->prot, (area->flags & ~clear) | set);
-        /* It may take in the next one, if that has these flags already: nothing is lost. */
-        area = area_merge(&c, area);
-        at = area->hi;
-        area = area_next(area);
+    if (!err) {
+        err = space_set_flags_locked(&c, lo, hi, set, clear, false);
+        change_end(&c);
     }
-    /* The last one may now be like what follows the range. */
-    if ((area = area_at(space, hi)))
-        area_merge(&c, area);
-    if (at < hi)
-        err = -ENOMEM;
-    change_end(&c);
-    return err;
+    return err == -E2BIG ? -EAGAIN : err; /* madvise(2): a resource is not available for now */
 }
 
 /* ---- madvise ---------------------------------------------------------------------------- */
@@ -125,7 +133,7 @@ static int advise_willneed(struct space *space, vaddr_t lo, vaddr_t hi)
         if (hole)
             err = -ENOMEM;
         if (read && from < to)
-            (void)!space_populate(space, from, to - from, false);
+            (void)!space_populate(space, from, to - from, POPULATE_READ);
         at = MAX(to, at + PAGE_SIZE);
     }
     return err;
@@ -158,12 +166,12 @@ static int advise_wipe(struct space *space, vaddr_t lo, vaddr_t hi)
     for (struct area *a = area_above(space, lo); a && a->lo < hi; a = area_next(a))
         ok = ok && !a->object;
     rwlock_read_unlock(&space->lock);
-    return ok ? change_flags(space, lo, hi, AREA_WIPEONFORK, 0) : -EINVAL;
+    return ok ? advise_flags(space, lo, hi, AREA_WIPEONFORK, 0) : -EINVAL;
 }
 
 static int advise_populate(struct space *space, vaddr_t lo, vaddr_t hi, bool write)
 {
-    int err = space_populate(space, lo, hi - lo, write);
+    int err = space_populate(space, lo, hi - lo, write ? POPULATE_WRITE : POPULATE_READ);
     return err == -EACCES ? -EINVAL : err;
 }
 
@@ -184,9 +192,9 @@ int space_advise(struct space *space, vaddr_t addr, size_t len, int advice)
     switch (advice) {
     case MADV_NORMAL:
     case MADV_SEQUENTIAL:
-        return change_flags(space, addr, end, 0, AREA_RANDOM);
+        return advise_flags(space, addr, end, 0, AREA_RANDOM);
     case MADV_RANDOM:
-        return change_flags(space, addr, end, AREA_RANDOM, 0);
+        return advise_flags(space, addr, end, AREA_RANDOM, 0);
     case MADV_WILLNEED:
         return advise_willneed(space, addr, end);
     case MADV_DONTNEED:
@@ -196,17 +204,17 @@ int space_advise(struct space *space, vaddr_t addr, size_t len, int advice)
     case MADV_REMOVE:
         return advise_remove(space, addr, end);
     case MADV_DONTFORK:
-        return change_flags(space, addr, end, AREA_DONTFORK, 0);
+        return advise_flags(space, addr, end, AREA_DONTFORK, 0);
     case MADV_DOFORK:
-        return change_flags(space, addr, end, 0, AREA_DONTFORK);
+        return advise_flags(space, addr, end, 0, AREA_DONTFORK);
     case MADV_DONTDUMP:
-        return change_flags(space, addr, end, AREA_DONTDUMP, 0);
+        return advise_flags(space, addr, end, AREA_DONTDUMP, 0);
     case MADV_DODUMP:
-        return change_flags(space, addr, end, 0, AREA_DONTDUMP);
+        return advise_flags(space, addr, end, 0, AREA_DONTDUMP);
     case MADV_WIPEONFORK:
         return advise_wipe(space, addr, end);
     case MADV_KEEPONFORK:
-        return change_flags(space, addr, end, 0, AREA_WIPEONFORK);
+        return advise_flags(space, addr, end, 0, AREA_WIPEONFORK);
     case MADV_COLD:
     case MADV_PAGEOUT: /* there is no swap */
         return advise_nothing(space, addr, end, true);
@@ -278,24 +286,4 @@ int space_sync(struct space *space, vaddr_t addr, size_t len, int flags)
         err = -ENOMEM;
     rwlock_read_unlock(&space->lock);
     return err;
-}
-
-/* ---- mlock ------------------------------------------------------------------------------ */
-
-int space_lock_pages(struct space *space, vaddr_t addr, size_t len, bool lock)
-{
-    /* mlock(2) rounds outwards: the range need not be aligned. */
-    vaddr_t start = align_down(addr, PAGE_SIZE), end;
-    if (add_overflow(addr, len, &end) || end > UINTPTR_MAX - PAGE_SIZE)
-        return len ? -EINVAL : 0;
-    end = align_up(end, PAGE_SIZE);
-    if (start == end)
-        return 0;
-    int err = change_flags(space, start, end, lock ? AREA_LOCKED : 0, lock ? 0 : AREA_LOCKED);
-    if (err || !lock)
-        return err;
-    err = space_populate(space, start, end - start, false);
-    if (err == -ENOMEM)
-        return -EAGAIN; /* some of it could not be locked, mlock(2) */
-    return err ? -ENOMEM : 0;
 }

@@ -7,7 +7,7 @@
  * the largest such gap in its subtree (`gap_max`), so a place for a mapping is found in O(log n).
  *
  * Invariants (area_tree_valid): lo < hi; a.hi <= b.lo for neighbours a, b; gap_below and gap_max
- * are exact; area_count, pages_mapped and pages_data are the sums over the areas.
+ * are exact; area_count, pages_mapped, pages_data and pages_locked are the sums over the areas.
  */
 #include "mm/area.h"
 
@@ -172,10 +172,22 @@ static bool is_data(const struct area *area)
     return (area->prot & PROT_WRITE) && !(area->flags & AREA_SHARED) && !area_is_stack(area);
 }
 
+static uint64_t locked_total; /* of all spaces; relaxed atomic, a figure for /proc */
+
+uint64_t space_locked_pages(void)
+{
+    return __atomic_load_n(&locked_total, __ATOMIC_RELAXED);
+}
+
 static void account_add(struct space *space, const struct area *area)
 {
     space->pages_mapped += area_pages(area);
     space->pages_data += is_data(area) ? area_pages(area) : 0;
+    if (!(area->flags & AREA_LOCKED))
+        return;
+    space->pages_locked += area_pages(area);
+    if (area->space == space) /* and not a sum that is made to check */
+        __atomic_add_fetch(&locked_total, area_pages(area), __ATOMIC_RELAXED);
 }
 
 static void account_remove(struct space *space, const struct area *area)
@@ -183,6 +195,10 @@ static void account_remove(struct space *space, const struct area *area)
     ASSERT(space->pages_mapped >= area_pages(area));
     space->pages_mapped -= area_pages(area);
     space->pages_data -= is_data(area) ? area_pages(area) : 0;
+    if (!(area->flags & AREA_LOCKED))
+        return;
+    space->pages_locked -= area_pages(area);
+    __atomic_sub_fetch(&locked_total, area_pages(area), __ATOMIC_RELAXED);
 }
 
 /* ---- changes ---------------------------------------------------------------------------- */
@@ -306,6 +322,18 @@ struct area *area_split(struct change *c, struct area *area, vaddr_t at)
     return upper;
 }
 
+int area_cut(struct change *c, struct area **area, vaddr_t lo, vaddr_t hi)
+{
+    unsigned cuts = ((*area)->lo < lo) + ((*area)->hi > hi);
+    if (cuts && c->space->area_count + cuts > AREA_COUNT_MAX)
+        return -ENOMEM;
+    if ((*area)->lo < lo)
+        *area = area_split(c, *area, lo);
+    if ((*area)->hi > hi)
+        area_split(c, *area, hi);
+    return 0;
+}
+
 void area_set(struct space *space, struct area *area, uint32_t prot, uint32_t flags)
 {
     account_remove(space, area);
@@ -372,5 +400,5 @@ bool area_tree_valid(const struct space *space)
         account_add(&sum, a);
     }
     return sum.area_count == space->area_count && sum.pages_mapped == space->pages_mapped &&
-           sum.pages_data == space->pages_data;
+           sum.pages_data == space->pages_data && sum.pages_locked == space->pages_locked;
 }

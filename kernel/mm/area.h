@@ -80,6 +80,9 @@ void area_insert(struct space *space, struct area *area);
 void area_remove(struct change *c, struct area *area);
 /* Cut at `at` (inside): the area keeps the lower part, the upper one is returned. */
 struct area *area_split(struct change *c, struct area *area, vaddr_t at);
+/* Reduce *area to its part in [lo, hi), cutting off the rest as areas of their own. Uses up to two
+ * spares; -ENOMEM if that made more areas than there may be. */
+int must_check area_cut(struct change *c, struct area **area, vaddr_t lo, vaddr_t hi);
 /* Move one end; off follows lo. */
 void area_resize(struct space *space, struct area *area, vaddr_t lo, vaddr_t hi);
 /* Change prot and flags. */
@@ -100,10 +103,19 @@ void space_unmap_object_locked(struct space *space, struct vm_object *object, ui
                                uint64_t len, bool copies);
 /* Take the unchanged file pages of the object out of the page tables; locked areas keep theirs. */
 void space_unmap_clean_locked(struct space *space, struct vm_object *object);
+/* May [lo, hi) be removed? -EPERM: the kernel needs what is there; -ENOMEM: the hole would make
+ * more areas than there may be. */
+int space_check_removal(const struct space *space, vaddr_t lo, vaddr_t hi);
+/* May `pages` more be locked, if the flags say so? 0 or -EAGAIN. */
+int space_check_locked(const struct space *space, uint32_t flags, uint64_t pages);
 /* Does a special area lie in [lo, hi)? */
 bool space_has_special_locked(const struct space *space, vaddr_t lo, vaddr_t hi);
 /* Would `pages` more (of which `data` private and writable) break a limit? 0 or -ENOMEM. */
 int space_check_limits(const struct space *space, uint64_t pages, uint64_t data);
+/* Set and clear flags of the areas in [lo, hi), special ones apart. A hole is -ENOMEM, after the
+ * rest was done, or at once if `strict`; too many areas -E2BIG. Uses up to two spares. */
+int space_set_flags_locked(struct change *c, vaddr_t lo, vaddr_t hi, uint32_t set, uint32_t clear,
+                           bool strict);
 /* Is [addr, addr+len) within one user window? */
 bool space_range_ok(vaddr_t addr, size_t len);
 /* The first free place for len bytes: windows from the last to the first, intersected with [lo, hi)

@@ -360,7 +360,9 @@ static bool stack_may_grow(const struct space *space, const struct area *stack, 
     if (below && !area_is_stack(below) && below->prot != PROT_NONE &&
         va - below->hi < STACK_GUARD_GAP)
         return false;
-    return space_check_limits(space, (stack->lo - va) >> PAGE_SHIFT, 0) == 0;
+    uint64_t more = (stack->lo - va) >> PAGE_SHIFT;
+    return space_check_limits(space, more, 0) == 0 &&
+           space_check_locked(space, stack->flags, more) == 0;
 }
 
 /* va is in no area: extend the stack above it. 0: look again. */
@@ -425,21 +427,46 @@ int space_fault(struct space *space, vaddr_t addr, enum hal_access access, vaddr
 
 /* ---- populate --------------------------------------------------------------------------- */
 
-int space_populate(struct space *space, vaddr_t addr, size_t len, bool write)
+/* Should pages of this area be brought in, and how? */
+static bool populate_access(const struct area *area, enum populate how, enum hal_access *access)
+{
+    bool copies = (area->prot & PROT_WRITE) && !(area->flags & AREA_SHARED);
+    bool write = how == POPULATE_WRITE || (how == POPULATE_LOCK && copies);
+    *access = write ? HAL_ACCESS_WRITE : HAL_ACCESS_READ;
+    return how != POPULATE_LOCK || !(area->flags & AREA_LOCKONFAULT);
+}
+
+static int populate_page(struct space *space, vaddr_t va, enum hal_access access)
+{
+    unsigned prot, need = access == HAL_ACCESS_WRITE ? HAL_PROT_WRITE : HAL_PROT_READ;
+    bool grow;
+    rwlock_read_lock(&space->lock);
+    bool there = hal_space_query(&space->hal, va, NULL, &prot) && (prot & need);
+    rwlock_read_unlock(&space->lock);
+    /* A hole below a stack is a hole: nothing grows. */
+    int err = there ? 0 : fault_once(space, va, access, &grow);
+    return err == -EFAULT ? -ENOMEM : err == -EIO || err == -ENXIO ? -EFAULT : err;
+}
+
+int space_populate(struct space *space, vaddr_t addr, size_t len, enum populate how)
 {
     vaddr_t end;
     if (add_overflow(addr, len, &end) || end > hal_layout()->user_end)
         return -ENOMEM;
-    enum hal_access access = write ? HAL_ACCESS_WRITE : HAL_ACCESS_READ;
-    for (vaddr_t va = align_down(addr, PAGE_SIZE); va < end; va += PAGE_SIZE) {
-        unsigned prot;
+    for (vaddr_t va = align_down(addr, PAGE_SIZE), stop; va < end;) {
+        enum hal_access access = HAL_ACCESS_READ;
         rwlock_read_lock(&space->lock);
-        bool there = hal_space_query(&space->hal, va, NULL, &prot) &&
-                     (prot & (write ? HAL_PROT_WRITE : HAL_PROT_READ));
+        const struct area *area = area_at(space, va);
+        bool wanted = area && populate_access(area, how, &access);
+        stop = area ? MIN(area->hi, end) : va;
         rwlock_read_unlock(&space->lock);
-        int err = there ? 0 : space_fault(space, va, access, 0);
-        if (err)
-            return err == -EFAULT ? -ENOMEM : err == -EIO || err == -ENXIO ? -EFAULT : err;
+        if (stop == va)
+            return -ENOMEM;
+        for (; va < stop; va += PAGE_SIZE) {
+            int err = wanted ? populate_page(space, va, access) : 0;
+            if (err)
+                return err;
+        }
     }
     return 0;
 }

@@ -68,7 +68,7 @@ static int map_place_locked(struct space *space, const struct map_request *req, 
         *addr = req->addr;
         if (req->flags & MAP_FIXED_NOREPLACE)
             return area_overlaps(space, *addr, *addr + len) ? -EEXIST : 0;
-        return space_has_special_locked(space, *addr, *addr + len) ? -EPERM : 0;
+        return space_check_removal(space, *addr, *addr + len);
     }
     vaddr_t hint = align_down(req->addr, PAGE_SIZE), found;
     bool bounded = req->lo || req->hi;
@@ -104,13 +104,15 @@ static int map_limits_locked(struct space *space, const struct area *area)
     uint64_t more_data = data && pages > old_data ? pages - old_data : 0;
     if (space->area_count >= AREA_COUNT_MAX)
         return -ENOMEM;
+    if (space_check_locked(space, area->flags, pages))
+        return -EAGAIN;
     /* Overcommit as vm.overcommit_memory=0: only what could never be is refused. */
     if (data && !(area->flags & AREA_NORESERVE) && pages > page_total_count())
         return -ENOMEM;
     return space_check_limits(space, more, more_data);
 }
 
-static uint32_t map_area_flags(const struct map_request *req)
+static uint32_t map_area_flags(const struct space *space, const struct map_request *req)
 {
     uint32_t flags = req->area_flags;
     if ((req->flags & MAP_TYPE) != MAP_PRIVATE)
@@ -123,13 +125,16 @@ static uint32_t map_area_flags(const struct map_request *req)
         flags |= AREA_LOCKED;
     if (req->flags & MAP_NORESERVE)
         flags |= AREA_NORESERVE;
+    if (!(flags & AREA_SPECIAL)) /* as on Linux, those are never locked */
+        flags |= space->future_flags;
     return flags;
 }
 
-static void map_describe(struct area *area, const struct map_request *req, struct vm_object *object)
+static void map_describe(const struct space *space, struct area *area,
+                         const struct map_request *req, struct vm_object *object)
 {
     area->prot = req->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-    area->flags = map_area_flags(req);
+    area->flags = map_area_flags(space, req);
     area->object = object;
     area->off = req->object ? req->off : 0;
     if (req->name)
@@ -138,11 +143,11 @@ static void map_describe(struct area *area, const struct map_request *req, struc
 
 /* Everything under the lock. */
 static int map_locked(struct change *c, const struct map_request *req, struct vm_object *object,
-                      size_t len, vaddr_t *out)
+                      size_t len, vaddr_t *out, bool *locked)
 {
     struct area *area = change_take(c);
     vaddr_t addr;
-    map_describe(area, req, object);
+    map_describe(c->space, area, req, object);
     int err = map_place_locked(c->space, req, len, &addr);
     if (!err) {
         area->lo = addr;
@@ -155,6 +160,7 @@ static int map_locked(struct change *c, const struct map_request *req, struct vm
         return err;
     }
     space_remove_locked(c, addr, addr + len);
+    *locked = area->flags & AREA_LOCKED;
     area_insert(c->space, area);
     area_merge(c, area);
     *out = addr;
@@ -167,6 +173,8 @@ int space_map(struct space *space, const struct map_request *req, vaddr_t *out)
     int err = map_check(req, &len);
     if (!err && map_is_fixed(req))
         err = map_check_fixed(req->addr, len);
+    if (!err && (req->flags & MAP_LOCKED) && !__atomic_load_n(&space->lock_limit, __ATOMIC_RELAXED))
+        err = -EPERM;
     if (err)
         return err;
 
@@ -178,9 +186,10 @@ int space_map(struct space *space, const struct map_request *req, vaddr_t *out)
     }
     struct change c;
     vaddr_t addr = 0;
+    bool locked = false;
     err = change_begin(&c, space, 3);
     if (!err) {
-        err = map_locked(&c, req, object, len, &addr);
+        err = map_locked(&c, req, object, len, &addr, &locked);
         change_end(&c);
     }
     if (anon)
@@ -188,8 +197,8 @@ int space_map(struct space *space, const struct map_request *req, vaddr_t *out)
     if (err)
         return err;
     /* As Linux, a mapping that could not be filled is still a mapping. */
-    if ((req->flags & MAP_LOCKED) || ((req->flags & MAP_POPULATE) && !(req->flags & MAP_NONBLOCK)))
-        (void)!space_populate(space, addr, len, (req->prot & PROT_WRITE) != 0);
+    if (locked || ((req->flags & MAP_POPULATE) && !(req->flags & MAP_NONBLOCK)))
+        (void)!space_populate(space, addr, len, POPULATE_LOCK);
     *out = addr;
     return 0;
 }
@@ -208,9 +217,8 @@ int space_unmap(struct space *space, vaddr_t addr, size_t len)
     int err = change_begin(&c, space, 2);
     if (err)
         return err;
-    if (space_has_special_locked(space, addr, end))
-        err = -EPERM; /* the kernel itself needs what is there */
-    else
+    err = space_check_removal(space, addr, end);
+    if (!err)
         space_remove_locked(&c, addr, end);
     change_end(&c);
     return err;
@@ -294,10 +302,9 @@ static int protect_locked(struct change *c, vaddr_t lo, vaddr_t hi, unsigned pro
             return err;
         vaddr_t end = MIN(area->hi, hi);
         if (area->prot != prot) {
-            if (area->lo < lo)
-                area = area_split(c, area, lo);
-            if (area->hi > hi)
-                area_split(c, area, hi);
+            err = area_cut(c, &area, lo, end);
+            if (err)
+                return err;
             area_set(c->space, area, prot, area->flags);
             apply_locked(c->space, area);
             area = area_merge(c, area);

@@ -68,6 +68,8 @@ static int resize_check_locked(struct space *space, const struct remap *r)
     bool data = (area->prot & PROT_WRITE) && !(area->flags & AREA_SHARED) && !area_is_stack(area);
     if (data && !(area->flags & AREA_NORESERVE) && more > page_total_count())
         return -ENOMEM;
+    if (space_check_locked(space, area->flags, more))
+        return -EAGAIN;
     return space_check_limits(space, more, data ? more : 0);
 }
 
@@ -121,7 +123,8 @@ static int move_locked(struct change *c, const struct remap *r, vaddr_t to)
     area_insert(c->space, copy);
     /* What is left in the page table between len and old_len goes with its references. */
     if (r->flags & MREMAP_DONTUNMAP)
-        area_set(c->space, r->area, r->area->prot, r->area->flags & ~(uint32_t)AREA_LOCKED);
+        area_set(c->space, r->area, r->area->prot,
+                 r->area->flags & ~(uint32_t)(AREA_LOCKED | AREA_LOCKONFAULT));
     else if (r->old_len)
         space_remove_locked(c, r->old, r->old + r->old_len);
     area_merge(c, copy);
@@ -133,11 +136,12 @@ static int remap_move_locked(struct change *c, struct remap *r, vaddr_t *out)
 {
     struct space *space = c->space;
     vaddr_t to = r->want;
-    if (space->area_count + 2 >= AREA_COUNT_MAX)
+    if (space->area_count >= AREA_COUNT_MAX - 3) /* as Linux: worst case of all that is cut */
         return -ENOMEM;
     if (r->flags & MREMAP_FIXED) {
-        if (space_has_special_locked(space, to, to + r->new_len))
-            return -EPERM;
+        int err = space_check_removal(space, to, to + r->new_len);
+        if (err)
+            return err;
         space_remove_locked(c, to, to + r->new_len);
         r->area = area_at(space, r->old); /* it may have been cut, or gone if old_len was 0 */
         if (!r->area)
@@ -180,9 +184,11 @@ static int remap_locked(struct change *c, struct remap *r, vaddr_t *out)
     *out = r->old;
     bool to_place = r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
     if (!to_place && r->old_len >= r->new_len) {
-        if (r->old_len > r->new_len)
-            space_remove_locked(c, r->old + r->new_len, r->old + r->old_len);
-        return 0;
+        vaddr_t lo = r->old + r->new_len, hi = r->old + r->old_len;
+        int err = lo < hi ? space_check_removal(space, lo, hi) : 0;
+        if (!err && lo < hi)
+            space_remove_locked(c, lo, hi);
+        return err;
     }
     int err = resize_check_locked(space, r);
     if (err)
@@ -213,7 +219,7 @@ int space_remap(struct space *space, vaddr_t old, size_t old_len, size_t new_len
     if (err)
         return err;
     if (locked && r.new_len > r.old_len)
-        (void)!space_populate(space, to + r.old_len, r.new_len - r.old_len, false);
+        (void)!space_populate(space, to + r.old_len, r.new_len - r.old_len, POPULATE_LOCK);
     *out = to;
     return 0;
 }

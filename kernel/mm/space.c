@@ -35,7 +35,7 @@ struct space *space_create(void)
     const struct hal_layout *layout = hal_layout();
     space->mmap_top = layout->user[layout->user_count - 1].hi;
     space->stack_limit = 8ull << 20; /* Linux's default RLIMIT_STACK */
-    space->as_limit = space->data_limit = UINT64_MAX;
+    space->as_limit = space->data_limit = space->lock_limit = UINT64_MAX;
     return space;
 }
 
@@ -119,6 +119,22 @@ bool space_has_special_locked(const struct space *space, vaddr_t lo, vaddr_t hi)
         if (a->flags & AREA_SPECIAL)
             return true;
     return false;
+}
+
+int space_check_removal(const struct space *space, vaddr_t lo, vaddr_t hi)
+{
+    const struct area *area = area_at(space, lo);
+    if (space_has_special_locked(space, lo, hi))
+        return -EPERM;
+    /* As Linux: only a hole inside one area makes more of them than there were. */
+    bool hole = area && area->lo < lo && hi < area->hi;
+    return hole && space->area_count >= AREA_COUNT_MAX ? -ENOMEM : 0;
+}
+
+int space_check_locked(const struct space *space, uint32_t flags, uint64_t pages)
+{
+    uint64_t limit = __atomic_load_n(&space->lock_limit, __ATOMIC_RELAXED);
+    return (flags & AREA_LOCKED) && over(space->pages_locked, pages, limit) ? -EAGAIN : 0;
 }
 
 /* ---- removing pages --------------------------------------------------------------------- */
@@ -264,11 +280,14 @@ static int brk_grow_locked(struct change *c, vaddr_t old_end, vaddr_t new_end)
     if (above && above->lo < new_end + (area_is_stack(above) ? STACK_GUARD_GAP : PAGE_SIZE))
         return -ENOMEM;
     int err = space_check_limits(space, pages, pages);
+    if (!err)
+        err = space_check_locked(space, space->future_flags, pages);
     if (err)
         return err;
-    if (pages > page_total_count())
+    if (pages > page_total_count() || space->area_count > AREA_COUNT_MAX)
         return -ENOMEM;
     struct area *heap = change_take(c);
+    heap->flags = space->future_flags;
     heap->lo = old_end;
     heap->hi = new_end;
     heap->prot = PROT_READ | PROT_WRITE;
@@ -283,19 +302,24 @@ vaddr_t space_brk(struct space *space, vaddr_t want)
     struct change c;
     if (change_begin(&c, space, 2))
         return __atomic_load_n(&space->brk, __ATOMIC_RELAXED);
-    vaddr_t result = space->brk;
-    vaddr_t end = want + PAGE_SIZE - 1;
+    vaddr_t result = space->brk, locked = 0;
+    vaddr_t end = want + PAGE_SIZE - 1, new_end, old_end = 0;
     if (want < space->brk_start || end < want)
         goto out;
-    vaddr_t new_end = align_down(end, PAGE_SIZE), old_end = align_up(space->brk, PAGE_SIZE);
+    new_end = align_down(end, PAGE_SIZE);
+    old_end = align_up(space->brk, PAGE_SIZE);
     if (new_end < old_end)
         space_remove_locked(&c, new_end, old_end);
     else if (new_end > old_end && brk_grow_locked(&c, old_end, new_end))
         goto out;
+    if (new_end > old_end && (space->future_flags & AREA_LOCKED))
+        locked = new_end - old_end;
     __atomic_store_n(&space->brk, want, __ATOMIC_RELAXED);
     result = want;
 out:
     change_end(&c);
+    if (locked) /* as Linux, a heap that could not be filled has grown all the same */
+        (void)!space_populate(space, old_end, locked, POPULATE_LOCK);
     return result;
 }
 

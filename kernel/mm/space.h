@@ -52,6 +52,7 @@ enum {
     AREA_DONTFORK = 256,
     AREA_WIPEONFORK = 512,
     AREA_DONTDUMP = 1024,
+    AREA_LOCKONFAULT = 2048, /* with AREA_LOCKED: pages are not brought in at once */
 };
 
 #define SPACE_FAULT_LOCKS 16
@@ -66,11 +67,14 @@ struct space {
     size_t area_count;
     uint64_t pages_mapped;               /* VmSize, in pages */
     uint64_t pages_data;                 /* private writable ones, stacks apart: RLIMIT_DATA */
+    uint64_t pages_locked;               /* of areas with AREA_LOCKED: VmLck */
     uint64_t pages_resident;             /* atomic */
     vaddr_t brk_start, brk;              /* set by space_set_brk */
     vaddr_t mmap_top;                    /* mmap places downwards from here (ASLR) */
     uint64_t stack_limit;                /* bytes, RLIMIT_STACK */
     uint64_t as_limit, data_limit;       /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX none */
+    uint64_t lock_limit;                 /* RLIMIT_MEMLOCK, UINT64_MAX for the privileged; atomic */
+    uint32_t future_flags;               /* mlockall(MCL_FUTURE): AREA_LOCKED, AREA_LOCKONFAULT */
     uint64_t faults_minor, faults_major; /* atomic */
 };
 
@@ -109,9 +113,19 @@ int must_check space_advise(struct space *space, vaddr_t addr, size_t len, int a
 /* vec: one byte per page, kernel memory. */
 int must_check space_incore(struct space *space, vaddr_t addr, size_t len, uint8_t *vec);
 int must_check space_sync(struct space *space, vaddr_t addr, size_t len, int flags);
-int must_check space_lock_pages(struct space *space, vaddr_t addr, size_t len, bool lock);
-/* Fault in [addr, addr+len) for reading (or writing); -ENOMEM for a hole, -EFAULT. */
-int must_check space_populate(struct space *space, vaddr_t addr, size_t len, bool write);
+
+/* mlock(2), mlock2(2), munlock(2): flags are AREA_LOCKED, both lock flags, or 0. */
+int must_check space_lock_pages(struct space *space, vaddr_t addr, size_t len, uint32_t flags);
+/* mlockall(2), munlockall(2): flags for the areas there are (if `current`), and for those to come.
+ */
+int must_check space_lock_all(struct space *space, bool current, uint32_t flags, uint32_t future);
+uint64_t space_locked_pages(void); /* of all spaces; for /proc */
+
+/* Fault in [addr, addr+len): for reading, for writing, or as locked memory wants it: for writing
+ * where that makes a private copy, and not at all in areas that lock on fault. The first failure
+ * ends it: -ENOMEM also for a hole, -EACCES, -EFAULT past the end of a file. */
+enum populate { POPULATE_READ, POPULATE_WRITE, POPULATE_LOCK };
+int must_check space_populate(struct space *space, vaddr_t addr, size_t len, enum populate how);
 
 void space_set_brk(struct space *space, vaddr_t start);
 /* Linux brk(2): the new break, or the old one if it could not move. */

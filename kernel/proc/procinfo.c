@@ -138,7 +138,7 @@ static void snapshot_drop(struct snapshot *s)
 /* ---- memory ---- */
 
 struct memory {
-    uint64_t size, resident, shared, text, data, stack, lib; /* pages */
+    uint64_t size, resident, shared, text, data, stack, lib, locked; /* pages */
 };
 
 static int memory_add(const struct area_info *info, void *arg)
@@ -147,6 +147,8 @@ static int memory_add(const struct area_info *info, void *arg)
     uint64_t pages = (info->hi - info->lo) >> PAGE_SHIFT;
     m->size += pages;
     m->resident += info->resident;
+    if (info->flags & AREA_LOCKED)
+        m->locked += pages;
     if (info->object)
         m->shared += info->resident;
     if (info->prot & PROT_EXEC)
@@ -267,7 +269,7 @@ static void put_memory(struct strbuf *sb, const struct snapshot *s)
     strbuf_printf(sb, label ":\t%8llu kB\n", (unsigned long long)(pages) << kib)
     KIB("VmPeak", m.size);
     KIB("VmSize", m.size);
-    KIB("VmLck", 0);
+    KIB("VmLck", m.locked);
     KIB("VmPin", 0);
     KIB("VmHWM", m.resident);
     KIB("VmRSS", m.resident);

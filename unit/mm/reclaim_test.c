@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c
-   kernel/mm/compact.c kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/object.c
-   kernel/mm/page.c kernel/mm/reclaim.c kernel/mm/remap.c kernel/mm/space.c kernel/mm/table.c
-   kernel/mm/usercopy.c kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
-   unit/fake_sched.c */
+/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
+   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
+   unit/fake_hal.c unit/fake_sched.c */
 /*
  * reclaim_test.c - taking memory back: which file pages go, which stay, what the program sees;
  * levels, shrinkers, the allocator's alarm.
@@ -95,7 +92,7 @@ static void locked_pages_stay(void **state)
     (void)state;
     vaddr_t out;
     assert_int_equal(map_file(BASE_ADDR, 40, PROT_READ, MAP_PRIVATE | MAP_FIXED, 0, &out), 0);
-    assert_int_equal(space_lock_pages(space, BASE_ADDR, 10 * PG, true), 0);
+    assert_int_equal(space_lock_pages(space, BASE_ADDR, 10 * PG, AREA_LOCKED), 0);
     cache_all();
     assert_int_equal(vm_cache_evict(1000, true), 30);
     for (uint64_t i = 0; i < 10; i++)

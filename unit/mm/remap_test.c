@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c
-   kernel/mm/compact.c kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/object.c
-   kernel/mm/page.c kernel/mm/reclaim.c kernel/mm/remap.c kernel/mm/space.c kernel/mm/table.c
-   kernel/mm/usercopy.c
-   kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c kernel/core/spinlock.c
-   kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
-   */
+/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
+   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
+   unit/fake_hal.c unit/fake_sched.c */
 /*
  * remap_test.c - mremap, madvise, mincore, msync, mlock rule by rule; and every call with the nth
  * allocation or mapping failing: nothing may leak, and what was there must still be there.
@@ -112,10 +108,10 @@ static void advice(void **state)
     assert_int_equal(user_write(a, 3), 0);
     assert_int_equal(space_advise(space, a, PG, MADV_FREE), 0);
     assert_int_equal(user_read(a, &byte), 0);
-    assert_int_equal(space_lock_pages(space, a, PG, true), 0);
+    assert_int_equal(space_lock_pages(space, a, PG, AREA_LOCKED), 0);
     assert_int_equal(space_advise(space, a, PG, MADV_DONTNEED), -EINVAL);
     assert_int_equal(space_advise(space, a, PG, MADV_COLD), -EINVAL);
-    assert_int_equal(space_lock_pages(space, a + 5, 10, false), 0);
+    assert_int_equal(space_lock_pages(space, a + 5, 10, 0), 0);
     assert_int_equal(space_advise(space, a, PG, MADV_DONTNEED), 0);
     assert_int_equal(space_protect(space, a, PG, PROT_READ), 0);
     assert_int_equal(space_advise(space, a, PG, MADV_POPULATE_WRITE), -EINVAL);
@@ -154,13 +150,13 @@ static void incore_sync_lock(void **state)
     assert_int_equal(space_sync(space, a, PG, MS_SYNC | MS_ASYNC), -EINVAL);
     assert_int_equal(space_sync(space, a, PG, 8), -EINVAL);
     assert_int_equal(space_sync(space, a + 1, PG, 0), -EINVAL);
-    assert_int_equal(space_lock_pages(space, a, 4 * PG, true), 0);
+    assert_int_equal(space_lock_pages(space, a, 4 * PG, AREA_LOCKED), 0);
     assert_int_equal(space_sync(space, a, PG, MS_INVALIDATE), -EBUSY);
-    assert_int_equal(space_lock_pages(space, a, 9 * PG, true), -ENOMEM);
+    assert_int_equal(space_lock_pages(space, a, 9 * PG, AREA_LOCKED), -ENOMEM);
     assert_int_equal(map(0, 4, RW, ANON | MAP_POPULATE, &out), 0);
     assert_true(hal_space_query(&space->hal, out + 3 * PG, NULL, NULL));
-    assert_int_equal(space_populate(space, out, 4 * PG, true), 0);
-    assert_int_equal(space_populate(space, out - PG, 2 * PG, true), -ENOMEM);
+    assert_int_equal(space_populate(space, out, 4 * PG, POPULATE_WRITE), 0);
+    assert_int_equal(space_populate(space, out - PG, 2 * PG, POPULATE_WRITE), -ENOMEM);
 }
 
 static void usercopy_checks_and_faults(void **state)
