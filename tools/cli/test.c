@@ -24,7 +24,7 @@
 struct test_options {
     bool quick, list, coverage;
     const char *filter, *on;
-    unsigned jobs;
+    unsigned jobs, soak;
 };
 
 struct job {
@@ -231,6 +231,7 @@ static void all_tests(struct tests *tests, bool coverage)
     tests_load(tests, "ladder", "ladder");
     tests_load(tests, "runtime", "runtime");
     tests_load(tests, "python", "python");
+    tests_load(tests, "storm", "storm");
     if (!coverage)
         add_coverage(tests);
 }
@@ -242,6 +243,8 @@ static bool chosen(const struct test *test, const struct test_options *options)
     const char *at = strchr(test->name, '@');
 
     if (options->quick && !test->quick)
+        return false;
+    if (options->soak && !test->seconds)
         return false;
     if (options->on && strcmp(at ? at + 1 : "", options->on) != 0)
         return false;
@@ -382,6 +385,8 @@ static const struct argp_option test_option_table[] = {
     {"list", 'l', NULL, 0, "name the tests instead of running them", 0},
     {"on", 'o', "BACKEND", 0, "only tests on hosted, x64, aarch64, hosted-asan or hosted-tsan", 0},
     {"jobs", 'j', "N", 0, "tests at the same time (default: CPUs, at most 4)", 0},
+    {"soak", 's', "SECONDS", 0, "only tests that can go on for longer, each for so many seconds",
+     0},
     {"coverage", 'c', NULL, 0, "run the hosted tests on a measured build: line coverage of kernel/",
      0},
     {0},
@@ -406,6 +411,11 @@ static error_t test_key(int key, char *value, struct argp_state *state)
         if (options->jobs < 1 || options->jobs > JOB_MAX)
             fail(EXIT_TOOL, "--jobs %s: from 1 to %d", value, JOB_MAX);
         return 0;
+    case 's':
+        options->soak = (unsigned)atoi(value);
+        if (options->soak < 1 || options->soak > 86400)
+            fail(EXIT_TOOL, "--soak %s: from 1 to 86400 seconds", value);
+        return 0;
     case 'c':
         options->coverage = true;
         return 0;
@@ -423,7 +433,21 @@ static const char test_doc[] =
     "Run the tests: builds, checks, unit tests, guest programs, real programs."
     "\vFILTER is a part of a name or a pattern such as 'ladder/*@x64'. The last line is the account"
     " 'N passed, N failed, N skipped'; the exit status is 0 if nothing failed.\n\nExamples:\n"
-    "  selkie test --quick\n  selkie test ladder/sqlite\n  selkie test --on x64 guest/";
+    "  selkie test --quick\n  selkie test ladder/sqlite\n  selkie test --on x64 guest/\n"
+    "  selkie test --soak 600 'storm/*-asan'";
+
+/* Tests that can go on for longer do, and have the time for it. */
+static void soak(struct tests *tests, unsigned seconds)
+{
+    for (size_t i = 0; i < tests->count; i++) {
+        struct test *test = &tests->items[i];
+
+        if (!test->seconds)
+            continue;
+        test->seconds = seconds;
+        test->timeout_seconds += 2 * seconds;
+    }
+}
 
 static bool preset_tested(const struct tests *tests, const struct test_options *options,
                           const char *preset)
@@ -528,6 +552,8 @@ int command_test(int argc, char **argv)
     all_tests(&tests, options.coverage);
     if (options.coverage)
         use_coverage_build(&tests);
+    if (options.soak)
+        soak(&tests, options.soak);
     if (options.list) {
         for (size_t i = 0; i < tests.count; i++)
             if (chosen(&tests.items[i], &options))

@@ -134,9 +134,14 @@ static void command_words(const struct test *test, enum backend backend, struct 
     struct list raw = {0};
 
     get_list(test->table, "run", &raw);
-    for (size_t i = 0; i < raw.count; i++)
-        list_add(words, i == 0 && raw.items[0][0] == '@' ? guest_program(raw.items[0], backend)
-                                                         : raw.items[i]);
+    for (size_t i = 0; i < raw.count; i++) {
+        if (i == 0 && raw.items[0][0] == '@')
+            list_add(words, guest_program(raw.items[0], backend));
+        else if (strcmp(raw.items[i], "@seconds") == 0)
+            list_add(words, text("%u", test->seconds));
+        else
+            list_add(words, raw.items[i]);
+    }
 }
 
 static void native_env(struct json_object *table, struct list *env)
@@ -385,7 +390,7 @@ struct test *tests_add(struct tests *tests, char *name,
 static void add_table_test(struct tests *tests, const char *group, struct json_object *table,
                            enum backend backend, const char *build)
 {
-    struct json_object *timeout = get(table, "timeout");
+    struct json_object *timeout = get(table, "timeout"), *seconds = get(table, "seconds");
     const char *where = build ? build : backend_names[backend], *name = get_text(table, "name");
     struct test *test;
 
@@ -398,6 +403,7 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
     test->needs = build ? build : backend_names[backend];
     test->quick = !build && get_chosen(table, "quick", where);
     test->timeout_seconds = backend == BACKEND_HOSTED && !build ? 120 : 300;
+    test->seconds = seconds ? (unsigned)json_object_get_int(seconds) : 0;
     if (timeout)
         test->timeout_seconds = (unsigned)json_object_get_int(timeout);
 }

@@ -14,9 +14,10 @@
  *               {"command": shell, "mode": octal}
  *   host_files  the same, but not brought into the guest
  *   env, stdin, cpus, timeout
- *   needs       a device file: the test is skipped where it cannot be read and written
- *   mask        regular expressions; what matches counts as "#" in both outputs
- *   sanitize    true: also on the presets hosted-asan and hosted-tsan; or a list of them
+ *   seconds     how long it runs: the word "@seconds" of the command. `selkie test --soak` runs
+ * only tests that have this, for longer needs       a device file: the test is skipped where it
+ * cannot be read and written mask        regular expressions; what matches counts as "#" in both
+ * outputs sanitize    true: also on the presets hosted-asan and hosted-tsan; or a list of them
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
  *   root        true: skipped for others, because the native text would differ
  *   expect      status, stdout, stderr (regular expressions that must match), one_line (standard
@@ -46,6 +47,7 @@ struct test {
     struct list words; /* what a test that is no table test runs */
     bool quick, serial;
     unsigned timeout_seconds;
+    unsigned seconds; /* "@seconds"; 0: not a test that can go on for longer */
 };
 
 struct tests {

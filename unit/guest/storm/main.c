@@ -208,9 +208,9 @@ struct account {
     long value[ENTRIES];
 };
 
-static const char *const entry_names[] = {"threads",        "areas", "descriptors",
-                                          "queued signals", "VmRSS", "MemFree + Cached",
-                                          "AnonPages",      "Slab",  "PageTables"};
+static const char *const entry_names[] = {"threads",        "areas",   "descriptors",
+                                          "queued signals", "RssAnon", "MemFree + Cached",
+                                          "AnonPages",      "Slab",    "PageTables"};
 
 /*
  * How far an entry may be from its start. Threads, areas, descriptors and queued signals: not at
@@ -267,7 +267,7 @@ static void account_take(struct account *a)
     a->value[AREAS] = lines_of("/proc/self/maps");
     a->value[FDS] = open_fds();
     a->value[QUEUED] = number_after("/proc/self/status", "SigQ");
-    a->value[RSS] = number_after("/proc/self/status", "VmRSS");
+    a->value[RSS] = number_after("/proc/self/status", "RssAnon");
     /* The rest of a machine that is not ours alone tells nothing. */
     a->value[FREE] = on_selkie() ? meminfo("MemFree") + meminfo("Cached") : 0;
     a->value[ANON_KIB] = on_selkie() ? meminfo("AnonPages") : 0;
