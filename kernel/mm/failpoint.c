@@ -4,7 +4,7 @@
 
 #include "mm/kmalloc.h"
 
-/* Relaxed atomics: tests set them while nothing else allocates. */
+/* Relaxed atomics: nothing is published by them. */
 static uint64_t countdown;
 static bool fired;
 
@@ -21,9 +21,14 @@ bool alloc_fail_hit(void)
 
 bool failpoint_hit(void)
 {
-    if (__builtin_expect(__atomic_load_n(&countdown, __ATOMIC_RELAXED) == 0, 1))
-        return false;
-    if (__atomic_sub_fetch(&countdown, 1, __ATOMIC_RELAXED))
+    uint64_t left = __atomic_load_n(&countdown, __ATOMIC_RELAXED);
+    do
+        if (__builtin_expect(left == 0, 1))
+            return false;
+    /* Compared, not just subtracted: of two CPUs at the last step one must not go below zero. */
+    while (!__atomic_compare_exchange_n(&countdown, &left, left - 1, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED));
+    if (left > 1)
         return false;
     __atomic_store_n(&fired, true, __ATOMIC_RELAXED);
     return true;

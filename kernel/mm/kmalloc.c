@@ -117,9 +117,9 @@ static void poison_check(const char *object, size_t bytes)
                   bytes, i);
 }
 
-static struct page *slab_make(unsigned class)
+static struct page *slab_make(unsigned class, unsigned flags)
 {
-    struct page *slab = page_alloc_quiet(0, PAGE_SLAB, 0);
+    struct page *slab = page_alloc_quiet(0, PAGE_SLAB, flags & ALLOC_ATOMIC);
     if (!slab)
         return NULL;
     char *base = page_virt(slab);
@@ -135,13 +135,13 @@ static struct page *slab_make(unsigned class)
     return slab;
 }
 
-static void *class_alloc(unsigned class)
+static void *class_alloc(unsigned class, unsigned flags)
 {
     struct size_class *c = &classes[class];
     char *object = NULL;
     unsigned long irq = spin_lock_irqsave(&c->lock);
     if (c->partial == NO_PAGE) {
-        struct page *fresh = slab_make(class);
+        struct page *fresh = slab_make(class, flags);
         if (!fresh)
             goto out;
         partial_push(c, fresh);
@@ -241,7 +241,7 @@ void *kmalloc(size_t size, unsigned flags)
     if (size > SLOT_MAX || slot_bytes(size) > SLOT_MAX)
         return block_alloc(size, flags);
     unsigned class = class_by_units[(slot_bytes(size) + UNIT - 1) / UNIT];
-    void *object = class_alloc(class);
+    void *object = class_alloc(class, flags);
     if (!object)
         return NULL;
     size_t bytes = class_bytes[class];

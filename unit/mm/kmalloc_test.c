@@ -115,6 +115,24 @@ static void failing_on_request(void **state)
     kfree(p);
 }
 
+/* What interrupt handlers allocate (queued signals) may come from the reserve, small or large. */
+static void atomic_takes_the_reserve(void **state)
+{
+    (void)state;
+    while (page_alloc(0, PAGE_ANON, 0))
+        ;
+    while (kmalloc(512, 0))
+        ;
+    assert_null(kmalloc(5000, 0));
+    uint64_t left = page_free_count();
+    assert_true(left > 8);
+    for (int i = 0; i < 40; i++)
+        assert_non_null(kmalloc(512, ALLOC_ATOMIC));
+    assert_non_null(kmalloc(5000, ALLOC_ATOMIC));
+    assert_int_equal(left - page_free_count(), SELKIE_ASAN ? 10 + 2 : 5 + 2);
+    page_check();
+}
+
 static void stacks_have_guards(void **state)
 {
     (void)state;
@@ -177,6 +195,7 @@ int main(void)
         cmocka_unit_test_setup(random_use, set_up),
         cmocka_unit_test_setup(limits, set_up),
         cmocka_unit_test_setup(failing_on_request, set_up),
+        cmocka_unit_test_setup(atomic_takes_the_reserve, set_up),
         cmocka_unit_test_setup(stacks_have_guards, set_up),
 #if !SELKIE_ASAN
         cmocka_unit_test_setup(use_after_free_is_found, set_up),
