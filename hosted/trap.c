@@ -23,6 +23,7 @@
 #define TRAP_DEBUG 1
 #define TRAP_BREAKPOINT 3
 #define TRAP_ALIGN 17
+#define ERR_PRESENT 1u
 #define ERR_WRITE 2u
 #define ERR_EXEC 16u
 #define RFLAGS_PLAIN (ISA_RFLAGS_FIXED | ISA_RFLAGS_IF)
@@ -115,6 +116,8 @@ static no_sanitize void fault_fill(struct hal_fault *fault, int signo,
         fault->access = HAL_ACCESS_WRITE;
     fault->present = false;
     fault->code = fault->kind == HAL_FAULT_BREAKPOINT ? 0 : info->code;
+    fault->trap = (uint32_t)uc->trapno;
+    fault->syndrome = uc->err;
     fault->addr = fault->kind == HAL_FAULT_PAGE ? info->addr : 0;
     fault->pc = uc->rip;
     fault->fp = uc->rbp;
@@ -263,6 +266,10 @@ void hosted_user_fault(struct isa_frame *frame)
     (void)frame;
     if (fault.kind == HAL_FAULT_PAGE && hosted_mmu_refill(fault.addr, fault.access, &fault.present))
         return;
+    /* The host does not know all that the page tables map. */
+    if (fault.kind == HAL_FAULT_PAGE)
+        fault.syndrome =
+            (fault.syndrome & ~(uint64_t)ERR_PRESENT) | (fault.present ? ERR_PRESENT : 0);
     hal_irq_enable();
     (void)kernel_fault(&fault);
     (void)hal_irq_save();

@@ -68,6 +68,10 @@ struct hal_fault {
     bool present; /* page fault on a mapped page: a protection fault */
     bool user;    /* raised by user code; frame is then the user frame */
     int code;
+    /* The machine's own words for the signal frame, as a processor that has a user mode says them:
+     * x64: vector and error code; aarch64: 0 and ESR_EL1. */
+    uint32_t trap;
+    uint64_t syndrome;
     vaddr_t addr;
     uintptr_t pc, fp;        /* where, and the frame pointer for a back trace */
     struct isa_frame *frame; /* user registers, or NULL if raised in the kernel */

@@ -65,6 +65,15 @@ void isa_hwcap(uint64_t *hwcap, uint64_t *hwcap2);
  * Signal frames. The kernel asks for the size, chooses where, lets the ISA fill a kernel buffer,
  * copies it out, and later gives back what it copied in from the stack pointer at rt_sigreturn.
  */
+/* What the frame's machine context says of the latest fault of the thread that became a signal. */
+struct isa_fault {
+    uintptr_t addr; /* cr2 / far */
+    uint64_t syndrome;
+    uint32_t trap;
+};
+/* Note a fault as Linux of this architecture does; memory: an access that addr belongs to. */
+void isa_fault_note(struct isa_fault *record, bool memory, uintptr_t addr, uint32_t trap,
+                    uint64_t syndrome);
 struct siginfo;
 struct isa_signal {
     int signo;
@@ -74,7 +83,7 @@ struct isa_signal {
     uintptr_t alt_stack;         /* for uc_stack */
     uint64_t alt_stack_size;
     uint32_t alt_stack_flags;
-    uintptr_t fault_addr; /* cr2 / far for the sigcontext */
+    struct isa_fault fault;
 };
 size_t isa_sigframe_size(
     void); /* bytes to reserve below the stack pointer, alignment and red zone included */

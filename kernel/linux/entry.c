@@ -223,6 +223,13 @@ static void fault_signal_of(int err, const struct hal_fault *fault)
     }
 }
 
+/* For the frame of the signal that it becomes. */
+static void fault_note(struct task *task, const struct hal_fault *fault)
+{
+    isa_fault_note(&task->fault, fault->kind == HAL_FAULT_PAGE, fault->addr, fault->trap,
+                   fault->syndrome);
+}
+
 static void user_page_fault(const struct hal_fault *fault)
 {
     struct task *task = user_task();
@@ -231,10 +238,12 @@ static void user_page_fault(const struct hal_fault *fault)
     /* After a wait the program simply faults again, unless it is to end. */
     if (err == -ENOMEM && memory_wait())
         err = 0;
-    if (err)
-        fault_signal_of(err, fault);
-    else
+    if (!err) {
         counter_step(&task->min_flt);
+        return;
+    }
+    fault_note(task, fault);
+    fault_signal_of(err, fault);
 }
 
 /* Code at a fixed address that only jumps into the kernel: as a system call, and back to the
@@ -266,6 +275,8 @@ static void user_exception(const struct hal_fault *fault)
 {
     if (unlikely(vsyscall(fault)))
         return;
+    if (fault->kind != HAL_FAULT_PAGE)
+        fault_note(user_task(), fault);
     switch (fault->kind) {
     case HAL_FAULT_PAGE:
         user_page_fault(fault);

@@ -143,7 +143,7 @@ static int frame_push(struct task *task, struct isa_frame *frame, const struct d
         .alt_stack = task->alt_stack.raw,
         .alt_stack_size = task->alt_stack_size,
         .alt_stack_flags = task->alt_stack_flags,
-        .fault_addr = task->fault_addr,
+        .fault = task->fault,
     };
     hal_ctx_fp_sync(&task->thread.ctx);
     size_t size = isa_sigframe_build(&next, task->thread.fp, &sig, sp, buf, &at);

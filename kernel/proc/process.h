@@ -13,7 +13,7 @@
 #define SELKIE_PROC_PROCESS_H
 
 #include "fs/context.h"
-#include "isa/frame.h"
+#include "isa.h"
 #include "lib/refcount.h"
 #include "mm/space.h"
 #include "proc/signal.h"
@@ -112,8 +112,8 @@ struct task {
     uaddr_t alt_stack;
     size_t alt_stack_size;
     uint32_t alt_stack_flags;
-    uint64_t sig_wait_set; /* sigtimedwait: blocked signals that it waits for */
-    uintptr_t fault_addr;  /* of the latest fault, for the signal frame; own */
+    uint64_t sig_wait_set;  /* sigtimedwait: blocked signals that it waits for */
+    struct isa_fault fault; /* the latest that became a signal, for signal frames; own */
     /*
      * Restart of an interrupted call; own. A call with a relative timeout that is interrupted
      * stores its absolute deadline in restart_deadline_ns and returns -ERESTART_RESTARTBLOCK. If no

@@ -303,7 +303,6 @@ void signal_force(int signo, int code, uintptr_t addr)
     struct process *p = task->process;
     struct siginfo info = {.signo = signo, .code = code, .addr = addr};
     uint64_t bit = SIG_BIT(signo);
-    task->fault_addr = addr;
     unsigned long irq = spin_lock_irqsave(&p->lock);
     struct signal_action *action = &p->actions.action[signo];
     if ((task->sig_mask & bit) || action->handler == SIG_IGN) {

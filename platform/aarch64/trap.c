@@ -21,6 +21,10 @@ enum {
     EC_BRK = 0x3c,
 };
 #define ESR_EC(esr) ((unsigned)((esr) >> 26) & 0x3f)
+#define ESR_EC_SHIFT 26
+#define ESR_CLASS_MASK (0x3full << ESR_EC_SHIFT)
+#define ESR_IL (1ull << 25)
+#define ESR_LOW_MASK (ESR_IL | (ESR_IL - 1))
 #define ISS_WRITE (1u << 6)
 #define ISS_CACHE_MAINTENANCE (1u << 8)
 #define ISS_FAR_INVALID (1u << 10)
@@ -89,6 +93,25 @@ static int fp_code(uint32_t iss)
     return iss & 8 ? FPE_FLTUND : FPE_FLTRES;
 }
 
+/* The syndrome as from EL0: programs run at EL1 here, and their aborts and debug exceptions have
+ * other classes there. Of addresses that are not the program's it tells no more than that (Linux,
+ * set_thread_esr). */
+static uint64_t syndrome_of(uint64_t esr, uintptr_t addr)
+{
+    unsigned class = ESR_EC(esr);
+    bool fetch = class == EC_INSTRUCTION || class == EC_INSTRUCTION_LOWER;
+    bool data = class == EC_DATA || class == EC_DATA_LOWER;
+
+    if (class == EC_INSTRUCTION || class == EC_DATA ||
+        (class >= EC_BREAKPOINT_LOWER && class <= EC_WATCHPOINT))
+        class &= ~1u;
+    esr = (esr & ESR_LOW_MASK) | (uint64_t) class << ESR_EC_SHIFT;
+    if ((fetch || data) && addr >> FAR_HALF_BIT)
+        esr = (esr & (ESR_CLASS_MASK | ESR_IL | (data ? ISS_WRITE | ISS_CACHE_MAINTENANCE : 0))) |
+              FSC_TRANSLATION;
+    return esr;
+}
+
 /* Fill in what the exception says. Reads CPU state, so interrupts are still off. */
 static void describe(struct hal_fault *fault, uint64_t esr)
 {
@@ -131,6 +154,7 @@ static void describe(struct hal_fault *fault, uint64_t esr)
         fault->code = ILL_ILLOPC;
         break;
     }
+    fault->syndrome = syndrome_of(esr, fault->addr);
 }
 
 static void report_user(struct hal_fault *fault)
@@ -166,6 +190,8 @@ void aarch64_return_wild(struct isa_frame *frame)
     struct hal_fault fault = {.kind = HAL_FAULT_PAGE,
                               .access = HAL_ACCESS_EXEC,
                               .user = true,
+                              .syndrome = (uint64_t)EC_INSTRUCTION_LOWER << ESR_EC_SHIFT | ESR_IL |
+                                          FSC_TRANSLATION,
                               .addr = frame->pc,
                               .pc = frame->pc,
                               .fp = frame->x[29],

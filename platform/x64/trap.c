@@ -15,6 +15,7 @@ enum {
     VECTOR_BR = 5,
     VECTOR_UD = 6,
     VECTOR_DF = 8,
+    VECTOR_GP = 13,
     VECTOR_PF = 14,
     VECTOR_MF = 16,
     VECTOR_AC = 17,
@@ -87,6 +88,8 @@ static void page_fault(struct hal_fault *fault, unsigned error)
 /* Fill in what the exception says. Reads CPU state, so interrupts are still off. */
 static void describe(struct hal_fault *fault, unsigned vector, unsigned error)
 {
+    fault->trap = vector;
+    fault->syndrome = error;
     switch (vector) {
     case VECTOR_PF:
         page_fault(fault, error);
@@ -208,6 +211,7 @@ void x64_return_wild(struct isa_frame *frame)
 {
     struct hal_fault fault = {.kind = HAL_FAULT_PROTECTION,
                               .user = true,
+                              .trap = VECTOR_GP,
                               .pc = frame->rip,
                               .fp = frame->rbp,
                               .frame = frame};

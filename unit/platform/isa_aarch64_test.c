@@ -95,7 +95,7 @@ static size_t build(struct isa_frame *f, uintptr_t *at)
                              .alt_stack = 0x7000,
                              .alt_stack_size = 0x2000,
                              .alt_stack_flags = 2,
-                             .fault_addr = 0xdead};
+                             .fault = {.addr = 0xdead, .syndrome = 0x92000046}};
 
     memset(info, 0x5a, sizeof(info));
     for (unsigned i = 0; i < 31; i++)
@@ -127,6 +127,13 @@ static void test_sigframe(void **state)
     memcpy(&v, image + 128 + 176 + 8 + 256, 8); /* pc; sp before it, pstate behind */
     assert_true(v == 0x4000);
     assert_true(isa_sigframe_addr(&f) == at);
+    /* Behind the 528 bytes of vector registers: magic, size, syndrome; then the end. */
+    memcpy(&v, image + 128 + 176 + 288 + 528, 8);
+    assert_true(v == 0x1045535201);
+    memcpy(&v, image + 128 + 176 + 288 + 536, 8);
+    assert_true(v == 0x92000046);
+    memcpy(&v, image + 128 + 176 + 288 + 544, 8);
+    assert_true(v == 0);
 
     memset(&f, 0xff, sizeof(f));
     assert_int_equal(isa_sigframe_restore(&f, fp_back, image, isa_sigframe_image_size(), at, &out),

@@ -6,7 +6,8 @@
  *
  *   siginfo
  *   ucontext      flags, link, alternate stack, mask, sigcontext: general registers, then records
- *                 {magic, size, ...} in 4096 bytes: the vector registers, and an end record
+ *                 {magic, size, ...} in 4096 bytes: the vector registers, the syndrome of the
+ *                 latest fault if there was one, and an end record
  *   frame record  {fp, lr} of the interrupted code, for unwinders; x29 points here
  *
  * Going back nothing in the image is trusted: of the program status only the condition flags are
@@ -24,6 +25,7 @@
 #define FPSIMD_MAGIC 0x46508001u
 #define FPSIMD_SIZE 528u
 #define ESR_MAGIC 0x45535201u
+#define ESR_SIZE 16u
 
 #define SIGCONTEXT_RESERVED 4096
 
@@ -93,20 +95,41 @@ static void context_out(void *buf, const struct isa_frame *f, const struct isa_s
 {
     uint8_t head[offsetof(struct ucontext, mc)] = {0};
     uint64_t regs[1 + 31 + 3];
-    struct record none = {0, 0};
 
     memcpy(head + offsetof(struct ucontext, stack_sp), &sig->alt_stack, 8);
     memcpy(head + offsetof(struct ucontext, stack_flags), &sig->alt_stack_flags, 4);
     memcpy(head + offsetof(struct ucontext, stack_size), &sig->alt_stack_size, 8);
     memcpy(head + offsetof(struct ucontext, mask), &sig->mask, 8);
-    regs[0] = sig->fault_addr;
+    regs[0] = sig->fault.addr;
     memcpy(regs + 1, f->x, sizeof(f->x));
     regs[32] = f->sp;
     regs[33] = f->pc;
     regs[34] = f->pstate & FRAME_PSTATE_NZCV; /* EL0t is 0 */
     image_put(buf, offsetof(struct rt_sigframe, uc), head, sizeof(head));
     image_put(buf, offsetof(struct rt_sigframe, uc.mc), regs, sizeof(regs));
-    image_put(buf, offsetof(struct rt_sigframe, uc.mc.reserved) + FPSIMD_SIZE, &none, sizeof(none));
+}
+
+/* Behind the vector registers; the rest of the buffer is zero, which ends the list. */
+static void syndrome_out(void *buf, uint64_t syndrome)
+{
+    const struct record head = {ESR_MAGIC, ESR_SIZE};
+    const size_t at = offsetof(struct rt_sigframe, uc.mc.reserved) + FPSIMD_SIZE;
+
+    if (!syndrome)
+        return;
+    image_put(buf, at, &head, sizeof(head));
+    image_put(buf, at + sizeof(head), &syndrome, sizeof(syndrome));
+}
+
+/* Linux keeps thread.{fault_address,fault_code}; what is no abort has no address
+ * (arm64_notify_die).
+ */
+void isa_fault_note(struct isa_fault *record, bool memory, uintptr_t addr, uint32_t trap,
+                    uint64_t syndrome)
+{
+    record->addr = memory ? addr : 0;
+    record->trap = trap;
+    record->syndrome = syndrome;
 }
 
 static void fp_out(void *buf, const void *fp)
@@ -132,6 +155,7 @@ size_t isa_sigframe_build(struct isa_frame *frame, const void *fp, const struct 
     image_put(buf, 0, sig->info, SIGINFO_SIZE);
     context_out(buf, frame, sig);
     fp_out(buf, fp);
+    syndrome_out(buf, sig->fault.syndrome);
     image_put(buf, sizeof(struct rt_sigframe), &record, sizeof(record));
 
     frame->x[0] = (uint64_t)sig->signo;

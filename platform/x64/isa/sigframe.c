@@ -36,10 +36,7 @@
 #define SHOWN_CS 0x33
 #define SHOWN_SS 0x2b
 
-#define SIGSEGV_NR 11
-#define SIGBUS_NR 7
-#define TRAP_PAGE_FAULT 14
-#define ERR_USER 4
+#define PF_USER 4 /* of a page fault's error code */
 
 struct sigcontext {
     uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
@@ -164,6 +161,16 @@ static void fp_out(uint8_t *dst, const void *fp)
     memcpy(dst + isa_fp_info.size, &magic2, sizeof(magic2));
 }
 
+/* Linux keeps thread.{cr2,trap_nr,error_code}: the address changes with page faults only. */
+void isa_fault_note(struct isa_fault *record, bool memory, uintptr_t addr, uint32_t trap,
+                    uint64_t syndrome)
+{
+    if (memory)
+        record->addr = addr;
+    record->trap = trap;
+    record->syndrome = memory ? syndrome | PF_USER : syndrome;
+}
+
 size_t isa_sigframe_build(struct isa_frame *frame, const void *fp, const struct isa_signal *sig,
                           uintptr_t sp, void *buf, uintptr_t *at)
 {
@@ -178,14 +185,14 @@ size_t isa_sigframe_build(struct isa_frame *frame, const void *fp, const struct 
                .stack_flags = sig->alt_stack_flags,
                .stack_size = sig->alt_stack_size,
                .mask = sig->mask,
-               .mc = {.oldmask = sig->mask, .cr2 = sig->fault_addr, .fpstate = fp_va}},
+               .mc = {.err = sig->fault.syndrome,
+                      .trapno = sig->fault.trap,
+                      .oldmask = sig->mask,
+                      .cr2 = sig->fault.addr,
+                      .fpstate = fp_va}},
     };
 
     registers_out(&out.uc.mc, frame);
-    if (sig->signo == SIGSEGV_NR || sig->signo == SIGBUS_NR) {
-        out.uc.mc.trapno = TRAP_PAGE_FAULT;
-        out.uc.mc.err = ERR_USER;
-    }
     memcpy(out.info, sig->info, SIGINFO_SIZE);
     memcpy(buf, &out, sizeof(out));
     fp_out((uint8_t *)buf + sizeof(out), fp);
