@@ -14,6 +14,7 @@ enum lock_rank {
     RANK_NONE,
     /* sleeping locks */
     RANK_EXEC,       /* S process: one execve or thread-group change at a time */
+    RANK_FUTEX_EXIT, /* S task: while it gives up its futexes at its end */
     RANK_FILE_POS,   /* S struct file: position during read/write/lseek/getdents */
     RANK_EPOLL,      /* S epoll instance: interest tree */
     RANK_RENAME,     /* S file system: directory renames */

@@ -140,6 +140,7 @@
 /* Kernel-internal: never reach user code. The system-call border turns them into a restart or EINTR
  * according to the signal that is delivered (kernel/proc/signal.c). */
 #define ERESTARTSYS 512           /* restart if SA_RESTART */
+#define ERESTARTNOINTR 513        /* restart always */
 #define ERESTARTNOHAND 514        /* restart only if no handler runs */
 #define ERESTART_RESTARTBLOCK 516 /* like NOHAND, through restart_syscall */
 

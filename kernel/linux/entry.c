@@ -79,8 +79,8 @@ static no_inline void finish_special(struct task *task, enum syscall_id id,
     if (result == -ERESTART_RESTARTBLOCK)
         task->restart.deadline_ns = task->restart_deadline_ns;
     task->restart_deadline_ns = 0;
-    bool restart =
-        result == -ERESTARTSYS || result == -ERESTARTNOHAND || result == -ERESTART_RESTARTBLOCK;
+    bool restart = result == -ERESTARTSYS || result == -ERESTARTNOINTR ||
+                   result == -ERESTARTNOHAND || result == -ERESTART_RESTARTBLOCK;
     if (restart) {
         task->in_syscall = true;
         /* The call may have been interrupted by nothing that is left: it must still be restarted.

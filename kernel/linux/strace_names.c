@@ -345,6 +345,7 @@ static const struct name errnos[] = {{1, "EPERM"},
                                      {131, "ENOTRECOVERABLE"},
                                      {132, "ERFKILL"},
                                      {512, "ERESTARTSYS"},
+                                     {513, "ERESTARTNOINTR"},
                                      {514, "ERESTARTNOHAND"},
                                      {516, "ERESTART_RESTARTBLOCK"}};
 

@@ -284,36 +284,6 @@ long sys_set_tid_address(const struct syscall_args *a)
     return task->tid;
 }
 
-#define ROBUST_LIST_HEAD_SIZE 24
-
-long sys_set_robust_list(const struct syscall_args *a)
-{
-    struct task *task = task_current();
-    if (a->arg[1] != ROBUST_LIST_HEAD_SIZE)
-        return -EINVAL;
-    task->robust_list = uaddr(a->arg[0]);
-    task->robust_list_len = a->arg[1];
-    return 0;
-}
-
-long sys_get_robust_list(const struct syscall_args *a)
-{
-    struct task *task = task_by_tid((int)a->arg[0]);
-    if (!task)
-        return -ESRCH;
-    uint64_t head = task->robust_list.raw, len = ROBUST_LIST_HEAD_SIZE;
-    thread_put(&task->thread);
-    if (copyout(uaddr(a->arg[2]), &len, sizeof len))
-        return -EFAULT;
-    return copyout(uaddr(a->arg[1]), &head, sizeof head);
-}
-
-long sys_futex(const struct syscall_args *a)
-{
-    return futex_syscall(uaddr(a->arg[0]), (int)a->arg[1], (uint32_t)a->arg[2], a->arg[3],
-                         uaddr(a->arg[4]), (uint32_t)a->arg[5]);
-}
-
 #define GRND_NONBLOCK 1u
 #define GRND_RANDOM 2u
 #define GRND_INSECURE 4u

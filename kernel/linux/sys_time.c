@@ -2,6 +2,7 @@
 /* sys_time.c - clocks, sleeping, and timers with signals. */
 #include "lib/string.h"
 #include "linux/uapi.h"
+#include "proc/futex.h"
 #include "proc/internal.h"
 #include "proc/times.h"
 
@@ -161,8 +162,10 @@ static long wall_set(uint64_t ns)
     if (process_current()->fs->cred.euid != 0)
         return -EPERM;
     int err = clock_wall_set(ns);
-    if (!err)
+    if (!err) {
         vdso_update();
+        futex_clock_set();
+    }
     return err;
 }
 

@@ -78,10 +78,15 @@ long copyin_str(char *dst, uaddr_t src, size_t size)
     return limit == size ? -ENAMETOOLONG : -EFAULT;
 }
 
+static bool word_in_window(uaddr_t addr)
+{
+    return is_aligned(addr.raw, sizeof(uint32_t)) && user_range_ok(addr, sizeof(uint32_t));
+}
+
 static bool word_ok(uaddr_t addr)
 {
     lock_assert_sleepable();
-    return is_aligned(addr.raw, sizeof(uint32_t)) && user_range_ok(addr, sizeof(uint32_t));
+    return word_in_window(addr);
 }
 
 int user_load_u32(uaddr_t addr, uint32_t *out)
@@ -98,4 +103,22 @@ int user_cmpxchg_u32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t
 {
     return word_ok(addr) ? isa_user_cmpxchg_u32((uint32_t *)addr.raw, expected, desired, seen)
                          : -EFAULT;
+}
+
+/* kernel_fault mends nothing while preemption is off. */
+static bool word_ok_now(uaddr_t addr)
+{
+    ASSERT(thread_head()->preempt_count);
+    return word_in_window(addr);
+}
+
+int user_try_load_u32(uaddr_t addr, uint32_t *out)
+{
+    return word_ok_now(addr) ? isa_user_load_u32((const uint32_t *)addr.raw, out) : -EFAULT;
+}
+
+int user_try_cmpxchg_u32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t *seen)
+{
+    return word_ok_now(addr) ? isa_user_cmpxchg_u32((uint32_t *)addr.raw, expected, desired, seen)
+                             : -EFAULT;
 }

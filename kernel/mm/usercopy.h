@@ -28,4 +28,10 @@ int must_check user_store_u32(uaddr_t addr, uint32_t value);
 /* *seen gets the old value; equal to expected iff the store happened. */
 int must_check user_cmpxchg_u32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t *seen);
 
+/* The same with a spinlock held, so without sleeping: -EFAULT also if the page is not there, or not
+ * to be written, at the moment. */
+int must_check user_try_load_u32(uaddr_t addr, uint32_t *out);
+int must_check user_try_cmpxchg_u32(uaddr_t addr, uint32_t expected, uint32_t desired,
+                                    uint32_t *seen);
+
 #endif

@@ -7,8 +7,9 @@
  * deliverable, so several signals nest their frames as on Linux.
  *
  * Restarting (Linux: handle_signal, arch_do_signal_or_restart). A call that was interrupted left a
- * code in its result. With a handler: -ERESTARTSYS restarts if SA_RESTART, everything else becomes
- * EINTR. Without: all restart, -ERESTART_RESTARTBLOCK through restart_syscall.
+ * code in its result. With a handler: -ERESTARTSYS restarts if SA_RESTART, -ERESTARTNOINTR always,
+ * everything else becomes EINTR. Without: all restart, -ERESTART_RESTARTBLOCK through
+ * restart_syscall.
  */
 #include "core/log.h"
 #include "isa.h"
@@ -74,7 +75,8 @@ static bool pick(struct task *task, struct delivery *d, int *fatal)
 
 static bool is_restart_code(long result)
 {
-    return result == -ERESTARTSYS || result == -ERESTARTNOHAND || result == -ERESTART_RESTARTBLOCK;
+    return result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND ||
+           result == -ERESTART_RESTARTBLOCK;
 }
 
 static void restart_for_handler(struct task *task, struct isa_frame *frame, uint64_t sa_flags)
@@ -83,7 +85,7 @@ static void restart_for_handler(struct task *task, struct isa_frame *frame, uint
         return;
     task->in_syscall = false;
     long code = isa_frame_result(frame);
-    if (code == -ERESTARTSYS && (sa_flags & SA_RESTART)) {
+    if (code == -ERESTARTNOINTR || (code == -ERESTARTSYS && (sa_flags & SA_RESTART))) {
         isa_frame_restart(frame);
     } else if (is_restart_code(code)) {
         task->restart.id = 0;

@@ -15,6 +15,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
+#include "proc/futex.h"
 #include "proc/image.h"
 #include "proc/internal.h"
 #include "proc/load.h"
@@ -230,7 +231,7 @@ static int exec_commit(struct exec *x, struct task *task, const char *path, stru
 {
     const struct elf_plan *start = x->image.interp ? x->image.interp_plan : x->image.plan;
     uintptr_t entry = start->entry + (x->image.interp ? x->interp_bias : x->bias);
-    futex_exit_robust(task);
+    futex_exec(task);
     take_leader_number(task);
     switch_space(x, task->process);
     reset_task(task);

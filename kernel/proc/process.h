@@ -99,6 +99,13 @@ struct process {
     uint32_t oom_score_adj;
 };
 
+/* May the task own PI futexes that others wait for? */
+enum futex_task_state {
+    FUTEX_TASK_OK,
+    FUTEX_TASK_EXITING, /* it gives them up: wait for futex_exit_lock */
+    FUTEX_TASK_DEAD,
+};
+
 struct task {
     struct thread thread;    /* first */
     struct process *process; /* reference */
@@ -132,6 +139,10 @@ struct task {
     uaddr_t clear_child_tid;
     uaddr_t robust_list;
     size_t robust_list_len;
+    /* PI futexes (proc/futex_pi.c) */
+    uint32_t futex_state;         /* enum futex_task_state, atomic */
+    uint32_t pi_lines;            /* lines that it owns, or is about to; atomic */
+    struct mutex futex_exit_lock; /* RANK_FUTEX_EXIT: held while EXITING */
     uint64_t min_flt, maj_flt;
     struct isa_frame
         *frame; /* the user registers of the current kernel entry; valid in the kernel */
@@ -178,12 +189,6 @@ void process_exit_group(int wait_status); /* all tasks leave; the caller at its 
  */
 long must_check process_exec(const char *path, char *const *argv, char *const *envp,
                              struct isa_frame *frame);
-
-/* futex.c */
-long futex_syscall(uaddr_t addr, int op, uint32_t val, uint64_t timeout_or_val2, uaddr_t addr2,
-                   uint32_t val3);
-int futex_wake(uaddr_t addr, unsigned count, uint32_t bitset);
-void futex_exit_robust(struct task *task); /* robust list at thread death */
 
 /* patch.c: turn the system-call instruction that `frame` has just trapped from into a direct entry,
  * if possible. */

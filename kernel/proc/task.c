@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
+#include "proc/futex.h"
 #include "proc/internal.h"
 
 static void task_release(struct thread *thread)
@@ -51,6 +52,7 @@ struct task *task_create(struct process *process, int tid, const char *name, voi
     task->alt_stack_flags = SS_DISABLE;
     task->timer_slack_ns = 50000;
     task->start_ns = clock_mono_ns();
+    mutex_init(&task->futex_exit_lock, RANK_FUTEX_EXIT);
     list_init(&task->process_link);
     list_init(&task->tid_link);
     signal_pending_init(&task->pending);
@@ -84,7 +86,7 @@ void task_main(void *arg)
 /* What user memory must hear: robust mutexes, then the tid word that pthread_join waits for. */
 static void task_exit_user(struct task *task)
 {
-    futex_exit_robust(task);
+    futex_exit(task);
     if (task->clear_child_tid.raw == 0)
         return;
     /* A bad address is the program's loss only. */
