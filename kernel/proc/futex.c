@@ -227,6 +227,7 @@ void futex_waiter_init(struct futex_waiter *w, const struct futex_time *time, ui
         .rt = (uint8_t)(urgency >= URGENCY_REAL_TIME ? urgency : 0),
         .wall = time->wall,
     };
+    list_init(&w->link);
 }
 
 /* As on Linux real-time threads come first, by their priority now; all others in order of arrival.

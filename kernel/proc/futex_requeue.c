@@ -169,51 +169,62 @@ static int move_all(struct pi_move *m)
     return 0;
 }
 
-/* 0, an error, or one that futex_claim_retry knows. */
-static int move_round(struct pi_move *m, int *fault)
+enum round { ROUND_AGAIN, ROUND_DONE };
+
+/* ROUND_AGAIN, or ROUND_DONE and the result of the call. */
+static enum round move_result(struct pi_move *m, int compared, int err, long *result)
+{
+    int again = compared == -EFAULT ? futex_fault_in(m->req->from.addr, false)
+                : compared || !err  ? 0
+                                    : futex_claim_retry(&m->claim, err);
+    *result = again;
+    if (compared == -EAGAIN) /* the word has changed: what was moved before stays moved */
+        *result = m->done ? m->done : -EAGAIN;
+    else if (!compared && !err)
+        *result = m->done;
+    else if (!again)
+        return ROUND_AGAIN;
+    return ROUND_DONE;
+}
+
+static enum round move_round(struct pi_move *m, long *result)
 {
     int err = pair_get(&m->p, m->req->from, m->req->to);
+    *result = err;
     if (err)
-        return err;
+        return ROUND_DONE;
     if (futex_key_equal(&m->p.key, &m->p.key2)) {
         pair_put(&m->p);
-        return -EINVAL;
+        *result = -EINVAL;
+        return ROUND_DONE;
     }
     m->moved = 0;
     futex_bucket_lock_two(m->p.b, m->p.b2);
-    *fault = compare_locked(m->req->from.addr, m->req->expected);
-    if (*fault == 0)
+    int compared = compare_locked(m->req->from.addr, m->req->expected);
+    if (compared == 0)
         err = move_all(m);
     futex_bucket_unlock_two(m->p.b, m->p.b2);
     for (int i = 0; i < m->moved; i++)
         futex_key_put(&m->p.key);
     pair_put(&m->p);
-    return err;
+    return move_result(m, compared, err, result);
 }
 
 long futex_requeue_pi(const struct futex_requeue *req)
 {
     struct pi_move m = {.req = req};
+    long result;
+    enum round round;
     if (req->from.addr.raw == req->to.addr.raw || req->wake_count != 1 || req->move_count < 0)
         return -EINVAL;
-    for (;;) {
-        int fault = 0, err = futex_claim_begin(&m.claim, req->to.addr);
+    do {
+        int err = futex_claim_begin(&m.claim, req->to.addr);
         if (err)
             return err;
-        err = move_round(&m, &fault);
-        if (fault == -EFAULT)
-            err = futex_fault_in(req->from.addr, false);
-        else if (fault) /* the word has changed: what was moved before stays moved */
-            err = m.done ? 0 : fault;
-        if (fault != -EFAULT && err == 0) {
-            futex_claim_end(&m.claim);
-            return m.done;
-        }
-        err = err ? futex_claim_retry(&m.claim, err) : 0;
+        round = move_round(&m, &result);
         futex_claim_end(&m.claim);
-        if (err)
-            return err;
-    }
+    } while (round == ROUND_AGAIN);
+    return result;
 }
 
 /* ---- FUTEX_WAKE_OP ---- */
