@@ -55,7 +55,7 @@ struct runqueue {
     uint64_t idle_since;                 /* 0: not idle */
     uint64_t rcu_begun[2] cache_aligned; /* rcu.c */
     uint64_t rcu_ended[2];
-    uint64_t ipi_count; /* interrupts from other CPUs served (barrier.c) */
+    uint64_t barrier_seen; /* atomic: the latest barrier passed (barrier.c) */
 };
 
 /* How a thread comes onto the queue. */
