@@ -111,18 +111,24 @@ int must_check isa_sigframe_restore(struct isa_frame *frame, void *fp, const voi
  * instruction: code[0..len) starts at user address `va`; `site` is the address of the system-call
  * instruction. If the site can be patched: fills *out and returns true.
  */
+#define ISA_TRAMPOLINE_MAX 96
 struct isa_patch {
-    uintptr_t patch_va; /* where the site changes */
+    uintptr_t patch_va; /* where the site changes: one instruction, by another */
     uint8_t patch[16];  /* new bytes */
     size_t patch_len;
-    uint8_t tramp[64]; /* trampoline for address tramp_va */
+    uint8_t tramp[ISA_TRAMPOLINE_MAX]; /* trampoline for address tramp_va */
     size_t tramp_len;
 };
-#define ISA_TRAMPOLINE_MAX 64
+/* How many bytes before the site the plan may want to see. */
+#define ISA_PATCH_BEFORE 88
 bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t site,
                     uintptr_t tramp_va, uintptr_t entry, struct isa_patch *out);
 /* How far from the site a trampoline may be. */
 extern const uintptr_t isa_patch_reach;
+/* A byte that, as the first of the instruction that changes, makes it a breakpoint: user code that
+ * comes there stops with HAL_FAULT_BREAKPOINT behind that byte. Not used where a patch always lies
+ * in one aligned word (0). */
+extern const uint8_t isa_patch_guard;
 
 /* The vDSO image: an ELF shared object, page aligned. Its data page is mapped right below it;
  * layout struct isa_vdso_data (isa/vdso.h is shared by both). */

@@ -291,6 +291,8 @@ static void user_exception(const struct hal_fault *fault)
         signal_force(SIGFPE, fault->code, fault->pc);
         break;
     case HAL_FAULT_BREAKPOINT: /* x86-64 gives no address, arm64 gives a code and the address */
+        if (patch_guard_hit(fault->frame))
+            break;
         signal_force(SIGTRAP, fault->code ? fault->code : SI_KERNEL, fault->code ? fault->pc : 0);
         break;
     case HAL_FAULT_STEP:

@@ -7,9 +7,17 @@
  * within reach of the sites that use them, one after the other, never freed before the address
  * space.
  *
- * Other threads may execute the site meanwhile. The change is one store if its bytes lie in one
- * aligned 8-byte word; otherwise it is made only while the process has a single task, which is the
- * caller. The trampoline is complete, and instruction caches know it, before the site changes.
+ * Other threads may execute the site meanwhile. The trampoline is complete, and instruction caches
+ * know it, before the site changes. The change is one store if its bytes lie in one aligned 8-byte
+ * word, or if the process has a single task, which is the caller. Otherwise (Intel SDM vol.
+ * 3, 9.1.3: another CPU must not fetch a mixture, and must serialize before it executes what has
+ * changed):
+ *   1. the first byte becomes a breakpoint: nobody gets past it any more;
+ *   2. sched_barrier: every CPU takes an interrupt. One that had fetched the old bytes before has
+ *      executed them or dropped them: returning from an interrupt serializes;
+ *   3. the other bytes are written; another barrier; then the first byte.
+ * A thread that met the breakpoint waits for patch_lock, and if there is none there any more goes
+ * back to where it stood (patch_guard_hit).
  *
  * Sites that cannot be patched are remembered in a small hash, so that each later trap costs
  * one look. Entries may overwrite each other; the price is a second attempt.
@@ -26,10 +34,8 @@
 #include "proc/internal.h"
 
 #define AREA_BYTES ((size_t)64 << 10)
-#define SITE_BEFORE \
-    16 /* bytes of code that the plan looks at before and behind the instruction \
-        */
-#define SITE_BEHIND 16
+#define TRAPS_MIN 20
+#define SITE_BYTES (ISA_PATCH_BEFORE + ISA_SYSCALL_LEN)
 
 struct patch_area {
     struct list link;
@@ -53,9 +59,14 @@ static bool patch_enabled(void)
     return state == PATCH_ON;
 }
 
+static size_t slot_of(uintptr_t site)
+{
+    return (site ^ site >> 8) % PATCH_REFUSED_COUNT;
+}
+
 static uintptr_t *refused_slot(struct process *p, uintptr_t site)
 {
-    return &p->patch_refused[(site ^ site >> 8) % PATCH_REFUSED_COUNT];
+    return &p->patch_refused[slot_of(site)];
 }
 
 static void refuse(struct process *p, uintptr_t site)
@@ -99,11 +110,11 @@ static struct patch_area *area_for(struct process *p, uintptr_t site)
     return area;
 }
 
-/* Code around the site, as much as is mapped. Returns false if even the site cannot be read. */
+/* The site and what is before it, as much as is mapped. False if even the site cannot be read. */
 static bool site_read(uintptr_t site, uint8_t *code, uintptr_t *va, size_t *len)
 {
-    *va = site - SITE_BEFORE;
-    *len = SITE_BEFORE + ISA_SYSCALL_LEN + SITE_BEHIND;
+    *va = site - ISA_PATCH_BEFORE;
+    *len = SITE_BYTES;
     if (copyin(code, uaddr(*va), *len) == 0)
         return true;
     *va = MAX(align_down(site, PAGE_SIZE), *va);
@@ -125,10 +136,35 @@ static bool alone(struct process *p)
     return single;
 }
 
-/* True: done, or not possible just now. False: not to be tried again. */
+/* While others may be executing it. */
+static int change_guarded(struct space *space, const struct isa_patch *patch)
+{
+    int err = space_patch(space, patch->patch_va, &isa_patch_guard, 1);
+    if (err)
+        return err;
+    sched_barrier();
+    /* The page is ours since the first write: the next ones cannot fail. */
+    err = space_patch(space, patch->patch_va + 1, patch->patch + 1, patch->patch_len - 1);
+    sched_barrier();
+    if (!err)
+        err = space_patch(space, patch->patch_va, patch->patch, 1);
+    return err;
+}
+
+/* Two barriers cost as much as some tens of traps: they are for sites that go on trapping. */
+static bool worth_barriers(struct process *p, uintptr_t site)
+{
+    uint8_t *traps = &p->patch_traps[slot_of(site)];
+    if (++*traps < TRAPS_MIN)
+        return false;
+    *traps = 0;
+    return true;
+}
+
+/* False: not to be tried again. */
 static bool patch_locked(struct process *p, uintptr_t site)
 {
-    uint8_t code[SITE_BEFORE + ISA_SYSCALL_LEN + SITE_BEHIND];
+    uint8_t code[SITE_BYTES];
     struct isa_patch patch;
     uintptr_t va;
     size_t len;
@@ -137,8 +173,9 @@ static bool patch_locked(struct process *p, uintptr_t site)
     /* First without a place: most refusals need none. */
     if (!isa_patch_plan(code, len, va, site, site, hal_direct_entry(), &patch))
         return false;
-    if (!one_word(&patch) && !alone(p))
-        return true; /* not now */
+    bool simple = one_word(&patch) || alone(p);
+    if (!simple && !worth_barriers(p, site))
+        return true;
     struct patch_area *area = area_for(p, site);
     if (!area ||
         !isa_patch_plan(code, len, va, site, area->base + area->used, hal_direct_entry(), &patch))
@@ -146,7 +183,9 @@ static bool patch_locked(struct process *p, uintptr_t site)
     if (space_patch(p->space, area->base + area->used, patch.tramp, patch.tramp_len))
         return false;
     area->used += align_up(patch.tramp_len, 16);
-    return space_patch(p->space, patch.patch_va, patch.patch, patch.patch_len) == 0;
+    if (simple)
+        return space_patch(p->space, patch.patch_va, patch.patch, patch.patch_len) == 0;
+    return change_guarded(p->space, &patch) == 0;
 }
 
 void patch_site(struct isa_frame *frame)
@@ -162,6 +201,30 @@ void patch_site(struct isa_frame *frame)
     mutex_unlock(&p->patch_lock);
 }
 
+/* A breakpoint instruction of the program itself ends at `pc`: the one byte, or int $3. */
+static bool own_breakpoint(uintptr_t pc)
+{
+    uint8_t code[2];
+    if (copyin(code, uaddr(pc - 2), 2) == 0 && code[0] == 0xcd && code[1] == 3)
+        return true;
+    return copyin(code, uaddr(pc - 1), 1) == 0 && code[0] == isa_patch_guard;
+}
+
+bool patch_guard_hit(struct isa_frame *frame)
+{
+    struct process *p = task_current()->process;
+    uintptr_t pc = isa_frame_pc(frame);
+    if (!isa_patch_guard || !patch_enabled())
+        return false;
+    /* Whoever is changing a site finishes first. */
+    mutex_lock(&p->patch_lock);
+    mutex_unlock(&p->patch_lock);
+    if (own_breakpoint(pc))
+        return false;
+    isa_frame_set_pc(frame, pc - 1);
+    return true;
+}
+
 void patch_forget(struct process *process)
 {
     list_for_each_safe (pos, next, &process->patch_areas) {
@@ -170,4 +233,5 @@ void patch_forget(struct process *process)
     }
     for (unsigned i = 0; i < PATCH_REFUSED_COUNT; i++)
         __atomic_store_n(&process->patch_refused[i], 0, __ATOMIC_RELAXED);
+    memset(process->patch_traps, 0, sizeof process->patch_traps);
 }

@@ -86,6 +86,7 @@ struct process {
     struct list patch_areas;                      /* trampolines, proc/patch.c; patch_lock */
     struct mutex patch_lock;                      /* RANK_EXEC */
     uintptr_t patch_refused[PATCH_REFUSED_COUNT]; /* sites not to try again; relaxed atomics */
+    uint8_t patch_traps[PATCH_REFUSED_COUNT]; /* of sites that are costly to change; patch_lock */
     struct list all_link;
     /* guarded by lock */
     bool stopped;            /* SIGSTOP: every task waits in kernel_user_return; atomic */
@@ -193,6 +194,9 @@ long must_check process_exec(const char *path, char *const *argv, char *const *e
 /* patch.c: turn the system-call instruction that `frame` has just trapped from into a direct entry,
  * if possible. */
 void patch_site(struct isa_frame *frame);
+/* User code has stopped at a breakpoint: was it one that stands where a site is being changed? Then
+ * the frame is back in front of it. Called with interrupts on. */
+bool patch_guard_hit(struct isa_frame *frame);
 /* Was the last entry of this frame through a trap? Set by the HAL entry code in frame->trapped
  * (isa/frame.h). */
 

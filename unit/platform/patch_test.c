@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: platform/x64/isa/patch.c */
+/* sources: platform/x64/isa/patch.c platform/x64/isa/insn.c */
 /* include: platform/x64 */
 /* patch_test.c - which x86-64 system-call sites are patched, and with which bytes. */
 #include <cmocka.h>
@@ -45,18 +45,111 @@ static void test_mov_rax(void **state)
     assert_int_equal(patch.patch_va, VA);
 }
 
+/* Where a rel32 at `at` in the trampoline points to. */
+static uintptr_t target(size_t at)
+{
+    int32_t rel;
+    memcpy(&rel, patch.tramp + at, 4);
+    return TRAMP + at + 4 + (uintptr_t)(intptr_t)rel;
+}
+
+/* The `lea next(%rip), %rcx` at `at` names the address behind the system call. */
+static void assert_returns_to(size_t at, uintptr_t next)
+{
+    static const uint8_t lea[] = {0x48, 0x8d, 0x0d};
+    at += HAL_DIRECT_ENTRY_CLI;
+    assert_memory_equal(patch.tramp + at, lea, 3);
+    assert_int_equal(target(at + 3), next);
+}
+
+/* glibc's pthread_create: what stands between is repeated, with its displacement corrected. */
+static void test_between(void **state)
+{
+    static const uint8_t code[] = {0x4c, 0x89, 0xfa, 0xb8, 0x0e, 0,    0,    0,   0x48,
+                                   0x8d, 0x35, 0x15, 0x48, 0x07, 0x00, 0x0f, 0x05};
+    (void)state;
+    assert_true(plan(code, sizeof code, 15, TRAMP));
+    /* Not the lea: 00 48 8d and 35 15 48 07 00 could be instructions, too, as far as we see. */
+    assert_int_equal(patch.patch_va, VA + 3);
+    assert_memory_equal(patch.tramp, code + 3, 8);
+    assert_int_equal(target(5 + 3), VA + 15 + 0x74815);
+    assert_returns_to(12, VA + 17);
+
+    static const uint8_t thread[] = {0xb8, 0xca, 0, 0, 0, 0x40, 0x80, 0xf6, 0x80, 0x0f, 0x05};
+    assert_true(plan(thread, sizeof thread, 9, TRAMP));
+    assert_int_equal(patch.patch_va, VA);
+    assert_memory_equal(patch.tramp, thread, 9);
+    assert_returns_to(9, VA + 11);
+}
+
+/* glibc's read: cmpb $0, x(%rip); je y; xor %eax, %eax; syscall */
+static void test_condition(void **state)
+{
+    static const uint8_t code[] = {0x80, 0x3d, 0x10, 0,    0,    0,   0,
+                                   0x74, 0x13, 0x31, 0xc0, 0x0f, 0x05};
+    (void)state;
+    assert_true(plan(code, sizeof code, 11, TRAMP));
+    assert_int_equal(patch.patch_va, VA);
+    /* The byte compared with comes behind the displacement. */
+    assert_int_equal(target(2) + 1, VA + 7 + 0x10);
+    assert_int_equal(patch.tramp[7], 0x0f);
+    assert_int_equal(patch.tramp[8], 0x84);
+    assert_int_equal(target(9), VA + 9 + 0x13);
+    assert_memory_equal(patch.tramp + 13, code + 9, 2);
+    assert_returns_to(15, VA + 13);
+}
+
+/* Bytes that look like the end of a longer instruction, and others that must stay. */
+static void test_uncertain(void **state)
+{
+    /* movl $0x27, -0x48(%rsp): its end looks like mov $0x27, %eax. The whole is moved. */
+    static const uint8_t store[] = {0xc7, 0x44, 0x24, 0xb8, 0x27, 0, 0, 0, 0x0f, 0x05};
+    /* movl $0x27, -0x48(%rcx) may fault */
+    static const uint8_t faults[] = {0xc7, 0x41, 0xb8, 0x27, 0, 0, 0, 0x0f, 0x05};
+    /* call x: what it pushes would be another address */
+    static const uint8_t call[] = {0xe8, 0x27, 0, 0, 0, 0x0f, 0x05};
+    /* mov $0x27, %eax; push %rbx; lock incl (%rsp) */
+    static const uint8_t locked[] = {0xb8, 0x27, 0, 0, 0, 0xf0, 0xff, 0x04, 0x24, 0x0f, 0x05};
+    /* idiv -8(%rsp) may fault, too */
+    static const uint8_t divide[] = {0x48, 0xf7, 0xbc, 0x24, 0xf8, 0xff, 0xff, 0xff, 0x0f, 0x05};
+    (void)state;
+    assert_true(plan(store, sizeof store, 8, TRAMP));
+    assert_int_equal(patch.patch_va, VA);
+    assert_memory_equal(patch.tramp, store, 8);
+    assert_false(plan(faults, sizeof faults, 7, TRAMP));
+    assert_false(plan(call, sizeof call, 5, TRAMP));
+    assert_false(plan(locked, sizeof locked, 9, TRAMP));
+    assert_false(plan(divide, sizeof divide, 8, TRAMP));
+}
+
+/* As many instructions as fit, and then no more: never beyond the trampoline. */
+static void test_long(void **state)
+{
+    uint8_t code[64];
+    size_t found = 0;
+    (void)state;
+    for (size_t jumps = 0; jumps < 25; jumps++) {
+        code[0] = 0xb8;
+        memset(code + 1, 0, 4);
+        for (size_t i = 0; i < jumps; i++)
+            memcpy(code + 5 + 2 * i, "\x74\x10", 2);
+        memcpy(code + 5 + 2 * jumps, "\x0f\x05", 2);
+        if (!plan(code, 7 + 2 * jumps, 5 + 2 * jumps, TRAMP))
+            continue;
+        found++;
+        assert_true(patch.tramp_len <= ISA_TRAMPOLINE_MAX);
+    }
+    assert_in_range(found, 5, 20);
+}
+
 static void test_refused(void **state)
 {
-    static const uint8_t prefixed[] = {0x41, 0xb8, 0x27, 0, 0, 0, 0x0f, 0x05};
     static const uint8_t sigreturn[] = {0x90, 0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05};
-    static const uint8_t big[] = {0x90, 0xb8, 0, 0, 1, 0, 0x0f, 0x05};
     static const uint8_t other[] = {0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x0f, 0x05};
     static const uint8_t wrong[] = {0x90, 0xb8, 0x27, 0, 0, 0, 0x0f, 0x34};
     static const uint8_t good[] = {0x90, 0xb8, 0x27, 0, 0, 0, 0x0f, 0x05};
     (void)state;
-    assert_false(plan(prefixed, sizeof prefixed, 6, TRAMP));
     assert_false(plan(sigreturn, sizeof sigreturn, 6, TRAMP));
-    assert_false(plan(big, sizeof big, 6, TRAMP));
     assert_false(plan(other, sizeof other, 6, TRAMP));
     assert_false(plan(wrong, sizeof wrong, 6, TRAMP));
     assert_false(plan(good, 7, 6, TRAMP));                 /* cut */
@@ -69,8 +162,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mov_eax),
-        cmocka_unit_test(test_mov_rax),
+        cmocka_unit_test(test_mov_eax),   cmocka_unit_test(test_mov_rax),
+        cmocka_unit_test(test_between),   cmocka_unit_test(test_condition),
+        cmocka_unit_test(test_uncertain), cmocka_unit_test(test_long),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,7 @@
 #define NEXT_AT (ENTRY_AT + 8)
 
 const uintptr_t isa_patch_reach = 0x7ff0000;
+const uint8_t isa_patch_guard = 0; /* one store is enough */
 
 static uint32_t load_insn(const uint8_t *at)
 {

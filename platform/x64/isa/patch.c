@@ -2,80 +2,205 @@
 /*
  * patch.c - turning a `syscall` site into a direct jump to the kernel, x86-64.
  *
- * A jump needs five bytes and `syscall` has two. The five are taken from the one instruction
- * before it, and the `syscall` bytes stay as they are:
+ * A jump needs five bytes and `syscall` has two. The five are taken from the nearest instruction
+ * before it that is long enough, the anchor. It and those between it and the `syscall` are repeated
+ * in the trampoline; the original ones stay as they are:
  *
- *     b8 27 00 00 00   mov  $39, %eax          e9 xx xx xx xx   jmp  trampoline
- *     0f 05            syscall          ->     0f 05            syscall
- *     next:                                    next:
+ *     b8 0e 00 00 00        mov  $14, %eax           e9 xx xx xx xx   jmp  trampoline
+ *     48 8d 35 xx xx xx xx  lea  x(%rip), %rsi  ->   48 8d 35 ...     lea  x(%rip), %rsi
+ *     0f 05                 syscall                  0f 05            syscall
+ *     next:                                          next:
  *
- *     trampoline:  mov $39, %eax; [cli]; lea next(%rip), %rcx; jmp *entry(%rip)
+ *     trampoline:  mov $14, %eax; lea x'(%rip), %rsi; [cli]; lea next(%rip), %rcx; jmp *entry(%rip)
  *                  [int3 ...]; entry: .quad
  *
  * Why this is safe while other threads run:
  *  1. Only one instruction is replaced, so no thread can stand inside the bytes that change: it is
- *     before the instruction (and will find the jump) or behind it (and finds its `syscall`).
- *  2. A jump from elsewhere to the `syscall` itself still works, and a restarted system call is
- *     simply made again by trap, at next - 2.
- *  3. The bytes must change in one store, for CPUs that fetch them meanwhile: the caller patches
- *     while no other thread runs user code, or only where the bytes lie in one aligned 8 bytes.
+ *     before the instruction (and will find the jump) or behind it (and finds what was there).
+ *  2. A jump from elsewhere to anything behind the anchor, the `syscall` too, still works. A
+ *     restarted system call is simply made again by trap, at next - 2.
+ *  3. The bytes must change in one store, for CPUs that fetch them meanwhile; the caller sees to
+ *     that (proc/patch.c).
  *
- * Instructions accepted: `mov $imm32,%eax` (5 bytes), `mov $imm32,%rax` (7), `mov disp8(%rsp),%r9`
- * (5; glibc's syscall(2)). Looking backwards at bytes cannot always tell instructions apart:
- * 41 b8 is both "... 41; mov $imm,%eax" and "mov $imm,%r8d". The 5-byte form is refused after
- * anything that could be a prefix of it, and immediates must be plausible system-call numbers.
+ * Is the anchor an instruction? Bytes read backwards cannot always tell: 41 b8 is both "... 41; mov
+ * $imm, %eax" and "mov $imm, %r8d". The program has run through here, so among any 15 bytes before
+ * it one is the first of an instruction (none is longer); we do not know which. So all of 15 some
+ * way before the anchor are tried: whichever decoding starts from, if it arrives at the `syscall`
+ * it must have passed through the anchor. Decoding falls into step after a few instructions,
+ * mostly; where it does not, the next candidate is looked at.
  *
- * Not accepted: sites behind shorter instructions (Go's Syscall6: two 3-byte moves). Replacing two
- * instructions would need proof that no thread stands between them; taking bytes after `syscall`
- * the same, and that nothing jumps there. Those sites keep trapping.
+ * What may stand between: instructions on registers, on the stack, on variables at fixed addresses
+ * (none of which faults) and conditional jumps, whose targets are kept. Sites without an
+ * instruction of five bytes among those keep trapping (Go's Syscall6: moves of three bytes).
  *
  * rt_sigreturn is left alone because unwinders know a signal frame by the bytes of its restorer.
  */
 #include "isa.h"
+#include "isa/insn.h"
 #include "lib/string.h"
 
-#define NR_LIMIT 1024
 #define NR_RT_SIGRETURN 15
-#define NR_EXECVE 59
-#define NR_EXIT 60
-#define NR_EXIT_GROUP 231
-#define NR_EXECVEAT 322
+#define JUMP_LEN 5
+#define MOVED_MAX 40 /* bytes from the anchor to the syscall */
+#define INSN_LENGTH_MAX 15
+#define STEP_MAX 48 /* bytes before the anchor in which decoding has to fall into step */
+#define TAIL_MAX 30 /* what trampoline_end writes */
+#define OP_JCC_SHORT 0x70
+#define OP_JCC_NEAR 0x80 /* behind 0f */
+#define OP_MOV_EAX 0xb8
+#define OP_MOV_IMM 0xc7
+#define OP_LEA 0x8d
+#define RSP 4
+
+STATIC_ASSERT(ISA_PATCH_BEFORE >= MOVED_MAX + STEP_MAX);
 
 const uintptr_t isa_patch_reach = 0x7fff0000;
+const uint8_t isa_patch_guard = 0xcc; /* int3 */
 
-static bool number_wanted(const uint8_t *imm)
+/* ---- what may be moved ---- */
+
+static bool is_jcc(const struct x64_insn *i)
 {
-    uint32_t nr;
-
-    memcpy(&nr, imm, sizeof(nr));
-    /* Those that do not come back gain nothing. */
-    return nr < NR_LIMIT && nr != NR_RT_SIGRETURN && nr != NR_EXECVE && nr != NR_EXIT &&
-           nr != NR_EXIT_GROUP && nr != NR_EXECVEAT;
+    return (i->map == 0 && (i->opcode & 0xf0) == OP_JCC_SHORT) ||
+           (i->map == 1 && (i->opcode & 0xf0) == OP_JCC_NEAR);
 }
 
-/* Could `byte` be a prefix that changes what the next opcode means? REX, operand and address size,
- * lock, rep, segments. */
-static bool maybe_prefix(uint8_t byte)
+/* mov, lea, movsxd, arithmetic, tests, shifts, nop */
+static bool plain_one_byte(const struct x64_insn *i)
 {
-    return (byte & 0xf0) == 0x40 || byte == 0x66 || byte == 0x67 || byte == 0xf0 || byte == 0xf2 ||
-           byte == 0xf3 || byte == 0x64 || byte == 0x65;
+    uint8_t op = i->opcode, reg = i->modrm >> 3 & 7;
+
+    if (op < 0x40)
+        return (op & 7) <= 5;
+    if ((op >= 0xb0 && op <= 0xbf) || (op >= 0x88 && op <= 0x8b))
+        return true;
+    switch (op) {
+    case 0x63:
+    case 0x69:
+    case 0x6b:
+    case 0x80:
+    case 0x81:
+    case 0x83:
+    case 0x84:
+    case 0x85:
+    case OP_LEA:
+    case 0x90:
+    case 0x98:
+    case 0x99:
+    case 0xa8:
+    case 0xa9:
+    case 0xc0:
+    case 0xc1:
+    case 0xd0:
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
+        return true;
+    case 0xc6:
+    case OP_MOV_IMM:
+        return reg == 0;
+    case 0xf6:
+    case 0xf7:
+        return reg < 6; /* no division: it faults */
+    case 0xfe:
+    case 0xff:
+        return reg < 2; /* inc, dec; not call, jmp, push */
+    default:
+        return false;
+    }
 }
 
-/* Length of the instruction before code[at] if it may be replaced, else 0. */
-static size_t replaceable(const uint8_t *code, size_t at)
+/* nop, cmov, set, imul, movzx, movsx, bswap */
+static bool plain_two_byte(uint8_t op)
 {
-    static const uint8_t mov_rax[3] = {0x48, 0xc7, 0xc0};
-    static const uint8_t mov_r9[5] = {0x4c, 0x8b, 0x4c, 0x24, 0x08};
-
-    if (at >= 7 && memcmp(code + at - 7, mov_rax, 3) == 0 && number_wanted(code + at - 4))
-        return 7;
-    if (at >= 5 && memcmp(code + at - 5, mov_r9, 5) == 0)
-        return 5;
-    if (at >= 6 && code[at - 5] == 0xb8 && !maybe_prefix(code[at - 6]) &&
-        number_wanted(code + at - 4))
-        return 5;
-    return 0;
+    return op == 0x1f || (op & 0xf0) == 0x40 || (op & 0xf0) == 0x90 || op == 0xaf ||
+           (op & 0xf6) == 0xb6 || (op & 0xf8) == 0xc8;
 }
+
+/* Memory that is there: relative to rsp or rip, or (with %fs) the thread's block. */
+static bool safe_memory(const struct x64_insn *i)
+{
+    uint8_t mod = i->modrm >> 6, rm = i->modrm & 7;
+    bool touches = !(i->map == 0 && i->opcode == OP_LEA) && !(i->map == 1 && i->opcode == 0x1f);
+
+    if (!i->has_modrm || mod == 3 || !touches || i->rip_disp_at)
+        return true;
+    if (rm != RSP)
+        return false;
+    if (mod == 0 && i->sib == 0x25) /* disp32 alone */
+        return i->prefixes & INSN_FS;
+    return i->sib == 0x24 && !(i->rex & 3) && !(i->prefixes & INSN_FS); /* rsp, no index */
+}
+
+static bool movable(const struct x64_insn *i)
+{
+    if (i->prefixes & (INSN_LOCK | INSN_REP | INSN_GS | INSN_ADDRSIZE | INSN_VECTOR))
+        return false;
+    if (is_jcc(i))
+        return !(i->prefixes & INSN_OPSIZE);
+    return safe_memory(i) &&
+           ((i->map == 0 && plain_one_byte(i)) || (i->map == 1 && plain_two_byte(i->opcode)));
+}
+
+/* Does it load the number of a call that is not to be patched? */
+static bool loads_sigreturn(const struct x64_insn *i, const uint8_t *code)
+{
+    uint32_t imm;
+
+    if (i->map != 0 || (i->opcode != OP_MOV_EAX && i->opcode != OP_MOV_IMM))
+        return false;
+    memcpy(&imm, code + i->length - sizeof(imm), sizeof(imm));
+    return imm == NR_RT_SIGRETURN;
+}
+
+/* Are there only movable instructions from `at` to `site`? */
+static bool straight(const uint8_t *code, size_t at, size_t site)
+{
+    struct x64_insn insn;
+
+    for (; at < site; at += insn.length)
+        if (!x64_insn_decode(code + at, site - at, &insn) || !movable(&insn) ||
+            loads_sigreturn(&insn, code + at))
+            return false;
+    return true;
+}
+
+/* Does decoding from `from` arrive at `site` without passing through `anchor`? */
+static bool bypasses(const uint8_t *code, size_t from, size_t anchor, size_t site)
+{
+    struct x64_insn insn;
+
+    for (size_t at = from; at < site; at += insn.length)
+        if (at == anchor || !x64_insn_decode(code + at, site - at, &insn))
+            return false;
+    return true;
+}
+
+static bool certain(const uint8_t *code, size_t anchor, size_t site)
+{
+    size_t lo = anchor > STEP_MAX ? anchor - STEP_MAX : 0;
+    size_t hi = MIN(lo + INSN_LENGTH_MAX, anchor);
+
+    for (size_t from = lo; from < hi; from++)
+        if (bypasses(code, from, anchor, site))
+            return false;
+    return true;
+}
+
+/* The anchor for the `syscall` at code[site]; SIZE_MAX: none. */
+static size_t find_anchor(const uint8_t *code, size_t site)
+{
+    size_t lo = site > MOVED_MAX ? site - MOVED_MAX : 0;
+    struct x64_insn insn;
+
+    for (size_t at = site; at-- > lo;)
+        if (x64_insn_decode(code + at, site - at, &insn) && insn.length >= JUMP_LEN &&
+            straight(code, at, site) && certain(code, at, site))
+            return at;
+    return SIZE_MAX;
+}
+
+/* ---- writing ---- */
 
 /* rel32 from the end of an instruction at `from` to `to`; false if out of reach. */
 static bool put_rel32(uint8_t *at, uintptr_t from, uintptr_t to)
@@ -87,56 +212,123 @@ static bool put_rel32(uint8_t *at, uintptr_t from, uintptr_t to)
     return rel == distance;
 }
 
-static bool trampoline_write(struct isa_patch *out, const uint8_t *moved, size_t moved_len,
-                             uintptr_t tramp_va, uintptr_t next, uintptr_t entry)
+struct writer {
+    struct isa_patch *out;
+    uint8_t *p;
+    uintptr_t tramp_va;
+    bool fits;
+};
+
+static uintptr_t here(const struct writer *w)
 {
-    uint8_t *p = out->tramp;
+    return w->tramp_va + (uintptr_t)(w->p - w->out->tramp);
+}
+
+static void put_target(struct writer *w, uintptr_t target)
+{
+    w->fits = put_rel32(w->p, here(w) + 4, target) && w->fits;
+    w->p += 4;
+}
+
+/* jcc of either length -> the long one, to the same target */
+static void move_jcc(struct writer *w, const struct x64_insn *insn, const uint8_t *code,
+                     uintptr_t va)
+{
+    int32_t rel;
+
+    if (insn->map == 0)
+        rel = (int8_t)code[insn->length - 1];
+    else
+        memcpy(&rel, code + insn->length - sizeof(rel), sizeof(rel));
+    *w->p++ = 0x0f;
+    *w->p++ = OP_JCC_NEAR | (insn->opcode & 15);
+    put_target(w, va + insn->length + (uintptr_t)(intptr_t)rel);
+}
+
+/* The instruction at `code`, address `va`, into the trampoline. */
+static void move_insn(struct writer *w, const struct x64_insn *insn, const uint8_t *code,
+                      uintptr_t va)
+{
+    int32_t disp;
+
+    if (is_jcc(insn)) {
+        move_jcc(w, insn, code, va);
+        return;
+    }
+    memcpy(w->p, code, insn->length);
+    if (insn->rip_disp_at) {
+        uintptr_t end = here(w) + insn->length;
+
+        memcpy(&disp, code + insn->rip_disp_at, sizeof(disp));
+        /* Relative to the end of the instruction, not of the displacement. */
+        w->fits = put_rel32(w->p + insn->rip_disp_at, end,
+                            va + insn->length + (uintptr_t)(intptr_t)disp) &&
+                  w->fits;
+    }
+    w->p += insn->length;
+}
+
+static void trampoline_end(struct writer *w, uintptr_t next, uintptr_t entry)
+{
     uint64_t target = entry;
     uint32_t gap;
-    bool fits;
 
-    memcpy(p, moved, moved_len);
-    p += moved_len;
     if (HAL_DIRECT_ENTRY_CLI)
-        *p++ = 0xfa;
-    *p++ = 0x48; /* lea next(%rip), %rcx */
-    *p++ = 0x8d;
-    *p++ = 0x0d;
-    fits = put_rel32(p, tramp_va + (uintptr_t)(p - out->tramp) + 4, next);
-    p += 4;
+        *w->p++ = 0xfa;
+    *w->p++ = 0x48; /* lea next(%rip), %rcx */
+    *w->p++ = 0x8d;
+    *w->p++ = 0x0d;
+    put_target(w, next);
     /* The target is aligned: the program may have set the flag that makes unaligned data a fault.
      */
-    gap = -(tramp_va + (uintptr_t)(p - out->tramp) + 6) & 7;
-    *p++ = 0xff; /* jmp *gap(%rip) */
-    *p++ = 0x25;
-    memcpy(p, &gap, sizeof(gap));
-    p += sizeof(gap);
-    memset(p, 0xcc, gap);
-    p += gap;
-    memcpy(p, &target, sizeof(target));
-    p += sizeof(target);
-    out->tramp_len = (size_t)(p - out->tramp);
-    return fits;
+    gap = -(here(w) + 6) & 7;
+    *w->p++ = 0xff; /* jmp *gap(%rip) */
+    *w->p++ = 0x25;
+    memcpy(w->p, &gap, sizeof(gap));
+    w->p += sizeof(gap);
+    memset(w->p, 0xcc, gap);
+    w->p += gap;
+    memcpy(w->p, &target, sizeof(target));
+    w->p += sizeof(target);
+    w->out->tramp_len = (size_t)(w->p - w->out->tramp);
+}
+
+/* False: it does not fit, or something is out of reach. */
+static bool trampoline_write(struct isa_patch *out, const uint8_t *code, size_t len, uintptr_t va,
+                             uintptr_t tramp_va, uintptr_t entry)
+{
+    struct writer w = {.out = out, .p = out->tramp, .tramp_va = tramp_va, .fits = true};
+    struct x64_insn insn;
+
+    for (size_t at = 0; at < len; at += insn.length) {
+        size_t used = (size_t)(w.p - out->tramp);
+
+        if (used + INSN_LENGTH_MAX + TAIL_MAX > sizeof(out->tramp) ||
+            !x64_insn_decode(code + at, len - at, &insn))
+            return false;
+        move_insn(&w, &insn, code + at, va + at);
+    }
+    trampoline_end(&w, va + len + ISA_SYSCALL_LEN, entry);
+    return w.fits;
 }
 
 bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t site,
                     uintptr_t tramp_va, uintptr_t entry, struct isa_patch *out)
 {
-    size_t at, moved_len;
+    size_t at, anchor;
 
     if (entry == 0 || site < va || site - va > len || len - (site - va) < ISA_SYSCALL_LEN)
         return false;
     at = site - va;
     if (code[at] != 0x0f || code[at + 1] != 0x05)
         return false;
-    moved_len = replaceable(code, at);
-    if (moved_len == 0)
+    anchor = find_anchor(code, at);
+    if (anchor == SIZE_MAX)
         return false;
-    out->patch_va = site - moved_len;
-    out->patch_len = 5;
+    out->patch_va = va + anchor;
+    out->patch_len = JUMP_LEN;
     out->patch[0] = 0xe9;
-    if (!put_rel32(out->patch + 1, out->patch_va + 5, tramp_va))
+    if (!put_rel32(out->patch + 1, out->patch_va + JUMP_LEN, tramp_va))
         return false;
-    return trampoline_write(out, code + at - moved_len, moved_len, tramp_va, site + ISA_SYSCALL_LEN,
-                            entry);
+    return trampoline_write(out, code + anchor, at - anchor, out->patch_va, tramp_va, entry);
 }
