@@ -48,10 +48,11 @@ static bool have(const char *program)
 
 /* ---- contestants ---- */
 
-enum { NATIVE, SELKIE, GVISOR, WAYS };
+enum { NATIVE, SELKIE, GVISOR, WAYS, KEYS_MAX = 9 };
 static const char *const peers[WAYS] = {"Linux, native", "Selkie", "gVisor, runsc do"};
 
-static const char *way_options = ""; /* for selkie run */
+static const char *way_options = "";  /* for selkie run */
+static const char *way_argument = ""; /* of the guest program */
 
 /* The command that runs `program` in one of the ways; NULL if this host cannot. */
 static struct list *way(int which, const char *program)
@@ -70,6 +71,8 @@ static struct list *way(int which, const char *program)
     if (which == GVISOR)
         list_split(words, RUNSC, " ");
     list_add(words, program);
+    if (*way_argument)
+        list_add(words, way_argument);
     return words;
 }
 
@@ -106,7 +109,7 @@ static double number_of(const char *out, const char *key)
 
 /* Least figures of a guest program, best[way][key]. */
 static void program_rounds(const char *name, const char *const *keys, size_t key_count,
-                           double best[WAYS][2])
+                           double best[WAYS][KEYS_MAX])
 {
     bool out_of_it[WAYS] = {false};
 
@@ -131,7 +134,7 @@ static void program_rows(const struct bench *bench, const char *program, const c
                          const char *const *keys, const char *const *what, size_t count,
                          double goal)
 {
-    double best[WAYS][2] = {0};
+    double best[WAYS][KEYS_MAX] = {0};
 
     program_rounds(program, keys, count, best);
     for (size_t k = 0; k < count; k++) {
@@ -167,11 +170,12 @@ static void bench_touch(const struct bench *bench)
     program_rows(bench, "touch", "ns", keys, what, 2, 1);
 }
 
-static void sync_rows(const struct bench *bench, const char *const *keys, const char *const *what,
-                      size_t count, double goal)
+/* Threads, on two CPUs. */
+static void sync_rows(const struct bench *bench, const char *program, const char *const *keys,
+                      const char *const *what, size_t count, double goal)
 {
     way_options = " --cpus 2";
-    program_rows(bench, "sync", "ns", keys, what, count, goal);
+    program_rows(bench, program, "ns", keys, what, count, goal);
     way_options = "";
 }
 
@@ -180,29 +184,54 @@ static void bench_switch(const struct bench *bench)
     static const char *const keys[] = {"sync-futex1", "sync-yield"};
     static const char *const what[] = {"  futex round trip, ns", "  sched_yield, ns"};
 
-    sync_rows(bench, keys, what, 2, 8);
+    sync_rows(bench, "sync", keys, what, 2, 8);
 }
 
 static void bench_answer(const struct bench *bench)
 {
     static const char *const keys[] = {"sync-futex2"}, *const what[] = {"  futex round trip, ns"};
 
-    sync_rows(bench, keys, what, 1, 3);
+    sync_rows(bench, "sync", keys, what, 1, 3);
 }
 
 static void bench_create(const struct bench *bench)
 {
     static const char *const keys[] = {"sync-create"}, *const what[] = {"  create and join, ns"};
 
-    sync_rows(bench, keys, what, 1, 5);
+    sync_rows(bench, "sync", keys, what, 1, 5);
 }
 
 static void bench_mutex(const struct bench *bench)
 {
-    static const char *const keys[] = {"sync-lock", "sync-mutex"};
-    static const char *const what[] = {"  uncontended, ns", "  two threads, ns a section"};
+    static const char *const lock[] = {"sync-lock"}, *const uncontended[] = {"  uncontended, ns"};
+    static const char *const keys[] = {"crowd-mutex2-0", "crowd-mutex2-100", "crowd-mutex2-500",
+                                       "crowd-mutex4-0", "crowd-mutex4-100", "crowd-mutex4-500",
+                                       "crowd-mutex8-0", "crowd-mutex8-100", "crowd-mutex8-500"};
+    static const char *const what[] = {"  2 threads, 0 loops, ns a section",
+                                       "  2 threads, 100 loops",
+                                       "  2 threads, 500 loops",
+                                       "  4 threads, 0 loops",
+                                       "  4 threads, 100 loops",
+                                       "  4 threads, 500 loops",
+                                       "  8 threads, 0 loops",
+                                       "  8 threads, 100 loops",
+                                       "  8 threads, 500 loops"};
 
-    sync_rows(bench, keys, what, 2, 1);
+    sync_rows(bench, "sync", lock, uncontended, 1, 1);
+    way_argument = "mutex";
+    sync_rows(bench, "crowd", keys, what, sizeof(keys) / sizeof(keys[0]), 1);
+    way_argument = "";
+}
+
+static void bench_crowd(const struct bench *bench)
+{
+    static const char *const keys[] = {"crowd-wake", "crowd-unfair", "crowd-clock"};
+    static const char *const what[] = {"  late to wake, 99 %, us", "  1 - Jain, thousandths",
+                                       "  clock_gettime, ns"};
+
+    way_argument = "few"; /* all but the mutexes */
+    sync_rows(bench, "crowd", keys, what, 3, 1);
+    way_argument = "";
 }
 
 /* ---- instructions from reset to power-off ---- */
@@ -449,7 +478,8 @@ const struct bench benches[] = {
     {"switch", "two threads that take turns on one CPU, hosted", bench_switch},
     {"answer", "two threads that wait for each other on two CPUs, hosted", bench_answer},
     {"create", "a thread that does nothing, hosted", bench_create},
-    {"mutex", "a pthread mutex with 100 loops inside, hosted", bench_mutex},
+    {"mutex", "a pthread mutex, uncontended and between 2, 4 and 8 threads, hosted", bench_mutex},
+    {"crowd", "64 and 100 threads that compute; the clock, hosted", bench_crowd},
     {"boot", "reset to hello to power-off: x64 microvm, 1 CPU, 256 MiB, QEMU's TCG", bench_boot},
     {"size", "the x64 kernel's file", bench_size},
     {"memory", "smallest --memory that runs a static hello: x64 microvm", bench_memory},
