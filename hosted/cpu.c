@@ -113,7 +113,7 @@ static void vcpu_arm(struct vcpu *v, uint8_t *memory)
     /* Blocked stays everything that is sent to the process; the outer world takes it. */
     uint64_t mask = ~(SIGNAL_BIT(HOST_SIGILL) | SIGNAL_BIT(HOST_SIGTRAP) | SIGNAL_BIT(HOST_SIGBUS) |
                       SIGNAL_BIT(HOST_SIGFPE) | SIGNAL_BIT(HOST_SIGSEGV) | SIGNAL_BIT(HOST_SIGSYS) |
-                      SIGNAL_BIT(HOSTED_IRQ_SIGNAL));
+                      SIGNAL_BIT(HOSTED_IRQ_SIGNAL) | SIGNAL_BIT(HOSTED_TIMER_SIGNAL));
 
     __asm__ volatile("wrgsbase %0" : : "r"(v));
     (void)host_call3(HOST_sigaltstack, (long)&alt, 0, 0);
@@ -137,9 +137,11 @@ _Noreturn void hosted_vcpu_main(unsigned cpu, void *memory, void *stack, size_t 
     v->armed_ns = UINT64_MAX;
     v->host_fs = fs_base_read();
     v->panic_stack_top = (uint8_t *)memory + HOSTED_ALTSTACK_SIZE + HOSTED_PANIC_STACK_SIZE;
-    /* Release: others send signals to tid once they see it. */
-    __atomic_store_n(&v->tid, (int32_t)host_call3(HOST_gettid, 0, 0, 0), __ATOMIC_RELEASE);
     vcpu_arm(v, memory);
+    /* Others send signals to tid once they see it: the handler needs all of the above. Whoever does
+     * not see it yet has set a bit in `pending` before (hosted_raise), which this thread looks at
+     * later: sequentially consistent, as in hal_cpu_idle. */
+    __atomic_store_n(&v->tid, (int32_t)host_call3(HOST_gettid, 0, 0, 0), __ATOMIC_SEQ_CST);
     if (cpu == 0)
         kernel_boot(stack, size);
     while (!__atomic_load_n(&v->started, __ATOMIC_ACQUIRE))

@@ -114,7 +114,6 @@ struct host_siginfo {
         } sys;
     };
 };
-#define HOST_SI_TIMER (-2)
 #define HOST_SI_KERNEL 128
 #define HOST_SEGV_MAPERR 1
 #define HOST_SEGV_ACCERR 2

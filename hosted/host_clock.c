@@ -7,7 +7,9 @@
  * against CLOCK_MONOTONIC over a few milliseconds, good to some 10 ppm.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/perf_event.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -104,10 +106,25 @@ static uint64_t rate_measured(void)
     return (uint64_t)(((unsigned __int128)(ns1 - ns0) << SHIFT) / (t1 - t0));
 }
 
+/* Each virtual CPU makes a timer when it starts, where failing is no longer simple; the host counts
+ * them among the user's queued signals (RLIMIT_SIGPENDING). */
+static void check_timers(unsigned count)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_TIMER_SIGNAL};
+    timer_t timers[HOSTED_CPU_MAX];
+
+    for (unsigned i = 0; i < count; i++)
+        if (timer_create(CLOCK_MONOTONIC, &event, &timers[i]) < 0)
+            host_fail("cannot make a timer for each virtual CPU: %s", strerror(errno));
+    while (count-- > 0)
+        timer_delete(timers[count]);
+}
+
 void host_setup_clock(void)
 {
     struct hosted_config *c = &hosted_config;
 
+    check_timers(c->cpu_count);
     c->clock_base_ns = clock_ns(CLOCK_MONOTONIC);
     if (host_uses_tsc()) {
         uint64_t mult = rate_told(), ns;

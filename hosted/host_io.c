@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -69,11 +70,26 @@ static void make_tty_raw(void)
     }
 }
 
+/* A standard stream that is closed stays so: its number goes to a descriptor that can neither be
+ * read nor written (EBADF), and not to the machine's memory. */
+void host_setup_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/", O_PATH | O_CLOEXEC);
+        if (fd < 0)
+            host_fail("cannot open a descriptor: %s", strerror(errno));
+    } while (fd <= STDERR_FILENO);
+    close(fd);
+}
+
 extern void __gcov_exit(void) __attribute__((weak));
 
 void host_setup_io(const struct host_options *options)
 {
     struct hosted_config *c = &hosted_config;
+    sigset_t blocked;
 
     c->fd_in = STDIN_FILENO;
     c->fd_out = STDOUT_FILENO;
@@ -89,8 +105,12 @@ void host_setup_io(const struct host_options *options)
     sigemptyset(&watched_set);
     for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
         sigaddset(&watched_set, watched[i]);
-    pthread_sigmask(SIG_BLOCK, &watched_set, NULL);
+    blocked = watched_set;
+    sigaddset(&blocked, HOSTED_IRQ_SIGNAL); /* not for threads outside the machine */
+    sigaddset(&blocked, HOSTED_TIMER_SIGNAL);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN); /* the terminal is restored from wherever we are */
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (c->wake_fd < 0)
         host_fail("no eventfd: %s", strerror(errno));
@@ -109,7 +129,7 @@ static void *take_signals(void *arg)
             hosted_raise(0, HOSTED_IRQ_CONSOLE);
             continue;
         }
-        __atomic_store_n(&hosted_shutdown_signal, signo, __ATOMIC_RELEASE);
+        __atomic_fetch_or(&hosted_shutdown_signals, 1u << (signo - 1), __ATOMIC_RELEASE);
         hosted_raise(0, HOSTED_IRQ_SHUTDOWN);
     }
     return NULL;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,19 @@ static void map_initrd(const char *path)
     close(fd);
 }
 
+/* The memory file counts as one that is written: as long as may be, and a word instead of a signal
+ * if that is too short. */
+static void lift_file_size_limit(void)
+{
+    struct rlimit size;
+
+    signal(SIGXFSZ, SIG_IGN);
+    if (getrlimit(RLIMIT_FSIZE, &size) == 0 && size.rlim_cur != size.rlim_max) {
+        size.rlim_cur = size.rlim_max;
+        setrlimit(RLIMIT_FSIZE, &size);
+    }
+}
+
 static int ram_file(void)
 {
     /* Programs execute from it: ask for that where the host wants to be asked. */
@@ -163,6 +177,7 @@ void host_setup_memory(const struct host_options *options)
         map_initrd(options->initrd);
     c->ram_base = RAM_BASE;
     c->ram_size = options->memory;
+    lift_file_size_limit();
     c->ram_fd = ram_file();
     if (c->ram_fd < 0 || ftruncate(c->ram_fd, (off_t)c->ram_size) < 0)
         host_fail("cannot make %llu bytes of memory: %s", (unsigned long long)c->ram_size,

@@ -38,7 +38,9 @@ static void *anonymous(size_t size)
 
 void host_start_vcpus(void)
 {
-    for (unsigned cpu = 0; cpu < hosted_config.cpu_count; cpu++) {
+    /* The first one last: it runs the kernel at once, the others wait for it. So a failure here
+     * ends a process in which nothing has happened yet. */
+    for (unsigned cpu = hosted_config.cpu_count; cpu-- > 0;) {
         struct vcpu_start *start = &starts[cpu];
         pthread_attr_t attr;
         pthread_t thread;

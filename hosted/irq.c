@@ -9,6 +9,16 @@
  */
 #include "hosted.h"
 
+static void shutdown_requests(void)
+{
+    /* Acquire: pairs with the outer world's release; all bits that came before the interrupt. */
+    uint32_t set = __atomic_exchange_n(&hosted_shutdown_signals, 0, __ATOMIC_ACQUIRE);
+
+    for (int signo = 1; set != 0; signo++, set >>= 1)
+        if (set & 1)
+            kernel_shutdown_request(signo);
+}
+
 /* Handlers never switch threads, so the virtual CPU stays the same. */
 bool hosted_irq_run(void)
 {
@@ -33,7 +43,7 @@ bool hosted_irq_run(void)
         if (bits & HOSTED_IRQ_CONSOLE)
             kernel_console();
         if (bits & HOSTED_IRQ_SHUTDOWN)
-            kernel_shutdown_request(__atomic_load_n(&hosted_shutdown_signal, __ATOMIC_RELAXED));
+            shutdown_requests();
     }
 }
 
@@ -70,9 +80,10 @@ int hosted_exit_work(struct isa_frame *frame)
 void hosted_raise(unsigned cpu, uint32_t bits)
 {
     struct vcpu *v = &hosted_vcpus[cpu];
-    int32_t tid = __atomic_load_n(&v->tid, __ATOMIC_ACQUIRE);
+    int32_t tid;
 
     __atomic_fetch_or(&v->pending, bits, __ATOMIC_SEQ_CST);
+    tid = __atomic_load_n(&v->tid, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&v->idle, __ATOMIC_SEQ_CST))
         (void)host_call3(HOST_futex, (long)&v->pending, HOST_FUTEX_WAKE_PRIVATE, 1);
     else if (tid != 0)

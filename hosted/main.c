@@ -105,15 +105,16 @@ int main(int argc, char **argv)
 {
     struct host_options options;
 
+    host_setup_descriptors(); /* before anything is opened */
     parse(argc, argv, &options);
     host_check();      /* what the CPU and the host kernel must have */
     host_setup_text(); /* where our own code lies */
     host_setup_memory(&options);
+    host_check_windows(argv); /* user addresses must be free; may start the process anew */
     host_setup_clock();
-    host_setup_io(&options); /* descriptors, terminal, process signals */
+    host_setup_io(&options); /* terminal, process signals */
     host_setup_guard();      /* stack protector; main never returns through a check of it */
     hosted_inner_init();
-    host_check_windows(argv); /* user addresses must be free */
     host_start_vcpus();
     host_io_loop();
 }

@@ -125,14 +125,23 @@ static void mirror_drop_all(void)
             kernel_hal_panic("host munmap failed", 0, 0);
 }
 
+/* The place of kernel memory that is no more stays reserved. False if the host has no mappings
+ * left: this may need two more. */
+static bool mirror_reserve(vaddr_t va, size_t len)
+{
+    return host_call6(HOST_mmap, (long)va, (long)len, 0,
+                      HOST_MAP_PRIVATE | HOST_MAP_ANONYMOUS | HOST_MAP_FIXED | HOST_MAP_NORESERVE,
+                      -1, 0) >= 0;
+}
+
 static void mirror_drop(vaddr_t va, size_t len)
 {
     if (va >= hosted_config.kernel_lo && va < hosted_config.kernel_hi) {
-        /* Keep the place reserved. */
-        if (host_call6(HOST_mmap, (long)va, (long)len, 0,
-                       HOST_MAP_PRIVATE | HOST_MAP_ANONYMOUS | HOST_MAP_FIXED | HOST_MAP_NORESERVE,
-                       -1, 0) < 0)
-            kernel_hal_panic("host mmap of the kernel window failed", 0, 0);
+        if (!mirror_reserve(va, len)) {
+            mirror_drop_all();
+            if (!mirror_reserve(va, len))
+                kernel_hal_panic("host mmap of the kernel window failed", 0, 0);
+        }
     } else if (host_call3(HOST_munmap, (long)va, (long)len, 0) < 0) {
         mirror_drop_all();
     }

@@ -26,6 +26,7 @@ void host_check_windows(char **argv);
 void host_setup_clock(void);
 
 /* host_io.c */
+void host_setup_descriptors(void);
 void host_setup_io(const struct host_options *options);
 _Noreturn void host_io_loop(void);
 

@@ -5,7 +5,7 @@
 #define TCSETS 0x5402
 
 int32_t hosted_exit_status = -1;
-int32_t hosted_shutdown_signal;
+uint32_t hosted_shutdown_signals;
 uint32_t hosted_input_idle;
 
 void hal_halt_others(void)

@@ -16,7 +16,11 @@
 
 #define HOSTED_CPU_MAX 256      /* HAL_CPU_MAX */
 #define HOSTED_EXIT_FAILURE 125 /* HAL_EXIT_PANIC */
-#define HOSTED_IRQ_SIGNAL 40
+/* A virtual CPU's thread shall look at its pending interrupts. From other threads: SIGURG, because
+ * one of them pending is enough and sending it cannot fail; the host has a limit to queued
+ * real-time signals. From the thread's host timer: one that is queued, for it says so. */
+#define HOSTED_IRQ_SIGNAL 23
+#define HOSTED_TIMER_SIGNAL 40
 #define HOSTED_ALTSTACK_SIZE (64 * 1024)
 #define HOSTED_PANIC_STACK_SIZE (64 * 1024)
 
@@ -65,10 +69,10 @@ struct hosted_config {
 extern struct hosted_config hosted_config;
 
 /* Atomic words between the worlds. */
-extern int32_t hosted_exit_status;     /* -1 until the machine is off (exit_outside) */
-extern int32_t hosted_shutdown_signal; /* Linux signal number of the last request */
-extern uint32_t hosted_input_idle;     /* 1: the kernel has been told of input and has not yet
-                                          drained it, so nobody watches fd_in */
+extern int32_t hosted_exit_status;       /* -1 until the machine is off (exit_outside) */
+extern uint32_t hosted_shutdown_signals; /* bit n: Linux signal n + 1 has been asked for */
+extern uint32_t hosted_input_idle;       /* 1: the kernel has been told of input and has not yet
+                                            drained it, so nobody watches fd_in */
 
 /* Inner functions that the outer world calls. */
 extern uintptr_t __stack_chk_guard;

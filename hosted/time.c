@@ -63,9 +63,9 @@ void hal_clock_params(struct hal_clock_params *out)
 void hosted_timer_init(struct vcpu *v)
 {
     struct host_sigevent event = {
-        .signo = HOSTED_IRQ_SIGNAL,
+        .signo = HOSTED_TIMER_SIGNAL,
         .notify = HOST_SIGEV_THREAD_ID,
-        .tid = v->tid,
+        .tid = (int32_t)host_call3(HOST_gettid, 0, 0, 0),
     };
 
     if (host_call3(HOST_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&v->timer_id) < 0)

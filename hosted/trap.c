@@ -37,6 +37,17 @@ static no_sanitize bool in_user(const struct vcpu *v, uintptr_t rip)
     return !SELKIE_SANITIZE || v->selector;
 }
 
+/* Kernel code that jumped through a wild pointer is no user code. */
+static no_sanitize bool on_kernel_stack(const struct vcpu *v, uintptr_t rsp)
+{
+    return v->ctx && rsp - v->ctx->stack <= v->ctx->size;
+}
+
+static no_sanitize bool is_irq(int signo)
+{
+    return signo == HOSTED_IRQ_SIGNAL || signo == HOSTED_TIMER_SIGNAL;
+}
+
 static no_sanitize bool in_exit(uintptr_t rip)
 {
     return rip >= (uintptr_t)hosted_exit_begin && rip < (uintptr_t)hosted_exit_end;
@@ -158,7 +169,7 @@ static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct h
     const char *entry = hosted_entry_fault;
 
     frame_fill(frame, uc);
-    if (signo == HOSTED_IRQ_SIGNAL) {
+    if (is_irq(signo)) {
         entry = hosted_entry_irq;
     } else if (signo == HOST_SIGSYS && info->sys.arch == HOST_AUDIT_ARCH_X86_64) {
         frame->orig_rax = (uint64_t)(uint32_t)info->sys.syscall;
@@ -209,7 +220,7 @@ static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct
 {
     bool exiting = in_exit(uc->rip);
 
-    if (signo == HOSTED_IRQ_SIGNAL) {
+    if (is_irq(signo)) {
         if (exiting)
             resume_at(uc, hosted_exit_begin, v->frame);
         return;
@@ -245,12 +256,11 @@ no_sanitize void hosted_signal(int signo, const struct host_siginfo *info, struc
     /* The host leaves this flag of the program's, and compilers do access unaligned data. */
     if (uc->rflags & ISA_RFLAGS_AC)
         __asm__ volatile("pushq %0; popfq" : : "i"(RFLAGS_PLAIN) : "memory", "cc");
-    if (signo == HOSTED_IRQ_SIGNAL) {
+    if (is_irq(signo))
         halt_if_told(v);
-        if (info->code == HOST_SI_TIMER)
-            pending_add(v, HOSTED_IRQ_TIMER);
-    }
-    if (in_user(v, uc->rip))
+    if (signo == HOSTED_TIMER_SIGNAL)
+        pending_add(v, HOSTED_IRQ_TIMER);
+    if (in_user(v, uc->rip) && !on_kernel_stack(v, uc->rsp))
         signal_in_user(v, signo, info, uc);
     else
         signal_in_kernel(v, signo, info, uc);
@@ -296,8 +306,9 @@ void hosted_kernel_fault(struct isa_frame *frame)
 
 void hosted_signals_install(void)
 {
-    static const uint8_t signals[] = {HOST_SIGILL,  HOST_SIGTRAP, HOST_SIGBUS,      HOST_SIGFPE,
-                                      HOST_SIGSEGV, HOST_SIGSYS,  HOSTED_IRQ_SIGNAL};
+    static const uint8_t signals[] = {HOST_SIGILL,       HOST_SIGTRAP,       HOST_SIGBUS,
+                                      HOST_SIGFPE,       HOST_SIGSEGV,       HOST_SIGSYS,
+                                      HOSTED_IRQ_SIGNAL, HOSTED_TIMER_SIGNAL};
     struct host_sigaction sa = {
         .handler = (uintptr_t)hosted_signal,
         /* Restart: the idle futex looks at `pending` again, everyone else wants to go on. */
