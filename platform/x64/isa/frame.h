@@ -150,9 +150,9 @@ static inline void isa_frame_set_sysno_restart(struct isa_frame *f)
 
 /* The vsyscall page, older than the vDSO: three system calls at fixed addresses that programs call
  * as functions (Linux: arch/x86/entry/vsyscall, mode xonly). False: pc is not on it. *nr is
- * ISA_NO_SYSCALL where none starts. */
+ * ISA_NO_SYSCALL where none starts. Hosted asks while the program's thread pointer is loaded. */
 #define ISA_VSYSCALL_PAGE 0xffffffffff600000ull
-static inline bool isa_vsyscall(uintptr_t pc, uint64_t *nr)
+static inline no_sanitize bool isa_vsyscall(uintptr_t pc, uint64_t *nr)
 {
     static const uint16_t numbers[] = {96 /* gettimeofday */, 201 /* time */, 309 /* getcpu */};
     uint64_t offset = pc - ISA_VSYSCALL_PAGE;
