@@ -216,9 +216,20 @@ static const char *const entry_names[] = {"threads",        "areas",   "descript
  * How far an entry may be from its start. Threads, areas, descriptors and queued signals: not at
  * all. Memory of the process: what the library's heap and the watchdog's stack have grown by. Of
  * the machine: pages that the CPUs' caches and half empty slabs keep, spare kernel stacks, and the
- * page tables of address ranges that were used once. All are bounded, whatever time a storm takes.
+ * page tables of address ranges that were used once: 1/512 of what was mapped, so for twice all
+ * memory 1/256 of it. All are bounded, whatever time a storm takes.
  */
 static const long tolerance[] = {0, 0, 0, 0, 64, 2048, 64, 1024, 256};
+
+static long tolerated(unsigned entry)
+{
+    static long tables; /* KiB */
+    if (entry != FREE && entry != TABLES)
+        return tolerance[entry];
+    if (!tables)
+        tables = meminfo("MemTotal") / 256;
+    return tolerance[entry] + tables;
+}
 
 static long number_after(const char *path, const char *key)
 {
@@ -282,7 +293,7 @@ static bool account_same(const struct account *a, const struct account *start)
         long more = a->value[i] - start->value[i];
         if (i == FREE)
             more = -more;
-        if (more > tolerance[i] || (i < RSS && more != 0))
+        if (more > tolerated(i) || (i < RSS && more != 0))
             return false;
     }
     return true;
