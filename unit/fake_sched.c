@@ -64,6 +64,28 @@ void rwlock_read_unlock(struct rwlock *l)
         would_block("rwlock_read_unlock of a free lock");
     l->readers--;
 }
+void rwlock_set_slots(struct rwlock *l, struct rwlock_slot *slots, unsigned count)
+{
+    l->slots = slots;
+    l->slot_count = count;
+}
+struct rwlock_slot *rwlock_read_begin(struct rwlock *l)
+{
+    rwlock_read_lock(l);
+    l->slots[0].readers++;
+    return l->slots;
+}
+void rwlock_read_end(struct rwlock *l, struct rwlock_slot *slot)
+{
+    if (slot != l->slots || !slot->readers--)
+        would_block("rwlock_read_end by a non-owner");
+    rwlock_read_unlock(l);
+}
+void rwlock_downgrade(struct rwlock *l)
+{
+    rwlock_write_unlock(l);
+    rwlock_read_lock(l);
+}
 void rwlock_write_lock(struct rwlock *l)
 {
     if (l->readers)

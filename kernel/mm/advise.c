@@ -60,11 +60,33 @@ static int advise_flags(struct space *space, vaddr_t lo, vaddr_t hi, uint32_t se
 
 /* ---- madvise ---------------------------------------------------------------------------- */
 
+/* A part of one area within one region, as allocators give back: faults elsewhere go on meanwhile.
+ * Not the whole region: that may free its page table, which others may be reading. False: not done.
+ */
+static bool drop_small(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
+{
+    if (hi - lo >= REGION_SIZE || lo / REGION_SIZE != (hi - 1) / REGION_SIZE)
+        return false;
+    struct rwlock_slot *slot = rwlock_read_begin(&space->lock);
+    const struct area *a = area_at(space, lo);
+    bool fits =
+        a && hi <= a->hi && !(a->flags & (AREA_LOCKED | AREA_SPECIAL)) && !(lazy && a->object);
+    if (fits) {
+        mutex_lock(space_fault_lock(space, lo));
+        space_zap_locked(space, lo, hi);
+        mutex_unlock(space_fault_lock(space, lo));
+    }
+    rwlock_read_end(&space->lock, slot);
+    return fits;
+}
+
 /* MADV_DONTNEED, MADV_FREE: forget the pages; private anonymous ones read as zero, others come from
  * their object again. (MADV_FREE allows that at any time, so at once is right, too.) */
 static int advise_drop(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
 {
     int err = 0;
+    if (drop_small(space, lo, hi, lazy))
+        return 0;
     vaddr_t at = lo;
     rwlock_write_lock(&space->lock);
     for (struct area *a = area_above(space, lo); a && a->lo < hi; a = area_next(a)) {

@@ -219,7 +219,6 @@ int change_begin(struct change *c, struct space *space, unsigned spares)
 {
     ASSERT(spares <= CHANGE_SPARES);
     *c = (struct change){.space = space};
-    list_init(&c->dead);
     for (; c->spare_count < spares; c->spare_count++) {
         c->spare[c->spare_count] = kzalloc(sizeof(struct area));
         if (!c->spare[c->spare_count])
@@ -235,15 +234,33 @@ fail:
 
 void change_end(struct change *c)
 {
-    rwlock_write_unlock(&c->space->lock);
+    for (struct area *area = c->dead; area; area = area_of(area->node.left))
+        if (area->object)
+            vm_object_remove_area(area->object, area);
+    if (c->shared)
+        rwlock_read_unlock(&c->space->lock);
+    else
+        rwlock_write_unlock(&c->space->lock);
     while (c->spare_count > 0)
         kfree(c->spare[--c->spare_count]);
-    struct list *link;
-    while ((link = list_pop_front(&c->dead))) {
-        struct area *area = list_entry(link, struct area, object_link);
+    while (c->dead) {
+        struct area *area = c->dead;
+        c->dead = area_of(area->node.left);
         object_put(area->object);
         kfree(area);
     }
+}
+
+void change_share(struct change *c)
+{
+    c->shared = true;
+    rwlock_downgrade(&c->space->lock);
+}
+
+static void bury(struct change *c, struct area *area)
+{
+    area->node.left = c->dead ? &c->dead->node : NULL;
+    c->dead = area;
 }
 
 struct area *change_take(struct change *c)
@@ -255,8 +272,7 @@ struct area *change_take(struct change *c)
 void change_drop(struct change *c, struct area *area)
 {
     ASSERT(!area->object);
-    list_init(&area->object_link);
-    list_push_back(&c->dead, &area->object_link);
+    bury(c, area);
 }
 
 static bool area_less(const struct rb_node *a, const struct rb_node *b)
@@ -287,10 +303,7 @@ void area_remove(struct change *c, struct area *area)
     rb_remove(&c->space->areas, &area->node);
     gap_refresh(c->space, next);
     c->space->area_count--;
-    if (area->object)
-        vm_object_remove_area(area->object, area);
-    list_init(&area->object_link);
-    list_push_back(&c->dead, &area->object_link);
+    bury(c, area);
 }
 
 void area_resize(struct space *space, struct area *area, vaddr_t lo, vaddr_t hi)

@@ -30,6 +30,18 @@ static inline bool area_is_stack(const struct area *area)
 {
     return area->flags & (AREA_GROWSDOWN | AREA_STACK);
 }
+/* The lock for page-table entries around va among faults. Nothing that is done under it goes over
+ * the border of its 2 MiB. */
+#define REGION_SIZE ((vaddr_t)2 << 20)
+static inline struct mutex *space_fault_lock(struct space *space, vaddr_t va)
+{
+    return &space->fault_lock[(va / REGION_SIZE) % SPACE_FAULT_LOCKS].mutex;
+}
+/* Counts of this CPU; after a preemption of another's, which is as good. */
+static inline struct space_count *space_count(struct space *space)
+{
+    return &space->counts[hal_cpu_id() % SPACE_SLOTS];
+}
 static inline size_t area_pages(const struct area *area)
 {
     return (area->hi - area->lo) >> PAGE_SHIFT;
@@ -64,11 +76,15 @@ struct change {
     struct space *space;
     struct area *spare[CHANGE_SPARES];
     unsigned spare_count;
-    struct list dead; /* area.object_link */
+    struct area *dead; /* chained by node.left */
+    bool shared;       /* the lock is held for reading by now */
 };
 /* Allocate `spares` areas and take the lock. -ENOMEM: nothing is held. */
 int must_check change_begin(struct change *c, struct space *space, unsigned spares);
 void change_end(struct change *c);
+/* The tree is as it shall be: let faults in other areas go on while pages are removed. Areas that
+ * were taken out are still known to their objects, so who walks those waits until the end. */
+void change_share(struct change *c);
 struct area *change_take(struct change *c); /* one of the spares, zeroed */
 /* Give back an area that is in no tree. */
 void change_drop(struct change *c, struct area *area);
@@ -98,6 +114,8 @@ void area_isolate(struct change *c, vaddr_t lo, vaddr_t hi);
 void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi);
 /* Remove areas and pages of [lo, hi). Uses up to two spares: both ends may cut an area. */
 void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi);
+/* The areas only; their pages are to be removed before the lock is released. */
+void space_remove_areas_locked(struct change *c, vaddr_t lo, vaddr_t hi);
 /* Zap what maps bytes [off, off+len) of the object; private copies of them only if `copies`. */
 void space_unmap_object_locked(struct space *space, struct vm_object *object, uint64_t off,
                                uint64_t len, bool copies);

@@ -3,9 +3,10 @@
  * fault.c - page faults: demand paging, copy on write, stack growth; and what else needs a page to
  * be present (populate, code patching).
  *
- * A fault holds the space's lock for reading, so areas stand still; two faults may meet at one
- * page, so the page table is looked at and changed under the fault lock of its 2 MiB
- * (space->fault_lock). No step goes over such a border. File pages are fetched before that lock is
+ * A fault holds the space's lock for reading (by its CPU's slot: no line of memory is written by
+ * faults of two CPUs unless they meet within 2 MiB), so areas stand still; two faults may meet at
+ * one page, so the page table is looked at and changed under the fault lock of its 2 MiB
+ * (space_fault_lock). No step goes over such a border. File pages are fetched before that lock is
  * taken, for that may have to read them.
  *
  * Fault-around. One mapping call costs much more than one page (hosted: a system call), so a fault
@@ -22,7 +23,6 @@
 #include "mm/area.h"
 #include "mm/compact.h"
 
-#define REGION_SIZE ((vaddr_t)2 << 20) /* what one fault lock covers */
 #define AROUND_FIRST 16u
 #define AROUND_ANON_MAX 512u
 #define AROUND_FILE_MAX 64u
@@ -34,14 +34,9 @@ struct fault {
     bool write, exec;
 };
 
-static struct mutex *fault_lock(struct space *space, vaddr_t va)
-{
-    return &space->fault_lock[(va / REGION_SIZE) % SPACE_FAULT_LOCKS];
-}
-
 static void count_mapped(struct space *space, uint64_t pages)
 {
-    __atomic_add_fetch(&space->pages_resident, pages, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&space_count(space)->resident, pages, __ATOMIC_RELAXED);
 }
 
 /* Make instructions in a page visible to execution, once per content. */
@@ -292,12 +287,12 @@ static int fault_file(const struct fault *f)
     long count = fetch_pages(f, &lo, hi, pages);
     if (count < 0)
         return (int)count;
-    mutex_lock(fault_lock(f->space, f->va));
+    mutex_lock(space_fault_lock(f->space, f->va));
     if (fault_present_locked(f, &err))
         put_pages(pages, (size_t)count);
     else
         err = map_file_locked(f, lo, pages, (size_t)count);
-    mutex_unlock(fault_lock(f->space, f->va));
+    mutex_unlock(space_fault_lock(f->space, f->va));
     return err;
 }
 
@@ -308,13 +303,13 @@ static int fault_file_copy(const struct fault *f)
     int err = vm_object_page(f->area->object, area_index(f->area, f->va), true, &page);
     if (err)
         return err;
-    mutex_lock(fault_lock(f->space, f->va));
+    mutex_lock(space_fault_lock(f->space, f->va));
     if (!fault_present_locked(f, &err)) {
         err = copy_to(f, page, &copy);
         if (!err)
             count_mapped(f->space, 1);
     }
-    mutex_unlock(fault_lock(f->space, f->va));
+    mutex_unlock(space_fault_lock(f->space, f->va));
     page_put(page);
     return err;
 }
@@ -324,13 +319,13 @@ static int fault_file_copy(const struct fault *f)
 static int fault_mend(const struct fault *f)
 {
     int err;
-    mutex_lock(fault_lock(f->space, f->va));
+    mutex_lock(space_fault_lock(f->space, f->va));
     bool done = fault_present_locked(f, &err);
     if (!done && !f->area->object) {
         err = fault_anon_locked(f);
         done = true;
     }
-    mutex_unlock(fault_lock(f->space, f->va));
+    mutex_unlock(space_fault_lock(f->space, f->va));
     if (done)
         return err;
     if (f->write && !(f->area->flags & AREA_SHARED))
@@ -391,7 +386,7 @@ static int fault_once(struct space *space, vaddr_t va, enum hal_access access, b
     };
     int err;
     *grow = false;
-    rwlock_read_lock(&space->lock);
+    struct rwlock_slot *slot = rwlock_read_begin(&space->lock);
     f.area = area_above(space, va);
     if (!f.area || f.area->lo > va) {
         *grow = f.area && area_is_stack(f.area);
@@ -401,7 +396,7 @@ static int fault_once(struct space *space, vaddr_t va, enum hal_access access, b
     } else {
         err = fault_mend(&f);
     }
-    rwlock_read_unlock(&space->lock);
+    rwlock_read_end(&space->lock, slot);
     return err;
 }
 
@@ -420,7 +415,7 @@ int space_fault(struct space *space, vaddr_t addr, enum hal_access access, vaddr
         err = fault_once(space, va, access, &grow);
     }
     if (!err)
-        __atomic_add_fetch(&space->faults_minor, 1, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&space_count(space)->faults, 1, __ATOMIC_RELAXED);
     compact_if_due(space);
     return err;
 }
@@ -440,9 +435,9 @@ static int populate_page(struct space *space, vaddr_t va, enum hal_access access
 {
     unsigned prot, need = access == HAL_ACCESS_WRITE ? HAL_PROT_WRITE : HAL_PROT_READ;
     bool grow;
-    rwlock_read_lock(&space->lock);
+    struct rwlock_slot *slot = rwlock_read_begin(&space->lock);
     bool there = hal_space_query(&space->hal, va, NULL, &prot) && (prot & need);
-    rwlock_read_unlock(&space->lock);
+    rwlock_read_end(&space->lock, slot);
     /* A hole below a stack is a hole: nothing grows. */
     int err = there ? 0 : fault_once(space, va, access, &grow);
     return err == -EFAULT ? -ENOMEM : err == -EIO || err == -ENXIO ? -EFAULT : err;

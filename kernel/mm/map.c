@@ -218,8 +218,11 @@ int space_unmap(struct space *space, vaddr_t addr, size_t len)
     if (err)
         return err;
     err = space_check_removal(space, addr, end);
-    if (!err)
-        space_remove_locked(&c, addr, end);
+    if (!err) {
+        space_remove_areas_locked(&c, addr, end);
+        change_share(&c);
+        space_zap_locked(space, addr, end);
+    }
     change_end(&c);
     return err;
 }

@@ -30,13 +30,22 @@ struct space *space_create(void)
     ref_init(&space->refs);
     rwlock_init(&space->lock, RANK_SPACE);
     for (unsigned i = 0; i < SPACE_FAULT_LOCKS; i++)
-        mutex_init(&space->fault_lock[i], RANK_FAULT);
+        mutex_init(&space->fault_lock[i].mutex, RANK_FAULT);
+    rwlock_set_slots(&space->lock, space->slots, SPACE_SLOTS);
     area_tree_init(space);
     const struct hal_layout *layout = hal_layout();
     space->mmap_top = layout->user[layout->user_count - 1].hi;
     space->stack_limit = 8ull << 20; /* Linux's default RLIMIT_STACK */
     space->as_limit = space->data_limit = space->lock_limit = UINT64_MAX;
     return space;
+}
+
+uint64_t space_resident(struct space *space)
+{
+    uint64_t sum = 0; /* modulo 2^64: a page may be counted by one CPU and discounted by another */
+    for (unsigned i = 0; i < SPACE_SLOTS; i++)
+        sum += __atomic_load_n(&space->counts[i].resident, __ATOMIC_RELAXED);
+    return (int64_t)sum < 0 ? 0 : sum;
 }
 
 void space_get(struct space *space)
@@ -155,7 +164,7 @@ static void zap_flush(struct zap *z)
     if (z->count == 0)
         return;
     hal_space_unmap(&z->space->hal, z->lo, z->hi - z->lo);
-    __atomic_sub_fetch(&z->space->pages_resident, z->count, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&space_count(z->space)->resident, z->count, __ATOMIC_RELAXED);
     page_put_list(&z->own);
     while (z->shared_count > 0)
         page_put(z->shared[--z->shared_count]);
@@ -210,16 +219,21 @@ void space_unmap_clean_locked(struct space *space, struct vm_object *object)
             zap_file_pages(space, a, a->lo, a->hi);
 }
 
-void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi)
+void space_remove_areas_locked(struct change *c, vaddr_t lo, vaddr_t hi)
 {
     area_isolate(c, lo, hi);
-    space_zap_locked(c->space, lo, hi);
     struct area *area = area_above(c->space, lo);
     while (area && area->lo < hi) {
         struct area *next = area_next(area);
         area_remove(c, area);
         area = next;
     }
+}
+
+void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi)
+{
+    space_remove_areas_locked(c, lo, hi);
+    space_zap_locked(c->space, lo, hi);
 }
 
 void space_unmap_object_locked(struct space *space, struct vm_object *object, uint64_t off,

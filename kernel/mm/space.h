@@ -56,30 +56,38 @@ enum {
 };
 
 #define SPACE_FAULT_LOCKS 16
+#define SPACE_SLOTS 16
+/* What faults count, by CPU modulo SPACE_SLOTS: relaxed atomics, only sums mean something. */
+struct space_count {
+    uint64_t resident, faults;
+} __attribute__((aligned(64)));
 struct space {
     struct hal_space hal;
     struct refcount refs;
     struct rwlock lock;
     /* Faults hold the lock for reading, so among themselves they serialise changes of the page
      * table by these: one per 2 MiB of addresses, hashed. */
-    struct mutex fault_lock[SPACE_FAULT_LOCKS];
+    struct {
+        struct mutex mutex;
+    } __attribute__((aligned(64))) fault_lock[SPACE_FAULT_LOCKS];
+    struct rwlock_slot slots[SPACE_SLOTS]; /* of lock: where faults hold it */
+    struct space_count counts[SPACE_SLOTS];
     struct rb_tree areas;
     size_t area_count;
-    uint64_t pages_mapped;               /* VmSize, in pages */
-    uint64_t pages_data;                 /* private writable ones, stacks apart: RLIMIT_DATA */
-    uint64_t pages_locked;               /* of areas with AREA_LOCKED: VmLck */
-    uint64_t pages_resident;             /* atomic */
-    vaddr_t brk_start, brk;              /* set by space_set_brk */
-    vaddr_t mmap_top;                    /* mmap places downwards from here (ASLR) */
-    uint64_t stack_limit;                /* bytes, RLIMIT_STACK */
-    uint64_t as_limit, data_limit;       /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX none */
-    uint64_t lock_limit;                 /* RLIMIT_MEMLOCK, UINT64_MAX for the privileged; atomic */
-    uint32_t future_flags;               /* mlockall(MCL_FUTURE): AREA_LOCKED, AREA_LOCKONFAULT */
-    uint64_t faults_minor, faults_major; /* atomic */
+    uint64_t pages_mapped;         /* VmSize, in pages */
+    uint64_t pages_data;           /* private writable ones, stacks apart: RLIMIT_DATA */
+    uint64_t pages_locked;         /* of areas with AREA_LOCKED: VmLck */
+    vaddr_t brk_start, brk;        /* set by space_set_brk */
+    vaddr_t mmap_top;              /* mmap places downwards from here (ASLR) */
+    uint64_t stack_limit;          /* bytes, RLIMIT_STACK */
+    uint64_t as_limit, data_limit; /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX none */
+    uint64_t lock_limit;           /* RLIMIT_MEMLOCK, UINT64_MAX for the privileged; atomic */
+    uint32_t future_flags;         /* mlockall(MCL_FUTURE): AREA_LOCKED, AREA_LOCKONFAULT */
 };
 
 /* A new empty space with one reference, or NULL. */
 struct space *space_create(void);
+uint64_t space_resident(struct space *space); /* pages; a momentary value */
 void space_get(struct space *space);
 void space_put(struct space *space); /* last one unmaps everything; not active on any CPU then */
 /* Remove every area (execve). */

@@ -7,6 +7,15 @@
  * behind: a writer waits only for the readers before it, and the readers behind it get their turn
  * when it is done. So nobody starves.
  *
+ * Slots. A reader that comes by rwlock_read_begin adds itself to a slot, then looks at `closed`; a
+ * writer raises `closed`, then looks at the slots. All four are sequentially consistent, so at
+ * least one sees the other: the reader backs out and queues up, or the writer waits. A reader that
+ * leaves its slot and then finds `closed` raised looks, under l->lock, whether it was the one that
+ * a writer waits for; if it does not find it raised, the writer's look at the slot comes later, and
+ * sees it empty. The end of a slot's reader is a release, the writer's look an acquire: what
+ * readers did comes before what the writer does. A reader goes back to the slot it came from, so no
+ * slot seems empty while somebody is inside.
+ *
  * `granted` is written and read under l->lock, and the wake happens under it too, so the waiter's
  * stack frame outlives the waker's use of it.
  */
@@ -23,15 +32,27 @@ void rwlock_init(struct rwlock *l, enum lock_rank rank)
 {
     l->readers = 0;
     l->writers_waiting = 0;
+    l->slots = NULL;
+    l->slot_count = 0;
+    l->closed = 0;
     __atomic_store_n(&l->writer, NULL, __ATOMIC_RELAXED);
     spin_init(&l->lock, RANK_MUTEX);
     list_init(&l->waiters);
     l->rank = (uint8_t)rank;
 }
 
+/* Only while `closed` is raised does the answer "yes" stay true. */
+static bool slots_empty(const struct rwlock *l)
+{
+    for (unsigned i = 0; i < l->slot_count; i++)
+        if (__atomic_load_n(&l->slots[i].readers, __ATOMIC_SEQ_CST))
+            return false;
+    return true;
+}
+
 static bool is_free_for(const struct rwlock *l, bool write)
 {
-    return write ? l->readers == 0 : l->readers >= 0;
+    return write ? l->readers == 0 && slots_empty(l) : l->readers >= 0;
 }
 
 static void take(struct rwlock *l, struct thread *thread, bool write)
@@ -60,6 +81,16 @@ static void grant(struct rwlock *l)
     }
 }
 
+/* l->lock held: the writer gives up the lock, or goes on as `readers` readers. */
+static void writer_leave(struct rwlock *l, int32_t readers)
+{
+    l->readers = readers;
+    __atomic_store_n(&l->writer, NULL, __ATOMIC_RELAXED);
+    /* Release: who finds the slots open sees what the writer did. */
+    __atomic_sub_fetch(&l->closed, 1, __ATOMIC_SEQ_CST);
+    grant(l);
+}
+
 static void wait_granted(struct rwlock *l, struct rw_waiter *w, unsigned long irq)
 {
     while (!w->granted) {
@@ -78,6 +109,8 @@ static void lock(struct rwlock *l, bool write)
     lock_assert_sleepable();
     lock_note_acquire(l, l->rank);
     unsigned long irq = spin_lock_irqsave(&l->lock);
+    if (write)
+        __atomic_add_fetch(&l->closed, 1, __ATOMIC_SEQ_CST);
     if (list_empty(&l->waiters) && is_free_for(l, write)) {
         take(l, self, write);
         spin_unlock_irqrestore(&l->lock, irq);
@@ -114,10 +147,59 @@ void rwlock_write_unlock(struct rwlock *l)
     lock_note_release(l);
     unsigned long irq = spin_lock_irqsave(&l->lock);
     CHECK(l->readers == -1 && l->writer == thread_current());
-    l->readers = 0;
-    __atomic_store_n(&l->writer, NULL, __ATOMIC_RELAXED);
+    writer_leave(l, 0);
+    spin_unlock_irqrestore(&l->lock, irq);
+}
+
+void rwlock_downgrade(struct rwlock *l)
+{
+    unsigned long irq = spin_lock_irqsave(&l->lock);
+    CHECK(l->readers == -1 && l->writer == thread_current());
+    writer_leave(l, 1);
+    spin_unlock_irqrestore(&l->lock, irq);
+}
+
+/* ---- slots ---- */
+
+void rwlock_set_slots(struct rwlock *l, struct rwlock_slot *slots, unsigned count)
+{
+    l->slots = slots;
+    l->slot_count = count;
+}
+
+static void slot_leave(struct rwlock *l, struct rwlock_slot *slot)
+{
+    if (__atomic_sub_fetch(&slot->readers, 1, __ATOMIC_SEQ_CST) != 0 ||
+        __atomic_load_n(&l->closed, __ATOMIC_SEQ_CST) == 0)
+        return;
+    unsigned long irq = spin_lock_irqsave(&l->lock);
     grant(l);
     spin_unlock_irqrestore(&l->lock, irq);
+}
+
+struct rwlock_slot *rwlock_read_begin(struct rwlock *l)
+{
+    lock_assert_sleepable();
+    /* Any slot is right; that of another CPU, after a preemption here, is only slower. */
+    struct rwlock_slot *slot = &l->slots[hal_cpu_id() % l->slot_count];
+    __atomic_add_fetch(&slot->readers, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&l->closed, __ATOMIC_SEQ_CST) == 0) {
+        lock_note_acquire(l, l->rank);
+        return slot;
+    }
+    slot_leave(l, slot);
+    rwlock_read_lock(l);
+    return NULL;
+}
+
+void rwlock_read_end(struct rwlock *l, struct rwlock_slot *slot)
+{
+    if (!slot) {
+        rwlock_read_unlock(l);
+        return;
+    }
+    lock_note_release(l);
+    slot_leave(l, slot);
 }
 
 bool rwlock_write_held(const struct rwlock *l)

@@ -76,9 +76,9 @@ static void mapped_pages_go_only_if_asked(void **state)
     assert_int_equal(user_write(BASE_ADDR + 3 * PG, 0x55), 0); /* copies page 3 */
     (void)vm_cache_evict(1000, false); /* page 3 of the file is not mapped any more */
     assert_int_equal(file.object.page_count, 39);
-    uint64_t resident = space->pages_resident;
+    uint64_t resident = space_resident(space);
     assert_int_equal(vm_cache_evict(1000, true), 39);
-    assert_int_equal(space->pages_resident, resident - 39);
+    assert_int_equal(space_resident(space), resident - 39);
     assert_int_equal(user_read(BASE_ADDR + 3 * PG, &byte), 0);
     assert_int_equal(byte, 0x55);
     for (vaddr_t i = 0; i < 40; i++) {

@@ -27,10 +27,10 @@ static void remap_shrinks_grows_moves(void **state)
     assert_int_equal(byte, 0);
     assert_int_equal(map(a + 6 * PG, 1, PROT_READ, ANON | MAP_FIXED, &out), 0);
     assert_int_equal(space_remap(space, a, 6 * PG, 7 * PG, 0, 0, &out), -ENOMEM);
-    uint64_t resident = space->pages_resident;
+    uint64_t resident = space_resident(space);
     assert_int_equal(space_remap(space, a, 6 * PG, 9 * PG, MREMAP_MAYMOVE, 0, &out), 0);
     assert_int_not_equal(out, a);
-    assert_int_equal(space->pages_resident, resident);
+    assert_int_equal(space_resident(space), resident);
     for (int i = 0; i < 9; i++) {
         assert_int_equal(user_read(out + (vaddr_t)i * PG, &byte), 0);
         assert_int_equal(byte, i < 4 ? i + 1 : 0);
@@ -308,7 +308,7 @@ static void failing_faults_can_be_retried(void **state)
                 fake_map_fail_nth(0);
                 alloc_fail_nth(0);
                 assert_true(err == 0 || err == -ENOMEM);
-                assert_int_equal(fake_space_mapped(&space->hal), space->pages_resident);
+                assert_int_equal(fake_space_mapped(&space->hal), space_resident(space));
                 assert_int_equal(user_write(va, 9), 0);
                 assert_int_equal(user_read(va, &byte), 0);
                 assert_int_equal(byte, 9);

@@ -60,6 +60,14 @@ static bool file_get_live(struct vm_object *object)
 }
 static const struct vm_object_ops file_ops = {file_fill, file_get, file_put, file_get_live};
 
+static inline uint64_t faults_counted(void)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < SPACE_SLOTS; i++)
+        sum += space->counts[i].faults;
+    return sum;
+}
+
 static uint64_t heap_bytes(void)
 {
     struct kmalloc_stats stats;

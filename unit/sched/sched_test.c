@@ -235,6 +235,7 @@ static void timers_fire_once_in_time(void **state)
 
 static struct mutex mutex;
 static struct rwlock rwlock;
+static struct rwlock_slot slots[2]; /* for four CPUs: two of them share one */
 static unsigned inside, readers, writes;
 
 static void mutex_user(void *arg)
@@ -276,12 +277,16 @@ static void rwlock_user(void *arg)
 {
     (void)arg;
     for (unsigned i = 0; i < 40; i++) {
-        bool write = sim_random(3) == 0;
+        bool write = sim_random(3) == 0, apart = sim_random(2) == 0;
+        struct rwlock_slot *slot = NULL;
         if (write) {
             rwlock_write_lock(&rwlock);
             SIM_CHECK(rwlock_write_held(&rwlock) && readers == 0 && inside++ == 0);
         } else {
-            rwlock_read_lock(&rwlock);
+            if (apart)
+                slot = rwlock_read_begin(&rwlock);
+            else
+                rwlock_read_lock(&rwlock);
             SIM_CHECK(!rwlock_write_held(&rwlock) && inside == 0);
             readers++;
         }
@@ -289,10 +294,24 @@ static void rwlock_user(void *arg)
         if (write) {
             writes++;
             SIM_CHECK(--inside == 0);
+        }
+        if (write && apart) {
+            rwlock_downgrade(&rwlock);
+            SIM_CHECK(!rwlock_write_held(&rwlock));
+            readers++;
+            sim_work(sim_random(5000));
+            SIM_CHECK(inside == 0);
+            write = false;
+            apart = false;
+        }
+        if (write) {
             rwlock_write_unlock(&rwlock);
         } else {
             readers--;
-            rwlock_read_unlock(&rwlock);
+            if (apart)
+                rwlock_read_end(&rwlock, slot);
+            else
+                rwlock_read_unlock(&rwlock);
         }
     }
     finish();
@@ -302,9 +321,11 @@ static void rwlock_main(void *arg)
     (void)arg;
     waitq_init(&done_queue);
     rwlock_init(&rwlock, RANK_SPACE);
+    rwlock_set_slots(&rwlock, slots, ARRAY_COUNT(slots));
     spawn(rwlock_user, 0, 6);
     await_all();
     SIM_CHECK(writes > 0 && readers == 0 && inside == 0);
+    SIM_CHECK(slots[0].readers == 0 && slots[1].readers == 0 && rwlock.closed == 0);
 }
 static void rwlock_excludes_writers(void **state)
 {
