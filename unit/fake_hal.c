@@ -2,10 +2,10 @@
 /*
  * fake_hal.c - the machine of the unit tests: hal.h over ordinary host memory.
  *
- * One CPU, no interrupts, a clock that the test sets. RAM is one host mapping. An address space is
- * a sorted array of leaves of 512 entries, so every call is exact and easy to inspect; a frame must
- * lie in the fake RAM. What cannot be simulated (context switches, user mode) aborts instead of
- * pretending.
+ * One flow of control that can pretend to be on any CPU, no interrupts, a clock that the test sets.
+ * RAM is one host mapping. An address space is a sorted array of leaves of 512 entries, so every
+ * call is exact and easy to inspect; a frame must lie in the fake RAM. What cannot be simulated
+ * (context switches, user mode) aborts instead of pretending.
  */
 #define _GNU_SOURCE
 #include "fake.h"
@@ -30,6 +30,7 @@
 /* ---- state ------------------------------------------------------------------------------ */
 
 void *fake_self;
+unsigned fake_cpu_count = 1, fake_cpu_id;
 bool fake_irqs_off;
 uintptr_t fake_ram_base;
 uint64_t fake_now_ns;
@@ -98,6 +99,7 @@ void fake_hal_init(size_t ram_bytes)
         .machine = "unit",
     };
     fake_self = &fake_thread;
+    fake_cpu_id = 0;
     fake_thread.head.cpu = &fake_cpu;
     fake_cpu.online = true;
     fake_poweroff_reset();
@@ -138,7 +140,7 @@ void fake_set_cmdline(const char *cmdline)
 
 unsigned hal_cpu_count(void)
 {
-    return 1;
+    return fake_cpu_count;
 }
 int hal_cpu_start(unsigned cpu, void *stack_top, void *self)
 {

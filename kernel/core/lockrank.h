@@ -44,6 +44,7 @@ enum lock_rank {
     RANK_PI,         /* books of priority inheritance */
     RANK_SCHED,      /* setters of affinity */
     RANK_SLAB,       /* one size class */
+    RANK_HOTPAGES,   /* one CPU's cache of free pages */
     RANK_PAGE,       /* buddy allocator */
     RANK_KVM,        /* kernel virtual range allocator */
     RANK_DEVICE,     /* a driver's table or input */

@@ -155,6 +155,7 @@ unsigned compact_space(struct space *space, unsigned order, unsigned blocks)
     /* Acquire and release: the next run sees what this one has done to the pages. */
     if (__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
         return 0;
+    page_drain(); /* a page in a CPU's cache looks used */
     choose(&run, MIN(blocks, TARGETS_MAX));
     while (run.count > 0 && !worthwhile(&run))
         run.count--;

@@ -28,14 +28,18 @@
  * carry PAGE_FLAG_ZERO; splitting keeps it, joining keeps it if both halves have it, freeing drops
  * it. ALLOC_ZERO then need not write the block.
  *
+ * Single pages come and go through the caches of the CPUs (hotpages.c); larger blocks, and lists of
+ * pages that are freed together, come here at once.
+ *
  * Invariants (page_check):
  *  1. the first page of a free block has type PAGE_FREE and its order, and is on that list;
  *  2. two buddies of one order are never both free blocks (they would have been joined);
  *  3. a free block smaller than 2 MiB is on the list of its block's kind;
- *  4. `free` = the sum of the listed blocks + the RAM of chunks not opened yet.
+ *  4. free_pages = the sum of the listed blocks + the RAM of chunks not opened yet; what the caches
+ *     hold comes on top of it in page_free_count.
  *
  * Lock: page_lock (RANK_PAGE, irqsave) guards everything but the reference counts and contents of
- * allocated pages.
+ * allocated pages. The type of a page that is not PAGE_FREE belongs to its owner or its cache.
  */
 #include "mm/page.h"
 
@@ -45,6 +49,7 @@
 #include "lib/sanitize.h"
 #include "lib/string.h"
 #include "mm/failpoint.h"
+#include "mm/hotpages.h"
 #include "mm/reclaim.h"
 
 #define CHUNK_PAGES (1u << PAGE_ORDER_MAX)
@@ -69,7 +74,6 @@ static uint64_t reserve;     /* pages that only ALLOC_ATOMIC may take */
 static uint64_t alarm_pages; /* see memory_alarm; relaxed atomic */
 
 /* Guarded by page_lock. */
-enum kind { KIND_PROGRAM, KIND_FILE, KIND_KERNEL, KIND_COUNT };
 static struct list free_list[KIND_COUNT][PAGE_ORDER_MAX + 1]; /* of 2 MiB and more: the first */
 static uint64_t free_by_order[KIND_COUNT][PAGE_ORDER_MAX + 1];
 static uint64_t free_pages; /* also read without the lock, as a hint: relaxed atomic */
@@ -95,15 +99,6 @@ paddr_t page_phys(const struct page *page)
                                                                 << PAGE_SHIFT;
 }
 
-bool page_valid_phys(paddr_t pa)
-{
-    uint64_t chunk = (pa >> CHUNK_SHIFT) - chunk_first; /* wraps far out of range if below */
-    if (chunk >= chunk_span || chunk_slot[chunk] == 0)
-        return false;
-    /* Struct pages of a chunk that is not open say nothing. */
-    return chunk_slot[chunk] - 1 < __atomic_load_n(&chunk_next, __ATOMIC_RELAXED);
-}
-
 struct page *page_of_phys(paddr_t pa)
 {
     uint64_t chunk = (pa >> CHUNK_SHIFT) - chunk_first;
@@ -117,9 +112,14 @@ static struct page *buddy_of(const struct page *page, unsigned order)
     return page_at(page_index(page) ^ (1u << order));
 }
 
-uint64_t page_free_count(void)
+static uint64_t buddy_free(void)
 {
     return __atomic_load_n(&free_pages, __ATOMIC_RELAXED);
+}
+
+uint64_t page_free_count(void)
+{
+    return buddy_free() + hot_count();
 }
 
 void (*memory_alarm)(void);
@@ -129,9 +129,10 @@ uint64_t page_reserve_count(void)
     return reserve;
 }
 
+/* Without the caches, of which larger blocks are not made. */
 bool memory_available(uint64_t pages)
 {
-    return page_free_count() >= pages + reserve;
+    return buddy_free() >= pages + reserve;
 }
 
 void memory_alarm_set(uint64_t pages)
@@ -179,7 +180,9 @@ static void free_block(struct page *page, unsigned order, unsigned flags)
 {
     while (order < PAGE_ORDER_MAX) {
         struct page *buddy = buddy_of(page, order);
-        if (buddy->type != PAGE_FREE || buddy->order != order)
+        /* Relaxed: it may be an allocated page of any owner; PAGE_FREE is written under our lock.
+         */
+        if (__atomic_load_n(&buddy->type, __ATOMIC_RELAXED) != PAGE_FREE || buddy->order != order)
             break;
         unlist_block(buddy, order);
         flags &= buddy->flags;
@@ -301,7 +304,10 @@ void page_init(void)
     uint64_t slot_bytes = align_up(chunk_span * sizeof chunk_slot[0], 16);
     uint64_t kind_bytes = (uint64_t)chunk_count << (PAGE_ORDER_MAX - BLOCK_ORDER);
     uint64_t page_bytes = (uint64_t)chunk_count * CHUNK_PAGES * sizeof(struct page);
-    char *tables = early_alloc(base_bytes + slot_bytes + page_bytes + kind_bytes);
+    uint64_t hot = align_up(hot_bytes(), 64);
+    char *tables = early_alloc(hot + base_bytes + slot_bytes + page_bytes + kind_bytes);
+    hot_init(tables, page_total);
+    tables += hot;
     chunk_base = (uint64_t *)(void *)tables;
     chunk_slot = (uint32_t *)(void *)(tables + base_bytes);
     page_map = (struct page *)(void *)(tables + base_bytes + slot_bytes);
@@ -332,7 +338,7 @@ void page_init(void)
 
 /* Take a block of exactly `order` from the lists of a kind in [from, end), splitting a larger one.
  * page_lock held. */
-static struct page *take_from(enum kind kind, unsigned order, unsigned from, unsigned end,
+static struct page *take_from(enum page_kind kind, unsigned order, unsigned from, unsigned end,
                               unsigned *flags)
 {
     while (from < end && list_empty(&free_list[kind][from]))
@@ -349,7 +355,7 @@ static struct page *take_from(enum kind kind, unsigned order, unsigned from, uns
     return page;
 }
 
-static struct page *take_whole(enum kind kind, unsigned order, unsigned *flags)
+static struct page *take_whole(enum page_kind kind, unsigned order, unsigned *flags)
 {
     struct page *page;
     do
@@ -364,14 +370,9 @@ static struct page *take_whole(enum kind kind, unsigned order, unsigned *flags)
     return page;
 }
 
-static enum kind kind_for(enum page_type type)
-{
-    return type == PAGE_ANON ? KIND_PROGRAM : type == PAGE_FILE ? KIND_FILE : KIND_KERNEL;
-}
-
 /* A block of exactly `order`: of the kind, else out of a whole block, else of the other kind.
  * page_lock held. */
-static struct page *take_block(enum kind kind, unsigned order, unsigned *flags)
+static struct page *take_block(enum page_kind kind, unsigned order, unsigned *flags)
 {
     struct page *page = take_from(kind, order, order, BLOCK_ORDER, flags);
     if (!page)
@@ -382,35 +383,96 @@ static struct page *take_block(enum kind kind, unsigned order, unsigned *flags)
     return page;
 }
 
+/* A block for page_alloc_quiet, or several single pages for a CPU's cache. page_lock held. */
+static struct page *take_locked(enum page_kind kind, unsigned order, unsigned flags,
+                                unsigned *state)
+{
+    uint64_t count = (uint64_t)1 << order, keep = flags & ALLOC_ATOMIC ? 0 : reserve;
+    struct page *page = NULL;
+    if (free_pages < count + keep)
+        return NULL;
+    page = take_block(kind, order, state);
+    if (page)
+        free_count_add(-count);
+    return page;
+}
+
+unsigned buddy_take(struct list *pages, enum page_kind kind, unsigned count, unsigned flags)
+{
+    unsigned taken = 0, state = 0;
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    while (taken < count) {
+        /* The reserve is touched for one page at most, which is not kept in the cache. */
+        struct page *page = take_locked(kind, 0, taken ? 0 : flags, &state);
+        if (!page)
+            break;
+        page->order = 0;
+        page->flags = (uint16_t)state;
+        list_push_back(pages, &page->link);
+        taken++;
+    }
+    spin_unlock_irqrestore(&page_lock, irq);
+    return taken;
+}
+
+void buddy_give(struct list *pages, unsigned count)
+{
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    while (!list_empty(pages)) {
+        struct page *page = list_entry(list_pop_front(pages), struct page, link);
+        free_block(page, 0, page->flags);
+    }
+    free_count_add(count);
+    spin_unlock_irqrestore(&page_lock, irq);
+}
+
+uint64_t buddy_spare(void)
+{
+    uint64_t low = __atomic_load_n(&alarm_pages, __ATOMIC_RELAXED), have = buddy_free();
+    low = MAX(low, reserve);
+    return have > low ? have - low : 0;
+}
+
+static struct page *block_take(unsigned order, enum page_type type, unsigned flags, unsigned *state)
+{
+    unsigned long irq = spin_lock_irqsave(&page_lock);
+    struct page *page = take_locked(page_kind(type), order, flags, state);
+    if (page)
+        used_by_type[type] += (uint64_t)1 << order;
+    spin_unlock_irqrestore(&page_lock, irq);
+    return page;
+}
+
+/* A failed allocation leaves less than it wanted: that counts, too. */
+static void alarm_check(void)
+{
+    uint64_t low = __atomic_load_n(&alarm_pages, __ATOMIC_RELAXED);
+    /* The caches are counted only when it could matter. */
+    if (__builtin_expect(buddy_free() < low, 0) && page_free_count() < low && memory_alarm)
+        memory_alarm();
+}
+
 struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flags)
 {
     ASSERT(order <= PAGE_ORDER_MAX && type > PAGE_TAIL && type < PAGE_RESERVED);
-    uint64_t count = (uint64_t)1 << order;
     unsigned state = 0;
-    struct page *page = NULL;
-
-    unsigned long irq = spin_lock_irqsave(&page_lock);
-    uint64_t keep = flags & ALLOC_ATOMIC ? 0 : reserve;
-    if (free_pages >= count + keep) {
-        page = take_block(kind_for(type), order, &state);
+    struct page *page = order ? block_take(order, type, flags, &state) : hot_take(type, flags);
+    /* Pages in the caches may be what keeps blocks apart. Program memory does with smaller ones. */
+    if (!page && order && type != PAGE_ANON && hot_count()) {
+        page_drain();
+        page = block_take(order, type, flags, &state);
     }
-    if (page) {
-        free_count_add(-count);
-        used_by_type[type] += count;
-        page->type = (uint8_t)type;
-        page->order = (uint8_t)order;
-        page->flags = 0;
-        page->private_[0] = page->private_[1] = 0;
-        ref_init(&page->refs);
-    }
-    spin_unlock_irqrestore(&page_lock, irq);
-
-    /* A failed allocation leaves less than it wanted: that counts, too. */
-    if (__builtin_expect(page_free_count() < __atomic_load_n(&alarm_pages, __ATOMIC_RELAXED), 0) &&
-        memory_alarm)
-        memory_alarm();
+    alarm_check();
     if (!page)
         return NULL;
+    if (order == 0)
+        state = page->flags;
+    page->order = (uint8_t)order;
+    __atomic_store_n(&page->flags, 0, __ATOMIC_RELAXED); /* see is_moving */
+    page->private_[0] = page->private_[1] = 0;
+    ref_init(&page->refs);
+    /* Atomic, because others look at it; release: who sees the type sees the rest. */
+    __atomic_store_n(&page->type, (uint8_t)type, __ATOMIC_RELEASE);
     memory_unpoison(page_virt(page), PAGE_SIZE << order);
     if ((flags & ALLOC_ZERO) && !(state & PAGE_FLAG_ZERO))
         memset(page_virt(page), 0, PAGE_SIZE << order);
@@ -452,6 +514,10 @@ void page_put(struct page *page)
 {
     if (!drop(page))
         return;
+    if (page->order == 0) {
+        hot_give(page);
+        return;
+    }
     unsigned long irq = spin_lock_irqsave(&page_lock);
     release_locked(page);
     spin_unlock_irqrestore(&page_lock, irq);
@@ -480,7 +546,7 @@ void page_split(struct page *page)
      * search could see half a block. The lock settles it. */
     unsigned long irq = spin_lock_irqsave(&page_lock);
     for (unsigned i = 1; i < count; i++) {
-        page[i].type = page->type;
+        __atomic_store_n(&page[i].type, page->type, __ATOMIC_RELAXED);
         page[i].order = 0;
         page[i].flags = 0;
         page[i].private_[0] = page[i].private_[1] = 0;
@@ -497,6 +563,12 @@ uint32_t page_index_end(void)
     return __atomic_load_n(&chunk_next, __ATOMIC_RELAXED) * CHUNK_PAGES;
 }
 
+/* Of a page that may be anybody's; only PAGE_FREE stays while page_lock is held. */
+static enum page_type type_now(const struct page *page)
+{
+    return (enum page_type)__atomic_load_n(&page->type, __ATOMIC_RELAXED);
+}
+
 bool page_block_survey(uint32_t first, unsigned order, uint32_t *used)
 {
     bool movable = true;
@@ -504,11 +576,13 @@ bool page_block_survey(uint32_t first, unsigned order, uint32_t *used)
     unsigned long irq = spin_lock_irqsave(&page_lock);
     for (uint32_t i = 0; i < 1u << order && movable;) {
         const struct page *page = page_at(first + i);
-        if (page->type == PAGE_ANON && page->order == 0)
+        enum page_type type = type_now(page);
+        /* The tails of a larger block of the program's are not movable, so it is not. */
+        if (type == PAGE_ANON)
             ++*used;
-        else if (page->type != PAGE_FREE || page->order >= order)
+        else if (type != PAGE_FREE || page->order >= order)
             movable = false;
-        i += page->type == PAGE_FREE ? 1u << page->order : 1;
+        i += type == PAGE_FREE ? 1u << page->order : 1;
     }
     spin_unlock_irqrestore(&page_lock, irq);
     return movable && *used > 0;
@@ -520,7 +594,7 @@ void page_block_take(uint32_t first, unsigned order)
     for (uint32_t i = 0; i < 1u << order;) {
         struct page *head = page_at(first + i);
         /* A block that reaches over the end has joined others: it needs no compaction. */
-        if (head->type != PAGE_FREE || head->order >= order) {
+        if (type_now(head) != PAGE_FREE || head->order >= order) {
             i++;
             continue;
         }
@@ -542,7 +616,8 @@ void page_block_take(uint32_t first, unsigned order)
 /* Is it one that compaction took (PAGE_KERNEL) or moved (PAGE_ANON)? page_lock held. */
 static bool is_moving(const struct page *page)
 {
-    return (page->type == PAGE_KERNEL || page->type == PAGE_ANON) &&
+    enum page_type type = type_now(page);
+    return (type == PAGE_KERNEL || type == PAGE_ANON) &&
            (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & PAGE_FLAG_MOVING);
 }
 
@@ -581,15 +656,22 @@ uint64_t page_fragments(unsigned order)
 void page_get_stats(struct page_stats *out)
 {
     unsigned long irq = spin_lock_irqsave(&page_lock);
+    uint64_t hot = hot_count();
     out->total = page_total;
-    out->free = free_pages;
+    out->free = free_pages + hot;
     memcpy(out->by_type, used_by_type, sizeof out->by_type);
-    out->by_type[PAGE_FREE] = free_pages;
     memset(out->free_by_order, 0, sizeof out->free_by_order);
     for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
         for (unsigned kind = 0; kind < KIND_COUNT; kind++)
             out->free_by_order[order] += free_by_order[kind][order];
     spin_unlock_irqrestore(&page_lock, irq);
+    for (unsigned type = 0; type <= PAGE_RESERVED; type++) {
+        /* Summed while others count: one page less than none is possible for a moment. */
+        int64_t used = (int64_t)out->by_type[type] + hot_used((enum page_type)type);
+        out->by_type[type] = used > 0 ? (uint64_t)used : 0;
+    }
+    out->by_type[PAGE_FREE] = out->free;
+    out->free_by_order[0] += hot;
 }
 
 static uint64_t check_pages; /* sum made by check_count */
@@ -635,6 +717,7 @@ static uint64_t check_lists(void)
 void page_check(void)
 {
     const struct hal_boot_info *info = hal_boot_info();
+    uint64_t hot = hot_check();
     unsigned long irq = spin_lock_irqsave(&page_lock);
     uint64_t listed = check_lists();
     check_pages = 0;
@@ -642,9 +725,9 @@ void page_check(void)
         for (size_t i = 0; i < info->ram_count; i++)
             chunk_parts(&info->ram[i], chunk_base[slot] << CHUNK_SHIFT, check_count, 0);
     CHECK(listed + check_pages == free_pages);
-    uint64_t used = 0;
+    int64_t used = 0;
     for (unsigned type = 0; type <= PAGE_RESERVED; type++)
-        used += used_by_type[type];
-    CHECK(used + free_pages == page_total);
+        used += (int64_t)used_by_type[type] + hot_used((enum page_type)type);
+    CHECK(used >= 0 && (uint64_t)used + free_pages + hot == page_total);
     spin_unlock_irqrestore(&page_lock, irq);
 }

@@ -23,7 +23,7 @@
 
 enum page_type {
     PAGE_FREE,     /* in the buddy, head of a free block */
-    PAGE_TAIL,     /* inside a block */
+    PAGE_TAIL,     /* inside a block, or in a CPU's cache of free pages */
     PAGE_KERNEL,   /* kernel data, stacks */
     PAGE_TABLE,    /* page tables */
     PAGE_SLAB,     /* owned by a size class */
@@ -99,7 +99,6 @@ uint64_t page_fragments(unsigned order);
 uint32_t page_index(const struct page *page);
 struct page *page_at(uint32_t index);
 struct page *page_of_phys(paddr_t pa); /* pa lies in RAM given to page_init */
-bool page_valid_phys(paddr_t pa);
 paddr_t page_phys(const struct page *page);
 static inline void *page_virt(const struct page *page)
 {
@@ -110,6 +109,10 @@ static inline struct page *page_of_virt(const void *va)
     return page_of_phys(hal_virt_to_phys(va));
 }
 
+/* Free pages out of the CPUs' caches into the buddy system, so that they can join to blocks. Any
+ * context without mm's locks. */
+void page_drain(void);
+
 struct page_stats {
     uint64_t total, free; /* pages */
     uint64_t by_type[PAGE_RESERVED + 1];
@@ -119,8 +122,8 @@ uint64_t page_free_count(void); /* a cheap, momentary value */
 uint64_t page_total_count(void);
 uint64_t page_reserve_count(void); /* free pages that only ALLOC_ATOMIC may take */
 void page_get_stats(struct page_stats *out);
-/* Walk the free lists and check every invariant; panics on a violation. For tests and debug
- * commands. */
+/* Walk the free lists and check every invariant; panics on a violation. For tests: nothing else may
+ * run. */
 void page_check(void);
 
 #endif

@@ -77,6 +77,7 @@ uint64_t memory_reclaim(uint64_t want, bool hard)
 {
     uint64_t done = 0;
     struct shrinker *shrinker;
+    page_drain(); /* brings no page that did not count as free, but blocks */
     for (unsigned i = 0; done < want && (shrinker = shrinker_at(i)); i++) {
         uint64_t freed = shrinker->scan(want - done);
         __atomic_add_fetch(&shrinker->freed, freed, __ATOMIC_RELAXED);

@@ -36,7 +36,7 @@ static const char *log_text(void)
 static void locks_nest_in_rank_order(void **state)
 {
     (void)state;
-    struct spinlock a = SPINLOCK_INIT(RANK_SLAB), b = SPINLOCK_INIT(RANK_PAGE);
+    struct spinlock a = SPINLOCK_INIT(RANK_HOTPAGES), b = SPINLOCK_INIT(RANK_PAGE);
     spin_lock(&a);
     unsigned long irq = spin_lock_irqsave(&b);
     assert_false(hal_irq_enabled());

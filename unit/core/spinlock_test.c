@@ -25,7 +25,7 @@ static int set_up(void **state)
 static void wrong_order_panics(void **state)
 {
     (void)state;
-    struct spinlock a = SPINLOCK_INIT(RANK_SLAB), b = SPINLOCK_INIT(RANK_PAGE);
+    struct spinlock a = SPINLOCK_INIT(RANK_HOTPAGES), b = SPINLOCK_INIT(RANK_PAGE);
     spin_lock(&b);
     EXPECT_PANIC(spin_lock(&a));
     assert_non_null(strstr(fake_console[HAL_STREAM_LOG], "rank"));
@@ -34,7 +34,7 @@ static void wrong_order_panics(void **state)
 static void recursion_panics(void **state)
 {
     (void)state;
-    struct spinlock a = SPINLOCK_INIT(RANK_SLAB);
+    struct spinlock a = SPINLOCK_INIT(RANK_HOTPAGES);
     spin_lock(&a);
     EXPECT_PANIC(spin_lock(&a));
 }
@@ -42,7 +42,7 @@ static void recursion_panics(void **state)
 static void equal_ranks_panic(void **state)
 {
     (void)state;
-    struct spinlock a = SPINLOCK_INIT(RANK_SLAB), b = SPINLOCK_INIT(RANK_SLAB);
+    struct spinlock a = SPINLOCK_INIT(RANK_HOTPAGES), b = SPINLOCK_INIT(RANK_HOTPAGES);
     spin_lock(&a);
     EXPECT_PANIC(spin_lock(&b));
 }
@@ -50,14 +50,14 @@ static void equal_ranks_panic(void **state)
 static void foreign_unlock_panics(void **state)
 {
     (void)state;
-    struct spinlock a = SPINLOCK_INIT(RANK_SLAB);
+    struct spinlock a = SPINLOCK_INIT(RANK_HOTPAGES);
     EXPECT_PANIC(spin_unlock(&a));
 }
 
 static void sleeping_with_a_spinlock_panics(void **state)
 {
     (void)state;
-    struct spinlock a = SPINLOCK_INIT(RANK_SLAB);
+    struct spinlock a = SPINLOCK_INIT(RANK_HOTPAGES);
     lock_assert_sleepable();
     spin_lock(&a);
     EXPECT_PANIC(lock_assert_sleepable());
@@ -79,7 +79,7 @@ static void interrupt(int signo)
 static void interrupts_do_not_disturb_the_list(void **state)
 {
     const unsigned long trap = 0x100;
-    struct spinlock a = SPINLOCK_INIT(RANK_SLAB), b = SPINLOCK_INIT(RANK_PAGE);
+    struct spinlock a = SPINLOCK_INIT(RANK_HOTPAGES), b = SPINLOCK_INIT(RANK_PAGE);
     (void)state;
     assert_true(signal(SIGTRAP, interrupt) != SIG_ERR);
     interrupts = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: kernel/drv/virtio.c kernel/drv/virtio_console.c kernel/drv/irq.c kernel/lib/conframe.c
-   kernel/lib/strutil.c kernel/mm/page.c kernel/mm/failpoint.c kernel/core/spinlock.c
-   kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
+   kernel/lib/strutil.c kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/failpoint.c
+   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
+   unit/fake_sched.c
    */
 /*
  * virtio_console_test.c - the virtio transport and the console driver against a device model that

@@ -22,12 +22,13 @@ struct hal_space {
 };
 
 extern void *fake_self;         /* what hal_thread_get returns */
+extern unsigned fake_cpu_id;    /* the executing CPU; the test may change it */
 extern bool fake_irqs_off;      /* hal_irq_save sets it */
 extern uintptr_t fake_ram_base; /* host address of physical address 0 (which need not exist) */
 
 static inline unsigned hal_cpu_id(void)
 {
-    return 0;
+    return fake_cpu_id;
 }
 static inline void hal_cpu_relax(void)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/page.c kernel/mm/failpoint.c kernel/lib/strutil.c kernel/core/spinlock.c
-   kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
+/* sources: kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/failpoint.c kernel/lib/strutil.c
+   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
+   unit/fake_sched.c
    */
 /* page_test.c - the page allocator: random use under its own checker, odd RAM layouts, zero pages,
  * the reserve, and abuse. */
@@ -14,8 +15,10 @@
 #include <cmocka.h>
 
 #include "fake.h"
+#include "mm/hotpages.h"
 #include "mm/kmalloc.h"
 #include "mm/page.h"
+#include "mm/reclaim.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -99,14 +102,12 @@ static void every_page_can_be_had(void **state)
         bool inside = false;
         for (size_t i = 0; i < 4; i++)
             inside |= pa >= odd[i].base && pa < odd[i].base + odd[i].len;
-        assert_true(inside && page_valid_phys(pa));
+        assert_true(inside);
         memset(page_virt(pages[count]), 1, PAGE_SIZE);
         count++;
     }
     assert_int_equal(count, stats.total);
     assert_int_equal(page_free_count(), 0);
-    assert_false(page_valid_phys(FAKE_RAM_PA + 20 * MIB));
-    assert_false(page_valid_phys(0x1000));
     while (count)
         page_put(pages[--count]);
     page_check();
@@ -194,6 +195,147 @@ static void reserve_is_for_atomic(void **state)
     page_check();
 }
 
+/* Four CPUs use each other's caches only when there is nothing else, and lose no page. */
+static int four_cpus(void **state)
+{
+    (void)state;
+    fake_cpu_count = 4;
+    fake_hal_init(64 * MIB);
+    page_init();
+    return 0;
+}
+
+static int one_cpu(void **state)
+{
+    (void)state;
+    fake_cpu_count = 1;
+    fake_cpu_id = 0;
+    memory_alarm = NULL;
+    return 0;
+}
+
+static void caches_are_small_and_drain(void **state)
+{
+    (void)state;
+    static struct page *pages[4096];
+    uint64_t start = page_free_count();
+    for (fake_cpu_id = 0; fake_cpu_id < 4; fake_cpu_id++)
+        for (int i = 0; i < 1000; i++)
+            assert_non_null(pages[fake_cpu_id * 1000 + i] = page_alloc(0, PAGE_KERNEL, 0));
+    assert_int_equal(page_free_count(), start - 4000);
+    page_check();
+    for (int i = 0; i < 4000; i++) {
+        fake_cpu_id = (unsigned)i % 4;
+        page_put(pages[i]);
+    }
+    assert_int_equal(page_free_count(), start);
+    assert_true(hot_count() > 0 && hot_count() <= 64 * MIB / PAGE_SIZE / 256);
+    page_check();
+    page_drain();
+    assert_int_equal(hot_count(), 0);
+    assert_int_equal(page_free_count(), start);
+    page_check();
+    struct page_stats stats;
+    page_get_stats(&stats);
+    assert_int_equal(stats.by_type[PAGE_KERNEL], 0);
+    assert_true(stats.free_by_order[PAGE_ORDER_MAX] >= 3); /* all joined again */
+}
+
+static void no_page_is_out_of_reach(void **state)
+{
+    (void)state;
+    for (fake_cpu_id = 1; fake_cpu_id < 4; fake_cpu_id++) /* each keeps some */
+        page_put(page_alloc(0, PAGE_ANON, 0));
+    fake_cpu_id = 0;
+    assert_true(hot_count() > 3);
+    uint64_t count = 0, start = page_free_count();
+    while (page_alloc(0, PAGE_ANON, 0))
+        count++;
+    assert_int_equal(hot_count(), 0);
+    assert_int_equal(page_free_count(), page_reserve_count());
+    assert_int_equal(count, start - page_reserve_count());
+    /* The reserve is taken page by page: none of it gets into a cache, where others could have it.
+     */
+    assert_non_null(page_alloc(0, PAGE_KERNEL, ALLOC_ATOMIC));
+    assert_int_equal(hot_count(), 0);
+    assert_null(page_alloc(0, PAGE_KERNEL, 0));
+    page_check();
+}
+
+/* A block can be had although its pages are in caches. */
+static void blocks_join_from_caches(void **state)
+{
+    (void)state;
+    static struct page *all[16384];
+    size_t count = 0;
+    while ((all[count] = page_alloc(0, PAGE_KERNEL, 0)))
+        count++;
+    size_t freed = 0;
+    for (size_t i = 0; i < count && freed < 4; i++) {
+        if (page_index(all[i]) / 4 == page_index(all[count / 2]) / 4) {
+            fake_cpu_id = (unsigned)freed++ % 4;
+            page_put(all[i]);
+        }
+    }
+    assert_int_equal(freed, 4);
+    assert_true(hot_count() > 0);
+    assert_non_null(page_alloc(2, PAGE_KERNEL, 0));
+    assert_int_equal(hot_count(), 0);
+    page_check();
+}
+
+static bool rang;
+static void ring(void)
+{
+    rang = true;
+}
+
+/* Below the alarm limit nothing is kept, and the alarm comes with the very page. */
+static void nothing_is_kept_when_low(void **state)
+{
+    (void)state;
+    uint64_t low = page_free_count() - 100;
+    memory_alarm = ring;
+    memory_alarm_set(low);
+    struct page *last = NULL;
+    rang = false;
+    for (unsigned i = 0; page_free_count() > low; i++) {
+        fake_cpu_id = i % 4;
+        last = page_alloc(0, PAGE_KERNEL, 0);
+        assert_false(rang);
+    }
+    page_put(last);
+    last = page_alloc(0, PAGE_KERNEL, 0);
+    assert_false(rang);
+    struct page *over = page_alloc(0, PAGE_KERNEL, 0);
+    assert_true(rang);
+    page_drain();
+    page_put(over);
+    assert_int_equal(hot_count(), 0);
+    memory_alarm_set(0);
+    page_put(last);
+    assert_int_equal(hot_count(), 1);
+    page_check();
+}
+
+static void zeroes_pass_the_caches(void **state)
+{
+    (void)state;
+    struct page *page = page_alloc(0, PAGE_KERNEL, 0); /* leaves fresh ones in the cache */
+    assert_true(hot_count() > 0);
+    memset(page_virt(page), 0xee, PAGE_SIZE);
+    page_put(page);
+    uint64_t start = page_free_count();
+    struct page *zeroed[64];
+    for (int i = 0; i < 64; i++) {
+        zeroed[i] = page_alloc(0, PAGE_ANON, ALLOC_ZERO);
+        assert_true(is_zero(zeroed[i], PAGE_SIZE));
+    }
+    for (int i = 0; i < 64; i++)
+        page_put(zeroed[i]);
+    assert_int_equal(page_free_count(), start);
+}
+
 static void failures_on_request(void **state)
 {
     (void)state;
@@ -232,6 +374,11 @@ int main(void)
         cmocka_unit_test(zero_pages_are_zero),
         cmocka_unit_test(split_pages_live_alone),
         cmocka_unit_test(reserve_is_for_atomic),
+        cmocka_unit_test_setup_teardown(caches_are_small_and_drain, four_cpus, one_cpu),
+        cmocka_unit_test_setup_teardown(no_page_is_out_of_reach, four_cpus, one_cpu),
+        cmocka_unit_test_setup_teardown(blocks_join_from_caches, four_cpus, one_cpu),
+        cmocka_unit_test_setup_teardown(nothing_is_kept_when_low, four_cpus, one_cpu),
+        cmocka_unit_test_setup_teardown(zeroes_pass_the_caches, four_cpus, one_cpu),
         cmocka_unit_test(failures_on_request),
         cmocka_unit_test(abuse_panics),
     };
