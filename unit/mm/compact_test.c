@@ -69,7 +69,7 @@ static void blocks_become_whole(void **state)
 {
     (void)state;
     vaddr_t at = fragment(4);
-    uint64_t before = large_free(), free = page_free_count(), resident = space->pages_resident;
+    uint64_t before = large_free(), free = page_free_count(), resident = space_resident(space);
     unsigned index = unusable();
     struct compact_stats stats;
     assert_true(index > 200);
@@ -79,7 +79,7 @@ static void blocks_become_whole(void **state)
     assert_int_equal(large_free(), before + (uint64_t)blocks * BLOCK_PAGES);
     assert_true(unusable() < index / 4);
     assert_int_equal(page_free_count(), free);
-    assert_int_equal(space->pages_resident, resident);
+    assert_int_equal(space_resident(space), resident);
     page_check();
     check_marks(at, 4);
     compact_get_stats(&stats);
