@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/kmalloc.h"
+#include "mm/account.h"
+
+struct memory_account memory_accounts[OWNER_COUNT];
 
 static uint64_t fail_nth;
 static bool fail_hit;

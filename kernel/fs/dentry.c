@@ -20,6 +20,7 @@
 #include "core/assert.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 
 #define HASH_FIRST 256
@@ -71,14 +72,14 @@ static struct dentry **bucket(uint32_t hash)
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)
 {
     ASSERT(len <= NAME_MAX);
-    struct dentry *dentry = kzalloc(sizeof(*dentry));
+    struct dentry *dentry = owner_alloc(OWNER_DENTRY, sizeof(*dentry));
     if (!dentry)
         return NULL;
     dentry->name = dentry->short_name;
     if (len >= sizeof(dentry->short_name)) {
         dentry->name = kmalloc(len + 1, ALLOC_DEFAULT);
         if (!dentry->name) {
-            kfree(dentry);
+            owner_free(OWNER_DENTRY, dentry, sizeof(*dentry));
             return NULL;
         }
     }
@@ -197,7 +198,7 @@ static struct dentry *free_dead(struct dentry *dentry)
     inode_put(dentry->inode);
     if (dentry->name != dentry->short_name)
         kfree(dentry->name);
-    kfree(dentry);
+    owner_free(OWNER_DENTRY, dentry, sizeof(*dentry));
     __atomic_fetch_sub(&dentries_alive, 1, __ATOMIC_RELAXED);
     return parent;
 }

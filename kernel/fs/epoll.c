@@ -26,6 +26,7 @@
 #include "fs/fcntl.h"
 #include "fs/pollwait.h"
 #include "lib/rbtree.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 
 #define QUEUES_MAX 3 /* wait queues that one file's poll names */
@@ -234,7 +235,7 @@ static void item_remove(struct epoll_item *item)
     spin_unlock_irqrestore(&epoll_ready_lock, irq);
     rb_remove(&item->epoll->items, &item->node);
     list_remove(&item->file_link);
-    kfree(item);
+    owner_free(OWNER_EVENT, item, sizeof(*item));
 }
 
 static int item_order(const struct file *file, int fd, const struct epoll_item *item)
@@ -306,7 +307,7 @@ static int item_add(struct epoll *ep, int fd, struct file *file, uint32_t events
     int err = check_nesting(ep, file);
     if (err)
         return err;
-    struct epoll_item *item = kzalloc(sizeof(*item));
+    struct epoll_item *item = owner_alloc(OWNER_EVENT, sizeof(*item));
     if (!item)
         return -ENOMEM;
     *item =
@@ -460,7 +461,7 @@ static void epoll_release(struct file *file)
     while ((node = rb_first(&ep->items)) != NULL)
         item_remove(container_of(node, struct epoll_item, node));
     mutex_unlock(&epoll_mutex);
-    kfree(ep);
+    owner_free(OWNER_EVENT, ep, sizeof(*ep));
 }
 
 static const struct file_ops epoll_ops = {
@@ -471,7 +472,7 @@ static const struct file_ops epoll_ops = {
 
 int epoll_create_file(uint32_t flags, struct file **out)
 {
-    struct epoll *ep = kzalloc(sizeof(*ep));
+    struct epoll *ep = owner_alloc(OWNER_EVENT, sizeof(*ep));
     if (!ep)
         return -ENOMEM;
     list_init(&ep->ready);
@@ -480,6 +481,6 @@ int epoll_create_file(uint32_t flags, struct file **out)
     *out = file_alloc(&epoll_ops, O_RDWR | flags, ep);
     if (*out)
         return 0;
-    kfree(ep);
+    owner_free(OWNER_EVENT, ep, sizeof(*ep));
     return -ENOMEM;
 }

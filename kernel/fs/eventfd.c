@@ -10,6 +10,7 @@
 
 #include "fs/fcntl.h"
 #include "fs/pollwait.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 
 #define COUNT_MAX (UINT64_MAX - 1)
@@ -116,7 +117,7 @@ static uint32_t eventfd_poll(struct file *file, struct poll_table *table)
 
 static void eventfd_release(struct file *file)
 {
-    kfree(file->private_data);
+    owner_free(OWNER_EVENT, file->private_data, sizeof(struct eventfd));
 }
 
 static const struct file_ops eventfd_ops = {
@@ -129,7 +130,7 @@ static const struct file_ops eventfd_ops = {
 
 int eventfd_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **out)
 {
-    struct eventfd *e = kzalloc(sizeof(*e));
+    struct eventfd *e = owner_alloc(OWNER_EVENT, sizeof(*e));
     if (!e)
         return -ENOMEM;
     e->count = initial;
@@ -138,6 +139,6 @@ int eventfd_create(uint64_t initial, bool semaphore, uint32_t flags, struct file
     *out = file_alloc(&eventfd_ops, O_RDWR | flags, e);
     if (*out)
         return 0;
-    kfree(e);
+    owner_free(OWNER_EVENT, e, sizeof(*e));
     return -ENOMEM;
 }

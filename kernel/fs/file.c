@@ -15,6 +15,7 @@
 #include "core/assert.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 
@@ -22,7 +23,7 @@
 
 struct file *file_alloc(const struct file_ops *ops, uint32_t flags, void *private_data)
 {
-    struct file *file = kzalloc(sizeof(*file));
+    struct file *file = owner_alloc(OWNER_FILE, sizeof(*file));
     if (!file)
         return NULL;
     ref_init(&file->refs);
@@ -32,6 +33,11 @@ struct file *file_alloc(const struct file_ops *ops, uint32_t flags, void *privat
     mutex_init(&file->pos_lock, RANK_FILE_POS);
     list_init(&file->epoll_items);
     return file;
+}
+
+void file_free(struct file *file)
+{
+    owner_free(OWNER_FILE, file, sizeof(*file));
 }
 
 void file_get(struct file *file)
@@ -65,7 +71,7 @@ void file_put(struct file *file)
         file->ops->release(file);
     dentry_put(file->dentry);
     inode_put(file->inode);
-    kfree(file);
+    file_free(file);
 }
 
 /* ---- scatter lists ---- */

@@ -107,6 +107,8 @@ static inline uint32_t file_flags(const struct file *file)
 off64_t file_seek_endless(struct file *file, off64_t off, int whence);
 /* A new file with one reference, no inode. NULL without memory. */
 struct file *file_alloc(const struct file_ops *ops, uint32_t flags, void *private_data);
+/* Free one that nobody has seen yet, without releasing what is behind it; NULL does nothing. */
+void file_free(struct file *file);
 void file_get(struct file *file);
 void file_put(struct file *file);
 /* Kernel-memory convenience (exec, boot): bytes read, short at end of file, negative errno. */

@@ -11,6 +11,7 @@
 
 #include "core/assert.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "sched/timer.h"
 
@@ -61,7 +62,7 @@ void inode_set_backing(struct inode *inode, const uint8_t *data, uint64_t len)
 
 struct inode *inode_alloc(struct super *super, uint32_t mode)
 {
-    struct inode *inode = kzalloc(sizeof(*inode));
+    struct inode *inode = owner_alloc(OWNER_INODE, sizeof(*inode));
     if (!inode)
         return NULL;
     ref_init(&inode->refs);
@@ -95,7 +96,7 @@ void inode_put(struct inode *inode)
     vm_object_destroy(&inode->object);
     if (inode->target && !(inode_flags(inode) & INODE_STATIC_TARGET))
         kfree(inode->target);
-    kfree(inode);
+    owner_free(OWNER_INODE, inode, sizeof(*inode));
 }
 
 static void store_time(uint64_t *field, uint64_t ns)

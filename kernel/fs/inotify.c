@@ -17,6 +17,7 @@
 #include "fs/console.h"
 #include "fs/pollwait.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 
@@ -385,7 +386,7 @@ static void inotify_release(struct file *file)
         list_remove(&event->link);
         kfree(event);
     }
-    kfree(in);
+    owner_free(OWNER_EVENT, in, sizeof(*in));
 }
 
 static const struct file_ops inotify_ops = {
@@ -403,7 +404,7 @@ bool file_is_inotify(const struct file *file)
 
 int inotify_create(uint32_t flags, struct file **out)
 {
-    struct inotify *in = kzalloc(sizeof(*in));
+    struct inotify *in = owner_alloc(OWNER_EVENT, sizeof(*in));
     if (!in)
         return -ENOMEM;
     list_init(&in->watches);
@@ -412,6 +413,6 @@ int inotify_create(uint32_t flags, struct file **out)
     *out = file_alloc(&inotify_ops, O_RDONLY | flags, in);
     if (*out)
         return 0;
-    kfree(in);
+    owner_free(OWNER_EVENT, in, sizeof(*in));
     return -ENOMEM;
 }

@@ -22,6 +22,7 @@
 #include "fs/pollwait.h"
 #include "fs/vfs.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "sched/timer.h"
@@ -64,13 +65,13 @@ static void store32(uint32_t *p, uint32_t v)
 
 static struct pipe *pipe_alloc(void)
 {
-    struct pipe *pipe = kzalloc(sizeof(*pipe));
+    struct pipe *pipe = owner_alloc(OWNER_PIPE, sizeof(*pipe));
     if (!pipe)
         return NULL;
     pipe->page_count = PIPE_SIZE_DEFAULT / PAGE_SIZE;
     pipe->pages = kmalloc_array(pipe->page_count, sizeof(*pipe->pages), ALLOC_ZERO);
     if (!pipe->pages) {
-        kfree(pipe);
+        owner_free(OWNER_PIPE, pipe, sizeof(*pipe));
         return NULL;
     }
     mutex_init(&pipe->lock, RANK_PIPE);
@@ -80,13 +81,19 @@ static struct pipe *pipe_alloc(void)
     return pipe;
 }
 
+static void buffer_put(struct page *page)
+{
+    owner_add(OWNER_PIPE, 0, -(int64_t)PAGE_SIZE);
+    page_put(page);
+}
+
 static void pipe_free(struct pipe *pipe)
 {
     for (size_t i = 0; i < pipe->page_count; i++)
         if (pipe->pages[i])
-            page_put(pipe->pages[i]);
+            buffer_put(pipe->pages[i]);
     kfree(pipe->pages);
-    kfree(pipe);
+    owner_free(OWNER_PIPE, pipe, sizeof(*pipe));
 }
 
 /* Bytes in the ring. Tail first: without the lock the difference is then never negative. */
@@ -190,8 +197,11 @@ static long pipe_read(struct file *file, struct iov_iter *to, off64_t *pos)
 static struct page *slot_page(struct pipe *pipe, uint64_t at)
 {
     struct page **slot = &pipe->pages[at / PAGE_SIZE % pipe->page_count];
-    if (!*slot)
+    if (!*slot) {
         *slot = page_alloc(0, PAGE_KERNEL, ALLOC_DEFAULT);
+        if (*slot)
+            owner_add(OWNER_PIPE, 0, PAGE_SIZE);
+    }
     return *slot;
 }
 
@@ -451,8 +461,8 @@ int pipe_create(struct file *ends[2], uint32_t flags)
     ends[0] = file_alloc(&pipe_ops, O_RDONLY | flags, pipe);
     ends[1] = file_alloc(&pipe_ops, O_WRONLY | flags, pipe);
     if (!ends[0] || !ends[1]) {
-        kfree(ends[0]);
-        kfree(ends[1]);
+        file_free(ends[0]);
+        file_free(ends[1]);
         pipe_free(pipe);
         return -ENOMEM;
     }
@@ -560,7 +570,7 @@ static void resize_locked(struct pipe *pipe, struct page **fresh, size_t count)
         if (used > 0 && i < span)
             fresh[i] = page;
         else if (page)
-            page_put(page);
+            buffer_put(page);
     }
     store64(&pipe->head, 0);
     store64(&pipe->tail, offset);

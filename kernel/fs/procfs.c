@@ -13,6 +13,7 @@
 #include "fs/inotify.h"
 #include "fs/pipe.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/compact.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
@@ -67,6 +68,7 @@ static int show_meminfo(struct inode *inode, struct strbuf *sb)
     kb_line(sb, "Slab:", slab);
     kb_line(sb, "SReclaimable:", 0);
     kb_line(sb, "SUnreclaim:", slab);
+    kb_line(sb, "KernelStack:", owner_get(OWNER_KERNEL_STACK).bytes / PAGE_SIZE);
     kb_line(sb, "PageTables:", st.by_type[PAGE_TABLE]);
     kb_line(sb, "CommitLimit:", st.total);
     kb_line(sb, "Committed_AS:", st.by_type[PAGE_ANON]);
@@ -111,6 +113,27 @@ static int show_buddyinfo(struct inode *inode, struct strbuf *sb)
     for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
         strbuf_printf(sb, "%6llu ", (unsigned long long)st.free_by_order[order]);
     strbuf_append(sb, "\n", 1);
+    return 0;
+}
+
+/* The kernel's objects by owner, in the columns of Linux's slabinfo(5) version 2.1; the size is the
+ * mean, with what belongs to an object (buffers, names). */
+static int show_slabinfo(struct inode *inode, struct strbuf *sb)
+{
+    strbuf_printf(sb,
+                  "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> "
+                  "<objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> "
+                  ": slabdata <active_slabs> <num_slabs> <sharedavail>\n");
+    for (unsigned i = 0; i < OWNER_COUNT; i++) {
+        struct memory_account a = owner_get((enum memory_owner)i);
+        unsigned long long objects = a.objects, size = objects ? a.bytes / objects : 0;
+        unsigned long long slabs = (a.bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+        strbuf_printf(sb,
+                      "%-17s %6llu %6llu %6llu %4llu %4u : tunables    0    0    0 : slabdata "
+                      "%6llu %6llu      0\n",
+                      memory_owner_names[i], objects, objects, size,
+                      size && size < PAGE_SIZE ? PAGE_SIZE / size : 1ull, 1u, slabs, slabs);
+    }
     return 0;
 }
 
@@ -305,6 +328,7 @@ static const struct pseudo_item items[] = {
     SHOW_ITEM("stat", show_stat),
     SHOW_ITEM("vmstat", show_vmstat),
     SHOW_ITEM("buddyinfo", show_buddyinfo),
+    {.path = "slabinfo", .mode = S_IFREG | 0400, .show = show_slabinfo},
     TEXT_ITEM("diskstats", ""),
     TEXT_ITEM("modules", ""),
     TEXT_ITEM("partitions", "major minor  #blocks  name\n\n"),

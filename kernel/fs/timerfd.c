@@ -12,6 +12,7 @@
 #include "fs/eventfd.h"
 #include "fs/fcntl.h"
 #include "fs/pollwait.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "sched/timer.h"
 
@@ -112,7 +113,7 @@ static void timerfd_release(struct file *file)
 {
     struct timerfd *t = file->private_data;
     timer_cancel_sync(&t->timer);
-    kfree(t);
+    owner_free(OWNER_EVENT, t, sizeof(*t));
 }
 
 static const struct file_ops timerfd_ops = {
@@ -129,7 +130,7 @@ bool file_is_timerfd(const struct file *file)
 
 int timerfd_create_file(int clock, uint32_t flags, struct file **out)
 {
-    struct timerfd *t = kzalloc(sizeof(*t));
+    struct timerfd *t = owner_alloc(OWNER_EVENT, sizeof(*t));
     if (!t)
         return -ENOMEM;
     timer_setup(&t->timer, on_timer);
@@ -139,7 +140,7 @@ int timerfd_create_file(int clock, uint32_t flags, struct file **out)
     *out = file_alloc(&timerfd_ops, O_RDWR | flags, t);
     if (*out)
         return 0;
-    kfree(t);
+    owner_free(OWNER_EVENT, t, sizeof(*t));
     return -ENOMEM;
 }
 

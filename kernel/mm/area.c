@@ -13,6 +13,7 @@
 
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 
 unsigned area_hal_prot(uint32_t prot)
@@ -215,12 +216,17 @@ static void object_put(struct vm_object *object)
         object->ops->put(object);
 }
 
+static void area_free(struct area *area)
+{
+    owner_free(OWNER_AREA, area, sizeof(*area));
+}
+
 int change_begin(struct change *c, struct space *space, unsigned spares)
 {
     ASSERT(spares <= CHANGE_SPARES);
     *c = (struct change){.space = space};
     for (; c->spare_count < spares; c->spare_count++) {
-        c->spare[c->spare_count] = kzalloc(sizeof(struct area));
+        c->spare[c->spare_count] = owner_alloc(OWNER_AREA, sizeof(struct area));
         if (!c->spare[c->spare_count])
             goto fail;
     }
@@ -228,7 +234,7 @@ int change_begin(struct change *c, struct space *space, unsigned spares)
     return 0;
 fail:
     while (c->spare_count > 0)
-        kfree(c->spare[--c->spare_count]);
+        area_free(c->spare[--c->spare_count]);
     return -ENOMEM;
 }
 
@@ -242,12 +248,12 @@ void change_end(struct change *c)
     else
         rwlock_write_unlock(&c->space->lock);
     while (c->spare_count > 0)
-        kfree(c->spare[--c->spare_count]);
+        area_free(c->spare[--c->spare_count]);
     while (c->dead) {
         struct area *area = c->dead;
         c->dead = area_of(area->node.left);
         object_put(area->object);
-        kfree(area);
+        area_free(area);
     }
 }
 

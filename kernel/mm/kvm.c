@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/spinlock.h"
 #include "lib/sanitize.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "mm/kstack.h"
 #include "mm/reclaim.h"
@@ -144,6 +145,7 @@ static void stack_unmap(vaddr_t stack)
     for (size_t i = 0; i < STACK_PAGES; i++)
         count += hal_space_query(hal_space_kernel(), stack + i * PAGE_SIZE, &frames[count], NULL);
     hal_space_unmap(hal_space_kernel(), stack, KSTACK_SIZE);
+    owner_add(OWNER_KERNEL_STACK, -1, -(int64_t)KSTACK_SIZE);
     while (count-- > 0)
         page_put(page_of_phys(frames[count]));
 }
@@ -163,6 +165,7 @@ void *kstack_alloc(void)
     if (hal_space_map_pages(hal_space_kernel(), stack, frames, STACK_PAGES,
                             HAL_PROT_READ | HAL_PROT_WRITE))
         goto fail_map;
+    owner_add(OWNER_KERNEL_STACK, 1, KSTACK_SIZE);
     cached = (void *)stack;
 ready:
     /* The frames of the previous owner have left their red zones behind. */

@@ -10,6 +10,7 @@
 
 #include "core/log.h"
 #include "core/spinlock.h"
+#include "mm/account.h"
 #include "mm/object.h"
 #include "mm/page.h"
 
@@ -104,6 +105,11 @@ void memory_dump(void)
         if (names[i])
             log_warn("memory: %10llu KiB %s",
                      (unsigned long long)stats.by_type[i] * PAGE_SIZE >> 10, names[i]);
+    for (unsigned i = 0; i < OWNER_COUNT; i++) {
+        struct memory_account a = owner_get((enum memory_owner)i);
+        log_warn("memory: %10llu KiB of the kernel's: %llu x %s", (unsigned long long)a.bytes >> 10,
+                 (unsigned long long)a.objects, memory_owner_names[i]);
+    }
     const char *name;
     uint64_t freed;
     for (unsigned i = 0; shrinker_get(i, &name, &freed); i++)

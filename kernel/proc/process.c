@@ -11,6 +11,7 @@
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "proc/internal.h"
 
@@ -163,7 +164,7 @@ static void limits_init(struct process *p)
 
 struct process *process_create(struct space *space, struct fdtable *files, struct fs_context *fs)
 {
-    struct process *p = kzalloc(sizeof *p);
+    struct process *p = owner_alloc(OWNER_PROCESS, sizeof *p);
     if (!p)
         return NULL;
     ref_init(&p->refs);
@@ -214,7 +215,7 @@ void process_put(struct process *process)
         fs_context_put(process->fs);
     if (process->space)
         space_put(process->space);
-    kfree(process);
+    owner_free(OWNER_PROCESS, process, sizeof *process);
 }
 
 struct process *process_current(void)

@@ -10,6 +10,7 @@
 #include "isa.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "proc/futex.h"
@@ -21,7 +22,7 @@ static void task_release(struct thread *thread)
     ASSERT(!list_linked(&task->process_link) && !list_linked(&task->tid_link));
     signal_pending_clear(&task->pending, UINT64_MAX);
     process_put(task->process);
-    kfree(task);
+    owner_free(OWNER_THREAD, task, sizeof *task);
 }
 
 struct task *task_current(void)
@@ -33,7 +34,7 @@ struct task *task_current(void)
 struct task *task_create(struct process *process, int tid, const char *name, void (*fn)(void *))
 {
     STATIC_ASSERT(offsetof(struct task, thread) == 0);
-    struct task *task = kzalloc(sizeof *task);
+    struct task *task = owner_alloc(OWNER_THREAD, sizeof *task);
     if (!task)
         return NULL;
     struct thread_attr attr = {
@@ -43,7 +44,7 @@ struct task *task_create(struct process *process, int tid, const char *name, voi
         .exit_hook = task_release,
     };
     if (thread_init(&task->thread, &attr, fn, task)) {
-        kfree(task);
+        owner_free(OWNER_THREAD, task, sizeof *task);
         return NULL;
     }
     process_get(process);
@@ -63,7 +64,7 @@ void task_discard(struct task *task)
 {
     thread_fini(&task->thread);
     process_put(task->process);
-    kfree(task);
+    owner_free(OWNER_THREAD, task, sizeof *task);
 }
 
 void task_join_process_locked(struct task *task)

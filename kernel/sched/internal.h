@@ -99,8 +99,9 @@ bool mutex_lock_lined_up(struct mutex *m, struct mutex_guest *g, uint64_t deadli
 
 /* There is work for the reaper thread: it is woken a little later. Any context. */
 void reaper_request(void);
-void thread_bury(struct thread *thread); /* dead and off its CPU; interrupts off */
-void thread_reclaim(void);               /* free the stacks of the dead; thread context */
+void thread_bury(struct thread *thread);    /* dead and off its CPU; interrupts off */
+void thread_free_fp(struct thread *thread); /* its vector registers */
+void thread_reclaim(void);                  /* free the stacks of the dead; thread context */
 void thread_reaper(void *arg);
 void thread_list_add(struct thread *thread);
 

@@ -15,6 +15,7 @@
  * wake-up and one grace period serve many ends, and whoever ends or frees pays for no wake-up.
  */
 #include "core/rcu.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "sched/internal.h"
 
@@ -59,9 +60,8 @@ static void strip(struct thread *thread)
 {
     hal_ctx_destroy(&thread->ctx);
     kstack_free(thread->stack);
-    kfree(thread->fp_block);
+    thread_free_fp(thread);
     thread->stack = NULL;
-    thread->fp_block = NULL;
 }
 
 /* In the reaper, a grace period later. */
@@ -125,7 +125,7 @@ void thread_put(struct thread *thread)
     if (thread->exit_hook)
         thread->exit_hook(thread);
     else
-        kfree(thread);
+        owner_free(OWNER_THREAD, thread, sizeof(*thread));
 }
 
 /* ---- all threads ---- */

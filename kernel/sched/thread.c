@@ -8,6 +8,7 @@
 #include "isa.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
 #include "sched/internal.h"
@@ -73,9 +74,17 @@ static int inherit(struct thread *thread, const struct thread *parent)
 }
 
 /* Vector registers need 64-byte alignment, kmalloc gives 16. */
+#define FP_BLOCK_SIZE (isa_fp_size() + 63)
+
+void thread_free_fp(struct thread *thread)
+{
+    owner_free(OWNER_THREAD, thread->fp_block, FP_BLOCK_SIZE);
+    thread->fp = thread->fp_block = NULL;
+}
+
 static int alloc_fp(struct thread *thread)
 {
-    thread->fp_block = kzalloc(isa_fp_size() + 63);
+    thread->fp_block = owner_alloc(OWNER_THREAD, FP_BLOCK_SIZE);
     if (!thread->fp_block)
         return -ENOMEM;
     thread->fp = (void *)(uintptr_t)align_up((uintptr_t)thread->fp_block, 64);
@@ -87,10 +96,9 @@ static void free_memory(struct thread *thread)
 {
     if (thread->stack)
         kstack_free(thread->stack);
-    kfree(thread->fp_block);
+    thread_free_fp(thread);
     kfree(thread->affinity);
     thread->stack = NULL;
-    thread->fp = thread->fp_block = NULL;
     thread->affinity = NULL;
 }
 
@@ -145,11 +153,11 @@ void thread_start(struct thread *thread)
 struct thread *thread_spawn(const char *name, void (*fn)(void *), void *arg)
 {
     const struct thread_attr attr = {.name = name};
-    struct thread *thread = kzalloc(sizeof(*thread));
+    struct thread *thread = owner_alloc(OWNER_THREAD, sizeof(*thread));
     if (!thread)
         return NULL;
     if (thread_init(thread, &attr, fn, arg)) {
-        kfree(thread);
+        owner_free(OWNER_THREAD, thread, sizeof(*thread));
         return NULL;
     }
     thread_start(thread);
