@@ -199,8 +199,14 @@ static void test_cpu_clocks(void)
     REQUIRE(left(own) > 0 && left(own) <= 200 * MS);
     stop = 1;
     REQUIRE(pthread_join(t, NULL) == 0);
+    /* A kernel that looks at its ticks only may notice when the thread has used a little more. */
     burn(CLOCK_THREAD_CPUTIME_ID, 205 * MS);
-    REQUIRE(take(SIGRTMIN, &info, 20000 * MS) == SIGRTMIN);
+    int got = take(SIGRTMIN, &info, 0);
+    for (int i = 0; i < 200 && got != SIGRTMIN; i++) {
+        burn(CLOCK_THREAD_CPUTIME_ID, 5 * MS);
+        got = take(SIGRTMIN, &info, 0);
+    }
+    REQUIRE(got == SIGRTMIN);
     struct itimerspec late = {{0, 0}, {1, 0}};
     REQUIRE_ERRNO(syscall(SYS_timer_settime, its, 0, &late, NULL), ESRCH);
     struct timespec ts;
