@@ -41,7 +41,6 @@ struct rwlock_slot {
 } __attribute__((aligned(64)));
 struct rwlock {
     int32_t readers; /* guarded by lock; -1: a writer holds it */
-    uint32_t writers_waiting;
     struct thread *writer;
     struct spinlock lock;
     struct list waiters;

@@ -2,10 +2,19 @@
 /*
  * rwlock.c - many readers or one writer.
  *
- * All state is guarded by l->lock. Who must wait queues up and is given the lock by whoever
- * releases it: in order of arrival, readers in a row together. While anybody waits, newcomers queue
- * behind: a writer waits only for the readers before it, and the readers behind it get their turn
- * when it is done. So nobody starves.
+ * All state is guarded by l->lock. Who must wait queues up. Whoever frees the lock wakes those who
+ * are first in line, a writer or the readers in a row; they take it when they run. A thread that
+ * comes by while the lock is free may be faster ("barging"): a lock that is given to a thread that
+ * does not run yet makes everybody else wait for its CPU, one after the other (a convoy), and with
+ * a busy CPU each of those waits is a time slice.
+ *
+ * Nobody starves: a reader does not join other readers while somebody waits, so a writer waits only
+ * for the readers before it; and if the first in line has waited for PATIENCE_NS, newcomers queue
+ * behind it and it is given the lock by whoever frees it.
+ *
+ * No lost wake-up: whatever frees the lock looks, under l->lock, at who is first in line and wakes
+ * it. One that then finds it taken again sleeps until the taker frees it. Waiters leave the line
+ * only with the lock.
  *
  * Slots. A reader that comes by rwlock_read_begin adds itself to a slot, then looks at `closed`; a
  * writer raises `closed`, then looks at the slots. All four are sequentially consistent, so at
@@ -22,16 +31,18 @@
 #include "core/mutex.h"
 #include "sched/thread.h"
 
+#define PATIENCE_NS (20 * NS_PER_MS)
+
 struct rw_waiter {
     struct list link;
     struct thread *thread;
+    uint64_t since;
     bool write, granted;
 };
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank)
 {
     l->readers = 0;
-    l->writers_waiting = 0;
     l->slots = NULL;
     l->slot_count = 0;
     l->closed = 0;
@@ -66,6 +77,34 @@ static void take(struct rwlock *l, struct thread *thread, bool write)
     __atomic_store_n(&l->writer, thread, __ATOMIC_RELAXED);
 }
 
+static bool impatient(const struct rwlock *l)
+{
+    return !list_empty(&l->waiters) &&
+           clock_mono_ns() - list_entry(l->waiters.next, struct rw_waiter, link)->since >=
+               PATIENCE_NS;
+}
+
+/* May a thread that comes just now take it? */
+static bool may_barge(const struct rwlock *l, bool write)
+{
+    if (list_empty(&l->waiters))
+        return is_free_for(l, write);
+    return is_free_for(l, true) && !impatient(l);
+}
+
+/* May one that stands in line? Nobody is before it, except that readers go together. */
+static bool is_turn_of(const struct rwlock *l, const struct rw_waiter *w)
+{
+    list_for_each (link, &l->waiters) {
+        const struct rw_waiter *first = list_entry(link, struct rw_waiter, link);
+        if (first == w)
+            break;
+        if (first->write || w->write)
+            return false;
+    }
+    return is_free_for(l, w->write);
+}
+
 /* Give the lock to those who are first in line. */
 static void grant(struct rwlock *l)
 {
@@ -74,10 +113,29 @@ static void grant(struct rwlock *l)
         if (!is_free_for(l, w->write))
             return;
         list_remove(&w->link);
-        l->writers_waiting -= w->write;
         take(l, w->thread, w->write);
         w->granted = true;
         thread_wake(w->thread);
+    }
+}
+
+/* It may be free now for those who are first in line. */
+static void pass(struct rwlock *l)
+{
+    if (list_empty(&l->waiters))
+        return;
+    if (impatient(l)) {
+        grant(l);
+        return;
+    }
+    if (!is_free_for(l, list_entry(l->waiters.next, struct rw_waiter, link)->write))
+        return;
+    list_for_each (link, &l->waiters) {
+        const struct rw_waiter *w = list_entry(link, struct rw_waiter, link);
+        if (!w->write || link == l->waiters.next)
+            thread_wake(w->thread);
+        if (w->write)
+            break;
     }
 }
 
@@ -88,12 +146,17 @@ static void writer_leave(struct rwlock *l, int32_t readers)
     __atomic_store_n(&l->writer, NULL, __ATOMIC_RELAXED);
     /* Release: who finds the slots open sees what the writer did. */
     __atomic_sub_fetch(&l->closed, 1, __ATOMIC_SEQ_CST);
-    grant(l);
+    pass(l);
 }
 
-static void wait_granted(struct rwlock *l, struct rw_waiter *w, unsigned long irq)
+static void wait_turn(struct rwlock *l, struct rw_waiter *w, unsigned long irq)
 {
     while (!w->granted) {
+        if (is_turn_of(l, w)) {
+            list_remove(&w->link);
+            take(l, w->thread, w->write);
+            break;
+        }
         thread_prepare_sleep(false);
         spin_unlock_irqrestore(&l->lock, irq);
         (void)thread_sleep(UINT64_MAX); /* woken, whatever the result */
@@ -111,15 +174,14 @@ static void lock(struct rwlock *l, bool write)
     unsigned long irq = spin_lock_irqsave(&l->lock);
     if (write)
         __atomic_add_fetch(&l->closed, 1, __ATOMIC_SEQ_CST);
-    if (list_empty(&l->waiters) && is_free_for(l, write)) {
+    if (may_barge(l, write)) {
         take(l, self, write);
         spin_unlock_irqrestore(&l->lock, irq);
         return;
     }
-    struct rw_waiter w = {.thread = self, .write = write};
+    struct rw_waiter w = {.thread = self, .write = write, .since = clock_mono_ns()};
     list_push_back(&l->waiters, &w.link);
-    l->writers_waiting += write;
-    wait_granted(l, &w, irq);
+    wait_turn(l, &w, irq);
 }
 
 void rwlock_read_lock(struct rwlock *l)
@@ -138,7 +200,7 @@ void rwlock_read_unlock(struct rwlock *l)
     unsigned long irq = spin_lock_irqsave(&l->lock);
     CHECK(l->readers > 0);
     if (--l->readers == 0)
-        grant(l);
+        pass(l);
     spin_unlock_irqrestore(&l->lock, irq);
 }
 
@@ -173,7 +235,7 @@ static void slot_leave(struct rwlock *l, struct rwlock_slot *slot)
         __atomic_load_n(&l->closed, __ATOMIC_SEQ_CST) == 0)
         return;
     unsigned long irq = spin_lock_irqsave(&l->lock);
-    grant(l);
+    pass(l);
     spin_unlock_irqrestore(&l->lock, irq);
 }
 
