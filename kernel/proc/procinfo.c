@@ -29,7 +29,8 @@ struct snapshot {
     struct cpu_times times; /* of the task, or of the process */
     uint64_t start_ns, min_flt;
     uint64_t pending, shared, blocked, ignored, caught;
-    uint64_t switches[2];
+    uint64_t switches[2], queued_limit;
+    unsigned queued; /* signals */
     int nice, priority, policy, rt_priority;
     uint32_t cpu;
     struct fs_cred cred;
@@ -87,6 +88,8 @@ static void snapshot_process_locked(struct snapshot *s, struct process *p)
     s->sid = p->sid;
     s->threads = p->task_count;
     s->shared = p->shared_pending.set;
+    s->queued = p->signals_queued;
+    s->queued_limit = p->limits[RLIMIT_SIGPENDING].cur;
     for (int i = 1; i <= NSIG; i++) {
         uintptr_t handler = p->actions.action[i].handler;
         s->ignored |= handler == SIG_IGN ? SIG_BIT(i) : 0;
@@ -311,9 +314,8 @@ static int text_status(const struct snapshot *s, struct strbuf *sb)
     strbuf_printf(sb, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", s->pid, s->tid,
                   s->pgid, s->sid);
     put_memory(sb, s);
-    strbuf_printf(sb, "CoreDumping:\t0\nThreads:\t%u\nSigQ:\t%u/%llu\n", s->threads,
-                  s->process->signals_queued,
-                  (unsigned long long)s->process->limits[RLIMIT_SIGPENDING].cur);
+    strbuf_printf(sb, "CoreDumping:\t0\nThreads:\t%u\nSigQ:\t%u/%llu\n", s->threads, s->queued,
+                  (unsigned long long)s->queued_limit);
     strbuf_printf(sb, "SigPnd:\t%016llx\nShdPnd:\t%016llx\n", (unsigned long long)s->pending,
                   (unsigned long long)s->shared);
     strbuf_printf(sb, "SigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
