@@ -30,7 +30,7 @@
 /* ---- state ------------------------------------------------------------------------------ */
 
 void *fake_self;
-unsigned fake_cpu_count = 1, fake_cpu_id;
+unsigned fake_cpu_count = 1, fake_cpu_id, fake_ipis;
 bool fake_irqs_off;
 uintptr_t fake_ram_base;
 uint64_t fake_now_ns;
@@ -155,6 +155,7 @@ void hal_cpu_idle(void)
 void hal_ipi_send(unsigned cpu)
 {
     (void)cpu;
+    fake_ipis++;
 }
 void hal_ctx_init(struct hal_ctx *ctx, void *stack, size_t size, void (*fn)(void *), void *arg,
                   void *fp)

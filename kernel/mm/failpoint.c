@@ -5,13 +5,13 @@
 #include "mm/kmalloc.h"
 
 /* Relaxed atomics: nothing is published by them. */
-static uint64_t countdown;
+uint64_t failpoint_countdown;
 static bool fired;
 
 void alloc_fail_nth(uint64_t n)
 {
     __atomic_store_n(&fired, false, __ATOMIC_RELAXED);
-    __atomic_store_n(&countdown, n, __ATOMIC_RELAXED);
+    __atomic_store_n(&failpoint_countdown, n, __ATOMIC_RELAXED);
 }
 
 bool alloc_fail_hit(void)
@@ -19,15 +19,15 @@ bool alloc_fail_hit(void)
     return __atomic_load_n(&fired, __ATOMIC_RELAXED);
 }
 
-bool failpoint_hit(void)
+bool failpoint_count(void)
 {
-    uint64_t left = __atomic_load_n(&countdown, __ATOMIC_RELAXED);
+    uint64_t left = __atomic_load_n(&failpoint_countdown, __ATOMIC_RELAXED);
     do
         if (__builtin_expect(left == 0, 1))
             return false;
     /* Compared, not just subtracted: of two CPUs at the last step one must not go below zero. */
-    while (!__atomic_compare_exchange_n(&countdown, &left, left - 1, true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED));
+    while (!__atomic_compare_exchange_n(&failpoint_countdown, &left, left - 1, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     if (left > 1)
         return false;
     __atomic_store_n(&fired, true, __ATOMIC_RELAXED);

@@ -1,59 +1,109 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * kmalloc.c - the kernel's allocator: slabs of one page per size class, page blocks above.
+ * kmalloc.c - the kernel's allocator: per CPU and size class a pool of one-page slabs; page blocks
+ * above.
  *
  * A slab is one page of type PAGE_SLAB cut into objects of one class, so the slab of an object is
- * the page it lies in. All bookkeeping is in the struct page: the free objects form a chain through
- * their own first bytes (numbers of 16-byte units, SLAB_END at the end), and slabs with at
- * least one free object form the class's list, linked by page numbers. A slab whose last object is
- * freed goes back to the page allocator unless it is the only one on the list.
+ * the page it lies in. It belongs to the CPU that made it, for ever. All bookkeeping is in the
+ * struct page: the free objects form a chain through their own first bytes (numbers of 16-byte
+ * units, SLAB_END at the end). Of each pool's slabs one is current: allocations come from it. Those
+ * of the others that have free objects form the list `partial`; full ones are on no list.
+ *
+ * Fast path. The owner allocates and frees with interrupts off for some ten instructions, without a
+ * lock or an atomic instruction: nobody else touches the pool, its slabs' chains or their counts.
+ *
+ * Another CPU frees by pushing the object on the slab's second chain, slab_remote, with one compare
+ * and exchange. Who pushes the first object there also pushes the slab on the owner's list
+ * `returned` of the class. The owner takes both lists back whole when its current slab is used up,
+ * so there is nothing to pop and no ABA. Why the slab cannot go away in between: objects on the
+ * second chain still count in slab_used, and only the owner, having taken them, counts them off.
+ * Orders: the owner reads slab_returned before it empties slab_remote, because from then on
+ * another CPU may write it: acquire-release there, on both sides. Everything else is a release when
+ * pushing and an acquire when taking, which also hands over the object's contents.
+ *
+ * A slab whose last object comes back goes to the page allocator (which keeps it at hand) unless it
+ * is current or the only one on `partial`: so a CPU keeps at most two empty slabs per class.
+ * kmalloc_trim gives those back, too; other CPUs are asked by an interrupt (kmalloc_serve).
  *
  * Anything larger than the last class is a block of pages, its size remembered in private_[0].
  *
  * Under AddressSanitizer free objects are poisoned, and every object has its exact size: the rest
  * of its slot is poisoned too, and the last eight bytes of the slot keep the size.
  * SELKIE_MEMORY_DEBUG fills free objects with a pattern and checks it when they are given out.
- *
- * Lock: one per class (RANK_SLAB, irqsave); page_alloc is called under it. Per-CPU caches can be
- * put in front of class_alloc and class_free without a change of the interface.
  */
 #include "mm/kmalloc.h"
 
-#include "core/spinlock.h"
+#include "core/percpu.h"
+#include "lib/counter.h"
 #include "lib/sanitize.h"
 #include "lib/string.h"
 #include "mm/failpoint.h"
+#include "mm/reclaim.h"
 
 #define UNIT 16u
 #define SLAB_END 0xffffu
 #define NO_PAGE UINT32_MAX
 #define SLOT_MAX 2048u
 #define POISON_BYTE 0x6b
+#define SERVE_SPINS 2000 /* how long to wait for other CPUs to trim their pools */
 
 static const uint16_t class_bytes[] = {16,  32,  48,  64,  96,   128,  192,
                                        256, 384, 512, 768, 1024, 1536, 2048};
 #define CLASS_COUNT ARRAY_COUNT(class_bytes)
+static uint8_t class_by_units[SLOT_MAX / UNIT + 1];
+/* ceil(2^32 / bytes): a 16-bit n is a multiple of bytes iff n * inverse mod 2^32 < inverse. */
+static uint32_t class_inverse[CLASS_COUNT];
 
-struct size_class {
-    struct spinlock lock;
-    uint32_t partial; /* number of the first slab with a free object, or NO_PAGE */
-    uint32_t slabs;
+/* Only its CPU touches it, with interrupts off; the counts are read by others. */
+struct pool {
+    struct page *current; /* never NULL: `nothing` if there is none */
+    char *base;           /* page_virt(current) */
     uint64_t allocs, frees;
+    uint64_t slabs;
+    uint32_t partial; /* number of the first slab of the list, or NO_PAGE */
 } cache_aligned;
 
-static struct size_class classes[CLASS_COUNT];
-static uint8_t class_by_units[SLOT_MAX / UNIT + 1];
+struct pools {
+    struct pool pool[CLASS_COUNT];
+    uint32_t returned[CLASS_COUNT] cache_aligned; /* written by other CPUs; atomic */
+    bool trim;                                    /* another CPU asks for it; atomic */
+} __attribute__((aligned(1024)));                 /* a shift finds those of a CPU */
+STATIC_ASSERT(sizeof(struct pools) == 1024 && HAL_CPU_MAX <= 256); /* page->slab_cpu */
+
+static struct pools *pools; /* one per CPU */
+static unsigned pools_count;
+static struct page nothing = {.slab_free = SLAB_END, .slab_used = 1}; /* never written */
 
 /* Page blocks; relaxed atomics, for statistics only. */
 static uint64_t block_allocs, block_frees, block_bytes;
 
+static struct shrinker slab_shrinker;
+static uint64_t slabs_scan(uint64_t want);
+
 void kmalloc_init(void)
 {
+    unsigned order = 0;
+    pools_count = hal_cpu_count();
+    block_allocs = block_frees = block_bytes = 0;
+    while (PAGE_SIZE << order < pools_count * sizeof(struct pools))
+        order++;
+    struct page *block = page_alloc_quiet(order, PAGE_KERNEL, ALLOC_ZERO);
+    if (!block)
+        panic("no memory for the kernel's allocator");
+    pools = page_virt(block);
+    for (unsigned i = 0; i < pools_count; i++)
+        for (unsigned c = 0; c < CLASS_COUNT; c++) {
+            pools[i].pool[c] = (struct pool){.current = &nothing, .partial = NO_PAGE};
+            pools[i].returned[c] = NO_PAGE;
+        }
     for (unsigned c = 0, units = 0; c < CLASS_COUNT; c++) {
-        classes[c] = (struct size_class){.partial = NO_PAGE};
-        spin_init(&classes[c].lock, RANK_SLAB);
+        class_inverse[c] = UINT32_MAX / class_bytes[c] + 1;
         for (; units * UNIT <= class_bytes[c]; units++)
             class_by_units[units] = (uint8_t)c;
+    }
+    if (!slab_shrinker.scan) {
+        slab_shrinker = (struct shrinker){.name = "slabs", .scan = slabs_scan};
+        shrinker_register(&slab_shrinker);
     }
 }
 
@@ -63,7 +113,7 @@ static bool is_power_of_two(size_t n)
 }
 
 /* The slot an object of `size` needs, its sanitizer record included. */
-static size_t slot_bytes(size_t size)
+static inline size_t slot_bytes(size_t size)
 {
     if (!SELKIE_ASAN)
         return size;
@@ -71,30 +121,11 @@ static size_t slot_bytes(size_t size)
     return is_power_of_two(size) && size >= UNIT ? size * 2 : size + sizeof(uint64_t);
 }
 
-/* ---- slabs; class lock held -------------------------------------------------------------------
+/* ---- free objects -------------------------------------------------------------------------------
  */
 
-static void partial_push(struct size_class *c, struct page *slab)
-{
-    slab->slab_prev = NO_PAGE;
-    slab->slab_next = c->partial;
-    if (c->partial != NO_PAGE)
-        page_at(c->partial)->slab_prev = page_index(slab);
-    c->partial = page_index(slab);
-}
-
-static void partial_remove(struct size_class *c, struct page *slab)
-{
-    if (slab->slab_prev != NO_PAGE)
-        page_at(slab->slab_prev)->slab_next = slab->slab_next;
-    else
-        c->partial = slab->slab_next;
-    if (slab->slab_next != NO_PAGE)
-        page_at(slab->slab_next)->slab_prev = slab->slab_prev;
-}
-
 /* The chain link of a free object is kept in its first bytes, which are poisoned like the rest. */
-static void link_write(char *object, uint16_t next, size_t bytes)
+static inline void link_write(char *object, uint16_t next, size_t bytes)
 {
     if (SELKIE_MEMORY_DEBUG)
         memset(object, POISON_BYTE, bytes);
@@ -102,7 +133,7 @@ static void link_write(char *object, uint16_t next, size_t bytes)
     memory_poison(object, bytes);
 }
 
-static uint16_t link_read(const char *object)
+static inline uint16_t link_read(const char *object)
 {
     memory_unpoison(object, sizeof(uint64_t));
     return *(const uint16_t *)(const void *)object;
@@ -117,7 +148,33 @@ static void poison_check(const char *object, size_t bytes)
                   bytes, i);
 }
 
-static struct page *slab_make(unsigned class, unsigned flags)
+/* ---- slabs; on their CPU, interrupts off ----------------------------------------------------- */
+
+static void partial_push(struct pool *pool, struct page *slab)
+{
+    slab->slab_prev = NO_PAGE;
+    slab->slab_next = pool->partial;
+    if (pool->partial != NO_PAGE)
+        page_at(pool->partial)->slab_prev = page_index(slab);
+    pool->partial = page_index(slab);
+}
+
+static void partial_remove(struct pool *pool, struct page *slab)
+{
+    if (slab->slab_prev != NO_PAGE)
+        page_at(slab->slab_prev)->slab_next = slab->slab_next;
+    else
+        pool->partial = slab->slab_next;
+    if (slab->slab_next != NO_PAGE)
+        page_at(slab->slab_next)->slab_prev = slab->slab_prev;
+}
+
+static void slab_count(struct pool *pool, uint64_t delta)
+{
+    __atomic_store_n(&pool->slabs, pool->slabs + delta, __ATOMIC_RELAXED);
+}
+
+static struct page *slab_make(struct pool *pool, unsigned class, unsigned flags)
 {
     struct page *slab = page_alloc_quiet(0, PAGE_SLAB, flags & ALLOC_ATOMIC);
     if (!slab)
@@ -132,61 +189,240 @@ static struct page *slab_make(unsigned class, unsigned flags)
     slab->slab_free = 0;
     slab->slab_used = 0;
     slab->slab_class = (uint8_t) class;
+    slab->slab_cpu = (uint8_t)hal_cpu_id();
+    /* Others know the slab only by an object of it, which they got in an ordered way. */
+    __atomic_store_n(&slab->slab_remote, SLAB_END, __ATOMIC_RELAXED);
+    slab_count(pool, 1);
     return slab;
 }
 
-static void *class_alloc(unsigned class, unsigned flags)
+/* Not on a list, no object of it is out. */
+static void slab_release(struct pool *pool, struct page *slab)
 {
-    struct size_class *c = &classes[class];
-    char *object = NULL;
-    unsigned long irq = spin_lock_irqsave(&c->lock);
-    if (c->partial == NO_PAGE) {
-        struct page *fresh = slab_make(class, flags);
-        if (!fresh)
-            goto out;
-        partial_push(c, fresh);
-        c->slabs++;
+    ASSERT(slab->slab_used == 0 && slab->slab_remote == SLAB_END);
+    slab_count(pool, -1ul);
+    slab->flags = 0;
+    ref_init(&slab->refs);
+    page_put(slab);
+}
+
+/* A slab that is not current has got objects back. */
+static void slab_changed(struct pool *pool, struct page *slab, bool was_full)
+{
+    if (was_full)
+        partial_push(pool, slab);
+    bool only = slab->slab_prev == NO_PAGE && slab->slab_next == NO_PAGE;
+    if (slab->slab_used == 0 && !only) {
+        partial_remove(pool, slab);
+        slab_release(pool, slab);
     }
-    struct page *slab = page_at(c->partial);
+}
+
+static void set_current(struct pool *pool, struct page *slab)
+{
+    pool->current = slab;
+    pool->base = page_virt(slab);
+}
+
+/* Take what other CPUs have freed of one slab. */
+static void slab_collect(struct pool *pool, struct page *slab)
+{
+    unsigned first = __atomic_exchange_n(&slab->slab_remote, SLAB_END, __ATOMIC_ACQ_REL);
+    char *base = page_virt(slab), *last;
+    unsigned unit = first, count = 0, bytes = class_bytes[slab->slab_class];
+    bool was_full = slab->slab_free == SLAB_END;
+    CHECK(first != SLAB_END);
+    do {
+        last = base + unit * UNIT;
+        unit = link_read(last);
+        memory_poison(last, bytes);
+        count++;
+        CHECK(count <= slab->slab_used);
+    } while (unit != SLAB_END);
+    memory_unpoison(last, sizeof(uint64_t));
+    *(uint16_t *)(void *)last = slab->slab_free;
+    memory_poison(last, bytes);
+    slab->slab_free = (uint16_t)first;
+    slab->slab_used = (uint16_t)(slab->slab_used - count);
+    if (slab != pool->current)
+        slab_changed(pool, slab, was_full);
+}
+
+static void pool_collect(struct pool *pool, uint32_t *returned)
+{
+    if (__atomic_load_n(returned, __ATOMIC_RELAXED) == NO_PAGE)
+        return;
+    uint32_t number = __atomic_exchange_n(returned, NO_PAGE, __ATOMIC_ACQUIRE);
+    while (number != NO_PAGE) {
+        struct page *slab = page_at(number);
+        number = slab->slab_returned;
+        slab_collect(pool, slab);
+    }
+}
+
+/* The current slab is used up: find another with free objects. False without memory. */
+static bool pool_refill(struct pool *pool, unsigned class, unsigned flags)
+{
+    pool_collect(pool, &pools[hal_cpu_id()].returned[class]);
+    if (pool->current->slab_free != SLAB_END)
+        return true;
+    struct page *slab;
+    if (pool->partial != NO_PAGE) {
+        slab = page_at(pool->partial);
+        partial_remove(pool, slab);
+    } else {
+        slab = slab_make(pool, class, flags);
+        if (!slab)
+            return false;
+    }
     ASSERT(slab->type == PAGE_SLAB && slab->slab_free != SLAB_END);
-    object = (char *)page_virt(slab) + slab->slab_free * UNIT;
+    set_current(pool, slab);
+    return true;
+}
+
+/* ---- objects ------------------------------------------------------------------------------------
+ */
+
+static inline void *class_alloc(unsigned class, unsigned flags)
+{
+    char *object = NULL;
+    unsigned long irq = hal_irq_save();
+    struct pool *pool = &pools[hal_cpu_id()].pool[class];
+    if (__builtin_expect(pool->current->slab_free == SLAB_END, 0) &&
+        !pool_refill(pool, class, flags))
+        goto out;
+    struct page *slab = pool->current;
+    object = pool->base + slab->slab_free * UNIT;
     slab->slab_free = link_read(object);
     slab->slab_used++;
-    if (slab->slab_free == SLAB_END)
-        partial_remove(c, slab);
-    c->allocs++;
+    counter_step(&pool->allocs);
     if (SELKIE_MEMORY_DEBUG)
         poison_check(object, class_bytes[class]);
 out:
-    spin_unlock_irqrestore(&c->lock, irq);
+    hal_irq_restore(irq);
     return object;
 }
 
-static void class_free(struct page *slab, char *object)
+/* On another CPU than the slab's, interrupts as they are. */
+static void remote_free(struct page *slab, char *object, unsigned offset)
 {
     unsigned class = slab->slab_class;
-    struct size_class *c = &classes[class];
-    size_t offset = (size_t)(object - (char *)page_virt(slab));
-    CHECK(class < CLASS_COUNT && offset % class_bytes[class] == 0);
+    uint32_t next = __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED);
+    memory_unpoison(object, class_bytes[class]);
+    do {
+        if (next == offset / UNIT)
+            panic("object %p freed twice", object);
+        *(uint16_t *)(void *)object = (uint16_t)next;
+    } while (!__atomic_compare_exchange_n(&slab->slab_remote, &next, offset / UNIT, true,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    if (next != SLAB_END)
+        return;
+    uint32_t *returned = &pools[slab->slab_cpu].returned[class];
+    uint32_t head = __atomic_load_n(returned, __ATOMIC_RELAXED);
+    do
+        slab->slab_returned = head;
+    while (!__atomic_compare_exchange_n(returned, &head, page_index(slab), true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED));
+}
 
-    unsigned long irq = spin_lock_irqsave(&c->lock);
-    CHECK(slab->slab_used > 0 && slab->slab_free != offset / UNIT);
-    bool was_full = slab->slab_free == SLAB_END;
-    link_write(object, slab->slab_free, class_bytes[class]);
+static inline void class_free(struct page *slab, char *object)
+{
+    unsigned class = slab->slab_class;
+    unsigned offset = (unsigned)((uintptr_t)object & (PAGE_SIZE - 1));
+    CHECK(class < CLASS_COUNT && offset * class_inverse[class] < class_inverse[class]);
+
+    unsigned long irq = hal_irq_save();
+    unsigned cpu = hal_cpu_id();
+    struct pool *pool = &pools[cpu].pool[class];
+    counter_step(&pool->frees);
+    if (__builtin_expect(slab->slab_cpu != cpu, 0)) {
+        hal_irq_restore(irq);
+        remote_free(slab, object, offset);
+        return;
+    }
+    unsigned next = slab->slab_free;
+    CHECK(slab->slab_used > 0 && next != offset / UNIT);
+    link_write(object, (uint16_t)next, class_bytes[class]);
     slab->slab_free = (uint16_t)(offset / UNIT);
     slab->slab_used--;
-    c->frees++;
-    if (was_full)
-        partial_push(c, slab);
-    bool only = slab->slab_prev == NO_PAGE && slab->slab_next == NO_PAGE;
-    bool release = slab->slab_used == 0 && !only;
-    if (release) {
-        partial_remove(c, slab);
-        c->slabs--;
+    if ((next == SLAB_END || slab->slab_used == 0) && slab != pool->current)
+        slab_changed(pool, slab, next == SLAB_END);
+    hal_irq_restore(irq);
+}
+
+/* ---- trimming ------------------------------------------------------------------------------- */
+
+static void pool_trim(struct pool *pool, uint32_t *returned)
+{
+    pool_collect(pool, returned);
+    for (uint32_t number = pool->partial; number != NO_PAGE;) {
+        struct page *slab = page_at(number);
+        number = slab->slab_next;
+        if (slab->slab_used == 0) {
+            partial_remove(pool, slab);
+            slab_release(pool, slab);
+        }
     }
-    spin_unlock_irqrestore(&c->lock, irq);
-    if (release)
-        page_put(slab);
+    if (pool->current->slab_used == 0) {
+        struct page *slab = pool->current;
+        pool->current = &nothing;
+        slab_release(pool, slab);
+    }
+}
+
+void kmalloc_trim(void)
+{
+    for (unsigned c = 0; c < CLASS_COUNT; c++) {
+        /* Class by class: interrupts are not off for long. */
+        unsigned long irq = hal_irq_save();
+        struct pools *own = &pools[hal_cpu_id()];
+        pool_trim(&own->pool[c], &own->returned[c]);
+        hal_irq_restore(irq);
+    }
+}
+
+void kmalloc_serve(void)
+{
+    bool *trim = &pools[hal_cpu_id()].trim;
+    /* Relaxed: what other CPUs have freed is found by its own orders. */
+    if (__builtin_expect(__atomic_load_n(trim, __ATOMIC_RELAXED), 0)) {
+        kmalloc_trim();
+        __atomic_store_n(trim, false, __ATOMIC_RELEASE);
+    }
+}
+
+static uint64_t slabs_held(void)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < pools_count; i++)
+        for (unsigned c = 0; c < CLASS_COUNT; c++)
+            sum += counter_read(&pools[i].pool[c].slabs);
+    return sum;
+}
+
+/* Under pressure: every CPU gives its empty slabs back. One that does not answer soon does so later
+ * on. */
+static uint64_t slabs_scan(uint64_t want)
+{
+    uint64_t before = slabs_held();
+    (void)want;
+    kmalloc_trim();
+    for (unsigned i = 0; i < pools_count; i++) {
+        struct cpu *cpu = cpu_get(i);
+        if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
+            continue;
+        __atomic_store_n(&pools[i].trim, true, __ATOMIC_RELAXED);
+        hal_ipi_send(i);
+    }
+    for (unsigned i = 0, spins = 0; i < pools_count && spins < SERVE_SPINS; spins++) {
+        if (__atomic_load_n(&pools[i].trim, __ATOMIC_ACQUIRE))
+            hal_cpu_relax();
+        else
+            i++;
+    }
+    uint64_t after = slabs_held();
+    page_drain(); /* they lie in the CPUs' caches now */
+    return before > after ? before - after : 0;
 }
 
 /* ---- page blocks --------------------------------------------------------------------------------
@@ -323,13 +559,18 @@ void kmalloc_get_stats(struct kmalloc_stats *out)
         .allocs = __atomic_load_n(&block_allocs, __ATOMIC_RELAXED),
         .frees = __atomic_load_n(&block_frees, __ATOMIC_RELAXED),
     };
-    for (unsigned i = 0; i < CLASS_COUNT; i++) {
-        struct size_class *c = &classes[i];
-        unsigned long irq = spin_lock_irqsave(&c->lock);
-        out->bytes_in_use += (c->allocs - c->frees) * class_bytes[i];
-        out->bytes_held += c->slabs * PAGE_SIZE;
-        out->allocs += c->allocs;
-        out->frees += c->frees;
-        spin_unlock_irqrestore(&c->lock, irq);
+    for (unsigned c = 0; c < CLASS_COUNT; c++) {
+        uint64_t allocs = 0, frees = 0, slabs = 0;
+        /* The frees first: those of objects counted later are not missed then. */
+        for (unsigned i = 0; i < pools_count; i++)
+            frees += counter_read(&pools[i].pool[c].frees);
+        for (unsigned i = 0; i < pools_count; i++) {
+            allocs += counter_read(&pools[i].pool[c].allocs);
+            slabs += counter_read(&pools[i].pool[c].slabs);
+        }
+        out->bytes_in_use += allocs > frees ? (allocs - frees) * class_bytes[c] : 0;
+        out->bytes_held += slabs * PAGE_SIZE;
+        out->allocs += allocs;
+        out->frees += frees;
     }
 }

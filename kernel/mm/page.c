@@ -10,7 +10,7 @@
  *
  * struct pages. Only chunks that contain RAM have them, so holes in physical space cost two small
  * table entries per 4 MiB. The chunks are numbered 0, 1, 2 ... in address order ("slot"):
- *     chunk_slot[pa >> 22 - first]  ->  slot + 1, 0 for a hole
+ *     page_chunks[pa >> 22 - first] ->  first struct page of it, NULL for a hole (page.h)
  *     chunk_base[slot]              ->  number of the chunk in physical space
  *     page_map[slot * 1024 + i]     ->  struct page of page i of it
  * All three are carved from RAM at boot but not touched: the struct pages of a chunk are
@@ -52,17 +52,16 @@
 #include "mm/hotpages.h"
 #include "mm/reclaim.h"
 
-#define CHUNK_PAGES (1u << PAGE_ORDER_MAX)
+#define CHUNK_PAGES PAGE_CHUNK_PAGES
 #define BLOCK_ORDER (PAGE_ORDER_MAX - 1) /* 2 MiB: what has a kind */
-#define CHUNK_SHIFT (PAGE_SHIFT + PAGE_ORDER_MAX)
+#define CHUNK_SHIFT PAGE_CHUNK_SHIFT
 #define CHUNK_SIZE ((uint64_t)1 << CHUNK_SHIFT)
 
 static struct spinlock page_lock = SPINLOCK_INIT(RANK_PAGE);
 
 /* Fixed after page_init. */
-static uint32_t *chunk_slot;
-static uint64_t chunk_first; /* number of the first chunk in physical space */
-static uint64_t chunk_span;  /* entries of chunk_slot */
+struct page **page_chunks;
+uint64_t page_chunk_first, page_chunk_span;
 static uint64_t *chunk_base;
 static uint32_t chunk_count;
 static struct page *page_map;
@@ -97,14 +96,6 @@ paddr_t page_phys(const struct page *page)
     uint32_t index = page_index(page);
     return chunk_base[index / CHUNK_PAGES] << CHUNK_SHIFT | (paddr_t)(index % CHUNK_PAGES)
                                                                 << PAGE_SHIFT;
-}
-
-struct page *page_of_phys(paddr_t pa)
-{
-    uint64_t chunk = (pa >> CHUNK_SHIFT) - chunk_first;
-    ASSERT(chunk < chunk_span && chunk_slot[chunk] != 0);
-    return &page_map[(chunk_slot[chunk] - 1) * (uint64_t)CHUNK_PAGES +
-                     (pa >> PAGE_SHIFT) % CHUNK_PAGES];
 }
 
 static struct page *buddy_of(const struct page *page, unsigned order)
@@ -294,14 +285,14 @@ void page_init(void)
 {
     uint64_t last;
     page_total = 0;
-    chunk_range(&chunk_first, &last);
-    chunk_span = last - chunk_first + 1;
+    chunk_range(&page_chunk_first, &last);
+    page_chunk_span = last - page_chunk_first + 1;
     chunk_count = 0;
-    for (uint64_t i = 0; i < chunk_span; i++)
-        chunk_count += chunk_has_ram(chunk_first + i);
+    for (uint64_t i = 0; i < page_chunk_span; i++)
+        chunk_count += chunk_has_ram(page_chunk_first + i);
 
     uint64_t base_bytes = chunk_count * sizeof chunk_base[0];
-    uint64_t slot_bytes = align_up(chunk_span * sizeof chunk_slot[0], 16);
+    uint64_t slot_bytes = align_up(page_chunk_span * sizeof page_chunks[0], 16);
     uint64_t kind_bytes = (uint64_t)chunk_count << (PAGE_ORDER_MAX - BLOCK_ORDER);
     uint64_t page_bytes = (uint64_t)chunk_count * CHUNK_PAGES * sizeof(struct page);
     uint64_t hot = align_up(hot_bytes(), 64);
@@ -309,15 +300,15 @@ void page_init(void)
     hot_init(tables, page_total);
     tables += hot;
     chunk_base = (uint64_t *)(void *)tables;
-    chunk_slot = (uint32_t *)(void *)(tables + base_bytes);
+    page_chunks = (struct page **)(void *)(tables + base_bytes);
     page_map = (struct page *)(void *)(tables + base_bytes + slot_bytes);
     block_kind = (uint8_t *)tables + base_bytes + slot_bytes + page_bytes;
     memset(block_kind, KIND_PROGRAM, kind_bytes);
-    for (uint64_t i = 0, slot = 0; i < chunk_span; i++) {
-        bool ram = chunk_has_ram(chunk_first + i);
-        chunk_slot[i] = ram ? (uint32_t)slot + 1 : 0;
+    for (uint64_t i = 0, slot = 0; i < page_chunk_span; i++) {
+        bool ram = chunk_has_ram(page_chunk_first + i);
+        page_chunks[i] = ram ? &page_map[slot * CHUNK_PAGES] : NULL;
         if (ram)
-            chunk_base[slot++] = chunk_first + i;
+            chunk_base[slot++] = page_chunk_first + i;
     }
 
     for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++) {

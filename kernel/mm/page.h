@@ -12,6 +12,7 @@
 #ifndef SELKIE_MM_PAGE_H
 #define SELKIE_MM_PAGE_H
 
+#include "core/assert.h"
 #include "hal.h"
 #include "lib/list.h"
 #include "lib/refcount.h"
@@ -34,21 +35,28 @@ enum page_type {
 
 struct vm_object;
 struct page {
-    struct refcount refs;
+    union {
+        struct refcount refs;
+        uint32_t slab_remote; /* PAGE_SLAB: objects freed by other CPUs, see kmalloc.c; atomic */
+    };
     uint8_t type;  /* enum page_type */
     uint8_t order; /* of the block this page heads */
-    uint16_t flags;
     union {
-        struct list link; /* free list, slab list */
+        uint16_t flags;
+        struct { /* PAGE_SLAB */
+            uint8_t slab_class, slab_cpu;
+        };
+    };
+    union {
+        struct list link; /* free list, list of the owner */
         struct {
             struct vm_object *object; /* PAGE_FILE */
             uint64_t index;           /* page number in object */
         };
         uint64_t private_[2]; /* the owner's, by type */
-        struct {              /* PAGE_SLAB, see kmalloc.c */
-            uint32_t slab_next, slab_prev;
+        struct {              /* PAGE_SLAB */
+            uint32_t slab_next, slab_prev, slab_returned;
             uint16_t slab_free, slab_used;
-            uint8_t slab_class;
         };
     };
 };
@@ -98,8 +106,19 @@ uint64_t page_fragments(unsigned order);
 /* Pages by small numbers, for links inside struct page. */
 uint32_t page_index(const struct page *page);
 struct page *page_at(uint32_t index);
-struct page *page_of_phys(paddr_t pa); /* pa lies in RAM given to page_init */
 paddr_t page_phys(const struct page *page);
+/* The first struct page of each chunk of physical space that has RAM; fixed after page_init. */
+#define PAGE_CHUNK_PAGES (1u << PAGE_ORDER_MAX)
+#define PAGE_CHUNK_SHIFT (PAGE_SHIFT + PAGE_ORDER_MAX)
+extern struct page **page_chunks;
+extern uint64_t page_chunk_first, page_chunk_span;
+/* pa lies in RAM given to page_init. */
+static inline struct page *page_of_phys(paddr_t pa)
+{
+    uint64_t chunk = (pa >> PAGE_CHUNK_SHIFT) - page_chunk_first;
+    ASSERT(chunk < page_chunk_span && page_chunks[chunk]);
+    return page_chunks[chunk] + (pa >> PAGE_SHIFT) % PAGE_CHUNK_PAGES;
+}
 static inline void *page_virt(const struct page *page)
 {
     return hal_phys_to_virt(page_phys(page));

@@ -37,6 +37,7 @@
 #include "hal_up.h"
 #include "lib/counter.h"
 #include "lib/errno.h"
+#include "mm/kmalloc.h"
 #include "mm/space.h"
 #include "sched/internal.h"
 
@@ -417,5 +418,6 @@ void kernel_ipi(void)
     sched_barrier_pass(rq);
     sched_drain(rq);
     balance_serve(rq);
+    kmalloc_serve();
     irq_exit();
 }

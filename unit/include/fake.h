@@ -34,6 +34,7 @@ extern uint64_t fake_now_ns;          /* hal_clock_ns */
 /* The nth hal_space_map call from now fails with -ENOMEM after mapping half of its range. 0: off.
  */
 void fake_map_fail_nth(unsigned n);
+extern unsigned fake_ipis;                                            /* hal_ipi_send calls */
 extern unsigned fake_map_calls, fake_unmap_calls, fake_protect_calls; /* statistics */
 size_t fake_space_mapped(const struct hal_space *space);              /* pages */
 
