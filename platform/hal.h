@@ -173,6 +173,10 @@ const struct hal_layout *hal_layout(void);
  * backend keeps real ones (hosted mirrors them into mmap). All calls work on page-aligned
  * ranges, do their own TLB work on all CPUs, and expect the caller to serialise calls for
  * overlapping ranges of one space. Table pages come from the kernel through hal_up.h.
+ *
+ * Programs' ranges that are large pages (2 MiB) in address, frames and length are mapped by
+ * such where the hardware has them. A call for a part of one splits it (that takes no memory), so
+ * calls that change anything in the same aligned 2 MiB count as overlapping.
  */
 int must_check hal_space_create(struct hal_space *space);
 void hal_space_destroy(struct hal_space *space);  /* not active anywhere; frees tables, not pages */
@@ -195,6 +199,7 @@ void hal_space_protect(struct hal_space *space, vaddr_t va, size_t len, unsigned
  * Accessed/dirty bits are reported where the hardware keeps them; hosted reports both as set. */
 #define HAL_PTE_ACCESSED 8u
 #define HAL_PTE_DIRTY 16u
+#define HAL_PTE_LARGE 32u /* part of a larger page; hosted: never reported */
 bool hal_space_query(struct hal_space *space, vaddr_t va, paddr_t *pa, unsigned *prot);
 
 /* The first mapped address in [va, end), or end: lets callers walk sparse ranges. */

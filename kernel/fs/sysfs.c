@@ -109,7 +109,7 @@ static const struct pseudo_item items[] = {
     DIR_ITEM("dev/char"),
     DIR_ITEM("fs/cgroup"),
     DIR_ITEM("module"),
-    FILE_ITEM("kernel/mm/transparent_hugepage/enabled", NULL, "always madvise [never]\n"),
+    FILE_ITEM("kernel/mm/transparent_hugepage/enabled", NULL, "always [madvise] never\n"),
     FILE_ITEM("kernel/mm/transparent_hugepage/hpage_pmd_size", NULL, "2097152\n"),
     FILE_ITEM("kernel/mm/transparent_hugepage/shmem_enabled", NULL,
               "always within_size advise [never] deny force\n"),

@@ -2,6 +2,7 @@
 /* sys_mm.c - system calls on memory: decode and check, then mm/space.h. */
 #include "fs/fcntl.h"
 #include "fs/file.h"
+#include "fs/vfs.h"
 #include "isa.h"
 #include "linux/uapi.h"
 #include "mm/kmalloc.h"
@@ -37,13 +38,18 @@ static int map_file(struct file *file, struct map_request *req)
     bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;
     if (file->flags & O_PATH)
         return -EBADF;
+    if (req->flags & MAP_HUGETLB)
+        return -EINVAL; /* there is no hugetlbfs */
     if (mode == O_WRONLY)
         return -EACCES;
     if (shared && (req->prot & PROT_WRITE) && mode != O_RDWR)
         return -EACCES;
     if (!file->ops->mmap)
         return -ENODEV;
-    req->may_write = mode == O_RDWR;
+    /* A seal against writing holds for mprotect, too. */
+    int seals = memfd_get_seals(file);
+    bool sealed = seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+    req->may_write = mode == O_RDWR && !sealed;
     return file->ops->mmap(file, req->prot, req->flags, &req->object);
 }
 

@@ -243,7 +243,11 @@ int space_advise(struct space *space, vaddr_t addr, size_t len, int advice)
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
         return advise_populate(space, addr, end, advice == MADV_POPULATE_WRITE);
-    default: /* MERGEABLE, HUGEPAGE and their opposites: no such machinery */
+    case MADV_HUGEPAGE:
+        return advise_flags(space, addr, end, AREA_HUGE, AREA_NOHUGE);
+    case MADV_NOHUGEPAGE:
+        return advise_flags(space, addr, end, AREA_NOHUGE, AREA_HUGE);
+    default: /* MERGEABLE and its opposite: no such machinery */
         return advise_nothing(space, addr, end, false);
     }
 }

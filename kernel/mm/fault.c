@@ -15,6 +15,11 @@
  * one, up to 2 MiB or 1/64 of the free memory; of a file up to 16 pages (64 when sequential).
  * MADV_RANDOM turns it off.
  *
+ * Large pages. A block of 2 MiB that is mapped at once is one entry of the page table (hal.h); each
+ * of its pages has its own reference all the same, so nothing but the page table needs to
+ * know when it is split. Areas with MADV_HUGEPAGE get one at the first touch of a region while
+ * memory is plenty, others when sequential faults have grown to it.
+ *
  * Which PTEs may be writable in a private area: only those of anonymous pages with one reference
  * (space.h). Shared areas map the object's pages with the area's rights at once.
  */
@@ -64,15 +69,21 @@ static size_t window_choose(const struct fault *f, size_t max)
     size_t last = __atomic_load_n(&area->fault_pages, __ATOMIC_RELAXED);
     size_t pages = sequential ? MAX(last * 2, (size_t)AROUND_FIRST) : AROUND_FIRST;
     size_t share = page_free_count() / 64; /* when memory is short, take little */
+    if (area->flags & AREA_NOHUGE)
+        max = MIN(max, (size_t)AROUND_ANON_MAX / 2);
     return MAX(MIN(MIN(pages, max), share), (size_t)1);
 }
 
-static void window_remember(const struct fault *f, vaddr_t lo, vaddr_t hi)
+/* `want`: what was mapped, or what would have been if a region did not end at hi. */
+static void window_remember(const struct fault *f, vaddr_t lo, vaddr_t hi, size_t want)
 {
     /* A stack is touched downwards: its next fault is on the page below. */
     vaddr_t next = area_is_stack(f->area) ? lo - PAGE_SIZE : hi;
     __atomic_store_n(&f->area->fault_next, next, __ATOMIC_RELAXED);
-    __atomic_store_n(&f->area->fault_pages, (uint32_t)((hi - lo) >> PAGE_SHIFT), __ATOMIC_RELAXED);
+    size_t pages = (hi - lo) >> PAGE_SHIFT;
+    if (is_aligned(hi, REGION_SIZE))
+        pages = MAX(pages, want);
+    __atomic_store_n(&f->area->fault_pages, (uint32_t)pages, __ATOMIC_RELAXED);
 }
 
 /* The unmapped run around f->va: at most `pages` long, inside the area, the region, and for
@@ -106,6 +117,21 @@ static void window_place(const struct fault *f, size_t pages, vaddr_t *lo, vaddr
     *hi = to;
 }
 
+/* MADV_HUGEPAGE: the whole region, if all of it is the area's and nothing is there yet. A stack,
+ * and memory that is short, get no large pages. */
+static bool window_huge(const struct fault *f, vaddr_t *lo, vaddr_t *hi)
+{
+    const struct area *area = f->area;
+    vaddr_t region = align_down(f->va, REGION_SIZE), end = region + REGION_SIZE;
+    if (!(area->flags & AREA_HUGE) || area_is_stack(area) || region < area->lo || end > area->hi ||
+        page_free_count() / 8 < AROUND_ANON_MAX ||
+        hal_space_next(&f->space->hal, region, end) < end)
+        return false;
+    *lo = region;
+    *hi = end;
+    return true;
+}
+
 /* ---- anonymous memory ------------------------------------------------------------------- */
 
 /* A block of 2^n <= max pages for the window, as large as there is. */
@@ -125,7 +151,9 @@ static int fault_anon_locked(const struct fault *f)
 {
     vaddr_t lo, hi;
     unsigned order;
-    window_place(f, window_choose(f, AROUND_ANON_MAX), &lo, &hi);
+    size_t want = window_choose(f, AROUND_ANON_MAX);
+    if (!window_huge(f, &lo, &hi))
+        window_place(f, want, &lo, &hi);
     struct page *block = block_alloc((hi - lo) >> PAGE_SHIFT, &order);
     if (!block)
         return -ENOMEM;
@@ -148,7 +176,7 @@ static int fault_anon_locked(const struct fault *f)
         return err;
     }
     count_mapped(f->space, (uint64_t)1 << order);
-    window_remember(f, lo, lo + size);
+    window_remember(f, lo, lo + size, want);
     return 0;
 }
 
@@ -273,7 +301,7 @@ static int map_file_locked(const struct fault *f, vaddr_t lo, struct page **page
     put_pages(pages, first);
     put_pages(pages + last, count - last);
     count_mapped(f->space, last - first);
-    window_remember(f, at, lo + last * PAGE_SIZE);
+    window_remember(f, at, lo + last * PAGE_SIZE, 0);
     return 0;
 }
 

@@ -14,11 +14,22 @@
 
 /* ---- mmap ------------------------------------------------------------------------------- */
 
+/* MAP_HUGETLB is for what must be huge: as on Linux with an empty pool of huge pages. Those that
+ * need not be are had by MADV_HUGEPAGE, or without being asked for. */
+static int map_check_huge(const struct map_request *req)
+{
+    unsigned log = req->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+    bool known = log == 0 || log == 21 || log == 30;
+    return req->object || !known ? -EINVAL : -ENOMEM;
+}
+
 /* The rules that do not depend on what is mapped. *len is rounded up to pages. */
 static int map_check(const struct map_request *req, size_t *len)
 {
     unsigned type = req->flags & MAP_TYPE;
     uint64_t end;
+    if (req->flags & MAP_HUGETLB)
+        return map_check_huge(req);
     if (req->len == 0)
         return -EINVAL;
     *len = align_up(req->len, PAGE_SIZE);
@@ -38,8 +49,6 @@ static int map_check(const struct map_request *req, size_t *len)
         return -EINVAL;
     if (req->object && type != MAP_PRIVATE && (req->prot & PROT_WRITE) && !req->may_write)
         return -EACCES;
-    if (req->flags & MAP_HUGETLB)
-        return -ENOMEM; /* as Linux with an empty pool of huge pages */
     return 0;
 }
 
@@ -205,6 +214,24 @@ int space_map(struct space *space, const struct map_request *req, vaddr_t *out)
 
 /* ---- munmap ----------------------------------------------------------------------------- */
 
+/* Faults may run next to the range, in the same 2 MiB and even on the rest of the same large page:
+ * its ends are removed under their fault locks. What is whole regions is nobody else's. */
+static void zap_shared(struct space *space, vaddr_t lo, vaddr_t hi)
+{
+    while (lo < hi) {
+        vaddr_t next = MIN(align_down(lo, REGION_SIZE) + REGION_SIZE, hi);
+        if (next - lo == REGION_SIZE) {
+            next = align_down(hi, REGION_SIZE);
+            space_zap_locked(space, lo, next);
+        } else {
+            mutex_lock(space_fault_lock(space, lo));
+            space_zap_locked(space, lo, next);
+            mutex_unlock(space_fault_lock(space, lo));
+        }
+        lo = next;
+    }
+}
+
 int space_unmap(struct space *space, vaddr_t addr, size_t len)
 {
     size_t size = align_up(len, PAGE_SIZE);
@@ -221,7 +248,7 @@ int space_unmap(struct space *space, vaddr_t addr, size_t len)
     if (!err) {
         space_remove_areas_locked(&c, addr, end);
         change_share(&c);
-        space_zap_locked(space, addr, end);
+        zap_shared(space, addr, end);
     }
     change_end(&c);
     return err;

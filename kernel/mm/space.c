@@ -339,13 +339,14 @@ out:
 
 /* ---- /proc ------------------------------------------------------------------------------ */
 
-static uint64_t resident_locked(struct space *space, const struct area *area)
+static void count_resident_locked(struct space *space, struct area_info *info)
 {
-    uint64_t count = 0;
-    for (vaddr_t va = area->lo; (va = hal_space_next(&space->hal, va, area->hi)) < area->hi;
-         va += PAGE_SIZE)
-        count++;
-    return count;
+    unsigned prot;
+    for (vaddr_t va = info->lo; (va = hal_space_next(&space->hal, va, info->hi)) < info->hi;
+         va += PAGE_SIZE) {
+        info->resident++;
+        info->large += hal_space_query(&space->hal, va, NULL, &prot) && (prot & HAL_PTE_LARGE);
+    }
 }
 
 int space_walk(struct space *space, int (*fn)(const struct area_info *info, void *arg), void *arg)
@@ -360,8 +361,8 @@ int space_walk(struct space *space, int (*fn)(const struct area_info *info, void
             .flags = a->flags,
             .object = a->object,
             .off = a->off,
-            .resident = resident_locked(space, a),
         };
+        count_resident_locked(space, &info);
         memcpy(info.name, a->name, sizeof info.name);
         result = fn(&info, arg);
     }

@@ -52,6 +52,8 @@ enum {
     AREA_DONTFORK = 256,
     AREA_WIPEONFORK = 512,
     AREA_DONTDUMP = 1024,
+    AREA_HUGE = 4096,        /* MADV_HUGEPAGE: large pages from the first touch on */
+    AREA_NOHUGE = 8192,      /* MADV_NOHUGEPAGE: none */
     AREA_LOCKONFAULT = 2048, /* with AREA_LOCKED: pages are not brought in at once */
 };
 
@@ -167,6 +169,7 @@ struct area_info {
         *object; /* borrowed: only to be passed to vfs_object_path within the callback's lock */
     uint64_t off;
     uint64_t resident; /* pages */
+    uint64_t large;    /* those of them in large pages */
     char name[16];
 };
 /* fn is called under the lock, in address order; a non-zero return stops and is returned. */

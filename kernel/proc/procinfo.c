@@ -197,6 +197,7 @@ static void maps_details(struct strbuf *sb, const struct area_info *info)
     strbuf_printf(sb, "Shared_Clean:   %8lu kB\nShared_Dirty:   %8lu kB\n", rss - anon, 0ul);
     strbuf_printf(sb, "Private_Clean:  %8lu kB\nPrivate_Dirty:  %8lu kB\n", 0ul, anon);
     strbuf_printf(sb, "Referenced:     %8lu kB\nAnonymous:      %8lu kB\n", rss, anon);
+    strbuf_printf(sb, "AnonHugePages:  %8lu kB\n", (unsigned long)info->large << (PAGE_SHIFT - 10));
     strbuf_printf(sb, "Swap:           %8lu kB\nLocked:         %8lu kB\n", 0ul,
                   info->flags & AREA_LOCKED ? rss : 0ul);
     strbuf_printf(sb, "VmFlags: %s%s%s%s\n", info->prot & PROT_READ ? "rd " : "",

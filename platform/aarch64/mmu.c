@@ -274,6 +274,7 @@ int hal_space_create(struct hal_space *space)
 {
     int err = pgtable_init(&space->pt, &kernel_ops);
 
+    space->pt.deposits = true;
     if (!err)
         space->asid = asid_get();
     return err;
@@ -310,7 +311,9 @@ static unsigned kernel_bits(const struct hal_space *space)
 int hal_space_map(struct hal_space *space, vaddr_t va, paddr_t pa, size_t len, unsigned prot)
 {
     struct pgtable_change change = {0};
-    int err = pgtable_map(&space->pt, va, pa, len, prot | kernel_bits(space), 0, &change);
+    /* The kernel's own space has no deposits, and its pages are small. */
+    int err = pgtable_map(&space->pt, va, pa, len, prot | kernel_bits(space),
+                          space->pt.deposits ? 1 : 0, &change);
 
     finish(space, &change);
     return err;
@@ -326,7 +329,7 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
     return err;
 }
 
-/* Only 4 KiB leaves are ever made for callers, so nothing must be split and nothing can fail. */
+/* Large leaves have deposits, so splitting one cannot fail. */
 void hal_space_unmap(struct hal_space *space, vaddr_t va, size_t len)
 {
     struct pgtable_change change = {0};

@@ -66,6 +66,56 @@ static pte_t entry_load(const pte_t *entry)
     return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
 }
 
+/* ---- deposits (pgtable.h) ---- */
+
+static unsigned long deposits_lock(struct pgtable *pt)
+{
+    unsigned long irq = hal_irq_save();
+
+    /* Acquire, and release below: the chain. */
+    while (__atomic_exchange_n(&pt->deposit_word, 1, __ATOMIC_ACQUIRE))
+        hal_cpu_relax();
+    return irq;
+}
+
+static void deposits_unlock(struct pgtable *pt, unsigned long irq)
+{
+    __atomic_store_n(&pt->deposit_word, 0, __ATOMIC_RELEASE);
+    hal_irq_restore(irq);
+}
+
+static void deposit_put(struct pgtable *pt, paddr_t table)
+{
+    unsigned long irq = deposits_lock(pt);
+
+    table_at(table)[0] = pt->deposit;
+    pt->deposit = table;
+    pt->large++;
+    deposits_unlock(pt, irq);
+}
+
+/* A zeroed table page: there is one for every large leaf. */
+static paddr_t deposit_take(struct pgtable *pt)
+{
+    unsigned long irq = deposits_lock(pt);
+    paddr_t table = pt->deposit;
+
+    if (table == 0)
+        kernel_hal_panic("a large page without a deposit", 0, 0);
+    pt->deposit = table_at(table)[0];
+    pt->large--;
+    deposits_unlock(pt, irq);
+    table_at(table)[0] = 0;
+    return table;
+}
+
+/* A leaf of `level` has gone as a whole. */
+static void deposit_drop(struct pgtable *pt, unsigned level)
+{
+    if (pt->deposits && level == 1)
+        pt->ops->free(deposit_take(pt));
+}
+
 static void change_add(struct pgtable_change *change, vaddr_t va, uint64_t size)
 {
     vaddr_t lo = align_down(va, size), last = lo + (size - 1);
@@ -86,7 +136,8 @@ static void change_stale(struct pgtable_change *change, vaddr_t va, uint64_t siz
 }
 
 /* Put a table and all tables below it on the chain. It is not reachable from the root any more. */
-static void table_detach(paddr_t table, unsigned level, vaddr_t va, struct pgtable_change *change)
+static void table_detach(struct pgtable *pt, paddr_t table, unsigned level, vaddr_t va,
+                         struct pgtable_change *change)
 {
     pte_t *entries = table_at(table);
 
@@ -96,9 +147,11 @@ static void table_detach(paddr_t table, unsigned level, vaddr_t va, struct pgtab
         pte_t e = entry_load(&entries[i]);
 
         if (pte_is_table(e, level))
-            table_detach(pte_pa(e), level - 1, va, change);
+            table_detach(pt, pte_pa(e), level - 1, va, change);
         else if (pte_is_live(e))
             change->stale = true;
+        if (pte_is_mapped(e) && !pte_is_table(e, level))
+            deposit_drop(pt, level);
     }
     __atomic_store_n(&entries[0], change->freed, __ATOMIC_RELAXED);
     change->freed = table;
@@ -122,7 +175,7 @@ static int leaf_split(struct pgtable *pt, pte_t *entry, vaddr_t va, unsigned lev
                       struct pgtable_change *change)
 {
     pte_t old = entry_load(entry);
-    paddr_t table = pt->ops->alloc();
+    paddr_t table = pt->deposits && level == 1 ? deposit_take(pt) : pt->ops->alloc();
     pte_t *entries;
 
     if (table == HAL_NO_PAGE)
@@ -217,15 +270,14 @@ static void leaf_put(struct pgtable *pt, pte_t *entry, vaddr_t va, unsigned leve
         old = __atomic_exchange_n(entry, leaf, __ATOMIC_ACQ_REL);
     }
     if (pte_is_table(old, level))
-        table_detach(pte_pa(old), level - 1, va, change);
+        table_detach(pt, pte_pa(old), level - 1, va, change);
     else if (!flushed && leaf_needs_flush(old, leaf))
         change_stale(change, va, level_size(level));
 }
 
 int pgtable_init(struct pgtable *pt, const struct pgtable_ops *ops)
 {
-    pt->ops = ops;
-    pt->root = ops->alloc();
+    *pt = (struct pgtable){.ops = ops, .root = ops->alloc()};
     return pt->root == HAL_NO_PAGE ? -ENOMEM : 0;
 }
 
@@ -240,7 +292,7 @@ void pgtable_destroy(struct pgtable *pt, vaddr_t lo, vaddr_t hi)
 
         if (pte_is_table(e, ROOT_LEVEL)) {
             __atomic_store_n(entry, 0, __ATOMIC_RELAXED);
-            table_detach(pte_pa(e), ROOT_LEVEL - 1, va, &change);
+            table_detach(pt, pte_pa(e), ROOT_LEVEL - 1, va, &change);
         }
     }
     pgtable_release(pt, &change);
@@ -275,11 +327,34 @@ static unsigned leaf_level(vaddr_t va, paddr_t pa, size_t len, unsigned max_leve
     return level;
 }
 
+/* May a large leaf stand at va? Makes sure that it has its deposit. Not where there is a table, for
+ * others may be looking into it. The caller has the whole slot to itself. */
+static bool large_prepare(struct pgtable *pt, vaddr_t va, struct pgtable_change *change)
+{
+    const pte_t *entry = entry_make(pt, va, 1, change);
+    pte_t e = entry ? entry_load(entry) : 0;
+    paddr_t table;
+
+    if (!entry || pte_is_table(e, 1))
+        return false;
+    if (pte_is_mapped(e))
+        return true; /* that one's is taken over */
+    table = pt->ops->alloc();
+    if (table == HAL_NO_PAGE)
+        return false;
+    deposit_put(pt, table);
+    return true;
+}
+
 int pgtable_map(struct pgtable *pt, vaddr_t va, paddr_t pa, size_t len, unsigned prot,
                 unsigned max_level, struct pgtable_change *change)
 {
     while (len > 0) {
         unsigned level = leaf_level(va, pa, len, max_level);
+
+        if (pt->deposits && level > 0)
+            level = large_prepare(pt, va, change) ? 1 : 0;
+
         uint64_t size = level_size(level);
         pte_t *entry = entry_make(pt, va, level, change);
 
@@ -291,7 +366,7 @@ int pgtable_map(struct pgtable *pt, vaddr_t va, paddr_t pa, size_t len, unsigned
             va += size;
             pa += size;
             len -= size;
-        } while (level_index(va, level) != 0 && len >= size &&
+        } while (level_index(va, level) != 0 && len >= size && !(pt->deposits && level > 0) &&
                  (level == MIN(max_level, (unsigned)PTE_LEAF_LEVEL_MAX) ||
                   leaf_level(va, pa, len, max_level) == level));
     }
@@ -351,9 +426,11 @@ static int unmap_level(struct pgtable *pt, paddr_t table, unsigned level, vaddr_
         /* Exchange: the hardware may have set a dirty bit since. */
         e = __atomic_exchange_n(entry, 0, __ATOMIC_ACQ_REL);
         if (pte_is_table(e, level))
-            table_detach(pte_pa(e), level - 1, va, change);
+            table_detach(pt, pte_pa(e), level - 1, va, change);
         else if (pte_is_live(e))
             change_stale(change, va, level_size(level));
+        if (pte_is_mapped(e) && !pte_is_table(e, level))
+            deposit_drop(pt, level);
     }
     return 0;
 }
@@ -431,7 +508,7 @@ bool pgtable_query(const struct pgtable *pt, vaddr_t va, paddr_t *pa, unsigned *
     if (pa)
         *pa = pte_pa(e) + (va & (level_size(level) - 1));
     if (prot)
-        *prot = pte_prot(e);
+        *prot = pte_prot(e) | (level > 0 ? HAL_PTE_LARGE : 0);
     return true;
 }
 

@@ -55,6 +55,14 @@ struct pgtable_ops {
 struct pgtable {
     paddr_t root;
     const struct pgtable_ops *ops;
+    /*
+     * Deposits: each large leaf brings the table page along that splitting it will need, so unmap
+     * and protect cannot fail. Chained by entry 0, 0 ends it.
+     */
+    bool deposits;         /* set after pgtable_init, before the first mapping */
+    uint32_t deposit_word; /* lock of the two below, taken with interrupts off */
+    paddr_t deposit;
+    uint64_t large; /* leaves of level 1: as many as there are deposits */
 };
 
 /* What operations did; initialise with {0}, may be used for several operations. */
@@ -76,8 +84,9 @@ void pgtable_destroy(struct pgtable *pt, vaddr_t lo, vaddr_t hi);
 int must_check pgtable_populate_root(struct pgtable *pt, vaddr_t lo, vaddr_t hi);
 
 /* Map [va, va+len) to [pa, pa+len), replacing what is there, with leaves up to max_level (0: 4 KiB
- * only) where alignment allows. Page-aligned arguments, no wrap-around. -ENOMEM: each page has its
- * old or its new mapping. `change` says what to flush in either case. */
+ * only) where alignment allows; with deposits only up to level 1, where there is no table yet, and
+ * while there is memory for the deposit. Page-aligned arguments, no wrap-around. -ENOMEM: each page
+ * has its old or its new mapping. `change` says what to flush in either case. */
 int must_check pgtable_map(struct pgtable *pt, vaddr_t va, paddr_t pa, size_t len, unsigned prot,
                            unsigned max_level, struct pgtable_change *change);
 /* Map `count` pages with scattered frames. */
@@ -85,7 +94,7 @@ int must_check pgtable_map_pages(struct pgtable *pt, vaddr_t va, const paddr_t *
                                  size_t count, unsigned prot, struct pgtable_change *change);
 /* Remove mappings; tables that lie entirely inside the range are detached. A leaf larger than a
  * page that is only partly covered is split: the only way to fail (-ENOMEM, nothing lost: the
- * range before it is done). With 4 KiB leaves the result is always 0. */
+ * range before it is done). With 4 KiB leaves, or deposits, the result is always 0. */
 int must_check pgtable_unmap(struct pgtable *pt, vaddr_t va, size_t len,
                              struct pgtable_change *change);
 /* Change protection of what is mapped; holes are skipped. Fails as unmap does. */
@@ -93,7 +102,7 @@ int must_check pgtable_protect(struct pgtable *pt, vaddr_t va, size_t len, unsig
                                struct pgtable_change *change);
 
 /* What is mapped at va: false for a hole. *pa is the address of va itself (offset included), *prot
- * is pte_prot(). Both may be NULL. */
+ * is pte_prot(), with HAL_PTE_LARGE above level 0. Both may be NULL. */
 bool pgtable_query(const struct pgtable *pt, vaddr_t va, paddr_t *pa, unsigned *prot);
 /* The first mapped address in [va, end), or end. */
 vaddr_t pgtable_next(const struct pgtable *pt, vaddr_t va, vaddr_t end);

@@ -24,6 +24,13 @@ uintptr_t fake_ram_base;
 void *fake_self;
 bool fake_irqs_off;
 
+void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
+{
+    (void)pc, (void)fp;
+    print_error("%s\n", what);
+    abort();
+}
+
 static uint8_t *arena;
 static bool arena_used[ARENA_PAGES];
 static unsigned arena_count, fail_after;
@@ -328,6 +335,21 @@ static void model_check(vaddr_t base)
     assert_int_equal(next, base + first * PAGE);
 }
 
+/* One table page waits for every large leaf. */
+static void deposits_check(vaddr_t base)
+{
+    uint64_t leaves = 0, pages = 0;
+
+    for (vaddr_t va = base; va < base + MODEL_PAGES * PAGE; va += 2 * MIB) {
+        unsigned level;
+        leaves += pte_is_mapped(entry_find(&pt, va, &level)) && level == 1;
+    }
+    for (paddr_t page = pt.deposit; page; page = table_at(page)[0])
+        pages++;
+    assert_int_equal(leaves, pages);
+    assert_int_equal(leaves, pt.large);
+}
+
 static void random_operations_match_a_model(void **state)
 {
     const unsigned prots[] = {0, HAL_PROT_READ, RW, RX};
@@ -366,8 +388,63 @@ static void random_operations_match_a_model(void **state)
         pgtable_release(&pt, &change);
         if (round % 8 == 0)
             model_check(base);
+        if (pt.deposits)
+            deposits_check(base);
     }
     model_check(base);
+}
+
+static void random_operations_with_deposits(void **state)
+{
+    pt.deposits = true;
+    random_operations_match_a_model(state);
+}
+
+/* With deposits nothing that takes away or splits needs memory; without memory for the deposit the
+ * leaves are small. */
+static void deposits_make_splitting_safe(void **state)
+{
+    unsigned level;
+
+    (void)state;
+    pt.deposits = true;
+    assert_int_equal(pgtable_map(&pt, 0, 0, 6 * MIB, RW, 1, &change), 0);
+    assert_int_equal(pt.large, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        fail_after = 1;
+        if (i < 2)
+            assert_int_equal(pgtable_unmap(&pt, PAGE, 2 * MIB, &change), 0);
+        else
+            assert_int_equal(pgtable_protect(&pt, 4 * MIB, PAGE, RX, &change), 0);
+        fail_after = 0;
+    }
+    assert_int_equal(pt.large, 0);
+    assert_int_equal(pt.deposit, 0);
+    check_page(0, 0, RW);
+    assert_false(pgtable_query(&pt, 2 * MIB, NULL, NULL));
+    check_page(2 * MIB + PAGE, 2 * MIB + PAGE, RW);
+    check_page(4 * MIB, 4 * MIB, RX);
+    assert_int_equal(pgtable_map(&pt, 8 * MIB, 0, PAGE, RW, 1, &change), 0);
+    /* A table stays, for others may be looking into it. */
+    assert_int_equal(pgtable_map(&pt, 8 * MIB, 8 * MIB, 2 * MIB, RW, 1, &change), 0);
+    assert_true(pte_is_mapped(entry_find(&pt, 8 * MIB, &level)));
+    assert_int_equal(level, 0);
+    fail_after = 1;
+    assert_int_equal(pgtable_map(&pt, 10 * MIB, 10 * MIB, 2 * MIB, RW, 1, &change), 0);
+    fail_after = 0;
+    assert_int_equal(pt.large, 0);
+    check_page(11 * MIB, 11 * MIB, RW);
+    /* Whole leaves go with their deposits, by whatever covers them. */
+    assert_int_equal(pgtable_map(&pt, GIB, GIB, 8 * MIB, RW, 1, &change), 0);
+    assert_int_equal(pgtable_map(&pt, GIB, 2 * GIB, 2 * MIB, RX, 1, &change), 0);
+    check_page(GIB + PAGE, 2 * GIB + PAGE, RX);
+    assert_int_equal(pt.large, 4);
+    assert_int_equal(pgtable_unmap(&pt, GIB, 2 * MIB, &change), 0);
+    assert_int_equal(pt.large, 3);
+    assert_int_equal(pgtable_unmap(&pt, GIB, GIB, &change), 0);
+    assert_int_equal(pt.large, 0);
+    assert_int_equal(pgtable_map(&pt, GIB, GIB, 8 * MIB, 0, 1, &change), 0); /* for the teardown */
+    assert_int_equal(pt.large, 4);
 }
 
 int main(void)
@@ -381,6 +458,7 @@ int main(void)
         TEST(a_large_leaf_replaces_tables),    TEST(whole_tables_are_given_back),
         TEST(kernel_half_addresses),           TEST(replacing_a_frame_flushes),
         TEST(out_of_memory_leaves_old_or_new), TEST(random_operations_match_a_model),
+        TEST(random_operations_with_deposits), TEST(deposits_make_splitting_safe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
