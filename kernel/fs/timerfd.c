@@ -5,8 +5,11 @@
  * The state is the next expiry and the interval; how often it has expired is computed from the
  * clock when someone reads. The kernel timer only wakes sleepers at the next expiry, so its handler
  * (irq context) touches nothing but the wait queue. As on Linux a periodic timer fires again only
- * after it was read or set. Times are kept on the monotonic clock; an absolute CLOCK_REALTIME time
- * is converted once, and TFD_TIMER_CANCEL_ON_SET notices at the next read that the clock was set.
+ * after it was read or set.
+ *
+ * An absolute CLOCK_REALTIME time stays a time of that clock: whoever waits for such a timer also
+ * waits for the clock to be set, and then arms the kernel timer anew. With TFD_TIMER_CANCEL_ON_SET
+ * setting the clock makes the file readable, and the read fails with ECANCELED.
  */
 #include "core/assert.h"
 #include "fs/eventfd.h"
@@ -14,16 +17,22 @@
 #include "fs/pollwait.h"
 #include "mm/account.h"
 #include "mm/kmalloc.h"
+#include "mm/usercopy.h"
 #include "sched/timer.h"
+
+#define TFD_IOC_SET_TICKS 0x40085400u /* _IOW('T', 0, __u64) */
+#define WALL_BIT (1ull << 63)         /* in next: a time of the wall clock */
 
 struct timerfd {
     struct timer timer;
     struct waitq wait;
-    struct mutex lock; /* RANK_SLEEP_LAST: changes of next and interval */
-    uint64_t next_ns;  /* 0: disarmed; atomic */
+    struct mutex lock; /* RANK_SLEEP_LAST: changes of what follows */
+    uint64_t next;     /* ns of the monotonic clock, or WALL_BIT and of the other; 0: off; atomic */
     uint64_t interval_ns;
-    uint64_t wall_offset; /* wall - mono when set, for CANCEL_ON_SET */
-    bool realtime, cancel_on_set;
+    uint64_t ticks; /* by TFD_IOC_SET_TICKS; atomic */
+    bool realtime;
+    bool cancel_on_set; /* atomic */
+    uint32_t set_count; /* clock_set_count when it was last looked at; atomic */
 };
 
 static void on_timer(struct timer *timer)
@@ -32,70 +41,105 @@ static void on_timer(struct timer *timer)
     waitq_wake_all(&t->wait, POLLIN | POLLRDNORM);
 }
 
-static uint64_t wall_offset(void)
+static uint64_t load_next(const struct timerfd *t)
 {
-    return clock_wall_ns() - clock_mono_ns();
+    return __atomic_load_n(&t->next, __ATOMIC_ACQUIRE);
 }
 
-static bool expired(void *arg)
+/* The clock that next belongs to. */
+static uint64_t now_for(uint64_t next)
+{
+    return next & WALL_BIT ? clock_wall_ns() | WALL_BIT : clock_mono_ns();
+}
+
+static bool expired(const struct timerfd *t)
+{
+    uint64_t next = load_next(t);
+    return next != 0 && now_for(next) >= next;
+}
+
+static bool cancelled(const struct timerfd *t)
+{
+    return __atomic_load_n(&t->cancel_on_set, __ATOMIC_ACQUIRE) &&
+           __atomic_load_n(&t->set_count, __ATOMIC_ACQUIRE) != clock_set_count();
+}
+
+static bool readable(void *arg)
 {
     struct timerfd *t = arg;
-    uint64_t next = __atomic_load_n(&t->next_ns, __ATOMIC_ACQUIRE);
-    return next != 0 && clock_mono_ns() >= next;
+    return expired(t) || cancelled(t) || __atomic_load_n(&t->ticks, __ATOMIC_ACQUIRE);
 }
 
-/* The two clocks are read apart, so allow a microsecond per read-out; setting it moves it further.
- */
-static bool clock_was_set(const struct timerfd *t)
+/* Wake sleepers when it expires. Arming it twice is harmless: it only wakes. */
+static void arm(struct timerfd *t)
 {
-    uint64_t diff = wall_offset() - t->wall_offset + NS_PER_MS;
-    return t->cancel_on_set && diff > 2 * NS_PER_MS;
+    uint64_t next = load_next(t), now = now_for(next);
+    if (next)
+        timer_arm(&t->timer, clock_mono_ns() + (next > now ? next - now : 0));
+    else
+        (void)timer_cancel(&t->timer);
 }
 
 static void set_next(struct timerfd *t, uint64_t next)
 {
-    __atomic_store_n(&t->next_ns, next, __ATOMIC_RELEASE);
-    if (next)
-        timer_arm(&t->timer, next);
-    else
-        timer_cancel(&t->timer);
+    __atomic_store_n(&t->next, next, __ATOMIC_RELEASE);
+    arm(t);
 }
 
 /* Expirations so far, consumed; the timer starts again if it is periodic. Lock held. */
 static uint64_t take_locked(struct timerfd *t)
 {
-    uint64_t now = clock_mono_ns();
-    if (t->next_ns == 0 || now < t->next_ns)
-        return 0;
+    uint64_t next = load_next(t), now = now_for(next), ticks = t->ticks;
+    __atomic_store_n(&t->ticks, 0, __ATOMIC_RELEASE);
+    if (next == 0 || now < next)
+        return ticks;
     if (t->interval_ns == 0) {
         set_next(t, 0);
-        return 1;
+        return ticks + 1;
     }
-    uint64_t ticks = 1 + (now - t->next_ns) / t->interval_ns;
-    set_next(t, t->next_ns + ticks * t->interval_ns);
-    return ticks;
+    uint64_t periods = 1 + (now - next) / t->interval_ns;
+    set_next(t, next + periods * t->interval_ns);
+    return ticks + periods;
+}
+
+/* The clock was set: told once. Lock held. */
+static bool take_cancel_locked(struct timerfd *t)
+{
+    bool was = cancelled(t);
+    __atomic_store_n(&t->set_count, clock_set_count(), __ATOMIC_RELEASE);
+    if (was)
+        (void)take_locked(t);
+    return was;
+}
+
+static int wait_readable(struct timerfd *t)
+{
+    if (!(load_next(t) & WALL_BIT))
+        return fs_wait(&t->wait, readable, t, UINT64_MAX);
+    /* timerfd_settime and setting the clock both wake this queue. */
+    uint64_t next = load_next(t), now = now_for(next);
+    uint64_t deadline = clock_mono_ns() + (next > now ? next - now : 0);
+    int err = fs_wait(clock_set_queue(), readable, t, deadline);
+    return err == -ETIMEDOUT ? 0 : err;
 }
 
 static long timerfd_read(struct file *file, struct iov_iter *to, off64_t *pos)
 {
     struct timerfd *t = file->private_data;
-    uint64_t ticks;
-    if (to->left < sizeof(ticks))
+    if (to->left < sizeof(uint64_t))
         return -EINVAL;
     for (;;) {
         mutex_lock(&t->lock);
-        bool cancelled = clock_was_set(t);
-        if (cancelled)
-            t->wall_offset = wall_offset();
-        ticks = cancelled ? 0 : take_locked(t);
+        bool cancel = take_cancel_locked(t);
+        uint64_t ticks = cancel ? 0 : take_locked(t);
         mutex_unlock(&t->lock);
-        if (cancelled)
+        if (cancel)
             return -ECANCELED;
         if (ticks)
             return iov_copy_to(to, &ticks, sizeof(ticks));
         if (file_flags(file) & O_NONBLOCK)
             return -EAGAIN;
-        int err = fs_wait(&t->wait, expired, t, UINT64_MAX);
+        int err = wait_readable(t);
         if (err)
             return err;
     }
@@ -104,9 +148,37 @@ static long timerfd_read(struct file *file, struct iov_iter *to, off64_t *pos)
 static uint32_t timerfd_poll(struct file *file, struct poll_table *table)
 {
     struct timerfd *t = file->private_data;
+    bool wall = load_next(t) & WALL_BIT;
     if (table)
         table->add(table, &t->wait);
-    return expired(t) ? POLLIN | POLLRDNORM : 0;
+    if (table && t->realtime) /* it may be set to a wall time later */
+        table->add(table, clock_set_queue());
+    if (readable(t))
+        return POLLIN | POLLRDNORM;
+    if (wall)
+        arm(t); /* the clock may have been set */
+    return 0;
+}
+
+static long timerfd_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
+{
+    struct timerfd *t = file->private_data;
+    uint64_t ticks;
+    if (cmd != TFD_IOC_SET_TICKS)
+        return -ENOTTY;
+    if (copyin(&ticks, uaddr(arg), sizeof(ticks)))
+        return -EFAULT;
+    if (!ticks)
+        return -EINVAL;
+    mutex_lock(&t->lock);
+    bool cancel = take_cancel_locked(t);
+    if (!cancel) {
+        (void)take_locked(t);
+        __atomic_store_n(&t->ticks, ticks, __ATOMIC_RELEASE);
+    }
+    mutex_unlock(&t->lock);
+    waitq_wake_all(&t->wait, POLLIN | POLLRDNORM);
+    return cancel ? -ECANCELED : 0;
 }
 
 static void timerfd_release(struct file *file)
@@ -120,6 +192,7 @@ static const struct file_ops timerfd_ops = {
     .name = "anon_inode:[timerfd]",
     .read = timerfd_read,
     .poll = timerfd_poll,
+    .ioctl = timerfd_ioctl,
     .release = timerfd_release,
 };
 
@@ -137,6 +210,7 @@ int timerfd_create_file(int clock, uint32_t flags, struct file **out)
     waitq_init(&t->wait);
     mutex_init(&t->lock, RANK_SLEEP_LAST);
     t->realtime = clock == 0 || clock == 8; /* CLOCK_REALTIME, CLOCK_REALTIME_ALARM */
+    t->set_count = clock_set_count();
     *out = file_alloc(&timerfd_ops, O_RDWR | flags, t);
     if (*out)
         return 0;
@@ -146,7 +220,7 @@ int timerfd_create_file(int clock, uint32_t flags, struct file **out)
 
 static void get_locked(struct timerfd *t, struct timerfd_spec *out)
 {
-    uint64_t now = clock_mono_ns(), next = t->next_ns;
+    uint64_t next = load_next(t), now = now_for(next);
     if (next && next <= now) {
         /* Not read yet: Linux shows the time to the expiry that a read would arm. */
         next = t->interval_ns ? next + (1 + (now - next) / t->interval_ns) * t->interval_ns : 0;
@@ -165,32 +239,31 @@ void timerfd_get(struct file *file, struct timerfd_spec *out)
 
 static uint64_t first_expiry(const struct timerfd *t, int flags, uint64_t value_ns)
 {
-    uint64_t now = clock_mono_ns(), sum;
+    uint64_t sum, most = INT64_MAX;
     if (value_ns == 0)
         return 0;
     if (!(flags & TFD_TIMER_ABSTIME))
-        return add_overflow(now, value_ns, &sum) ? UINT64_MAX - 1 : sum;
-    if (!t->realtime)
-        return value_ns;
-    uint64_t wall = clock_wall_ns();
-    if (value_ns <= wall)
-        return now ? now : 1; /* 0 would mean disarmed */
-    return add_overflow(now, value_ns - wall, &sum) ? UINT64_MAX - 1 : sum;
+        return add_overflow(clock_mono_ns(), value_ns, &sum) ? most : MIN(sum, most);
+    return MIN(value_ns, most) | (t->realtime ? WALL_BIT : 0);
 }
 
 int timerfd_set(struct file *file, int flags, const struct timerfd_spec *spec,
                 struct timerfd_spec *old)
 {
     struct timerfd *t = file->private_data;
+    bool watch = t->realtime && (flags & TFD_TIMER_ABSTIME) && (flags & TFD_TIMER_CANCEL_ON_SET);
     mutex_lock(&t->lock);
+    bool was = take_cancel_locked(t);
     get_locked(t, old);
     t->interval_ns = spec->value_ns ? spec->interval_ns : 0;
-    t->cancel_on_set =
-        t->realtime && (flags & TFD_TIMER_ABSTIME) && (flags & TFD_TIMER_CANCEL_ON_SET);
-    t->wall_offset = wall_offset();
+    __atomic_store_n(&t->cancel_on_set, watch, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->ticks, 0, __ATOMIC_RELEASE);
     set_next(t, first_expiry(t, flags, spec->value_ns));
     mutex_unlock(&t->lock);
-    /* A sleeper looks again: what it waited for may have changed. */
+    /* Sleepers look again: what they wait for may have changed. */
     waitq_wake_all(&t->wait, POLLIN | POLLRDNORM);
-    return 0;
+    if (t->realtime)
+        waitq_wake_all(clock_set_queue(), POLLIN | POLLRDNORM);
+    /* It is set nevertheless (timerfd_settime(2)). */
+    return watch && was && spec->value_ns ? -ECANCELED : 0;
 }

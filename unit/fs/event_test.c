@@ -28,6 +28,7 @@
 #include "fs/pipe.h"
 #include "fs/pollwait.h"
 #include "mm/kmalloc.h"
+#include "sched/timer.h"
 
 static int set_up(void **state)
 {
@@ -211,6 +212,49 @@ static void timerfd_ticks(void **state)
     assert_int_equal(timerfd_set(t, TFD_TIMER_ABSTIME, &spec, &old), 0);
     assert_int_equal(get(t, &ticks, 8), 8);
     assert_int_equal(ticks, 1);
+    file_put(t);
+}
+
+static void timerfd_wall_clock(void **state)
+{
+    (void)state;
+    struct file *t;
+    struct timerfd_spec spec, old;
+    uint64_t ticks, hour = 3600 * NS_PER_SEC;
+    assert_int_equal(timerfd_create_file(0, O_NONBLOCK, &t), 0);
+    spec = (struct timerfd_spec){.value_ns = clock_wall_ns() + hour};
+    assert_int_equal(timerfd_set(t, TFD_TIMER_ABSTIME, &spec, &old), 0);
+    fake_advance(hour - 1);
+    assert_int_equal(file_poll(t, NULL), 0);
+    /* Back by an hour: an absolute time is that much further away. */
+    assert_int_equal(clock_wall_set(clock_wall_ns() - hour), 0);
+    fake_advance(hour);
+    assert_int_equal(file_poll(t, NULL), 0);
+    timerfd_get(t, &old);
+    assert_int_equal(old.value_ns, 1);
+    fake_advance(1);
+    assert_int_equal(get(t, &ticks, 8), 8);
+    assert_int_equal(ticks, 1);
+    /* Forward over it, and told. */
+    spec.value_ns = clock_wall_ns() + hour;
+    assert_int_equal(timerfd_set(t, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, &old), 0);
+    assert_int_equal(clock_wall_set(clock_wall_ns() + 2 * hour), 0);
+    assert_int_equal(file_poll(t, NULL), POLLIN | POLLRDNORM);
+    assert_int_equal(get(t, &ticks, 8), -ECANCELED);
+    assert_int_equal(get(t, &ticks, 8), -EAGAIN);
+    spec.value_ns = clock_wall_ns() + hour;
+    assert_int_equal(timerfd_set(t, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, &old), 0);
+    assert_int_equal(clock_wall_set(clock_wall_ns() + 1), 0);
+    assert_int_equal(timerfd_set(t, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, &old),
+                     -ECANCELED);
+    assert_int_equal(get(t, &ticks, 8), -EAGAIN);
+    /* A relative time does not care, and nothing else is told. */
+    spec.value_ns = 100;
+    assert_int_equal(timerfd_set(t, 0, &spec, &old), 0);
+    assert_int_equal(clock_wall_set(clock_wall_ns() + hour), 0);
+    assert_int_equal(file_poll(t, NULL), 0);
+    fake_advance(100);
+    assert_int_equal(get(t, &ticks, 8), 8);
     file_put(t);
 }
 
@@ -529,11 +573,21 @@ static void pipe_gives_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(pipe_bytes),           TEST(pipe_blocking),         TEST(fifo),
-        TEST(eventfd_counts),       TEST(timerfd_ticks),         TEST(epoll_level_edge_oneshot),
-        TEST(epoll_nested),         TEST(epoll_fairness_of_max), TEST(epoll_refuses),
-        TEST(epoll_exclusive),      TEST(waits_are_woken),       TEST(descriptors),
-        TEST(reserved_descriptors), TEST(pipe_gives_back),
+        TEST(pipe_bytes),
+        TEST(pipe_blocking),
+        TEST(fifo),
+        TEST(eventfd_counts),
+        TEST(timerfd_ticks),
+        TEST(timerfd_wall_clock),
+        TEST(epoll_level_edge_oneshot),
+        TEST(epoll_nested),
+        TEST(epoll_fairness_of_max),
+        TEST(epoll_refuses),
+        TEST(epoll_exclusive),
+        TEST(waits_are_woken),
+        TEST(descriptors),
+        TEST(reserved_descriptors),
+        TEST(pipe_gives_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,9 +196,29 @@ uint64_t clock_mono_ns(void)
 {
     return fake_now_ns;
 }
+static uint64_t wall_offset;
 uint64_t clock_wall_ns(void)
 {
-    return fake_now_ns + 1700000000ull * NS_PER_SEC;
+    return fake_now_ns + 1700000000ull * NS_PER_SEC + wall_offset;
+}
+static uint32_t set_count;
+static struct waitq set_queue;
+int clock_wall_set(uint64_t ns)
+{
+    wall_offset += ns - clock_wall_ns();
+    set_count++;
+    waitq_wake_all(clock_set_queue(), 0);
+    return 0;
+}
+uint32_t clock_set_count(void)
+{
+    return set_count;
+}
+struct waitq *clock_set_queue(void)
+{
+    if (!set_queue.waiters.next)
+        waitq_init(&set_queue);
+    return &set_queue;
 }
 
 /* ---- the process layer ---- */

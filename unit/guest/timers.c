@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -43,6 +44,9 @@ static void *monotonic(void *arg)
     return NULL;
 }
 
+#ifndef TFD_IOC_SET_TICKS
+#define TFD_IOC_SET_TICKS _IOW('T', 0, uint64_t)
+#endif
 static volatile sig_atomic_t alarms;
 static void on_alarm(int signo)
 {
@@ -87,6 +91,32 @@ int main(void)
     REQUIRE(read(fd, &expired, 8) == 8 && expired >= 1);
     usleep(30000);
     REQUIRE(read(fd, &expired, 8) == 8 && expired >= 5);
+
+    /* A blocked reader sees the ticks that are set (kernels without checkpoints: ENOTTY). */
+    uint64_t set_ticks = 77, none = 0;
+    struct itimerspec never = {{0, 0}, {100000, 0}};
+    REQUIRE(timerfd_settime(fd, 0, &never, NULL) == 0);
+    if (ioctl(fd, TFD_IOC_SET_TICKS, &set_ticks) == 0) {
+        REQUIRE(poll(&pfd, 1, 0) == 1 && read(fd, &expired, 8) == 8 && expired == 77);
+        REQUIRE_ERRNO(ioctl(fd, TFD_IOC_SET_TICKS, &none), EINVAL);
+        REQUIRE_ERRNO(read(fd, &expired, 8), EAGAIN);
+    } else {
+        REQUIRE(errno == ENOTTY);
+    }
+    /* A wall time, and one of the past. */
+    int wall = timerfd_create(CLOCK_REALTIME, 0);
+    struct itimerspec then = {{0, 0}, {0, 0}};
+    int64_t goal = ns(CLOCK_REALTIME) + 10000000;
+    then.it_value = (struct timespec){goal / 1000000000, goal % 1000000000};
+    REQUIRE(wall >= 0 && timerfd_settime(wall, TFD_TIMER_ABSTIME, &then, NULL) == 0);
+    REQUIRE(read(wall, &expired, 8) == 8 && expired == 1 && ns(CLOCK_REALTIME) >= goal);
+    then.it_interval.tv_sec = 1;
+    then.it_value.tv_sec -= 5;
+    REQUIRE(timerfd_settime(wall, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &then, NULL) == 0);
+    REQUIRE(timerfd_gettime(wall, &its) == 0 && its.it_value.tv_sec == 0 &&
+            its.it_interval.tv_sec == 1);
+    REQUIRE(read(wall, &expired, 8) == 8 && expired >= 5);
+    close(wall);
 
     struct sigaction sa = {.sa_handler = on_alarm};
     REQUIRE(sigaction(SIGALRM, &sa, NULL) == 0);
