@@ -40,16 +40,13 @@ static struct pi_waiter *first_locked(const struct pi *pi)
     return list_empty(&pi->waiters) ? NULL : list_entry(pi->waiters.next, struct pi_waiter, link);
 }
 
-/* Behind all that are as urgent. */
+/* Behind all that are as urgent: most are, so from the end. */
 static void insert(struct pi *pi, struct pi_waiter *w)
 {
-    struct list *before = &pi->waiters;
-    list_for_each (pos, &pi->waiters)
-        if (list_entry(pos, struct pi_waiter, link)->urgency < w->urgency) {
-            before = pos;
-            break;
-        }
-    list_push_back(before, &w->link); /* in front of `before` */
+    struct list *after = pi->waiters.prev;
+    while (after != &pi->waiters && list_entry(after, struct pi_waiter, link)->urgency < w->urgency)
+        after = after->prev;
+    list_insert_after(after, &w->link);
 }
 
 /* What those who wait for the thread lend it. */
