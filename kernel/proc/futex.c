@@ -10,11 +10,16 @@
  * standing in the queue are one step for all who hold the lock: a waker changes the word before its
  * call, and if its scan came before our step, our read sees the change; if after, it finds us.
  *
- * A waiter leaves only under the lock of the bucket it is in, so whoever holds that lock may use it
- * and its thread. References to objects are dropped without locks, since that may sleep.
+ * A waiter that gives up leaves under the lock of the bucket it is in, so whoever holds that lock
+ * may use it and its thread. Those who are to be woken are taken out under the lock and woken after
+ * it, since there may be thousands: from then on a waiter does not leave before `woken` is set,
+ * which is the last that is done to it. Its thread may be gone right after that, but not its
+ * memory: it is woken in an RCU section (sched/reap.c). References to objects are dropped without
+ * locks, since that may sleep.
  */
 #include "proc/futex.h"
 
+#include "core/rcu.h"
 #include "lib/errno.h"
 #include "mm/area.h"
 #include "mm/kmalloc.h"
@@ -150,6 +155,11 @@ struct futex_bucket *futex_waiter_lock(struct futex_waiter *w)
 
 /* ---- waking ---- */
 
+static bool is_woken(const struct futex_waiter *w)
+{
+    return __atomic_load_n(&w->woken, __ATOMIC_SEQ_CST);
+}
+
 void futex_waiter_notify(struct futex_waiter *w)
 {
     /* Sequentially consistent: the sleeper marks itself sleeping, then looks at this; we set it,
@@ -158,10 +168,25 @@ void futex_waiter_notify(struct futex_waiter *w)
     thread_wake(w->thread);
 }
 
-void futex_waiter_wake(struct futex_waiter *w)
+void futex_waiter_take(struct futex_waiter *w, struct list *taken)
 {
     list_remove(&w->link);
-    futex_waiter_notify(w);
+    list_push_back(taken, &w->link);
+    w->taken = true;
+}
+
+void futex_wake_taken(struct list *taken)
+{
+    if (list_empty(taken))
+        return;
+    unsigned token = rcu_read_lock();
+    list_for_each_safe (link, next, taken) { /* `next` is read before this one goes away */
+        struct futex_waiter *w = list_entry(link, struct futex_waiter, link);
+        struct thread *thread = w->thread;
+        __atomic_store_n(&w->woken, true, __ATOMIC_SEQ_CST); /* as futex_waiter_notify */
+        thread_wake(thread);
+    }
+    rcu_read_unlock(token);
 }
 
 bool futex_has_plain_waiter(struct futex_bucket *b, const struct futex_key *key)
@@ -173,7 +198,7 @@ bool futex_has_plain_waiter(struct futex_bucket *b, const struct futex_key *key)
 }
 
 int futex_wake_locked(struct futex_bucket *b, const struct futex_key *key, int count,
-                      uint32_t bitset)
+                      uint32_t bitset, struct list *taken)
 {
     int woken = 0;
     if (!list_empty(&b->lines) && futex_line_find(b, key))
@@ -184,7 +209,7 @@ int futex_wake_locked(struct futex_bucket *b, const struct futex_key *key, int c
             continue;
         if (futex_waits_for_requeue(w))
             return -EINVAL; /* only FUTEX_CMP_REQUEUE_PI may wake it */
-        futex_waiter_wake(w);
+        futex_waiter_take(w, taken);
         if (++woken >= count)
             break;
     }
@@ -200,9 +225,12 @@ int futex_wake_word(struct futex_word word, int count, uint32_t bitset)
     if (err)
         return err;
     struct futex_bucket *b = futex_key_bucket(&key);
+    struct list taken;
+    list_init(&taken);
     futex_bucket_lock(b);
-    int woken = futex_wake_locked(b, &key, count, bitset);
+    int woken = futex_wake_locked(b, &key, count, bitset, &taken);
     spin_unlock(&b->lock);
+    futex_wake_taken(&taken);
     futex_key_put(&key);
     return woken;
 }
@@ -303,7 +331,7 @@ static int sleep_once(const bool *woken, const struct futex_time *time)
 int futex_waiter_sleep(const struct futex_waiter *w, const struct futex_time *time)
 {
     int err = 0;
-    while (err == 0 && !__atomic_load_n(&w->woken, __ATOMIC_SEQ_CST))
+    while (err == 0 && !is_woken(w))
         err = sleep_once(&w->woken, time);
     return err;
 }
@@ -317,13 +345,22 @@ void futex_waiter_put(const struct futex_waiter *w)
 /* Leave the queue. True if a waker was faster. */
 static bool waiter_leave(struct futex_waiter *w)
 {
-    struct futex_bucket *b = futex_waiter_lock(w);
-    bool woken = w->woken;
-    if (!woken)
-        list_remove(&w->link);
-    spin_unlock(&b->lock);
+    bool taken = is_woken(w);
+    if (!taken) {
+        struct futex_bucket *b = futex_waiter_lock(w);
+        taken = w->taken;
+        if (!taken)
+            list_remove(&w->link);
+        spin_unlock(&b->lock);
+    }
+    while (taken && !is_woken(w)) { /* the waker is about to */
+        thread_prepare_sleep(false);
+        if (!is_woken(w))
+            (void)thread_sleep(UINT64_MAX);
+        thread_finish_sleep();
+    }
     futex_waiter_put(w); /* of the last requeue, if any */
-    return woken;
+    return taken;
 }
 
 int futex_wait(struct futex_word word, uint32_t expected, const struct futex_time *time,
@@ -345,7 +382,7 @@ int futex_wait(struct futex_word word, uint32_t expected, const struct futex_tim
 static int first_woken(struct futex_waiter *w, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (__atomic_load_n(&w[i].woken, __ATOMIC_SEQ_CST))
+        if (is_woken(&w[i]))
             return (int)i;
     return -1;
 }

@@ -109,6 +109,7 @@ struct futex_waiter {
     uint32_t bitset;
     uint8_t rt;   /* its urgency if that is real-time, else 0 */
     bool wall;    /* sleeps for a time on the wall clock */
+    bool taken;   /* out of the queue, about to be woken */
     bool granted; /* owns the PI futex, is in no list */
     bool woken;   /* to be looked at, or in no list any more; atomic */
 };
@@ -142,17 +143,18 @@ void futex_waiter_insert(struct futex_bucket *b, struct futex_waiter *w);
 int must_check futex_waiter_sleep(const struct futex_waiter *w, const struct futex_time *time);
 /* Lock the bucket that the waiter is in, which a requeue may change until then. */
 struct futex_bucket *futex_waiter_lock(struct futex_waiter *w);
-/* Out of its list, and run. */
-void futex_waiter_wake(struct futex_waiter *w);
+/* Out of the queue. It does not go away before futex_wake_taken, without locks, has woken it. */
+void futex_waiter_take(struct futex_waiter *w, struct list *taken);
+void futex_wake_taken(struct list *taken);
 /* Make it look. */
 void futex_waiter_notify(struct futex_waiter *w);
 /* References of its keys. */
 void futex_waiter_put(const struct futex_waiter *w);
 /* Does anybody who waits without priority inheritance stand here? */
 bool futex_has_plain_waiter(struct futex_bucket *b, const struct futex_key *key);
-/* Wake up to `count`, at least one. -EINVAL if they wait for a PI futex. */
+/* Take up to `count`, at least one. -EINVAL if they wait for a PI futex. */
 int must_check futex_wake_locked(struct futex_bucket *b, const struct futex_key *key, int count,
-                                 uint32_t bitset);
+                                 uint32_t bitset, struct list *taken);
 
 /* Bring the page of the word, for reading or for writing; may sleep. -EFAULT. */
 int must_check futex_fault_in(uaddr_t addr, bool write);

@@ -65,7 +65,8 @@ static void move(struct pair *p, struct futex_waiter *w)
 
 /* Both locks held. Returns how many were woken or moved, or -EINVAL; *moved of them were moved and
  * have left a reference. */
-static int requeue_locked(const struct futex_requeue *req, struct pair *p, int *moved)
+static int requeue_locked(const struct futex_requeue *req, struct pair *p, int *moved,
+                          struct list *taken)
 {
     int woken = 0, stay = 0;
     bool same = futex_key_equal(&p->key, &p->key2);
@@ -78,7 +79,7 @@ static int requeue_locked(const struct futex_requeue *req, struct pair *p, int *
         if (futex_waits_for_requeue(w))
             return -EINVAL;
         if (woken < req->wake_count) {
-            futex_waiter_wake(w);
+            futex_waiter_take(w, taken);
             woken++;
         } else if (*moved + stay >= req->move_count) {
             break;
@@ -98,14 +99,17 @@ long futex_requeue(const struct futex_requeue *req)
         return -EINVAL;
     for (;;) {
         struct pair p;
+        struct list taken;
+        list_init(&taken);
         int moved = 0, result = pair_get(&p, req->from, req->to);
         if (result)
             return result;
         futex_bucket_lock_two(p.b, p.b2);
         int missing = result = compare_locked(req->from.addr, req->expected);
         if (result == 0)
-            result = requeue_locked(req, &p, &moved);
+            result = requeue_locked(req, &p, &moved, &taken);
         futex_bucket_unlock_two(p.b, p.b2);
+        futex_wake_taken(&taken);
         for (int i = 0; i < moved; i++)
             futex_key_put(&p.key);
         pair_put(&p);
@@ -129,8 +133,9 @@ struct pi_move {
 
 static void grant(struct futex_waiter *w)
 {
+    list_remove(&w->link);
     w->granted = true;
-    futex_waiter_wake(w);
+    futex_waiter_notify(w);
 }
 
 /* As futex_claim. The waiter's own reference to the target becomes that of its key. */
@@ -300,13 +305,13 @@ struct wake_counts {
     int first, second;
 };
 
-static int wake_op_locked(const struct pair *p, const struct wake_op *op, uint32_t old,
-                          struct wake_counts count)
+static int wake_op_locked(const struct pair *p, bool both, struct wake_counts count,
+                          struct list *taken)
 {
-    int woken = futex_wake_locked(p->b, &p->key, count.first, FUTEX_ANY_BIT);
-    if (woken < 0 || !wake_op_compare(op, old))
+    int woken = futex_wake_locked(p->b, &p->key, count.first, FUTEX_ANY_BIT, taken);
+    if (woken < 0 || !both)
         return woken;
-    int more = futex_wake_locked(p->b2, &p->key2, count.second, FUTEX_ANY_BIT);
+    int more = futex_wake_locked(p->b2, &p->key2, count.second, FUTEX_ANY_BIT, taken);
     return more < 0 ? more : woken + more;
 }
 
@@ -316,7 +321,9 @@ long futex_wake_op(struct futex_word word, struct futex_word word2, int count, i
     struct wake_op op;
     for (;;) {
         struct pair p;
+        struct list taken;
         uint32_t old;
+        list_init(&taken);
         int result = pair_get(&p, word, word2);
         if (result)
             return result;
@@ -328,8 +335,10 @@ long futex_wake_op(struct futex_word word, struct futex_word word2, int count, i
         futex_bucket_lock_two(p.b, p.b2);
         int missing = wake_op_store(word2.addr, &op, &old);
         if (!missing)
-            result = wake_op_locked(&p, &op, old, (struct wake_counts){count, count2});
+            result = wake_op_locked(&p, wake_op_compare(&op, old),
+                                    (struct wake_counts){count, count2}, &taken);
         futex_bucket_unlock_two(p.b, p.b2);
+        futex_wake_taken(&taken);
         pair_put(&p);
         if (!missing)
             return result;

@@ -293,8 +293,9 @@ static void semaphore_user(void *arg)
             if (n && __atomic_compare_exchange_n(&memory[320], &n, n - 1, false, __ATOMIC_SEQ_CST,
                                                  __ATOMIC_SEQ_CST))
                 break;
+            struct timespec64 t = {0, (int64_t)sim_random(30000)};
             if (n == 0)
-                (void)futex(&memory[320], WAIT, 0, 0, NULL, 0);
+                (void)futex(&memory[320], WAIT, 0, sim_random(2) ? (uintptr_t)&t : 0, NULL, 0);
         }
     }
     (void)arg;

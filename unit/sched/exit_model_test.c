@@ -7,8 +7,9 @@
  *
  * The one that ends: robust word, wake; TID word := 0, wake; off its CPU, buried by the reaper. The
  * joiner waits until the TID word is 0, then frees what is the thread's in user memory: its stack
- * with the robust word's list entry. The locker gets the robust mutex from the dead. Both words lie
- * in the same bucket; a waiter is on its thread's stack and gone when it has left.
+ * with the robust word's list entry. The locker gets the robust mutex from the dead; its time runs
+ * out once, and it tries again. Both words lie in the same bucket; a waiter is on its thread's
+ * stack and gone when it has left.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@
 #define DIED 8
 #define LOCKER 2
 
-enum { ENDING, JOINER, LOCKING, REAPER, ACTORS };
+enum { ENDING, JOINER, LOCKING, REAPER, TIMER, ACTORS };
 
 enum where {
     /* ENDING */
@@ -33,6 +34,7 @@ enum where {
     WAKE_TID,
     WAKING, /* in the bucket: take one waiter out, ... */
     WAKE_WAITER,
+    TOUCH_WAITER,
     LEAVE,     /* out of the table of tasks */
     EXIT_DEAD, /* state := DEAD, still on its CPU and stack */
     OFF_CPU,
@@ -43,7 +45,8 @@ enum where {
     COMPARE,
     ENQUEUE,
     SLEEP,
-    LEAVE_QUEUE,
+    GIVE_UP,
+    TAKEN,
     GOT,
     DONE,
 };
@@ -51,7 +54,8 @@ enum where {
 struct model {
     uint8_t robust, tid, bucket; /* words; bucket: its lock, actor + 1 */
     uint8_t pc[ACTORS], seen[ACTORS], after[ACTORS];
-    uint8_t queued[ACTORS], woken[ACTORS], gone[ACTORS]; /* gone: its waiter's memory */
+    uint8_t queued[ACTORS], woken[ACTORS], late, timed_out;
+    uint8_t gone[ACTORS];   /* its waiter's memory */
     uint8_t waking, target; /* word whose waiters are woken: JOINER or LOCKING; the one found */
     uint8_t stack_freed;    /* user memory, by the joiner */
     uint8_t dead, off_cpu, kernel_freed;
@@ -64,7 +68,8 @@ enum variant {
     WAKE_FIRST,    /* wake, then clear the TID word */
     COMPARE_EARLY, /* without the bucket's lock */
     NO_ROBUST_WAKE,
-    WAKE_AFTER_UNLOCK, /* touches the waiter without the lock */
+    TOUCH_AFTER_WOKEN, /* of the waiter */
+    LEAVES_TAKEN,      /* gives up without waiting for the waker */
     BURIED_ON_CPU,     /* the reaper does not wait until it is off the CPU */
     VARIANTS
 };
@@ -100,16 +105,16 @@ static bool wake_step(struct model *m, unsigned variant)
             return true;
         }
         m->queued[m->target] = 0;
-        m->woken[m->target] = variant == WAKE_AFTER_UNLOCK;
-        if (variant == WAKE_AFTER_UNLOCK)
-            m->bucket = 0;
+        m->bucket = 0;
         m->pc[ENDING] = WAKE_WAITER;
         return true;
     case WAKE_WAITER:
         m->fault |= m->gone[m->target];
         m->woken[m->target] = 1;
-        if (variant != WAKE_AFTER_UNLOCK)
-            m->bucket = 0;
+        m->pc[ENDING] = variant == TOUCH_AFTER_WOKEN ? TOUCH_WAITER : m->after[ENDING];
+        return true;
+    case TOUCH_WAITER:
+        m->fault |= m->gone[m->target];
         m->pc[ENDING] = m->after[ENDING];
         return true;
     default:
@@ -228,12 +233,23 @@ static bool wait_step(struct model *m, unsigned i, unsigned variant)
         *pc = SLEEP;
         return true;
     case SLEEP:
-        if (!m->woken[i])
+        if (!m->woken[i] && !(i == LOCKING && m->late))
             return false;
-        *pc = LEAVE_QUEUE;
+        *pc = m->woken[i] ? TAKEN : GIVE_UP;
         return true;
-    case LEAVE_QUEUE:
+    case GIVE_UP:
         if (m->bucket)
+            return false;
+        *pc = TAKEN;
+        if (m->queued[i] || variant == LEAVES_TAKEN) {
+            m->queued[i] = 0;
+            m->gone[i] = 1;
+            *pc = USER_LOOK;
+        }
+        m->late = 0;
+        return true;
+    case TAKEN:
+        if (!m->woken[i])
             return false;
         m->gone[i] = 1;
         *pc = USER_LOOK;
@@ -263,6 +279,12 @@ static bool step(void *model, unsigned actor, unsigned variant)
     struct model *m = model;
     if (actor == ENDING)
         return end_step(m, variant);
+    if (actor == TIMER) {
+        if (m->timed_out || m->pc[LOCKING] != SLEEP)
+            return false;
+        m->late = m->timed_out = 1;
+        return true;
+    }
     return actor == REAPER ? reap(m, variant) : wait_step(m, actor, variant);
 }
 
