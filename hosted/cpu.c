@@ -89,7 +89,7 @@ void hal_cpu_idle(void)
     if (__atomic_load_n(&v->pending, __ATOMIC_SEQ_CST) == 0) {
         struct host_timespec wait, *timeout = NULL;
 
-        now = v->deadline_ns == UINT64_MAX ? 0 : hal_clock_ns();
+        now = hal_clock_ns();
         if (v->deadline_ns != UINT64_MAX && v->deadline_ns > now) {
             wait.sec = (int64_t)((v->deadline_ns - now) / NS_PER_SEC);
             wait.nsec = (int64_t)((v->deadline_ns - now) % NS_PER_SEC);
@@ -98,6 +98,7 @@ void hal_cpu_idle(void)
         if (timeout || v->deadline_ns == UINT64_MAX)
             (void)host_call4(HOST_futex, (long)&v->pending, HOST_FUTEX_WAIT_PRIVATE, 0,
                              (long)timeout);
+        v->slept_ns += hal_clock_ns() - now;
     }
     __atomic_store_n(&v->idle, 0, __ATOMIC_SEQ_CST);
     if (v->deadline_ns != UINT64_MAX)

@@ -30,6 +30,9 @@ struct vcpu {
     uint64_t deadline_ns; /* what the kernel asked for; UINT64_MAX: nothing */
     uint64_t armed_ns;    /* when the host timer will fire; UINT64_MAX: it will not */
     int32_t timer_id;
+    uint64_t slept_ns;  /* in hal_cpu_idle, altogether */
+    uint64_t stolen_ns; /* hal_stolen_ns: the sum, and its last look at ... */
+    uint64_t seen_ns, seen_cpu_ns, seen_slept_ns; /* ... the clock, the host's account, slept_ns */
     unsigned relax_count;
     uint8_t *panic_stack_top;
     uint32_t started; /* atomic: hal_cpu_start was called */

@@ -17,6 +17,7 @@
 #include "lib/errno.h"
 
 #define CLOCK_MONOTONIC 1
+#define CLOCK_THREAD_CPUTIME_ID 3
 
 static uint64_t tsc_read(void)
 {
@@ -114,6 +115,27 @@ void hosted_timer_fired(struct vcpu *v)
     }
     v->deadline_ns = UINT64_MAX;
     kernel_timer();
+}
+
+/* What is neither the host's account of this thread nor its own sleep. */
+uint64_t hal_stolen_ns(void)
+{
+    struct vcpu *v = vcpu_self();
+    struct host_timespec ts = {0, 0};
+    uint64_t now, cpu, passed, accounted;
+
+    if (host_call3(HOST_clock_gettime, CLOCK_THREAD_CPUTIME_ID, (long)&ts, 0) < 0)
+        return v->stolen_ns;
+    now = hal_clock_ns();
+    cpu = (uint64_t)ts.sec * NS_PER_SEC + (uint64_t)ts.nsec;
+    passed = now - v->seen_ns;
+    accounted = cpu - v->seen_cpu_ns + v->slept_ns - v->seen_slept_ns;
+    if (passed > accounted && v->seen_ns != 0)
+        v->stolen_ns += passed - accounted;
+    v->seen_ns = now;
+    v->seen_cpu_ns = cpu;
+    v->seen_slept_ns = v->slept_ns;
+    return v->stolen_ns;
 }
 
 int hal_entropy(void *buf, size_t len)

@@ -217,6 +217,9 @@ uint64_t hal_wall_base_ns(void);
 /* Ask for kernel_timer() on this CPU at the absolute time; UINT64_MAX turns it off. The past fires
  * at once. */
 void hal_timer_arm(uint64_t deadline_ns);
+/* For how long, since it came up, this CPU has stood still while it had work, because the machine
+ * below ran something else; 0 where that is not known. Never goes back. Interrupts off. */
+uint64_t hal_stolen_ns(void);
 /* Fill buf from the best source the machine has. Returns 0, or -ENODATA if
  * there is none but the clock (the buffer is then filled from jitter). */
 int hal_entropy(void *buf, size_t len);

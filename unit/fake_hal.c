@@ -540,6 +540,10 @@ uint64_t hal_wall_base_ns(void)
 {
     return 1700000000000000000ull;
 }
+uint64_t hal_stolen_ns(void)
+{
+    return 0;
+}
 void hal_timer_arm(uint64_t deadline_ns)
 {
     timer_deadline = deadline_ns;

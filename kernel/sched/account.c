@@ -23,6 +23,7 @@
 #define TICK_MIN_NS (4 * NS_PER_MS)
 #define TICK_MAX_NS (32 * NS_PER_MS)
 #define LATE_NS (300 * NS_PER_US)
+#define STOLEN_MIN_NS (100 * NS_PER_US) /* less is interrupts and the ways into the kernel */
 
 /* For what others read while this CPU, the only writer, adds to it. */
 static void add_relaxed(uint64_t *counter, uint64_t value)
@@ -67,6 +68,28 @@ void account_stop(struct runqueue *rq, uint64_t now)
 void account_start(struct thread *thread, uint64_t now)
 {
     __atomic_store_n(&thread->run_start, now, __ATOMIC_RELAXED);
+}
+
+/* ---- stolen time ---- */
+
+/*
+ * On a busy host a virtual CPU stands still for tens of milliseconds, charged to whoever runs
+ * there. Over a few seconds that decides who gets how much. So at each timer interrupt, which every
+ * turn ends with, the current thread gets back what was stolen since the last one (not more than
+ * its turn has lasted: the rest was others'): it is set back in virtual time and its turn is
+ * longer. The times told to programs are not changed; they only ever grow.
+ */
+void account_refund(struct runqueue *rq, uint64_t now)
+{
+    struct thread *cur = rq->current;
+    uint64_t stolen = hal_stolen_ns();
+    uint64_t lost = MIN(stolen - rq->stolen_seen, now - rq->turn_began);
+    rq->stolen_seen = stolen;
+    if (lost < STOLEN_MIN_NS || cur == rq->idle)
+        return;
+    rq_refund(cur, lost);
+    if (cur->slice_end != UINT64_MAX)
+        cur->slice_end += lost;
 }
 
 /* ---- the kinds ---- */

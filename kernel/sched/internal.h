@@ -55,6 +55,7 @@ void account_stop(struct runqueue *rq, uint64_t now);
 void account_start(struct thread *thread, uint64_t now);
 /* In a timer interrupt, after sched_charge: is it user or system time? */
 void account_sample(struct runqueue *rq, uint64_t late_ns);
+void account_refund(struct runqueue *rq, uint64_t now);
 /* When the next sample should be; UINT64_MAX: never. */
 uint64_t account_tick(const struct runqueue *rq, uint64_t now);
 

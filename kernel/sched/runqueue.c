@@ -207,6 +207,12 @@ void rq_charge(struct runqueue *rq, struct thread *thread, uint64_t ns)
     advance_min(rq);
 }
 
+void rq_refund(struct thread *thread, uint64_t ns)
+{
+    if (thread->rq_priority == 0 && !thread->vruntime_relative)
+        thread->vruntime -= (uint64_t)((unsigned __int128)ns * thread->rq_scale >> 16);
+}
+
 bool rq_preempts(const struct runqueue *rq, const struct thread *thread)
 {
     const struct thread *cur = rq->current;

@@ -52,6 +52,7 @@ struct runqueue {
     bool idling;                        /* runs its idle thread; a hint */
     bool polling;                       /* looks at its inbox without an interrupt (idle.c) */
     uint64_t idle_ns, busy_ns, switches;
+    uint64_t turn_began, stolen_seen;    /* account_refund */
     uint64_t idle_since;                 /* 0: not idle */
     uint64_t rcu_begun[2] cache_aligned; /* rcu.c */
     uint64_t rcu_ended[2];
@@ -80,6 +81,7 @@ void rq_dequeue(struct runqueue *rq, struct thread *thread);
 struct thread *rq_first(const struct runqueue *rq);
 /* The running thread has used `ns`. */
 void rq_charge(struct runqueue *rq, struct thread *thread, uint64_t ns);
+void rq_refund(struct thread *thread, uint64_t ns); /* it was charged too much */
 /* Should `thread`, which has just become runnable, run instead of the current one? */
 bool rq_preempts(const struct runqueue *rq, const struct thread *thread);
 /* When has a thread that starts now used up its turn? */

@@ -317,6 +317,7 @@ void sched_switch(enum switch_reason reason)
     rq->current = next;
     account_start(next, now);
     next->slice_end = rq_slice_end(rq, next, now);
+    rq->turn_began = now;
     balance_serve(rq);
     sched_publish(rq);
     __atomic_store_n(&rq->idle_since, next == rq->idle ? now : 0, __ATOMIC_RELAXED);
@@ -398,6 +399,7 @@ void kernel_timer(void)
     sched_drain(rq);
     uint64_t now = hal_clock_ns();
     sched_charge(rq, now);
+    account_refund(rq, now);
     account_sample(rq, late_ns);
     if (rq->queued && rq->current != rq->idle) {
         if (now >= rq->current->slice_end)

@@ -194,6 +194,40 @@ static void reset_on_fork_is_obeyed(void **state)
     sim_test(1, 1, inherit_main, NULL);
 }
 
+/* ---- stolen time ---- */
+
+static uint64_t work_done[2];
+static void works(void *arg)
+{
+    uintptr_t me = (uintptr_t)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        sim_work(500000);
+        work_done[me]++;
+        if (me == 0)
+            sim_steal(1000000); /* always this one */
+    }
+    finish();
+}
+static void stolen_main(void *arg)
+{
+    (void)arg;
+    waitq_init(&done_queue);
+    sched_set_policy(thread_current(), SCHED_FIFO, 50);
+    stop = false;
+    work_done[0] = work_done[1] = 0;
+    spawn(works, 0, 2);
+    SIM_CHECK(sleep_until(sim_now() + 2 * NS_PER_SEC, false) == 0);
+    stop = true;
+    await_all();
+    /* Charged for it, it would have done a third of the other's work. */
+    SIM_CHECK(work_done[0] > work_done[1] * 90 / 100 && work_done[0] < work_done[1] * 110 / 100);
+}
+static void stolen_time_is_given_back(void **state)
+{
+    (void)state;
+    sim_test_seeds(1, 3, stolen_main);
+}
+
 /* ---- barrier ---- */
 
 static uint64_t visits[4];
@@ -246,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_late_interruption_is_a_spurious_wake),
         cmocka_unit_test(affinity_names_only_cpus_that_exist),
         cmocka_unit_test(reset_on_fork_is_obeyed),
+        cmocka_unit_test(stolen_time_is_given_back),
         cmocka_unit_test(barrier_reaches_every_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

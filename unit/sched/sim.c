@@ -45,6 +45,7 @@ struct sim_flow {
 
 struct sim_cpu_head *sim_cpu;
 unsigned sim_ipi_count;
+uint64_t sim_stolen_ns;
 static struct sim_cpu cpus[CPUS_MAX];
 static unsigned cpu_count, flow_count;
 static uint64_t now_ns = 1000, random_state;
@@ -173,6 +174,12 @@ void sim_work(uint64_t ns)
     }
 }
 
+void sim_steal(uint64_t ns)
+{
+    now_ns += ns;
+    sim_stolen_ns += ns;
+}
+
 /* ---- hal.h ---- */
 
 unsigned hal_cpu_count(void)
@@ -186,6 +193,10 @@ uint64_t hal_clock_ns(void)
 uint64_t hal_wall_base_ns(void)
 {
     return 1700000000000000000ull;
+}
+uint64_t hal_stolen_ns(void)
+{
+    return sim_stolen_ns;
 }
 void hal_timer_arm(uint64_t deadline_ns)
 {

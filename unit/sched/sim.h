@@ -24,6 +24,8 @@ uint64_t sim_random(uint64_t below);
 uint64_t sim_now(void);
 unsigned sim_contexts(void); /* contexts that exist */
 extern unsigned sim_ipi_count;
+extern uint64_t sim_stolen_ns; /* hal_stolen_ns, of all CPUs; 0 at a run's start */
+void sim_steal(uint64_t ns);   /* the machine stands still that long */
 
 #define SIM_CHECK(cond) \
     do { \
