@@ -12,6 +12,7 @@
 #define WORKERS_MAX 256
 #define STUCK_SECONDS 90
 #define WAVE_NS 4000000000ll
+#define LONG_WAVE_NS 20000000000ll /* of storms that take minutes: deeper, and still many */
 #define FIRST_WAVE_NS 1000000000ll
 #define COUNTS 32
 
@@ -383,9 +384,10 @@ static void storm(const struct kind *kind, double seconds)
 {
     struct account start;
     int64_t end = now_ns(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
+    int64_t wave_len = seconds < 120 ? WAVE_NS : LONG_WAVE_NS;
     struct rng rng = {first_seed};
     for (unsigned wave = 0; wave < 2 || now_ns(CLOCK_MONOTONIC) < end; wave++) {
-        int64_t now = now_ns(CLOCK_MONOTONIC), len = wave ? WAVE_NS : FIRST_WAVE_NS;
+        int64_t now = now_ns(CLOCK_MONOTONIC), len = wave ? wave_len : FIRST_WAVE_NS;
         if (now + len > end)
             len = end - now > 100000000 ? end - now : 100000000;
         wave_seed = rng_next(&rng);
