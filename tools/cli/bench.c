@@ -50,10 +50,12 @@ static const char *row_verdict(const struct row *row)
 
     if (row->wanted == WANTED_NOTHING)
         return "";
-    if (row->ours <= 0 || (row->wanted != WANTED_AT_MOST && row->theirs <= 0))
+    if (row->ours <= 0)
         return "not measured";
     if (row->wanted == WANTED_AT_MOST)
         met = row->ours <= row->goal;
+    else if (row->theirs <= 0)
+        return "no peer";
     else if (row->wanted == WANTED_WITHIN)
         met = row_score(row) <= row->goal;
     else
@@ -77,7 +79,12 @@ static char *row_goal(const struct row *row)
 
 static char *figure(double value, const char *unit)
 {
-    return value > 0 ? text("%.*f %s", value < 100 ? 1 : 0, value, unit) : text("-");
+    return value > 0 ? text("%.*f %s",
+                            value < 2     ? 3
+                            : value < 100 ? 1
+                                          : 0,
+                            value, unit)
+                     : text("-");
 }
 
 static char *row_ratio(const struct row *row)
@@ -171,11 +178,13 @@ static error_t bench_key(int key, char *value, struct argp_state *state)
 
 static const char bench_doc[] =
     "Measure speed and size beside peers in the same run."
-    "\vNAME is one of the names that --list shows; all are run without it. Figures of peers that "
+    "\vNAME is one of the names that --list shows, or what stands before their '-'; all are run"
+    " without it. Figures of peers that "
     "are"
     " marked * are published ones, not of this run. docs/performance.md says what is measured and"
     " how.\n\nExamples:\n"
-    "  selkie bench\n  selkie bench boot\n  selkie bench --json=numbers.json getppid";
+    "  selkie bench\n  selkie bench boot\n  selkie bench core\n  selkie bench --json=numbers.json "
+    "getppid";
 
 static void prepare(void)
 {
@@ -189,12 +198,20 @@ static void prepare(void)
     build_need("x64", "selkie-x64.stripped");
 }
 
+/* "core" is core-switch, core-mutex and so on. */
+static bool chosen(const char *filter, const char *name)
+{
+    size_t len = filter ? strlen(filter) : 0;
+
+    return !filter || (strncmp(name, filter, len) == 0 && (name[len] == 0 || name[len] == '-'));
+}
+
 static void run_chosen(const char *filter)
 {
     setenv("SELKIE_QUIET", "1", 1); /* the commands that are measured say nothing of their own */
     show("", "Selkie", "peer", "", "ratio", "target", "");
     for (size_t i = 0; i < bench_count; i++) {
-        if (filter && strcmp(filter, benches[i].name) != 0)
+        if (!chosen(filter, benches[i].name))
             continue;
         fprintf(table, "%s: %s\n", benches[i].name, benches[i].title);
         fflush(table);
@@ -212,9 +229,9 @@ int command_bench(int argc, char **argv)
 
     command_parse(&argp, argc, argv, &options);
     for (size_t i = 0; i < bench_count; i++) {
-        known |= !options.filter || strcmp(options.filter, benches[i].name) == 0;
+        known |= chosen(options.filter, benches[i].name);
         if (options.list)
-            printf("%-10s %s\n", benches[i].name, benches[i].title);
+            printf("%-13s %s\n", benches[i].name, benches[i].title);
     }
     if (!known)
         fail(EXIT_TOOL, "%s: no such benchmark; see selkie bench --list", options.filter);

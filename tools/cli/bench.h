@@ -37,6 +37,13 @@ struct bench {
     void (*run)(const struct bench *bench);
 };
 
+/* measure_core.c */
+void core_switch(const struct bench *bench);
+void core_mutex(const struct bench *bench);
+void core_memory(const struct bench *bench);
+void core_crowd(const struct bench *bench);
+void core_machine(const struct bench *bench);
+
 extern const struct bench benches[];
 extern const size_t bench_count;
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * bench/growth - how costs grow:
+ *
+ *   growth-switch-N  ns of a sched_yield that runs another of N threads, all runnable on one CPU
+ *   growth-fault-N   ns of the first touch of a page of its own mapping among N mappings
+ *   growth-map-N     ns of mapping and unmapping one more page then
+ */
+#include "bench.h"
+
+#define PAGE 4096ul
+
+static pthread_attr_t attr;
+static int stop;
+static uint64_t turns;
+
+static void attr_make(void)
+{
+    if (pthread_attr_init(&attr) || pthread_attr_setstacksize(&attr, 128 << 10))
+        fail("pthread_attr");
+}
+
+static void finish(pthread_t *threads, unsigned count)
+{
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* How many of `count` threads could be started. */
+static unsigned start(pthread_t *threads, unsigned count, void *(*run)(void *))
+{
+    for (unsigned i = 0; i < count; i++)
+        if (pthread_create(&threads[i], &attr, run, NULL))
+            return i;
+    return count;
+}
+
+/* ---- switches ---- */
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held until all are there */
+
+static void *yielder(void *arg)
+{
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&turns, 1, __ATOMIC_RELAXED);
+        sched_yield();
+    }
+    return arg;
+}
+
+/* The thread that measures; it is one of the crowd, so every one of its turns is one of all's. */
+static void *timekeeper(void *arg)
+{
+    double *cost = arg;
+    unsigned crowd = (unsigned)*cost;
+    uint64_t before;
+    int64_t begin;
+    do {
+        before = turns;
+        for (int i = 0; i < 3; i++)
+            sched_yield();
+    } while (turns - before < crowd && turns < 100 * crowd); /* until all have begun */
+    for (int window = 0; window < 5; window++) {
+        before = turns;
+        begin = now();
+        while (now() - begin < 10000000)
+            sched_yield();
+        double took = (double)(now() - begin) / (double)(turns - before + 1);
+        *cost = window && *cost < took ? *cost : took;
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static double switches(unsigned count)
+{
+    pthread_t *threads = calloc(count, sizeof *threads), keeper;
+    double cost = count;
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    attr_make();
+    if (sched_getaffinity(0, sizeof all, &all) || sched_setaffinity(0, sizeof one, &one))
+        fail("sched_setaffinity"); /* threads inherit it */
+    stop = 0;
+    turns = 0;
+    pthread_mutex_lock(&gate);
+    unsigned there = threads ? start(threads, count - 1, yielder) : 0;
+    pthread_mutex_unlock(&gate);
+    if (there < count - 1 || pthread_create(&keeper, &attr, timekeeper, &cost))
+        cost = -1;
+    else
+        pthread_join(keeper, NULL);
+    finish(threads, there);
+    free(threads);
+    sched_setaffinity(0, sizeof all, &all);
+    return cost;
+}
+
+static double switch10(void)
+{
+    return switches(10);
+}
+
+static double switch100(void)
+{
+    return switches(100);
+}
+
+static double switch1000(void)
+{
+    return switches(1000);
+}
+
+static double switch10000(void)
+{
+    return switches(10000);
+}
+
+/* ---- mappings ---- */
+
+enum { TOUCHES = 50, BATCHES = 20 };
+
+/* Each page once, all over the area. */
+static double touch_some(char *area, unsigned count)
+{
+    size_t step = count / (TOUCHES * BATCHES) * 2 * PAGE;
+    int64_t best = INT64_MAX;
+    for (int batch = 0; batch < BATCHES; batch++) {
+        int64_t begin = now();
+        for (int i = 0; i < TOUCHES; i++, area += step)
+            *(volatile char *)area = 1;
+        int64_t took = now() - begin;
+        best = took < best ? took : best;
+    }
+    return (double)best / TOUCHES;
+}
+
+static double map_some(void)
+{
+    int64_t best = INT64_MAX;
+    for (int batch = 0; batch < BATCHES; batch++) {
+        int64_t begin = now();
+        for (int i = 0; i < TOUCHES; i++) {
+            void *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+            if (p == MAP_FAILED)
+                return -1;
+            munmap(p, PAGE);
+        }
+        int64_t took = now() - begin;
+        best = took < best ? took : best;
+    }
+    return (double)best / TOUCHES;
+}
+
+/* `count` mappings of one page each, with a hole behind each; the figure of `what`. */
+static double mappings(unsigned count, bool fault)
+{
+    size_t len = count * 2 * PAGE;
+    char *area = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    double cost = 0;
+    if (area == MAP_FAILED || munmap(area, len))
+        return -1;
+    for (unsigned i = 0; i < count && cost >= 0; i++)
+        if (mmap(area + i * 2 * PAGE, PAGE, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
+            cost = -1; /* vm.max_map_count, say */
+    if (cost >= 0)
+        cost = fault ? touch_some(area, count) : map_some();
+    munmap(area, len);
+    return cost;
+}
+
+#define ROW(n) \
+    static double fault##n(void) \
+    { \
+        return mappings(n, true); \
+    } \
+    static double map##n(void) \
+    { \
+        return mappings(n, false); \
+    }
+ROW(1000)
+ROW(10000)
+ROW(60000)
+ROW(1000000)
+
+int main(int argc, char **argv)
+{
+    static const struct bench_row rows[] = {
+        {"growth-switch-10", "ns", switch10},     {"growth-switch-100", "ns", switch100},
+        {"growth-switch-1000", "ns", switch1000}, {"growth-switch-10000", "ns", switch10000},
+        {"growth-fault-1000", "ns", fault1000},   {"growth-fault-10000", "ns", fault10000},
+        {"growth-fault-60000", "ns", fault60000}, {"growth-fault-1000000", "ns", fault1000000},
+        {"growth-map-1000", "ns", map1000},       {"growth-map-10000", "ns", map10000},
+        {"growth-map-60000", "ns", map60000},     {"growth-map-1000000", "ns", map1000000},
+    };
+    return bench_main(argc, argv, rows, sizeof rows / sizeof rows[0]);
+}
