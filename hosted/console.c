@@ -6,10 +6,16 @@
  * descriptor, as with a native program. The outer world only watches it (host_io.c): when there is
  * something it raises kernel_console() once, sets hosted_input_idle and watches no more until
  * hal_console_read has found nothing left.
+ *
+ * Output to a pipe or socket must not stop a virtual CPU for as long as nobody reads: no other
+ * thread would run, no signal come through, not even SIGTERM. So it takes what there is room for.
+ * Files and terminals are written to in the plain way.
  */
 #include "hosted.h"
 
 #include "lib/errno.h"
+
+#define STALL_MS 1
 
 static void wait_writable(int fd)
 {
@@ -35,15 +41,59 @@ static int write_all(int fd, const uint8_t *buf, size_t len)
     return 0;
 }
 
+/* Is there room for a piece? Waits a moment for it; an interrupt ends that. */
+static bool writable(int fd)
+{
+    struct host_pollfd p = {.fd = fd, .events = HOST_POLLOUT};
+
+    return host_call3(HOST_poll, (long)&p, 1, STALL_MS) > 0;
+}
+
+/* Not waiting for the reader, whatever the descriptor's own mode: others may share it. What cannot
+ * be asked so (older hosts, some devices) gets a piece for which poll said there is room. */
+static long write_some(int fd, const uint8_t *buf, size_t len)
+{
+    struct host_iovec iov = {buf, len};
+    long n = host_call6(HOST_pwritev2, fd, (long)&iov, 1, -1, -1, HOST_RWF_NOWAIT);
+
+    if (n == -HOST_EAGAIN && writable(fd))
+        n = host_call6(HOST_pwritev2, fd, (long)&iov, 1, -1, -1, HOST_RWF_NOWAIT);
+    if ((n == -HOST_EOPNOTSUPP || n == -HOST_ENOSYS || n == -HOST_EINVAL) && writable(fd))
+        n = host_call3(HOST_write, fd, (long)buf, (long)MIN(len, (size_t)HOST_PIPE_BUF));
+    return n;
+}
+
+/* 0, an error, or what is left because the reader is slow. */
+static int write_patiently(int fd, const uint8_t *buf, size_t len)
+{
+    while (len > 0) {
+        long n = write_some(fd, buf, len);
+
+        if (n == -HOST_EAGAIN || n == -HOST_EINTR || n == -HOST_EOPNOTSUPP || n == -HOST_ENOSYS ||
+            n == -HOST_EINVAL)
+            return (int)len;
+        if (n < 0)
+            return (int)n;
+        buf += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_stream(int fd, bool waits, const uint8_t *buf, size_t len)
+{
+    return waits || !hal_irq_enabled() ? write_all(fd, buf, len) : write_patiently(fd, buf, len);
+}
+
 int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
 {
     const struct hosted_config *c = &hosted_config;
 
     switch (stream) {
     case HAL_STREAM_OUT:
-        return write_all(c->fd_out, buf, len);
+        return write_stream(c->fd_out, c->out_waits, buf, len);
     case HAL_STREAM_ERR:
-        return write_all(c->fd_err, buf, len);
+        return write_stream(c->fd_err, c->err_waits, buf, len);
     default:
         return write_all(c->fd_log, buf, len);
     }

@@ -35,11 +35,15 @@
 #define HOST_exit_group 231
 #define HOST_tgkill 234
 #define HOST_getrandom 318
+#define HOST_pwritev2 328
 
 #define HOST_EINTR 4
 #define HOST_EIO 5
 #define HOST_EAGAIN 11
 #define HOST_ENOMEM 12
+#define HOST_EINVAL 22
+#define HOST_ENOSYS 38
+#define HOST_EOPNOTSUPP 95
 
 #define HOST_PROT_READ 1
 #define HOST_PROT_WRITE 2
@@ -69,6 +73,12 @@ struct host_timespec {
 struct host_itimerspec {
     struct host_timespec interval, value;
 };
+struct host_iovec {
+    const void *base;
+    size_t len;
+};
+#define HOST_RWF_NOWAIT 8
+#define HOST_PIPE_BUF 4096
 struct host_pollfd {
     int32_t fd;
     int16_t events, revents;

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -84,6 +85,13 @@ void host_setup_descriptors(void)
     close(fd);
 }
 
+static bool is_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+}
+
 extern void __gcov_exit(void) __attribute__((weak));
 
 void host_setup_io(const struct host_options *options)
@@ -98,6 +106,8 @@ void host_setup_io(const struct host_options *options)
     c->in_tty = isatty(c->fd_in);
     c->out_tty = isatty(c->fd_out);
     c->err_tty = isatty(c->fd_err);
+    c->out_waits = c->out_tty || is_file(c->fd_out);
+    c->err_waits = c->err_tty || is_file(c->fd_err);
     read_window();
     make_tty_raw();
 

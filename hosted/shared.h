@@ -55,7 +55,8 @@ struct hosted_config {
     uintptr_t kernel_lo, kernel_hi;
     int fd_in, fd_out, fd_err, fd_log;
     bool in_tty, out_tty, err_tty;
-    uint32_t window; /* atomic: rows << 16 | columns */
+    bool out_waits, err_waits; /* terminals and files: writing waits as long as it takes */
+    uint32_t window;           /* atomic: rows << 16 | columns */
     bool restore_tty;
     struct hosted_termios tty;
     int wake_fd;       /* eventfd that the outer world listens to */

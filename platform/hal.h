@@ -243,8 +243,9 @@ void hal_clock_params(struct hal_clock_params *out);
  * all share one UART, framed when the boot command line says so (kernel/lib/conframe.h). */
 enum hal_stream { HAL_STREAM_LOG, HAL_STREAM_OUT, HAL_STREAM_ERR, HAL_STREAM_COUNT };
 
-/* Write all of buf. Panic-safe for LOG; may spin on the device. For OUT/ERR returns 0, or
- * -EPIPE when the reader is gone. */
+/* Write all of buf. Panic-safe for LOG; may spin on the device. For OUT/ERR returns 0, -EPIPE when
+ * the reader is gone, or - hosted, with interrupts on, for what is no terminal - how many bytes at
+ * the end were not taken because the reader is slow: nothing announces that he goes on. */
 int hal_console_write(enum hal_stream stream, const void *buf, size_t len);
 /* Read what has arrived, without waiting: a count, 0 if nothing yet, -EPIPE
  * at end of input. kernel_console() announces new input and window changes. */

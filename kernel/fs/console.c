@@ -25,14 +25,15 @@
 
 #define CHUNK_SMALL 256u
 #define CHUNK_LARGE 65536u
+#define STALL_NS (4 * NS_PER_MS)
 
 static struct {
     bool ready;      /* console_init ran; atomic */
     uint32_t events; /* kernel_console calls; atomic */
     struct waitq wait;
     struct hal_console_info info;
-    struct mutex in_lock;  /* RANK_TTY: input buffer below */
-    struct mutex out_lock; /* RANK_TTY: keeps a write in one piece */
+    struct mutex in_lock;                    /* RANK_TTY: input buffer below */
+    struct mutex out_lock[HAL_STREAM_COUNT]; /* RANK_TTY: keeps a write in one piece */
     uint8_t in[4096];
     size_t in_at, in_len;
     bool in_end;
@@ -106,7 +107,8 @@ int console_init(void)
 {
     waitq_init(&console.wait);
     mutex_init(&console.in_lock, RANK_TTY);
-    mutex_init(&console.out_lock, RANK_TTY);
+    for (unsigned i = 0; i < HAL_STREAM_COUNT; i++)
+        mutex_init(&console.out_lock[i], RANK_TTY);
     console.in_at = console.in_len = 0;
     console.in_end = false;
     device->info(&console.info);
@@ -167,17 +169,45 @@ static long stream_read(struct file *file, struct iov_iter *to, off64_t *pos)
     }
 }
 
-static long write_chunks(enum hal_stream stream, struct iov_iter *from, uint8_t *buf, size_t size)
+static bool never(void *arg)
+{
+    return false;
+}
+
+/* Adds to *done what the machine has taken. A reader that is slow is asked again after a while: a
+ * signal ends that, and meanwhile the CPU is others'. */
+static int write_chunk(enum hal_stream stream, const uint8_t *buf, size_t len, bool wait,
+                       long *done)
+{
+    for (;;) {
+        int left = console_write(stream, buf, len);
+        if (left < 0)
+            return left;
+        size_t taken = len - (size_t)left;
+        *done += (long)taken;
+        if (left == 0)
+            return 0;
+        buf += taken;
+        len -= taken;
+        if (!wait)
+            return -EAGAIN;
+        int err = fs_wait(&console.wait, never, NULL, hal_clock_ns() + STALL_NS);
+        if (err != -ETIMEDOUT)
+            return err;
+    }
+}
+
+static long write_chunks(enum hal_stream stream, struct iov_iter *from, uint8_t *buf, size_t size,
+                         bool wait)
 {
     long done = 0;
     while (from->left > 0) {
         long n = iov_copy_from(from, buf, MIN(from->left, size));
         if (n <= 0)
             return done ? done : n;
-        int err = console_write(stream, buf, (size_t)n);
+        int err = write_chunk(stream, buf, (size_t)n, wait, &done);
         if (err)
             return done ? done : err;
-        done += n;
     }
     return done;
 }
@@ -190,9 +220,10 @@ static long stream_write(struct file *file, struct iov_iter *from, off64_t *pos)
     if (from->left > sizeof(small))
         large = kmalloc(MIN(from->left, (size_t)CHUNK_LARGE), ALLOC_DEFAULT);
     size_t size = large ? MIN(from->left, (size_t)CHUNK_LARGE) : sizeof(small);
-    mutex_lock(&console.out_lock);
-    long done = write_chunks(stream, from, large ? large : small, size);
-    mutex_unlock(&console.out_lock);
+    bool wait = !(file_flags(file) & O_NONBLOCK);
+    mutex_lock(&console.out_lock[stream]);
+    long done = write_chunks(stream, from, large ? large : small, size, wait);
+    mutex_unlock(&console.out_lock[stream]);
     kfree(large);
     return done;
 }

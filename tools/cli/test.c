@@ -144,7 +144,7 @@ static void add_hal_hosted(struct tests *tests)
     test->quick = true;
 }
 
-/* tools/tests/SCRIPT BACKEND: a person at a terminal, a debugger. */
+/* tools/tests/SCRIPT BACKEND: a person at a terminal, a debugger, a process among others. */
 static void add_script(struct tests *tests, const char *script, enum backend backend,
                        const char *needs)
 {
@@ -219,6 +219,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_hal(tests, BACKEND_X64, "q35");
         add_hal_more(tests);
         add_hal(tests, BACKEND_AARCH64, NULL);
+        add_script(tests, "process", BACKEND_HOSTED, "hosted");
         for (int b = 0; b < BACKEND_COUNT; b++) {
             add_script(tests, "tty", (enum backend)b, backend_names[b]);
             add_script(tests, "gdb", (enum backend)b, text("%s-debug", backend_names[b]));
