@@ -145,6 +145,16 @@ static void *take_signals(void *arg)
     return NULL;
 }
 
+/* Before the kernel runs: a failure here is one line, too. */
+void host_start_signals(void)
+{
+    pthread_t thread;
+    int err = pthread_create(&thread, NULL, take_signals, NULL);
+
+    if (err)
+        host_fail("cannot create a thread: %s", strerror(err));
+}
+
 _Noreturn void host_io_loop(void)
 {
     enum { WAKE, INPUT };
@@ -152,11 +162,7 @@ _Noreturn void host_io_loop(void)
         [WAKE] = {.fd = hosted_config.wake_fd, .events = POLLIN},
         [INPUT] = {.fd = hosted_config.fd_in, .events = POLLIN},
     };
-    pthread_t thread;
-    int err = pthread_create(&thread, NULL, take_signals, NULL);
 
-    if (err)
-        host_fail("cannot create a thread: %s", strerror(err));
     for (;;) {
         uint64_t count;
         int32_t status;

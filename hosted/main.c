@@ -115,6 +115,7 @@ int main(int argc, char **argv)
     host_setup_io(&options); /* terminal, process signals */
     host_setup_guard();      /* stack protector; main never returns through a check of it */
     hosted_inner_init();
+    host_start_signals();
     host_start_vcpus();
     host_io_loop();
 }

@@ -28,6 +28,7 @@ void host_setup_clock(void);
 /* host_io.c */
 void host_setup_descriptors(void);
 void host_setup_io(const struct host_options *options);
+void host_start_signals(void);
 _Noreturn void host_io_loop(void);
 
 /* host_vcpu.c */
