@@ -9,10 +9,13 @@
 /* Must this allocation fail? */
 extern uint64_t failpoint_countdown; /* relaxed atomic; 0: off */
 bool failpoint_count(void);
+static inline bool failpoint_armed(void)
+{
+    return __atomic_load_n(&failpoint_countdown, __ATOMIC_RELAXED) != 0;
+}
 static inline bool failpoint_hit(void)
 {
-    return __builtin_expect(__atomic_load_n(&failpoint_countdown, __ATOMIC_RELAXED) != 0, 0) &&
-           failpoint_count();
+    return __builtin_expect(failpoint_armed(), 0) && failpoint_count();
 }
 /* page_alloc without failpoint. */
 struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flags);

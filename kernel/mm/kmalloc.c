@@ -21,15 +21,14 @@
  * another CPU may write it: acquire-release there, on both sides. Everything else is a release when
  * pushing and an acquire when taking, which also hands over the object's contents.
  *
- * A slab whose last object comes back goes to the page allocator (which keeps it at hand) unless it
- * is current or the only one on `partial`: so a CPU keeps at most two empty slabs per class.
+ * A slab whose last object comes back stays on `partial` as long as the CPU has fewer than
+ * EMPTY_MAX of that kind, in all classes together; otherwise it goes to the page allocator.
  * kmalloc_trim gives those back, too; other CPUs are asked by an interrupt (kmalloc_serve).
  *
  * Anything larger than the last class is a block of pages, its size remembered in private_[0].
  *
  * Under AddressSanitizer free objects are poisoned, and every object has its exact size: the rest
  * of its slot is poisoned too, and the last eight bytes of the slot keep the size.
- * SELKIE_MEMORY_DEBUG fills free objects with a pattern and checks it when they are given out.
  */
 #include "mm/kmalloc.h"
 
@@ -44,7 +43,7 @@
 #define SLAB_END 0xffffu
 #define NO_PAGE UINT32_MAX
 #define SLOT_MAX 2048u
-#define POISON_BYTE 0x6b
+#define EMPTY_MAX 32     /* slabs */
 #define SERVE_SPINS 2000 /* how long to wait for other CPUs to trim their pools */
 
 static const uint16_t class_bytes[] = {16,  32,  48,  64,  96,   128,  192,
@@ -65,6 +64,7 @@ struct pool {
 
 struct pools {
     struct pool pool[CLASS_COUNT];
+    uint32_t empty;                               /* slabs without objects on the lists `partial` */
     uint32_t returned[CLASS_COUNT] cache_aligned; /* written by other CPUs; atomic */
     bool trim;                                    /* another CPU asks for it; atomic */
 } __attribute__((aligned(1024)));                 /* a shift finds those of a CPU */
@@ -127,8 +127,6 @@ static inline size_t slot_bytes(size_t size)
 /* The chain link of a free object is kept in its first bytes, which are poisoned like the rest. */
 static inline void link_write(char *object, uint16_t next, size_t bytes)
 {
-    if (SELKIE_MEMORY_DEBUG)
-        memset(object, POISON_BYTE, bytes);
     *(uint16_t *)(void *)object = next;
     memory_poison(object, bytes);
 }
@@ -137,15 +135,6 @@ static inline uint16_t link_read(const char *object)
 {
     memory_unpoison(object, sizeof(uint64_t));
     return *(const uint16_t *)(const void *)object;
-}
-
-static void poison_check(const char *object, size_t bytes)
-{
-    memory_unpoison(object, bytes);
-    for (size_t i = sizeof(uint16_t); i < bytes; i++)
-        if (object[i] != POISON_BYTE)
-            panic("object %p of %zu bytes was written at offset %zu after it was freed", object,
-                  bytes, i);
 }
 
 /* ---- slabs; on their CPU, interrupts off ----------------------------------------------------- */
@@ -206,16 +195,24 @@ static void slab_release(struct pool *pool, struct page *slab)
     page_put(slab);
 }
 
+static void partial_release(struct pool *pool, struct page *slab)
+{
+    partial_remove(pool, slab);
+    slab_release(pool, slab);
+}
+
 /* A slab that is not current has got objects back. */
 static void slab_changed(struct pool *pool, struct page *slab, bool was_full)
 {
+    struct pools *own = &pools[hal_cpu_id()];
     if (was_full)
         partial_push(pool, slab);
-    bool only = slab->slab_prev == NO_PAGE && slab->slab_next == NO_PAGE;
-    if (slab->slab_used == 0 && !only) {
-        partial_remove(pool, slab);
-        slab_release(pool, slab);
-    }
+    if (slab->slab_used > 0)
+        return;
+    if (own->empty < EMPTY_MAX)
+        own->empty++;
+    else
+        partial_release(pool, slab);
 }
 
 static void set_current(struct pool *pool, struct page *slab)
@@ -263,13 +260,15 @@ static void pool_collect(struct pool *pool, uint32_t *returned)
 /* The current slab is used up: find another with free objects. False without memory. */
 static bool pool_refill(struct pool *pool, unsigned class, unsigned flags)
 {
-    pool_collect(pool, &pools[hal_cpu_id()].returned[class]);
+    struct pools *own = &pools[hal_cpu_id()];
+    pool_collect(pool, &own->returned[class]);
     if (pool->current->slab_free != SLAB_END)
         return true;
     struct page *slab;
     if (pool->partial != NO_PAGE) {
         slab = page_at(pool->partial);
         partial_remove(pool, slab);
+        own->empty -= slab->slab_used == 0;
     } else {
         slab = slab_make(pool, class, flags);
         if (!slab)
@@ -283,30 +282,46 @@ static bool pool_refill(struct pool *pool, unsigned class, unsigned flags)
 /* ---- objects ------------------------------------------------------------------------------------
  */
 
-static inline void *class_alloc(unsigned class, unsigned flags)
+/* The slow halves below are functions of their own that finish what the fast ones began, so that
+ * those need no registers saved for calls. */
+#define slow_path __attribute__((noinline, cold))
+
+static inline void *take(struct pool *pool, struct page *slab)
 {
-    char *object = NULL;
-    unsigned long irq = hal_irq_save();
-    struct pool *pool = &pools[hal_cpu_id()].pool[class];
-    if (__builtin_expect(pool->current->slab_free == SLAB_END, 0) &&
-        !pool_refill(pool, class, flags))
-        goto out;
-    struct page *slab = pool->current;
-    object = pool->base + slab->slab_free * UNIT;
+    char *object = pool->base + slab->slab_free * UNIT;
     slab->slab_free = link_read(object);
     slab->slab_used++;
     counter_step(&pool->allocs);
-    if (SELKIE_MEMORY_DEBUG)
-        poison_check(object, class_bytes[class]);
-out:
+    return object;
+}
+
+slow_path static void *refill_and_take(unsigned class, unsigned flags, unsigned long irq)
+{
+    struct pool *pool = &pools[hal_cpu_id()].pool[class];
+    void *object = pool_refill(pool, class, flags) ? take(pool, pool->current) : NULL;
     hal_irq_restore(irq);
     return object;
 }
 
-/* On another CPU than the slab's, interrupts as they are. */
-static void remote_free(struct page *slab, char *object, unsigned offset)
+static inline void *class_alloc(unsigned class, unsigned flags)
+{
+    unsigned long irq = hal_irq_save();
+    struct pool *pool = &pools[hal_cpu_id()].pool[class];
+    struct page *slab = pool->current;
+    if (__builtin_expect(slab->slab_free == SLAB_END, 0))
+        return refill_and_take(class, flags, irq);
+    void *object = take(pool, slab);
+    hal_irq_restore(irq);
+    return object;
+}
+
+/* On another CPU than the slab's. */
+slow_path static void remote_free(struct page *slab, char *object, unsigned long irq)
 {
     unsigned class = slab->slab_class;
+    unsigned offset = (unsigned)((uintptr_t)object & (PAGE_SIZE - 1));
+    counter_step(&pools[hal_cpu_id()].pool[class].frees);
+    hal_irq_restore(irq);
     uint32_t next = __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED);
     memory_unpoison(object, class_bytes[class]);
     do {
@@ -325,42 +340,57 @@ static void remote_free(struct page *slab, char *object, unsigned offset)
                                         __ATOMIC_RELAXED));
 }
 
+slow_path static void free_changed(struct page *slab, bool was_full, unsigned long irq)
+{
+    slab_changed(&pools[hal_cpu_id()].pool[slab->slab_class], slab, was_full);
+    hal_irq_restore(irq);
+}
+
+slow_path static void bad_free(const void *ptr)
+{
+    panic("%p is freed: not an object, or free already", ptr);
+}
+
 static inline void class_free(struct page *slab, char *object)
 {
     unsigned class = slab->slab_class;
     unsigned offset = (unsigned)((uintptr_t)object & (PAGE_SIZE - 1));
-    CHECK(class < CLASS_COUNT && offset * class_inverse[class] < class_inverse[class]);
+    uint32_t inverse = class_inverse[class];
 
     unsigned long irq = hal_irq_save();
     unsigned cpu = hal_cpu_id();
-    struct pool *pool = &pools[cpu].pool[class];
-    counter_step(&pool->frees);
+    if (__builtin_expect(offset * inverse >= inverse, 0))
+        bad_free(object);
     if (__builtin_expect(slab->slab_cpu != cpu, 0)) {
-        hal_irq_restore(irq);
-        remote_free(slab, object, offset);
+        remote_free(slab, object, irq);
         return;
     }
-    unsigned next = slab->slab_free;
-    CHECK(slab->slab_used > 0 && next != offset / UNIT);
+    struct pool *pool = &pools[cpu].pool[class];
+    unsigned next = slab->slab_free, used = slab->slab_used;
+    if (__builtin_expect(used == 0 || next == offset / UNIT, 0))
+        bad_free(object);
+    counter_step(&pool->frees);
     link_write(object, (uint16_t)next, class_bytes[class]);
     slab->slab_free = (uint16_t)(offset / UNIT);
-    slab->slab_used--;
-    if ((next == SLAB_END || slab->slab_used == 0) && slab != pool->current)
-        slab_changed(pool, slab, next == SLAB_END);
-    hal_irq_restore(irq);
+    slab->slab_used = (uint16_t)(used - 1);
+    if (__builtin_expect((next == SLAB_END || used == 1) && slab != pool->current, 0))
+        free_changed(slab, next == SLAB_END, irq);
+    else
+        hal_irq_restore(irq);
 }
 
 /* ---- trimming ------------------------------------------------------------------------------- */
 
-static void pool_trim(struct pool *pool, uint32_t *returned)
+static void pool_trim(struct pools *own, unsigned class)
 {
-    pool_collect(pool, returned);
+    struct pool *pool = &own->pool[class];
+    pool_collect(pool, &own->returned[class]);
     for (uint32_t number = pool->partial; number != NO_PAGE;) {
         struct page *slab = page_at(number);
         number = slab->slab_next;
         if (slab->slab_used == 0) {
-            partial_remove(pool, slab);
-            slab_release(pool, slab);
+            own->empty--;
+            partial_release(pool, slab);
         }
     }
     if (pool->current->slab_used == 0) {
@@ -375,8 +405,7 @@ void kmalloc_trim(void)
     for (unsigned c = 0; c < CLASS_COUNT; c++) {
         /* Class by class: interrupts are not off for long. */
         unsigned long irq = hal_irq_save();
-        struct pools *own = &pools[hal_cpu_id()];
-        pool_trim(&own->pool[c], &own->returned[c]);
+        pool_trim(&pools[hal_cpu_id()], c);
         hal_irq_restore(irq);
     }
 }
@@ -445,9 +474,10 @@ static void *block_alloc(size_t size, unsigned flags)
     return page_virt(page);
 }
 
-static void block_free(struct page *page)
+slow_path static void block_free(struct page *page, const void *ptr)
 {
-    CHECK(page->type == PAGE_KERNEL);
+    if (page->type != PAGE_KERNEL || ((uintptr_t)ptr & (PAGE_SIZE - 1)))
+        bad_free(ptr);
     __atomic_add_fetch(&block_frees, 1, __ATOMIC_RELAXED);
     __atomic_sub_fetch(&block_bytes, PAGE_SIZE << page->order, __ATOMIC_RELAXED);
     page_put(page);
@@ -469,15 +499,12 @@ static void object_open(void *slot, size_t size, size_t bytes)
     memory_poison((char *)slot + size, bytes - size);
 }
 
-void *kmalloc(size_t size, unsigned flags)
+static inline void *slot_alloc(size_t size, unsigned flags)
 {
-    if (failpoint_hit())
-        return NULL;
-    size = MAX(size, (size_t)1);
-    if (size > SLOT_MAX || slot_bytes(size) > SLOT_MAX)
-        return block_alloc(size, flags);
     unsigned class = class_by_units[(slot_bytes(size) + UNIT - 1) / UNIT];
     void *object = class_alloc(class, flags);
+    if (!SELKIE_ASAN && !(flags & ALLOC_ZERO))
+        return object;
     if (!object)
         return NULL;
     size_t bytes = class_bytes[class];
@@ -488,6 +515,23 @@ void *kmalloc(size_t size, unsigned flags)
     if (SELKIE_ASAN)
         object_open(object, size, bytes);
     return object;
+}
+
+slow_path static void *kmalloc_slow(size_t size, unsigned flags)
+{
+    if (failpoint_hit())
+        return NULL;
+    size = MAX(size, (size_t)1);
+    if (size > SLOT_MAX || slot_bytes(size) > SLOT_MAX)
+        return block_alloc(size, flags);
+    return slot_alloc(size, flags);
+}
+
+void *kmalloc(size_t size, unsigned flags)
+{
+    if (SELKIE_ASAN || __builtin_expect(size > SLOT_MAX || failpoint_armed(), 0))
+        return kmalloc_slow(size, flags);
+    return slot_alloc(size, flags);
 }
 
 void *kmalloc_array(size_t count, size_t size, unsigned flags)
@@ -518,13 +562,12 @@ void kfree(void *ptr)
     if (SELKIE_ASAN)
         (void)*(volatile char *)ptr; /* the sanitizer reports a second free here */
     struct page *page = page_of_virt(ptr);
-    if (page->type == PAGE_SLAB) {
-        memory_unpoison(ptr, class_bytes[page->slab_class]);
-        class_free(page, ptr);
-    } else {
-        CHECK(((uintptr_t)ptr & (PAGE_SIZE - 1)) == 0);
-        block_free(page);
+    if (__builtin_expect(page->type != PAGE_SLAB, 0)) {
+        block_free(page, ptr);
+        return;
     }
+    memory_unpoison(ptr, class_bytes[page->slab_class]);
+    class_free(page, ptr);
 }
 
 void *krealloc(void *old, size_t size, unsigned flags)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* kmalloc_machine.c - the machine under the allocator's benchmark: 256 MiB of RAM, two CPUs. Built
+ * with the kernel's options; kmalloc_bench.c is ordinary C. */
+#include "core/current.h"
+#include "core/log.h"
+#include "core/percpu.h"
+#include "hal_up.h"
+#include "mm/kmalloc.h"
+#include "mm/object.h"
+#include "unit/bench/kmalloc_bench.h"
+
+__thread struct bench_cpu bench_cpu;
+uintptr_t bench_direct_map;
+
+static struct hal_region ram;
+static struct hal_boot_info info;
+static struct thread_head threads[2];
+
+unsigned hal_cpu_count(void)
+{
+    return 2;
+}
+const struct hal_boot_info *hal_boot_info(void)
+{
+    return &info;
+}
+void hal_ipi_send(unsigned cpu)
+{
+    (void)cpu;
+}
+void bench_deliver(void)
+{
+}
+void preempt_resched(void)
+{
+}
+uint64_t vm_cache_evict(uint64_t want, bool mapped)
+{
+    (void)want, (void)mapped;
+    return 0;
+}
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    (void)level, (void)fmt;
+}
+void panic(const char *fmt, ...)
+{
+    bench_fail(fmt);
+}
+
+void bench_machine(void *memory, size_t size)
+{
+    bench_direct_map = (uintptr_t)memory - ((uintptr_t)1 << 30);
+    ram = (struct hal_region){(paddr_t)1 << 30, size};
+    info = (struct hal_boot_info){.ram = &ram, .ram_count = 1, .cmdline = "", .ram_total = size};
+    percpu_init();
+    bench_cpu_enter(0);
+    page_init();
+    kmalloc_init();
+}
+
+void bench_cpu_enter(unsigned id)
+{
+    bench_cpu.id = id;
+    threads[id].cpu = cpu_get(id);
+    hal_thread_set(&threads[id]);
+}
+
+void *bench_kmalloc(size_t size)
+{
+    return kmalloc(size, ALLOC_DEFAULT);
+}
+
+void bench_kfree(void *block)
+{
+    kfree(block);
+}
