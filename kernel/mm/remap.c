@@ -96,6 +96,7 @@ static int copy_mappings(struct hal_space *hal, vaddr_t from, vaddr_t to, size_t
     return 0;
 }
 
+/* Without the name: as on Linux, a heap or a stack is what lies at its place. */
 static void describe_copy(struct area *copy, const struct remap *r, vaddr_t to)
 {
     const struct area *area = r->area;
@@ -105,7 +106,6 @@ static void describe_copy(struct area *copy, const struct remap *r, vaddr_t to)
     copy->flags = area->flags;
     copy->object = area->object;
     copy->off = area->object ? area->off + (r->old - area->lo) : 0;
-    memcpy(copy->name, area->name, sizeof copy->name);
 }
 
 /* Move (or, with old_len 0, duplicate) to the free range at `to`. */

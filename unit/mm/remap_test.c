@@ -39,6 +39,26 @@ static void remap_shrinks_grows_moves(void **state)
     assert_int_equal(user_read(a + 6 * PG, &byte), 0); /* the neighbour stays */
 }
 
+static int find_name(const struct area_info *info, void *arg)
+{
+    const vaddr_t *at = arg;
+    return *at >= info->lo && *at < info->hi && info->name[0] ? 1 : 0;
+}
+
+/* What is moved away from the heap is no heap any more. */
+static void names_stay_behind(void **state)
+{
+    (void)state;
+    vaddr_t at = BASE_ADDR + PG, out;
+    space_set_brk(space, BASE_ADDR);
+    assert_int_equal(space_brk(space, BASE_ADDR + 8 * PG), BASE_ADDR + 8 * PG);
+    assert_int_equal(space_walk(space, find_name, &at), 1);
+    assert_int_equal(
+        space_remap(space, BASE_ADDR + 4 * PG, 2 * PG, 3 * PG, MREMAP_MAYMOVE, 0, &out), 0);
+    assert_int_equal(space_walk(space, find_name, &out), 0);
+    assert_int_equal(space_walk(space, find_name, &at), 1);
+}
+
 static void remap_dontunmap(void **state)
 {
     (void)state;
@@ -325,6 +345,7 @@ int main(void)
 #define SPACE_TEST(f) cmocka_unit_test_setup_teardown(f, space_set_up, space_tear_down)
     const struct CMUnitTest tests[] = {
         SPACE_TEST(remap_shrinks_grows_moves),
+        SPACE_TEST(names_stay_behind),
         SPACE_TEST(remap_dontunmap),
         SPACE_TEST(remap_errors),
         SPACE_TEST(advice),
