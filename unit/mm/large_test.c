@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/advise.c kernel/mm/anonobj.c kernel/mm/area.c kernel/mm/failpoint.c
-   kernel/mm/fault.c kernel/mm/kmalloc.c kernel/mm/kvm.c kernel/mm/map.c kernel/mm/mlock.c
-   kernel/mm/object.c kernel/mm/page.c kernel/mm/reclaim.c kernel/mm/remap.c kernel/mm/space.c
-   kernel/mm/table.c kernel/mm/usercopy.c kernel/lib/radix.c kernel/lib/rbtree.c
-   kernel/lib/strutil.c kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c
-   kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
-   */
+/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
+   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
+   unit/fake_hal.c unit/fake_sched.c */
 /* large_test.c - large pages as mm sees them: which faults map a whole region, and which do not. */
 #include "space_fixture.h"
 
