@@ -34,7 +34,6 @@ struct fs_context *fs_context_clone(struct fs_context *ctx)
     copy->root = context_root(ctx);
     copy->cwd = context_cwd(ctx);
     copy->umask = __atomic_load_n(&ctx->umask, __ATOMIC_RELAXED);
-    copy->cred = ctx->cred;
     return copy;
 }
 
@@ -56,7 +55,7 @@ int context_set_cwd(struct fs_context *ctx, struct dentry *dir)
 {
     if (!inode_is(dir->inode, S_IFDIR))
         return -ENOTDIR;
-    int err = inode_permission(&ctx->cred, dir->inode, MAY_EXEC);
+    int err = inode_permission(proc_cred(), dir->inode, MAY_EXEC);
     if (err)
         return err;
     dentry_get(dir);

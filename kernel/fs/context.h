@@ -9,7 +9,9 @@
 #define PATH_MAX 4096 /* with the NUL, as Linux */
 #define NAME_MAX 255
 
+/* Never changed while anybody can see it (proc/cred.c). */
 struct fs_cred {
+    struct refcount refs;
     uint32_t uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
     uint32_t groups[32];
     unsigned group_count;
@@ -19,8 +21,10 @@ struct fs_context {
     struct spinlock lock; /* RANK_PROCESS guards cwd, root */
     struct dentry *root, *cwd;
     uint32_t umask;
-    struct fs_cred cred;
 };
+/* The calling task's ids, for the length of this system call; root's in a kernel thread
+ * (implemented in proc/cred.c). */
+const struct fs_cred *proc_cred(void);
 /* At the root of the mounted tree. */
 struct fs_context *fs_context_create(void);
 struct fs_context *fs_context_clone(struct fs_context *ctx);

@@ -67,8 +67,8 @@ static struct inode *make_inode(struct fs_context *ctx, struct inode *dir, uint3
     struct inode *inode = ramfs_inode(dir->super, mode, rdev);
     if (!inode)
         return NULL;
-    inode->uid = ctx->cred.fsuid;
-    inode->gid = ctx->cred.fsgid;
+    inode->uid = proc_cred()->fsuid;
+    inode->gid = proc_cred()->fsgid;
     if (inode_mode(dir) & S_ISGID) {
         inode->gid = dir->gid;
         if ((mode & S_IFMT) == S_IFDIR)
@@ -134,7 +134,7 @@ static int begin_new(struct path_walk *walk, const char *path, bool is_dir, stru
     else if (walk->last_slash && !is_dir)
         err = -ENOENT;
     else
-        err = may_create(&walk->ctx->cred, dir);
+        err = may_create(proc_cred(), dir);
     if (err == 0 && !dir->super->writable_tree)
         err = -EPERM;
     if (err == 0)
@@ -176,7 +176,7 @@ int vfs_make(struct fs_context *ctx, struct dentry *start, const char *path, uin
     int err = begin_new(&walk, path, is_dir, &dentry);
     if (err)
         goto out;
-    err = check_make(&ctx->cred, mode);
+    err = check_make(proc_cred(), mode);
     struct inode *inode = NULL;
     if (err == 0) {
         uint32_t kept = is_dir ? 01777 : 07777;
@@ -291,7 +291,7 @@ static int unlink_file(struct path_walk *walk)
     if (walk->last_slash && victim->inode && !inode_is(victim->inode, S_IFDIR))
         err = -ENOTDIR;
     else
-        err = may_delete(&walk->ctx->cred, dir, victim, false);
+        err = may_delete(proc_cred(), dir, victim, false);
     if (err == 0)
         drop_name(dir, victim, true);
 out:
@@ -311,7 +311,7 @@ static int remove_dir(struct path_walk *walk)
     int err = path_child_locked(walk->dentry, walk->last, walk->last_len, &victim);
     if (err)
         goto out;
-    err = may_delete(&walk->ctx->cred, dir, victim, true);
+    err = may_delete(proc_cred(), dir, victim, true);
     if (err == 0 && dentry_has_children(victim))
         err = -ENOTEMPTY;
     if (err == 0)
@@ -365,7 +365,7 @@ static int rename_check_names(struct rename *r)
 
 static int rename_check_source(struct rename *r)
 {
-    const struct fs_cred *cred = &r->from.ctx->cred;
+    const struct fs_cred *cred = proc_cred();
     struct inode *inode = r->source->inode;
     bool is_dir = inode_is(inode, S_IFDIR);
     int err = may_delete(cred, r->from.dentry->inode, r->source, is_dir);
@@ -378,7 +378,7 @@ static int rename_check_source(struct rename *r)
 static int rename_check_target(struct rename *r)
 {
     struct inode *dir = r->to.dentry->inode, *inode = r->target->inode;
-    const struct fs_cred *cred = &r->to.ctx->cred;
+    const struct fs_cred *cred = proc_cred();
     if (!inode)
         return may_create(cred, dir);
     bool is_dir = inode_is(inode, S_IFDIR);

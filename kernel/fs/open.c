@@ -59,8 +59,8 @@ static int check_open(const struct open_how *how, struct inode *inode)
     int err = check_type(inode, how->flags);
     if (err)
         return err;
-    err = inode_permission(&how->ctx->cred, inode, access_of_flags(how->flags));
-    if (err == 0 && (how->flags & O_NOATIME) && !cred_owns(&how->ctx->cred, inode))
+    err = inode_permission(proc_cred(), inode, access_of_flags(how->flags));
+    if (err == 0 && (how->flags & O_NOATIME) && !cred_owns(proc_cred(), inode))
         err = -EPERM;
     return err;
 }
@@ -187,7 +187,7 @@ static int find_or_create(const struct open_how *how, struct path_walk *walk,
         goto out;
     err = (inode_flags(dir) & INODE_DEAD)
               ? -ENOENT
-              : inode_permission(&how->ctx->cred, dir, MAY_WRITE | MAY_EXEC);
+              : inode_permission(proc_cred(), dir, MAY_WRITE | MAY_EXEC);
     if (err == 0 && !dir->super->writable_tree)
         err = -EACCES;
     if (err)
@@ -198,8 +198,8 @@ static int find_or_create(const struct open_how *how, struct path_walk *walk,
         err = -ENOMEM;
         goto out;
     }
-    inode->uid = how->ctx->cred.fsuid;
-    inode->gid = (inode_mode(dir) & S_ISGID) ? dir->gid : how->ctx->cred.fsgid;
+    inode->uid = proc_cred()->fsuid;
+    inode->gid = (inode_mode(dir) & S_ISGID) ? dir->gid : proc_cred()->fsgid;
     dentry_instantiate(*dentry, inode);
     inode_touch(dir, true, true);
     inotify_report_name(dir, IN_CREATE, 0, walk->last, walk->last_len, false);
@@ -320,15 +320,15 @@ static int open_tmpfile(const struct open_how *how, struct dentry *start, const 
         path_lookup(how->ctx, start, path, how->resolve | LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &dir);
     if (err)
         return err;
-    err = inode_permission(&how->ctx->cred, dir->inode, MAY_WRITE | MAY_EXEC);
+    err = inode_permission(proc_cred(), dir->inode, MAY_WRITE | MAY_EXEC);
     if (err == 0 && !dir->inode->super->writable_tree)
         err = -ENOTSUP;
     uint32_t perm = how->mode & 07777 & ~__atomic_load_n(&how->ctx->umask, __ATOMIC_RELAXED);
     if (err == 0)
         err = ramfs_tmpfile(dir->inode->super, NULL, S_IFREG | perm, how->flags, out);
     if (err == 0) {
-        (*out)->inode->uid = how->ctx->cred.fsuid;
-        (*out)->inode->gid = how->ctx->cred.fsgid;
+        (*out)->inode->uid = proc_cred()->fsuid;
+        (*out)->inode->gid = proc_cred()->fsgid;
     }
     dentry_put(dir);
     return err;

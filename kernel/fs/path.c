@@ -239,7 +239,7 @@ static int check_search(struct path_walk *walk)
     struct inode *inode = walk->dentry->inode;
     if (!inode || !inode_is(inode, S_IFDIR))
         return -ENOTDIR;
-    return inode_permission(&walk->ctx->cred, inode, MAY_EXEC);
+    return inode_permission(proc_cred(), inode, MAY_EXEC);
 }
 
 /* One ordinary component. *p moves on to what is left of the path. */

@@ -2,9 +2,8 @@
 /*
  * sys_cred.c - user and group ids, process groups and sessions, capabilities.
  *
- * Ids live in the file-system context (fs/context.h), shared by all tasks of a process. Linux's are
- * per thread, and libcs go to some length to change them in all threads; here one call does.
- * Privilege is euid 0; there is no finer division, so capget shows all or none.
+ * Ids are a task's (proc/cred.c), as on Linux; libcs change those of all threads, each by a call of
+ * its own. Privilege is euid 0; there is no finer division, so capget shows all or none.
  */
 #include "fs/context.h"
 #include "lib/string.h"
@@ -12,9 +11,9 @@
 
 #define KEEP UINT32_MAX /* -1: leave this id */
 
-static struct fs_cred *cred(void)
+static const struct fs_cred *cred(void)
 {
-    return &process_current()->fs->cred;
+    return proc_cred();
 }
 static bool privileged(void)
 {
@@ -72,24 +71,28 @@ static void merge(struct ids *have, const struct ids *want)
 static long put_uid(const struct ids *want)
 {
     struct ids have = ids_uid();
+    struct fs_cred *next = cred_copy();
+    if (!next)
+        return -ENOMEM;
     merge(&have, want);
-    unsigned long irq = spin_lock_irqsave(&process_current()->fs->lock);
-    cred()->uid = have.r;
-    cred()->euid = cred()->fsuid = have.e;
-    cred()->suid = have.s;
-    spin_unlock_irqrestore(&process_current()->fs->lock, irq);
+    next->uid = have.r;
+    next->euid = next->fsuid = have.e;
+    next->suid = have.s;
+    cred_set(next);
     return 0;
 }
 
 static long put_gid(const struct ids *want)
 {
     struct ids have = ids_gid();
+    struct fs_cred *next = cred_copy();
+    if (!next)
+        return -ENOMEM;
     merge(&have, want);
-    unsigned long irq = spin_lock_irqsave(&process_current()->fs->lock);
-    cred()->gid = have.r;
-    cred()->egid = cred()->fsgid = have.e;
-    cred()->sgid = have.s;
-    spin_unlock_irqrestore(&process_current()->fs->lock, irq);
+    next->gid = have.r;
+    next->egid = next->fsgid = have.e;
+    next->sgid = have.s;
+    cred_set(next);
     return 0;
 }
 
@@ -182,16 +185,28 @@ long sys_setfsuid(const struct syscall_args *a)
 {
     uint32_t id = (uint32_t)a->arg[0], old = cred()->fsuid;
     struct ids have = ids_uid();
-    if (id != KEEP && (privileged() || one_of(id, &have)))
-        cred()->fsuid = id;
+    struct fs_cred *next;
+    if (id == KEEP || id == old || (!privileged() && !one_of(id, &have)))
+        return old;
+    next = cred_copy();
+    if (next) {
+        next->fsuid = id;
+        cred_set(next);
+    }
     return old;
 }
 long sys_setfsgid(const struct syscall_args *a)
 {
     uint32_t id = (uint32_t)a->arg[0], old = cred()->fsgid;
     struct ids have = ids_gid();
-    if (id != KEEP && (privileged() || one_of(id, &have)))
-        cred()->fsgid = id;
+    struct fs_cred *next;
+    if (id == KEEP || id == old || (!privileged() && !one_of(id, &have)))
+        return old;
+    next = cred_copy();
+    if (next) {
+        next->fsgid = id;
+        cred_set(next);
+    }
     return old;
 }
 
@@ -216,10 +231,12 @@ long sys_setgroups(const struct syscall_args *a)
         return -EINVAL;
     if (copyin(groups, uaddr(a->arg[1]), count * sizeof groups[0]))
         return -EFAULT;
-    unsigned long irq = spin_lock_irqsave(&process_current()->fs->lock);
-    memcpy(cred()->groups, groups, count * sizeof groups[0]);
-    cred()->group_count = (unsigned)count;
-    spin_unlock_irqrestore(&process_current()->fs->lock, irq);
+    struct fs_cred *next = cred_copy();
+    if (!next)
+        return -ENOMEM;
+    memcpy(next->groups, groups, count * sizeof groups[0]);
+    next->group_count = (unsigned)count;
+    cred_set(next);
     return 0;
 }
 

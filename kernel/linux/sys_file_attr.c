@@ -20,7 +20,7 @@ static int check_access(struct fs_context *ctx, const struct at_path *p, unsigne
     struct path_walk walk = {.ctx = ctx, .start = p->start, .flags = lookup | LOOKUP_EMPTY};
     int err = path_walk(&walk, p->text);
     if (err == 0 && mode && walk.dentry)
-        err = inode_permission(&ctx->cred, walk.dentry->inode, mode);
+        err = inode_permission(proc_cred(), walk.dentry->inode, mode);
     path_done(&walk);
     return err;
 }
@@ -30,16 +30,18 @@ static int access_as(const struct at_path *p, unsigned lookup, unsigned mode, bo
 {
     struct fs_context *ctx = current_fs();
     if (p->file)
-        return p->file->inode ? inode_permission(&ctx->cred, p->file->inode, mode) : 0;
-    if (effective || (ctx->cred.uid == ctx->cred.fsuid && ctx->cred.gid == ctx->cred.fsgid))
+        return p->file->inode ? inode_permission(proc_cred(), p->file->inode, mode) : 0;
+    if (effective ||
+        (proc_cred()->uid == proc_cred()->fsuid && proc_cred()->gid == proc_cred()->fsgid))
         return check_access(ctx, p, lookup, mode);
-    struct fs_context *real = fs_context_clone(ctx);
+    struct fs_cred *real = cred_copy();
     if (!real)
         return -ENOMEM;
-    real->cred.fsuid = real->cred.uid;
-    real->cred.fsgid = real->cred.gid;
-    int err = check_access(real, p, lookup, mode);
-    fs_context_put(real);
+    real->fsuid = real->uid;
+    real->fsgid = real->gid;
+    const struct fs_cred *own = cred_swap(real);
+    int err = check_access(ctx, p, lookup, mode);
+    cred_set(own);
     return err;
 }
 
@@ -86,7 +88,7 @@ static void report_attr(struct dentry *dentry, const struct inode_attr *attr)
 
 static int set_attr_dentry(struct dentry *dentry, const struct inode_attr *attr)
 {
-    int err = inode_set_attr(&current_fs()->cred, dentry->inode, attr);
+    int err = inode_set_attr(proc_cred(), dentry->inode, attr);
     if (err == 0)
         report_attr(dentry, attr);
     return err;
@@ -98,7 +100,7 @@ static int set_attr_file(struct file *file, const struct inode_attr *attr)
         return 0; /* a pipe: Linux accepts it and nobody can see it */
     if (file->dentry)
         return set_attr_dentry(file->dentry, attr);
-    return inode_set_attr(&current_fs()->cred, file->inode, attr);
+    return inode_set_attr(proc_cred(), file->inode, attr);
 }
 
 static long set_attr_at(uint64_t dfd, uint64_t path, uint32_t flags, const struct inode_attr *attr)
@@ -313,7 +315,7 @@ long sys_truncate(const struct syscall_args *a)
     else if (!inode_is(inode, S_IFREG))
         err = -EINVAL;
     else
-        err = inode_permission(&current_fs()->cred, inode, MAY_WRITE);
+        err = inode_permission(proc_cred(), inode, MAY_WRITE);
     if (err == 0)
         err = inode->ops == &ramfs_inode_ops ? inode_truncate(inode, a->arg[1]) : 0;
     if (err == 0)

@@ -311,7 +311,7 @@ static int watch_path(struct file *file, uint64_t path, uint32_t mask)
     int err = at_lookup((uint64_t)AT_FDCWD, path, 0, lookup, &dentry, NULL);
     if (err)
         return err;
-    err = inode_permission(&current_fs()->cred, dentry->inode, MAY_READ);
+    err = inode_permission(proc_cred(), dentry->inode, MAY_READ);
     int wd = err ? err : inotify_add(file, dentry->inode, mask);
     dentry_put(dentry);
     return wd;

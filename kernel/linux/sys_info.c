@@ -35,7 +35,7 @@ static long set_name(const struct syscall_args *a, enum hostname_kind kind)
 {
     char name[HOSTNAME_SIZE] = "";
     uint64_t len = a->arg[1];
-    if (process_current()->fs->cred.euid != 0)
+    if (proc_cred()->euid != 0)
         return -EPERM;
     if ((int)len < 0 || len >= HOSTNAME_SIZE)
         return -EINVAL;
@@ -99,7 +99,7 @@ static void limit_apply(struct process *p, unsigned resource, const struct rlimi
 
 static int limit_set(struct process *p, unsigned resource, const struct rlimit64 *in)
 {
-    bool root = p->fs->cred.euid == 0;
+    bool root = proc_cred()->euid == 0;
     if (in->cur > in->max)
         return -EINVAL;
     if (resource == RLIMIT_NOFILE && in->max > FD_MAX_HARD)

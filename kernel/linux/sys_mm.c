@@ -26,7 +26,7 @@ static struct space *locking_space(void)
     struct process *p = process_current();
     uint64_t limit = __atomic_load_n(&p->limits[RLIMIT_MEMLOCK].cur, __ATOMIC_RELAXED);
     /* Relaxed: each caller stores before it locks, and what another stores is as true. */
-    __atomic_store_n(&p->space->lock_limit, p->fs->cred.euid == 0 ? UINT64_MAX : limit,
+    __atomic_store_n(&p->space->lock_limit, proc_cred()->euid == 0 ? UINT64_MAX : limit,
                      __ATOMIC_RELAXED);
     return p->space;
 }

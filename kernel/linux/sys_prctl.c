@@ -139,11 +139,11 @@ static long prctl_process(const struct syscall_args *a)
     case PR_SET_PTRACER:     /* nor tracers to admit */
         return 0;
     case PR_CAPBSET_READ:
-        return a->arg[1] > CAP_LAST ? -EINVAL : p->fs->cred.euid == 0;
+        return a->arg[1] > CAP_LAST ? -EINVAL : proc_cred()->euid == 0;
     case PR_CAPBSET_DROP:
         if (a->arg[1] > CAP_LAST)
             return -EINVAL;
-        return p->fs->cred.euid == 0 ? 0 : -EPERM;
+        return proc_cred()->euid == 0 ? 0 : -EPERM;
     default: /* PR_SET_VMA (names of anonymous memory) as a Linux without CONFIG_ANON_VMA_NAME */
         return -EINVAL;
     }

@@ -80,7 +80,7 @@ static int policy_check(int policy, int priority)
 
 static bool may_raise(void)
 {
-    return process_current()->fs->cred.euid == 0;
+    return proc_cred()->euid == 0;
 }
 
 /* Taking the flag away needs privilege (sched_setscheduler(2)). */
@@ -298,7 +298,7 @@ static int for_priority(int which, int who, void (*fn)(struct task *, void *), v
         thread_put(&task->thread);
         return 0;
     }
-    if (who && (which == PRIO_PGRP ? who != p->pgid : (uint32_t)who != p->fs->cred.uid))
+    if (who && (which == PRIO_PGRP ? who != p->pgid : (uint32_t)who != proc_cred()->uid))
         return -ESRCH;
     unsigned long irq = spin_lock_irqsave(&p->lock);
     list_for_each (pos, &p->tasks)

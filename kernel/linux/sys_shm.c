@@ -159,7 +159,7 @@ static struct segment *find_key_locked(int key)
 /* Permission bits `want` (of an octal digit) for the caller; -EACCES. */
 static int check_access(const struct segment *s, unsigned want)
 {
-    const struct fs_cred *cred = &process_current()->fs->cred;
+    const struct fs_cred *cred = proc_cred();
     unsigned mode = s->info.mode;
     if (cred->euid == 0)
         return 0;
@@ -172,7 +172,7 @@ static int check_access(const struct segment *s, unsigned want)
 
 static bool may_control(const struct segment *s)
 {
-    uint32_t euid = process_current()->fs->cred.euid;
+    uint32_t euid = proc_cred()->euid;
     return euid == 0 || euid == s->info.uid || euid == s->info.cuid;
 }
 
@@ -180,7 +180,7 @@ static bool may_control(const struct segment *s)
 
 static struct segment *segment_create(int key, uint64_t size, unsigned flags)
 {
-    const struct fs_cred *cred = &process_current()->fs->cred;
+    const struct fs_cred *cred = proc_cred();
     struct segment *s = kzalloc(sizeof *s);
     if (!s)
         return NULL;

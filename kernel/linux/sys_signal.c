@@ -121,11 +121,14 @@ long sys_rt_sigtimedwait(const struct syscall_args *a)
 
 /* ---- sending ---- */
 
-static bool may_signal(const struct process *target)
+static bool may_signal(struct process *target)
 {
-    const struct fs_cred *me = &process_current()->fs->cred, *to = &target->fs->cred;
-    return target == process_current() || me->euid == 0 || me->euid == to->uid ||
-           me->euid == to->suid || me->uid == to->uid || me->uid == to->suid;
+    const struct fs_cred *me = proc_cred();
+    struct fs_cred to;
+    if (target == process_current() || me->euid == 0)
+        return true;
+    return cred_of_process(target, &to) &&
+           (me->euid == to.uid || me->euid == to.suid || me->uid == to.uid || me->uid == to.suid);
 }
 
 static int send_to(struct process *p, const struct siginfo *info)

@@ -159,7 +159,7 @@ long sys_clock_getres(const struct syscall_args *a)
 
 static long wall_set(uint64_t ns)
 {
-    if (process_current()->fs->cred.euid != 0)
+    if (proc_cred()->euid != 0)
         return -EPERM;
     int err = clock_wall_set(ns);
     if (!err) {

@@ -47,9 +47,8 @@ static long do_get(const struct syscall_args *a, enum way way)
     long result = copyin_name(name, a->arg[1]);
     uint8_t *value = result == 0 && size > 0 ? kmalloc(size, ALLOC_DEFAULT) : NULL;
     if (result == 0)
-        result = size > 0 && !value
-                     ? -ENOMEM
-                     : xattr_get(&current_fs()->cred, dentry->inode, name, value, size);
+        result =
+            size > 0 && !value ? -ENOMEM : xattr_get(proc_cred(), dentry->inode, name, value, size);
     if (result > 0 && size > 0 && copyout(uaddr(a->arg[2]), value, (size_t)result))
         result = -EFAULT;
     kfree(value);
@@ -65,8 +64,7 @@ static long do_list(const struct syscall_args *a, enum way way)
     if (err)
         return err;
     char *list = size > 0 ? kmalloc(size, ALLOC_DEFAULT) : NULL;
-    long result =
-        size > 0 && !list ? -ENOMEM : xattr_list(&current_fs()->cred, dentry->inode, list, size);
+    long result = size > 0 && !list ? -ENOMEM : xattr_list(proc_cred(), dentry->inode, list, size);
     if (result > 0 && size > 0 && copyout(uaddr(a->arg[1]), list, (size_t)result))
         result = -EFAULT;
     kfree(list);
@@ -84,7 +82,7 @@ static long set_value(struct dentry *dentry, const char *name, const struct sysc
         return -ENOMEM;
     int err = copyin(value, uaddr(a->arg[2]), size);
     if (err == 0)
-        err = xattr_set(&current_fs()->cred, dentry->inode, name, value, size, (unsigned)a->arg[4]);
+        err = xattr_set(proc_cred(), dentry->inode, name, value, size, (unsigned)a->arg[4]);
     kfree(value);
     return err;
 }
@@ -118,7 +116,7 @@ static long do_remove(const struct syscall_args *a, enum way way)
         return err;
     err = copyin_name(name, a->arg[1]);
     if (err == 0)
-        err = xattr_remove(&current_fs()->cred, dentry->inode, name);
+        err = xattr_remove(proc_cred(), dentry->inode, name);
     if (err == 0)
         inotify_report(dentry, IN_ATTRIB);
     dentry_put(dentry);

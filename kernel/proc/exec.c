@@ -10,6 +10,8 @@
  */
 #include "core/log.h"
 #include "core/random.h"
+#include "fs/fcntl.h"
+#include "fs/vfs.h"
 #include "isa.h"
 #include "lib/errno.h"
 #include "lib/format.h"
@@ -24,7 +26,8 @@
 #define STACK_EXTRA (128u << 10) /* mapped below the arguments from the start, as Linux */
 #define ARG_BYTES_MIN (128u << 10)
 #define ARG_BYTES_MAX (6u << 20) /* three quarters of the default stack limit */
-#define CLOCK_TICKS 100          /* USER_HZ */
+#define STACK_SECURE_MAX (8ull << 20)
+#define CLOCK_TICKS 100 /* USER_HZ */
 
 struct exec {
     struct exec_image image;
@@ -33,9 +36,33 @@ struct exec {
     struct load_layout layout;
     struct space *space; /* the new one; a reference until it is given to the process */
     vaddr_t bias, interp_bias, vdso;
+    struct fs_cred *cred; /* what the program will be: a reference until it is given to the task */
+    bool secure;          /* other ids than the caller's: AT_SECURE */
 };
 
 /* ---- before the point of no return ---- */
+
+/* The set-user-id and set-group-id bits of the program (of a script: of its interpreter); without x
+ * for the group, the latter means mandatory locking. Linux, bprm_creds_from_file. */
+static int cred_make(struct exec *x, const struct process *p)
+{
+    const struct inode *inode = x->image.file->inode;
+    uint32_t mode = inode_mode(inode);
+    struct fs_cred *cred = cred_copy();
+    if (!cred)
+        return -ENOMEM;
+    if (!__atomic_load_n(&p->no_new_privs, __ATOMIC_RELAXED)) {
+        if (mode & S_ISUID)
+            cred->euid = __atomic_load_n(&inode->uid, __ATOMIC_RELAXED);
+        if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+            cred->egid = __atomic_load_n(&inode->gid, __ATOMIC_RELAXED);
+    }
+    cred->suid = cred->fsuid = cred->euid;
+    cred->sgid = cred->fsgid = cred->egid;
+    x->secure = cred->uid != cred->euid || cred->gid != cred->egid;
+    x->cred = cred;
+    return 0;
+}
 
 static void auxv_put(struct exec *x, uint64_t type, uint64_t value)
 {
@@ -66,7 +93,7 @@ static void auxv_make(struct exec *x, const struct fs_cred *cred)
     auxv_put(x, AT_EUID, cred->euid);
     auxv_put(x, AT_GID, cred->gid);
     auxv_put(x, AT_EGID, cred->egid);
-    auxv_put(x, AT_SECURE, cred->uid != cred->euid || cred->gid != cred->egid);
+    auxv_put(x, AT_SECURE, x->secure);
     auxv_put(x, AT_HWCAP2, hwcap2);
     auxv_put(x, AT_MINSIGSTKSZ, isa_sigframe_size());
 }
@@ -104,6 +131,8 @@ static const char *map_phrase(int err)
 static int exec_map(struct exec *x, struct process *p)
 {
     uint64_t stack_limit = p->limits[RLIMIT_STACK].cur;
+    if (x->secure) /* the caller shall not choose where things lie (Linux, begin_new_exec) */
+        stack_limit = MIN(stack_limit, STACK_SECURE_MAX);
     x->space = space_create();
     if (!x->space)
         return -ENOMEM;
@@ -118,7 +147,7 @@ static int exec_map(struct exec *x, struct process *p)
     if (err)
         return err;
     space_set_brk(x->space, x->image.plan->hi + x->bias + x->layout.brk_gap);
-    auxv_make(x, &p->fs->cred);
+    auxv_make(x, x->cred);
     size_t limit = MIN(MAX(stack_limit / 4, ARG_BYTES_MIN), ARG_BYTES_MAX);
     err = stack_plan(&x->stack, x->layout.stack_top, limit, &x->written);
     return err ? err : stack_map(x);
@@ -186,7 +215,6 @@ static void reset_task(struct task *task)
     task->restart.id = 0;
     task->restart_deadline_ns = 0;
     task->sig_restore_mask = false;
-    task->pdeath_signal = 0;
     signal_reset_for_exec(task);
     hal_ctx_set_tls(&task->thread.ctx, 0);
     hal_ctx_fp_sync(&task->thread.ctx);
@@ -201,6 +229,17 @@ static void reset_process(struct process *p)
     __atomic_store_n(&p->membarrier_registered, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&p->dumpable, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&p->keep_caps, 0, __ATOMIC_RELAXED);
+}
+
+/* Whoever has been given other ids is not to be looked into. */
+static void take_ids(struct exec *x, struct task *task)
+{
+    cred_set(x->cred);
+    x->cred = NULL;
+    if (!x->secure)
+        return;
+    task->pdeath_signal = 0;
+    __atomic_store_n(&task->process->dumpable, 0, __ATOMIC_RELAXED);
 }
 
 static void describe_process(struct exec *x, struct task *task, const char *path)
@@ -236,6 +275,7 @@ static int exec_commit(struct exec *x, struct task *task, const char *path, stru
     switch_space(x, task->process);
     reset_task(task);
     reset_process(task->process);
+    take_ids(x, task);
     random_bytes(x->stack.random, sizeof x->stack.random);
     int err = load_zero_tails(x->image.plan, x->bias);
     if (!err && x->image.interp)
@@ -264,7 +304,9 @@ long exec_program(const struct exec_request *req, struct isa_frame *frame, char 
     x->stack.argv = x->image.argv;
     x->stack.envp = req->envp;
     x->stack.exec_name = req->path;
-    err = exec_map(x, p);
+    err = cred_make(x, p);
+    if (!err)
+        err = exec_map(x, p);
     if (err) {
         if (why_size)
             snprintf(why, why_size, "%s",
@@ -284,6 +326,7 @@ long exec_program(const struct exec_request *req, struct isa_frame *frame, char 
 out:
     if (x->space)
         space_put(x->space);
+    cred_put(x->cred);
     image_close(&x->image);
     kfree(x);
     return err;

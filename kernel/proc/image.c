@@ -57,7 +57,7 @@ static int check_executable(struct fs_context *fs, struct file *file)
     /* Root, too, needs one x bit (Linux: generic_permission). */
     if (!(inode_mode(file->inode) & 0111))
         return -EACCES;
-    return inode_permission(&fs->cred, file->inode, MAY_EXEC);
+    return inode_permission(proc_cred(), file->inode, MAY_EXEC);
 }
 
 static int open_executable(struct exec_image *image, struct fs_context *fs, const char *path,

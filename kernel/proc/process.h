@@ -136,6 +136,7 @@ struct task {
         uint64_t deadline_ns;
         uint64_t arg[6];
     } restart;
+    const struct fs_cred *cred; /* a reference; replaced by the task under the lock (cred.c) */
     /* exit and threads; own */
     uaddr_t clear_child_tid;
     uaddr_t robust_list;
@@ -190,6 +191,17 @@ void process_exit_group(int wait_status); /* all tasks leave; the caller at its 
  */
 long must_check process_exec(const char *path, char *const *argv, char *const *envp,
                              struct isa_frame *frame);
+
+/* cred.c */
+struct fs_cred *cred_get(const struct fs_cred *cred);
+void cred_put(const struct fs_cred *cred); /* NULL is allowed */
+/* Of the caller's, to be changed before it is given to cred_set. NULL without memory. */
+struct fs_cred *must_check cred_copy(void);
+/* The caller's ids from now on; the references change owners. cred_swap returns the old ones. */
+void cred_set(const struct fs_cred *cred);
+const struct fs_cred *must_check cred_swap(const struct fs_cred *cred);
+/* What another process's first task is. False: it has none any more. */
+bool must_check cred_of_process(struct process *process, struct fs_cred *out);
 
 /* patch.c: turn the system-call instruction that `frame` has just trapped from into a direct entry,
  * if possible. */

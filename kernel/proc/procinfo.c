@@ -70,6 +70,7 @@ static void snapshot_task_locked(struct snapshot *s, const struct task *task)
     s->state = state_of(task);
     s->pending = task->pending.set;
     s->blocked = task->sig_mask;
+    s->cred = *task->cred;
     s->nice = __atomic_load_n(&t->nice, __ATOMIC_RELAXED);
     s->policy = __atomic_load_n(&t->policy, __ATOMIC_RELAXED);
     s->rt_priority = __atomic_load_n(&t->rt_priority, __ATOMIC_RELAXED);
@@ -98,10 +99,8 @@ static void snapshot_process_locked(struct snapshot *s, struct process *p)
     s->space = p->ended ? NULL : p->space;
     if (s->space)
         space_get(s->space);
-    if (p->fs) {
-        s->cred = p->fs->cred;
+    if (p->fs)
         s->umask = p->fs->umask;
-    }
 }
 
 /* tid 0: the process, shown by its first task. */

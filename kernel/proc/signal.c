@@ -294,7 +294,7 @@ void signal_info_user(struct siginfo *info, int signo, int code)
     info->signo = signo;
     info->code = code;
     info->pid = p->pid;
-    info->uid = p->fs->cred.uid;
+    info->uid = proc_cred()->uid;
 }
 
 void signal_force(int signo, int code, uintptr_t addr)

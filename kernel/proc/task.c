@@ -21,6 +21,7 @@ static void task_release(struct thread *thread)
     struct task *task = (struct task *)thread;
     ASSERT(!list_linked(&task->process_link) && !list_linked(&task->tid_link));
     signal_pending_clear(&task->pending, UINT64_MAX);
+    cred_put(task->cred);
     process_put(task->process);
     owner_free(OWNER_THREAD, task, sizeof *task);
 }
@@ -50,6 +51,7 @@ struct task *task_create(struct process *process, int tid, const char *name, voi
     process_get(process);
     task->process = process;
     task->tid = tid;
+    task->cred = cred_get(proc_cred()); /* its maker's */
     task->alt_stack_flags = SS_DISABLE;
     task->timer_slack_ns = 50000;
     task->start_ns = clock_mono_ns();
@@ -63,6 +65,7 @@ struct task *task_create(struct process *process, int tid, const char *name, voi
 void task_discard(struct task *task)
 {
     thread_fini(&task->thread);
+    cred_put(task->cred);
     process_put(task->process);
     owner_free(OWNER_THREAD, task, sizeof *task);
 }

@@ -410,7 +410,7 @@ static void attributes(void)
 {
     struct file *file;
     char buf[64];
-    const struct fs_cred *cred = &fake_context->cred;
+    const struct fs_cred *cred = &fake_cred;
     if (!opened("/x", O_CREAT | O_RDWR, &file))
         return;
     bool old = worked(xattr_set(cred, file->inode, "user.a", "old", 3, 0));

@@ -13,6 +13,7 @@ extern unsigned fake_sleeps;
 /* Move the clock and run timers that expire. */
 void fake_advance(uint64_t ns);
 extern struct fdtable *fake_fdtable;
+extern struct fs_cred fake_cred; /* the caller */
 extern struct fs_context *fake_context;
 extern int fake_pressure_watchers;    /* programs that watch the memory pressure */
 extern int fake_tty_signal;           /* last signal of the tty */

@@ -289,23 +289,23 @@ static void permissions(void **state)
     dentry_put(dentry);
     assert_int_equal(our_open("sticky/mine", O_CREAT | O_RDWR, 0666), 0);
     assert_int_equal(path_lookup(fake_context, NULL, "f", 0, &dentry), 0);
-    assert_int_equal(inode_permission(&fake_context->cred, dentry->inode, MAY_EXEC), -EACCES);
-    assert_int_equal(inode_permission(&fake_context->cred, dentry->inode, MAY_WRITE), 0);
-    fake_context->cred.fsuid = fake_context->cred.fsgid = 1000;
+    assert_int_equal(inode_permission(&fake_cred, dentry->inode, MAY_EXEC), -EACCES);
+    assert_int_equal(inode_permission(&fake_cred, dentry->inode, MAY_WRITE), 0);
+    fake_cred.fsuid = fake_cred.fsgid = 1000;
     assert_int_equal(our_open("f", O_RDONLY, 0), -EACCES);
     assert_int_equal(our_open("new", O_CREAT | O_RDWR, 0640), -EACCES);
     assert_int_equal(our_open("closed/x", O_RDONLY, 0), -EACCES);
     assert_int_equal(vfs_unlink(fake_context, NULL, "sticky/mine", false), -EPERM);
     struct inode_attr attr = {.valid = ATTR_MODE, .mode = 0777};
-    assert_int_equal(inode_set_attr(&fake_context->cred, dentry->inode, &attr), -EPERM);
-    fake_context->cred.groups[0] = dentry->inode->gid;
-    fake_context->cred.group_count = 1;
+    assert_int_equal(inode_set_attr(&fake_cred, dentry->inode, &attr), -EPERM);
+    fake_cred.groups[0] = dentry->inode->gid;
+    fake_cred.group_count = 1;
     assert_int_equal(our_open("f", O_RDONLY, 0), 0);
-    fake_context->cred.fsuid = 0;
+    fake_cred.fsuid = 0;
     attr = (struct inode_attr){.valid = ATTR_MODE, .mode = 06755};
-    assert_int_equal(inode_set_attr(&fake_context->cred, dentry->inode, &attr), 0);
+    assert_int_equal(inode_set_attr(&fake_cred, dentry->inode, &attr), 0);
     attr = (struct inode_attr){.valid = ATTR_UID, .uid = 5};
-    assert_int_equal(inode_set_attr(&fake_context->cred, dentry->inode, &attr), 0);
+    assert_int_equal(inode_set_attr(&fake_cred, dentry->inode, &attr), 0);
     assert_int_equal(dentry->inode->mode, S_IFREG | 0755); /* chown drops the set-id bits */
     dentry_put(dentry);
 }

@@ -127,9 +127,8 @@ int main(void)
     /* Short periods leave time for the program; much shorter ones do not on Linux. */
     it.it_interval.tv_usec = it.it_value.tv_usec = 200;
     REQUIRE(setitimer(ITIMER_REAL, &it, NULL) == 0);
-    for (a = ns(CLOCK_MONOTONIC); ns(CLOCK_MONOTONIC) - a < 20000000;)
+    while (alarms <= 8) /* as long as it takes on a busy host */
         continue;
-    REQUIRE(alarms > 5);
     timer_t timer;
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
     struct itimerspec brief = {{0, 200000}, {0, 200000}}, off = {{0, 0}, {0, 0}};

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* setid - user and group ids: of one thread by the system call, of all by the library; what
+ * execve makes of set-user-id and set-group-id bits, and that no_new_privs forbids it. Only root
+ * can see all that; anybody else passes. */
+#include "guest.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+
+#define USER 1000
+#define OWNER 1234
+#define GROUP 2345
+static char path[64], other[80];
+
+static void ids(uid_t ruid, uid_t euid, uid_t suid, gid_t rgid, gid_t egid, gid_t sgid)
+{
+    uid_t u[3];
+    gid_t g[3];
+    REQUIRE(getresuid(&u[0], &u[1], &u[2]) == 0 && getresgid(&g[0], &g[1], &g[2]) == 0);
+    REQUIRE(u[0] == ruid && u[1] == euid && u[2] == suid);
+    REQUIRE(g[0] == rgid && g[1] == egid && g[2] == sgid);
+    REQUIRE(getauxval(AT_PAGESZ) > 0);
+}
+
+/* ---- threads ---- */
+
+static void *alone(void *arg)
+{
+    struct stat st;
+    REQUIRE(syscall(SYS_setresgid, USER, USER, USER) == 0 &&
+            syscall(SYS_setresuid, USER, USER, USER) == 0);
+    REQUIRE(syscall(SYS_geteuid) == USER && syscall(SYS_getegid) == USER);
+    int fd = open(other, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    REQUIRE(fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == USER && st.st_gid == USER);
+    close(fd);
+    REQUIRE_ERRNO(syscall(SYS_setresuid, 0, 0, 0), EPERM);
+    REQUIRE_ERRNO(syscall(SYS_setresuid, -1, 0, -1), EPERM);
+    return arg;
+}
+
+static volatile int step;
+static void *follower(void *arg)
+{
+    while (step == 0)
+        sched_yield();
+    REQUIRE(geteuid() == USER && getuid() == USER);
+    step = 2;
+    while (step == 2)
+        sched_yield();
+    REQUIRE(geteuid() == 0 && getuid() == 0);
+    return arg;
+}
+
+static void *changer(void *arg)
+{
+    for (int i = 0; i < 300; i++)
+        REQUIRE(syscall(SYS_setresuid, -1, i % 2 ? 0 : USER, -1) == 0);
+    return arg;
+}
+
+static void test_threads(void)
+{
+    pthread_t t;
+    REQUIRE(pthread_create(&t, NULL, alone, NULL) == 0 && pthread_join(t, NULL) == 0);
+    REQUIRE(geteuid() == 0 && getegid() == 0 && unlink(other) == 0);
+    REQUIRE(pthread_create(&t, NULL, follower, NULL) == 0);
+    REQUIRE(setresuid(USER, USER, 0) == 0);
+    step = 1;
+    while (step == 1)
+        sched_yield();
+    REQUIRE(setresuid(0, 0, 0) == 0);
+    step = 3;
+    REQUIRE(pthread_join(t, NULL) == 0);
+    /* Another thread's changes do not disturb who reads them. */
+    REQUIRE(pthread_create(&t, NULL, changer, NULL) == 0);
+    for (int i = 0; i < 300; i++) {
+        struct stat st;
+        char line[200];
+        snprintf(line, sizeof(line), "/proc/self/task/%d/status", (int)getpid());
+        REQUIRE(stat("/proc/self/status", &st) == 0 && access(line, R_OK) == 0);
+        REQUIRE(kill(getpid(), 0) == 0 && geteuid() == 0);
+    }
+    REQUIRE(pthread_join(t, NULL) == 0);
+}
+
+/* ---- programs ---- */
+
+static void copy_self(void)
+{
+    static char buf[65536];
+    ssize_t n;
+    int in = open("/proc/self/exe", O_RDONLY), out = open(path, O_CREAT | O_EXCL | O_WRONLY, 0700);
+    REQUIRE(in >= 0 && out >= 0);
+    while ((n = read(in, buf, sizeof(buf))) > 0)
+        REQUIRE(write(out, buf, (size_t)n) == n);
+    /* chown takes the bits away, so they come last. */
+    REQUIRE(n == 0 && fchown(out, OWNER, GROUP) == 0 && fchmod(out, 06755) == 0);
+    close(in);
+    close(out);
+}
+
+static void first(char **argv)
+{
+    struct statvfs fs;
+    copy_self();
+    REQUIRE(statvfs(path, &fs) == 0);
+    if (fs.f_flag & ST_NOSUID) {
+        unlink(path);
+        return;
+    }
+    REQUIRE(setresgid(USER, USER, USER) == 0 && setresuid(USER, USER, USER) == 0);
+    execl(path, argv[0], "second", NULL);
+    REQUIRE(!"execl");
+}
+
+static void second(char **argv)
+{
+    ids(USER, OWNER, OWNER, USER, GROUP, GROUP);
+    REQUIRE(getauxval(AT_SECURE) == 1 && getauxval(AT_UID) == USER && getauxval(AT_EUID) == OWNER &&
+            getauxval(AT_GID) == USER && getauxval(AT_EGID) == GROUP);
+    REQUIRE(prctl(PR_GET_DUMPABLE) != 1);
+    /* Files are looked at as OWNER, by access(2) as USER. */
+    int fd = open(other, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    REQUIRE(fd >= 0 && close(fd) == 0);
+    REQUIRE_ERRNO(access(other, R_OK), EACCES);
+    REQUIRE(faccessat(AT_FDCWD, other, R_OK, AT_EACCESS) == 0);
+    fd = open(other, O_RDONLY);
+    REQUIRE(fd >= 0 && close(fd) == 0 && unlink(other) == 0);
+    fd = open(path, O_RDONLY);
+    REQUIRE(fd >= 0 && unlink(path) == 0);
+    REQUIRE(setresuid(-1, USER, -1) == 0 && setresgid(-1, USER, -1) == 0);
+    REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    char *args[] = {argv[0], "third", NULL}, *env[] = {NULL};
+    syscall(SYS_execveat, fd, "", args, env, AT_EMPTY_PATH);
+    REQUIRE(!"execveat");
+}
+
+int main(int argc, char **argv)
+{
+    snprintf(path, sizeof(path), "/tmp/setid.%d", (int)getpid());
+    snprintf(other, sizeof(other), "%s.file", path);
+    if (argc == 1 && geteuid() == 0) {
+        test_threads();
+        first(argv);
+    } else if (argc == 2 && strcmp(argv[1], "second") == 0) {
+        second(argv);
+    } else if (argc == 2 && strcmp(argv[1], "third") == 0) {
+        ids(USER, USER, USER, USER, USER, USER); /* the saved ids went with execve */
+        REQUIRE(getauxval(AT_SECURE) == 0 && prctl(PR_GET_DUMPABLE) == 1);
+    }
+    return guest_pass("setid");
+}
