@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "linux/syscall.h"
 #include "mm/kmalloc.h"
+#include "mm/memdebug.h"
 #include "mm/object.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
@@ -91,6 +92,8 @@ static void console_choose(const char *text)
 
 static int run_program(const struct cmdline *options)
 {
+    if (SELKIE_MEMORY_DEBUG)
+        memdebug_mark();
     static const char *const no_reason = "it could not be started";
     char why[192] = "";
     struct program program = {
@@ -104,7 +107,10 @@ static int run_program(const struct cmdline *options)
         log_error("cannot run %s: %s", program.path, why[0] ? why : no_reason);
         return status_of_start_error(err);
     }
-    return status_of_wait(process_wait_first());
+    int status = status_of_wait(process_wait_first());
+    if (SELKIE_MEMORY_DEBUG && log_enabled(LOG_INFO))
+        (void)memdebug_report();
+    return status;
 }
 
 /* The first kernel thread: the part of the boot that may sleep. */

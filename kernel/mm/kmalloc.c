@@ -28,7 +28,8 @@
  * Anything larger than the last class is a block of pages, its size remembered in private_[0].
  *
  * Under AddressSanitizer free objects are poisoned, and every object has its exact size: the rest
- * of its slot is poisoned too, and the last eight bytes of the slot keep the size.
+ * of its slot is poisoned too, and the last eight bytes of the slot keep the size. With
+ * SELKIE_MEMORY_DEBUG memdebug.c watches every object instead.
  */
 #include "mm/kmalloc.h"
 
@@ -37,6 +38,7 @@
 #include "lib/sanitize.h"
 #include "lib/string.h"
 #include "mm/failpoint.h"
+#include "mm/memdebug.h"
 #include "mm/reclaim.h"
 
 #define UNIT 16u
@@ -79,12 +81,15 @@ static uint64_t block_allocs, block_frees, block_bytes;
 
 static struct shrinker slab_shrinker;
 static uint64_t slabs_scan(uint64_t want);
+static void quarantine_drain(void);
 
 void kmalloc_init(void)
 {
     unsigned order = 0;
     pools_count = hal_cpu_count();
     block_allocs = block_frees = block_bytes = 0;
+    if (SELKIE_MEMORY_DEBUG)
+        memdebug_init();
     while (PAGE_SIZE << order < pools_count * sizeof(struct pools))
         order++;
     struct page *block = page_alloc_quiet(order, PAGE_KERNEL, ALLOC_ZERO);
@@ -435,6 +440,7 @@ static uint64_t slabs_scan(uint64_t want)
 {
     uint64_t before = slabs_held();
     (void)want;
+    quarantine_drain();
     kmalloc_trim();
     for (unsigned i = 0; i < pools_count; i++) {
         struct cpu *cpu = cpu_get(i);
@@ -527,8 +533,81 @@ slow_path static void *kmalloc_slow(size_t size, unsigned flags)
     return slot_alloc(size, flags);
 }
 
+/* ---- SELKIE_MEMORY_DEBUG ------------------------------------------------------------------------
+ */
+
+static void slot_free(void *slot)
+{
+    struct page *page = page_of_virt(slot);
+    if (page->type == PAGE_SLAB)
+        class_free(page, slot);
+    else
+        block_free(page, slot);
+}
+
+static void quarantine_drain(void)
+{
+    void *slot;
+    while (SELKIE_MEMORY_DEBUG && (slot = memdebug_release()))
+        slot_free(slot);
+}
+
+size_t memdebug_slot_bytes(const void *slot)
+{
+    const struct page *page = page_of_virt(slot);
+    return page->type == PAGE_SLAB ? class_bytes[page->slab_class] : PAGE_SIZE << page->order;
+}
+
+static void *debug_take(size_t bytes, unsigned flags)
+{
+    if (bytes > SLOT_MAX)
+        return block_alloc(bytes, flags & ALLOC_ATOMIC);
+    return class_alloc(class_by_units[(bytes + UNIT - 1) / UNIT], flags);
+}
+
+static void *debug_alloc(size_t size, unsigned flags, uintptr_t pc, uintptr_t fp)
+{
+    size = MAX(size, (size_t)1);
+    size_t bytes = memdebug_slot(size);
+    if (failpoint_hit() || bytes == 0)
+        return NULL;
+    void *slot = debug_take(bytes, flags);
+    if (!slot) { /* before it fails, what is only kept under observation goes */
+        quarantine_drain();
+        slot = debug_take(bytes, flags);
+    }
+    if (!slot)
+        return NULL;
+    memory_unpoison(slot, memdebug_slot_bytes(slot));
+    memdebug_open(slot, memdebug_slot_bytes(slot), size, pc, fp);
+    if (flags & ALLOC_ZERO)
+        memset(slot, 0, size);
+    return slot;
+}
+
+static void debug_free(void *ptr, uintptr_t pc, uintptr_t fp)
+{
+    const struct page *page = page_of_virt(ptr);
+    size_t offset = (uintptr_t)ptr & (PAGE_SIZE - 1);
+    bool ok = page->type == PAGE_SLAB ? offset % class_bytes[page->slab_class] == 0
+                                      : page->type == PAGE_KERNEL && offset == 0;
+    if (!ok)
+        bad_free(ptr);
+    void *out = memdebug_close(ptr, memdebug_slot_bytes(ptr), pc, fp);
+    if (out)
+        slot_free(out);
+}
+
+/* Of the caller of a public function, which its body must name itself. */
+#define CALLER_PC ((uintptr_t)__builtin_return_address(0))
+#define CALLER_FP (*(const uintptr_t *)__builtin_frame_address(0))
+
+/* ---- the interface, continued ---- */
+
 void *kmalloc(size_t size, unsigned flags)
 {
+    if (SELKIE_MEMORY_DEBUG)
+        return debug_alloc(size, flags, CALLER_PC, CALLER_FP);
     if (SELKIE_ASAN || __builtin_expect(size > SLOT_MAX || failpoint_armed(), 0))
         return kmalloc_slow(size, flags);
     return slot_alloc(size, flags);
@@ -542,6 +621,8 @@ void *kmalloc_array(size_t count, size_t size, unsigned flags)
 
 size_t kmalloc_size(const void *ptr)
 {
+    if (SELKIE_MEMORY_DEBUG)
+        return memdebug_size(ptr, memdebug_slot_bytes(ptr));
     const struct page *page = page_of_virt(ptr);
     if (page->type != PAGE_SLAB)
         return SELKIE_ASAN ? page->private_[0] : PAGE_SIZE << page->order;
@@ -559,6 +640,10 @@ void kfree(void *ptr)
 {
     if (!ptr)
         return;
+    if (SELKIE_MEMORY_DEBUG) {
+        debug_free(ptr, CALLER_PC, CALLER_FP);
+        return;
+    }
     if (SELKIE_ASAN)
         (void)*(volatile char *)ptr; /* the sanitizer reports a second free here */
     struct page *page = page_of_virt(ptr);
@@ -577,7 +662,7 @@ void *krealloc(void *old, size_t size, unsigned flags)
     size_t have = kmalloc_size(old);
     /* Stay, unless the block would be mostly empty. (Exact sizes under the sanitizer: always move.)
      */
-    if (!SELKIE_ASAN && size <= have && size >= have / 4)
+    if (!SELKIE_ASAN && !SELKIE_MEMORY_DEBUG && size <= have && size >= have / 4)
         return old;
     void *block = kmalloc(size, flags);
     if (!block)
