@@ -10,7 +10,8 @@
  * when that has ended).
  *
  * Waiters. memory_wait asks for a pass that begins after the question (`asked` and `passed` count
- * questions and answers) and looks at the free memory afterwards.
+ * questions and answers) and looks at the free memory afterwards. If there is none, but the pass
+ * has brought some, others were faster: it asks again, for that is not the end of the memory.
  *
  * Averages decay by exp(-2 s / T) every two seconds, as Linux's. Nothing runs for that: who reads
  * or changes the account first brings it up to date, period by period.
@@ -35,6 +36,7 @@ struct waitq pressure_changes;
 static struct thread *reclaimer; /* atomic */
 static struct waitq passes;      /* woken after each pass */
 static uint64_t asked, passed;   /* atomic */
+static uint64_t reclaimed;       /* pages, in all passes; atomic */
 static bool wanted;              /* atomic */
 static uint32_t level_changes;   /* atomic */
 static int watchers;             /* atomic */
@@ -155,6 +157,8 @@ static void reclaim_pass(void)
     uint64_t low = memory_level_pages(MEMORY_LOW), goal = low + low / 8, free = page_free_count();
     uint64_t want = free < goal ? MAX(goal - free, (uint64_t)BATCH_PAGES) : 0;
     uint64_t done = want ? memory_reclaim(want, memory_level() >= MEMORY_MEDIUM) : 0;
+    /* Relaxed: `passed`, which is stored later, tells waiters to look. */
+    __atomic_fetch_add(&reclaimed, done, __ATOMIC_RELAXED);
     free = page_free_count();
     memory_alarm_set(free >= low || done >= want / 4 ? low : free - free / 8);
 }
@@ -218,9 +222,12 @@ bool memory_wait(void)
     if (enough || !__atomic_load_n(&reclaimer, __ATOMIC_ACQUIRE))
         return enough;
     stall_change(+1);
-    for (int i = 0, max = PASSES_MAX; i < max && !enough; i++) {
+    uint64_t before = __atomic_load_n(&reclaimed, __ATOMIC_RELAXED), now;
+    for (int futile = 0, max = PASSES_MAX; futile < max && !enough; before = now) {
         wait_for_pass();
         enough = memory_available(RETRY_PAGES);
+        now = __atomic_load_n(&reclaimed, __ATOMIC_RELAXED);
+        futile = now - before >= RETRY_PAGES ? 0 : futile + 1;
         if (enough || !__atomic_load_n(&watchers, __ATOMIC_RELAXED))
             continue;
         /* Programs that said they would give memory back get the time to do so. */
