@@ -43,12 +43,23 @@ static void verify(const uint64_t *chunk, uint64_t stamp)
                            (long)chunk[page * 512 + i], (long)mix(stamp, page * 512 + i));
 }
 
+/* A call may say that there is no memory just now; touching pages waits for it. */
+static void *map_patiently(struct worker *w, size_t len, int fd)
+{
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE;
+    void *p;
+    while ((p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, fd, 0)) == MAP_FAILED) {
+        CHECK(errno == ENOMEM);
+        storm_count("mappings refused", 1);
+        usleep(1000 + rng_below(&w->rng, 1000));
+    }
+    return p;
+}
+
 static void fill_slot(struct worker *w, struct filler *f, unsigned i)
 {
     f->stamp[i] = rng_next(&w->rng);
-    f->chunk[i] =
-        mmap(NULL, CHUNK_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(f->chunk[i] != MAP_FAILED);
+    f->chunk[i] = map_patiently(w, CHUNK_PAGES * PAGE, -1);
     fill(f->chunk[i], f->stamp[i]);
 }
 
@@ -107,9 +118,7 @@ static void reader(struct worker *w)
         doing(w, "reading the file");
         CHECK_EQ(sum(h->big, h->big_size), h->sum);
         step(w);
-        unsigned char *own =
-            mmap(NULL, h->big_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, h->big_fd, 0);
-        CHECK(own != MAP_FAILED);
+        unsigned char *own = map_patiently(w, h->big_size, h->big_fd);
         size_t at = rng_below(&w->rng, (unsigned)(h->big_size / PAGE)) * PAGE;
         own[at] ^= 0xff; /* a copy of its own, which stays */
         CHECK_EQ(pread(h->big_fd, text, sizeof(text), (off_t)at), sizeof(text));
