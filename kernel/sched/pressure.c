@@ -26,6 +26,7 @@
 #define RETRY_PAGES 32                   /* a retry makes sense with this much */
 #define BATCH_PAGES 256u                 /* at least, in one pass */
 #define PASSES_MAX 4                     /* futile ones, before memory_wait gives up */
+#define PASSES_TOTAL 64                  /* with others ever faster: thrashing, not progress */
 #define WATCHER_WAIT_NS (50 * NS_PER_MS) /* for programs that watch, after each futile pass */
 #define WATCHER_PASSES_MAX 20
 #define RECHECK_NS (100 * NS_PER_MS) /* while memory is short */
@@ -223,7 +224,8 @@ bool memory_wait(void)
         return enough;
     stall_change(+1);
     uint64_t before = __atomic_load_n(&reclaimed, __ATOMIC_RELAXED), now;
-    for (int futile = 0, max = PASSES_MAX; futile < max && !enough; before = now) {
+    int futile = 0, max = PASSES_MAX;
+    for (int total = 0; futile < max && total < PASSES_TOTAL && !enough; total++, before = now) {
         wait_for_pass();
         enough = memory_available(RETRY_PAGES);
         now = __atomic_load_n(&reclaimed, __ATOMIC_RELAXED);
