@@ -221,14 +221,16 @@ static void area_free(struct area *area)
     owner_free(OWNER_AREA, area, sizeof(*area));
 }
 
-int change_begin(struct change *c, struct space *space, unsigned spares)
+static int begin(struct change *c, struct space *space, unsigned spares, unsigned flags)
 {
     ASSERT(spares <= CHANGE_SPARES);
     *c = (struct change){.space = space};
     for (; c->spare_count < spares; c->spare_count++) {
-        c->spare[c->spare_count] = owner_alloc(OWNER_AREA, sizeof(struct area));
-        if (!c->spare[c->spare_count])
+        struct area *area = kmalloc(sizeof(*area), ALLOC_ZERO | flags);
+        if (!area)
             goto fail;
+        owner_add(OWNER_AREA, 1, sizeof(*area));
+        c->spare[c->spare_count] = area;
     }
     rwlock_write_lock(&space->lock);
     return 0;
@@ -236,6 +238,16 @@ fail:
     while (c->spare_count > 0)
         area_free(c->spare[--c->spare_count]);
     return -ENOMEM;
+}
+
+int change_begin(struct change *c, struct space *space, unsigned spares)
+{
+    return begin(c, space, spares, ALLOC_DEFAULT);
+}
+
+int change_begin_removal(struct change *c, struct space *space, unsigned spares)
+{
+    return begin(c, space, spares, ALLOC_ATOMIC);
 }
 
 void change_end(struct change *c)

@@ -81,6 +81,8 @@ struct change {
 };
 /* Allocate `spares` areas and take the lock. -ENOMEM: nothing is held. */
 int must_check change_begin(struct change *c, struct space *space, unsigned spares);
+/* The same for a change that gives memory back: it may use the allocator's reserve. */
+int must_check change_begin_removal(struct change *c, struct space *space, unsigned spares);
 void change_end(struct change *c);
 /* The tree is as it shall be: let faults in other areas go on while pages are removed. Areas that
  * were taken out are still known to their objects, so who walks those waits until the end. */

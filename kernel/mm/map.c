@@ -241,7 +241,7 @@ int space_unmap(struct space *space, vaddr_t addr, size_t len)
     if (add_overflow(addr, size, &end) || end > hal_layout()->user_end)
         return -EINVAL;
     struct change c;
-    int err = change_begin(&c, space, 2);
+    int err = change_begin_removal(&c, space, 2);
     if (err)
         return err;
     err = space_check_removal(space, addr, end);

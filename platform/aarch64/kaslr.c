@@ -40,6 +40,8 @@ static const uint32_t *relocate(const uint32_t *list, const char *base, uintptr_
     for (; count > 0; count--, list++) {
         uint64_t *word = (uint64_t *)(uintptr_t)(base + *list);
 
+        /* The image is constant to the compiler, which may drop stores to it: it must not know. */
+        __asm__ volatile("" : "+r"(word));
         *word += slide;
         __asm__ volatile("dc cvac, %0" : : "r"(word) : "memory");
     }

@@ -538,6 +538,30 @@ static void out_of_memory_is_an_error(void **state)
     assert_true(page_free_count() > 40 * MIB / PG);
 }
 
+/* Whoever gives memory back is not refused for want of it. */
+static void unmapping_needs_no_free_memory(void **state)
+{
+    (void)state;
+    vaddr_t at;
+    void *all = NULL, *block;
+    assert_int_equal(map(BASE_ADDR, 3, RW, ANON | MAP_FIXED, &at), 0);
+    assert_int_equal(user_write(at + PG, 1), 0);
+    const size_t sizes[] = {PG, sizeof(struct area)};
+    for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++)
+        while ((block = kmalloc(sizes[i], 0))) {
+            *(void **)block = all;
+            all = block;
+        }
+    assert_int_equal(space_protect(space, at + PG, PG, PROT_READ), -ENOMEM);
+    assert_int_equal(space_unmap(space, at + PG, PG), 0); /* cuts the area in two */
+    while (all) {
+        block = *(void **)all;
+        kfree(all);
+        all = block;
+    }
+    assert_int_equal(space->area_count, 2);
+}
+
 static void rights_are_checked(void **state)
 {
     (void)state;
@@ -603,6 +627,7 @@ int main(void)
         SPACE_TEST(stacks_grow),
         SPACE_TEST(brk_moves),
         SPACE_TEST(out_of_memory_is_an_error),
+        SPACE_TEST(unmapping_needs_no_free_memory),
         SPACE_TEST(rights_are_checked),
         SPACE_TEST(code_is_patched),
     };
