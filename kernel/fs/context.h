@@ -5,6 +5,7 @@
 #define SELKIE_FS_CONTEXT_H
 
 #include "fs/file.h"
+#include "lib/string.h"
 
 #define PATH_MAX 4096 /* with the NUL, as Linux */
 #define NAME_MAX 255
@@ -16,6 +17,12 @@ struct fs_cred {
     uint32_t groups[32];
     unsigned group_count;
 };
+/* All but the count, which others may be changing. */
+static inline void fs_cred_copy(struct fs_cred *to, const struct fs_cred *from)
+{
+    const size_t start = offsetof(struct fs_cred, uid);
+    memcpy((char *)to + start, (const char *)from + start, sizeof(*to) - start);
+}
 struct fs_context {
     struct refcount refs;
     struct spinlock lock; /* RANK_PROCESS guards cwd, root */

@@ -41,7 +41,7 @@ struct fs_cred *cred_copy(void)
     if (!copy)
         return NULL;
     const struct fs_cred *old = proc_cred();
-    memcpy(copy, old, sizeof *copy);
+    fs_cred_copy(copy, old);
     ref_init(&copy->refs);
     return copy;
 }
@@ -66,7 +66,7 @@ bool cred_of_process(struct process *process, struct fs_cred *out)
     unsigned long irq = spin_lock_irqsave(&process->lock);
     const struct task *task = process_leader_locked(process);
     if (task)
-        *out = *task->cred;
+        fs_cred_copy(out, task->cred);
     spin_unlock_irqrestore(&process->lock, irq);
     return task != NULL;
 }

@@ -70,7 +70,7 @@ static void snapshot_task_locked(struct snapshot *s, const struct task *task)
     s->state = state_of(task);
     s->pending = task->pending.set;
     s->blocked = task->sig_mask;
-    s->cred = *task->cred;
+    fs_cred_copy(&s->cred, task->cred);
     s->nice = __atomic_load_n(&t->nice, __ATOMIC_RELAXED);
     s->policy = __atomic_load_n(&t->policy, __ATOMIC_RELAXED);
     s->rt_priority = __atomic_load_n(&t->rt_priority, __ATOMIC_RELAXED);
