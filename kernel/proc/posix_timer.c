@@ -24,7 +24,8 @@ enum {
     CLOCK_REALTIME = 0,
     CLOCK_PROCESS_CPUTIME = 2,
     CLOCK_THREAD_CPUTIME = 3,
-    CLOCK_REALTIME_ALARM = 8
+    CLOCK_REALTIME_ALARM = 8,
+    CLOCK_TAI = 11,
 };
 
 struct posix_timer {
@@ -259,7 +260,8 @@ static uint64_t expiry_of(const struct posix_timer *t, uint64_t ns, bool absolut
     uint64_t sum;
     if (!absolute)
         return add_overflow(now_of(t), ns, &sum) ? UINT64_MAX - 1 : MAX(sum, 1u);
-    if (t->spec.clock == CLOCK_REALTIME || t->spec.clock == CLOCK_REALTIME_ALARM) {
+    if (t->spec.clock == CLOCK_REALTIME || t->spec.clock == CLOCK_REALTIME_ALARM ||
+        t->spec.clock == CLOCK_TAI) {
         uint64_t mono = clock_mono_ns(), base = clock_wall_ns() - mono;
         return ns > base ? ns - base : 1;
     }

@@ -403,6 +403,9 @@ long signal_wait(uint64_t set, uint64_t deadline_ns, struct siginfo *out)
         unsigned long irq = spin_lock_irqsave(&p->lock);
         signo = signal_dequeue_locked(task, set, out);
         task->sig_wait_set = signo || err ? 0 : set;
+        /* Of what was left to this task while it waited, it takes no more: others may. */
+        if (signo || err)
+            notify_locked(p, p->shared_pending.set & set & task->sig_mask, task);
         spin_unlock_irqrestore(&p->lock, irq);
         if (signo || err)
             break;

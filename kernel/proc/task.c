@@ -103,6 +103,8 @@ static void task_exit_user(struct task *task)
 static bool task_leave(struct task *task, int code)
 {
     struct process *p = task->process;
+    /* First: a task that waits to be alone (execve) may take this one's number then. */
+    task_table_remove(task);
     unsigned long irq = spin_lock_irqsave(&p->lock);
     list_remove(&task->process_link);
     bool last = --p->task_count == 0;
@@ -116,7 +118,6 @@ static bool task_leave(struct task *task, int code)
     }
     signal_task_leaves_locked(task);
     spin_unlock_irqrestore(&p->lock, irq);
-    task_table_remove(task);
     return last;
 }
 
