@@ -215,9 +215,12 @@ static int check_owner(struct futex_claim *c, const struct futex_line *line, uin
         return 0;
     if (__atomic_load_n(&line->owner->futex_state, __ATOMIC_SEQ_CST) == FUTEX_TASK_OK)
         return -EINVAL;
-    ASSERT(!c->found);
-    c->found = line->owner;
-    thread_get(&c->found->thread);
+    /* Found before, if a requeue has made this line for an earlier waiter. */
+    ASSERT(!c->found || c->found == line->owner);
+    if (!c->found) {
+        c->found = line->owner;
+        thread_get(&c->found->thread);
+    }
     return -EBUSY;
 }
 
