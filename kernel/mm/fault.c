@@ -464,7 +464,9 @@ static int populate_page(struct space *space, vaddr_t va, enum hal_access access
     unsigned prot, need = access == HAL_ACCESS_WRITE ? HAL_PROT_WRITE : HAL_PROT_READ;
     bool grow;
     struct rwlock_slot *slot = rwlock_read_begin(&space->lock);
-    bool there = hal_space_query(&space->hal, va, NULL, &prot) && (prot & need);
+    /* Without an area its page table may be going. */
+    bool there =
+        area_at(space, va) && hal_space_query(&space->hal, va, NULL, &prot) && (prot & need);
     rwlock_read_end(&space->lock, slot);
     /* A hole below a stack is a hole: nothing grows. */
     int err = there ? 0 : fault_once(space, va, access, &grow);
