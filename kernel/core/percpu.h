@@ -15,8 +15,6 @@ struct cpu {
     struct thread *idle; /* its idle thread */
     struct runqueue *rq;
     struct timerq *timers;
-    struct page_cache_cpu *pages; /* mm: per-CPU page cache, NULL until mm is up */
-    void *slabs;                  /* mm: per-CPU size classes */
 } cache_aligned;
 
 /* Number the structures of all CPUs; once, on CPU 0. That of CPU 0 is usable before. */

@@ -116,7 +116,7 @@ static void fired_locked(struct posix_timer *t)
     else if (has_left(t->target))
         t->expiry_ns = 0;
     else if (!signal_queue_timer_locked(t->process, t->target, &t->signal))
-        next_period_locked(t); /* ignored: for now */
+        next_period_locked(t); /* the program ignores this signal; a later one it may want */
     else if (!t->interval_ns)
         t->expiry_ns = 0;
 }

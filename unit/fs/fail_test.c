@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: kernel/mm/ kernel/fs/context.c kernel/fs/console.c kernel/fs/cpio.c
-   kernel/fs/dentry.c kernel/fs/devfs.c kernel/fs/epoll.c kernel/fs/eventfd.c
-   kernel/fs/fdtable.c kernel/fs/file.c kernel/fs/initrd.c kernel/fs/inotify.c kernel/fs/inode.c
-   kernel/fs/locks.c kernel/fs/namei.c kernel/fs/open.c kernel/fs/path.c kernel/fs/pipe.c
-   kernel/fs/pollwait.c kernel/fs/pressure.c kernel/fs/procfs.c kernel/fs/procfs_pid.c
-   kernel/fs/pseudo.c kernel/fs/ramfs.c kernel/fs/sysfs.c kernel/fs/timerfd.c kernel/fs/tty.c
-   kernel/fs/xattr.c kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
-   kernel/lib/format.c kernel/lib/strbuf.c kernel/core/spinlock.c kernel/core/panic.c
-   kernel/core/log.c kernel/core/percpu.c kernel/core/random.c unit/fake_hal.c unit/fake_sched.c
-   unit/fs/fake_fs.c */
+/* sources: fs */
 /* clang-format on */
 /*
  * fail_test.c - every allocation of every operation of kernel/fs fails once.

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
-   unit/fake_hal.c unit/fake_sched.c */
+/* sources: mm */
 /*
  * compact_test.c - compaction: blocks become whole, contents, rights and counts stay; what may not
  * be moved is left alone; failures half way lose nothing.

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
-   unit/fake_hal.c unit/fake_sched.c */
+/* sources: mm */
 /* define: SELKIE_MEMORY_DEBUG=1 */
 /* memdebug_test.c - SELKIE_MEMORY_DEBUG notices each kind of abuse of a kernel object, and tells
  * leaks by the place that allocated. */

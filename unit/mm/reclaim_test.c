@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
-   unit/fake_hal.c unit/fake_sched.c */
+/* sources: mm */
 /*
  * reclaim_test.c - taking memory back: which file pages go, which stay, what the program sees;
  * levels, shrinkers, the allocator's alarm.

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
-   unit/fake_hal.c unit/fake_sched.c */
+/* sources: mm */
 /*
  * remap_test.c - mremap, madvise, mincore, msync, mlock rule by rule; and every call with the nth
  * allocation or mapping failing: nothing may leak, and what was there must still be there.

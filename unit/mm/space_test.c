@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/strutil.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
-   unit/fake_hal.c unit/fake_sched.c */
+/* sources: mm */
 /*
  * space_test.c - address spaces: random mmap, munmap, mprotect, mremap, madvise and accesses
  * against a model with one entry per page, then the rules one by one.
