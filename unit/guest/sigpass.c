@@ -35,7 +35,9 @@ static void *waiter(void *arg)
     struct timespec long_time = {20, 0};
     for (int i = 0; i < ROUNDS; i++) {
         sem_wait(&go);
-        got = sigtimedwait(&set, NULL, &long_time);
+        do /* Linux says EINTR when the signal it woke for has gone to the other thread */
+            got = sigtimedwait(&set, NULL, &long_time);
+        while (got == -1 && errno == EINTR);
         sem_post(&taken);
     }
     return arg;
