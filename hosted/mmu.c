@@ -142,8 +142,14 @@ static void mirror_drop(vaddr_t va, size_t len)
             if (!mirror_reserve(va, len))
                 kernel_hal_panic("host mmap of the kernel window failed", 0, 0);
         }
-    } else if (host_call3(HOST_munmap, (long)va, (long)len, 0) < 0) {
-        mirror_drop_all();
+        return;
+    }
+    /* What lies between the windows is not the program's. */
+    for (unsigned i = 0; i < layout.user_count; i++) {
+        vaddr_t lo = MAX(va, layout.user[i].lo), hi = MIN(va + len, layout.user[i].hi);
+
+        if (lo < hi && host_call3(HOST_munmap, (long)lo, (long)(hi - lo), 0) < 0)
+            mirror_drop_all();
     }
 }
 
@@ -326,13 +332,19 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
 void hal_space_unmap(struct hal_space *space, vaddr_t va, size_t len)
 {
     struct pgtable_change change = {0};
+    bool mapped;
 
     if (!has_table(space))
         return;
+    mapped = pgtable_next(&space->pt, va, va + len) < va + len;
     /* Cannot fail: all leaves are small, there is nothing to split. */
     if (pgtable_unmap(&space->pt, va, len, &change) < 0)
         kernel_hal_panic("page-table unmap failed", 0, 0);
-    mirror_forget(space, va, len);
+    /* Of empty tables nothing is in the cache: taking the lock is enough (2). */
+    if (mapped)
+        mirror_forget(space, va, len);
+    else if (change.tables)
+        mirror_unlock(mirror_lock());
     pgtable_release(&space->pt, &change);
 }
 

@@ -166,6 +166,39 @@ bool area_find_gap(const struct space *space, vaddr_t lo, vaddr_t hi, size_t len
     return false;
 }
 
+/* The hole that [lo, hi) is in: what no area has, within the user window of its ends. */
+static void hole_around(const struct space *space, vaddr_t lo, vaddr_t hi, vaddr_t *floor,
+                        vaddr_t *ceiling)
+{
+    const struct hal_layout *layout = hal_layout();
+    const struct area *next = area_above(space, lo);
+    const struct area *prev = next ? area_prev(next) : area_of(rb_last(&space->areas));
+    vaddr_t first = lo, last = hi;
+    for (unsigned i = 0; i < layout->user_count; i++) {
+        const struct hal_user_window *w = &layout->user[i];
+        if (lo >= w->lo && lo < w->hi)
+            first = w->lo;
+        if (hi > w->lo && hi <= w->hi)
+            last = w->hi;
+    }
+    ASSERT(!next || next->lo >= hi);
+    *floor = prev ? MAX(first, prev->hi) : first;
+    *ceiling = next ? MIN(last, next->lo) : last;
+}
+
+void area_widen(const struct space *space, vaddr_t *lo, vaddr_t *hi)
+{
+    vaddr_t floor, ceiling, from = *lo, to = *hi;
+    hole_around(space, from, to, &floor, &ceiling);
+    for (vaddr_t size = REGION_SIZE; size <= TABLE_SPAN_MAX; size <<= 9) {
+        vaddr_t below = align_down(from, size), above = align_down(to - 1, size);
+        if (below >= floor && below < ceiling && ceiling - below >= size)
+            *lo = below;
+        if (above >= floor && above < ceiling && ceiling - above >= size)
+            *hi = above + size;
+    }
+}
+
 /* ---- accounting ------------------------------------------------------------------------- */
 
 static bool is_data(const struct area *area)

@@ -33,6 +33,8 @@ static inline bool area_is_stack(const struct area *area)
 /* The lock for page-table entries around va among faults. Nothing that is done under it goes over
  * the border of its 2 MiB. */
 #define REGION_SIZE ((vaddr_t)2 << 20)
+/* A table of each level has 512 entries: its addresses are REGION_SIZE << 9 * n, up to this. */
+#define TABLE_SPAN_MAX (REGION_SIZE << 18)
 static inline struct mutex *space_fault_lock(struct space *space, vaddr_t va)
 {
     return &space->fault_lock[(va / REGION_SIZE) % SPACE_FAULT_LOCKS].mutex;
@@ -63,6 +65,12 @@ struct area *area_at(const struct space *space, vaddr_t addr);
 bool area_overlaps(const struct space *space, vaddr_t lo, vaddr_t hi);
 /* The highest address in [lo, hi) with len unmapped bytes, guard gaps respected. */
 bool area_find_gap(const struct space *space, vaddr_t lo, vaddr_t hi, size_t len, vaddr_t *out);
+/*
+ * [*lo, *hi) has just lost its areas: widen it, into the hole that it is part of, to all page
+ * tables in which nobody maps anything any more (those of 2 MiB, 1 GiB and 512 GiB), so that
+ * removing it frees them. Like free_pgtables with floor and ceiling in Linux's mm/memory.c.
+ */
+void area_widen(const struct space *space, vaddr_t *lo, vaddr_t *hi);
 /* For tests: order, gaps, links, counters. */
 bool area_tree_valid(const struct space *space);
 
@@ -112,7 +120,8 @@ void area_isolate(struct change *c, vaddr_t lo, vaddr_t hi);
 
 /* ---- pages behind areas (space.c, fault.c) ---- */
 
-/* Remove all pages of [lo, hi) from the page table and drop their references. */
+/* Remove all pages of [lo, hi) from the page table and drop their references. Page tables that lie
+ * wholly in the range are freed, even if they are empty. */
 void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi);
 /* Remove areas and pages of [lo, hi). Uses up to two spares: both ends may cut an area. */
 void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi);

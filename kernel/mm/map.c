@@ -218,6 +218,7 @@ int space_map(struct space *space, const struct map_request *req, vaddr_t *out)
  * its ends are removed under their fault locks. What is whole regions is nobody else's. */
 static void zap_shared(struct space *space, vaddr_t lo, vaddr_t hi)
 {
+    area_widen(space, &lo, &hi);
     while (lo < hi) {
         vaddr_t next = MIN(align_down(lo, REGION_SIZE) + REGION_SIZE, hi);
         if (next - lo == REGION_SIZE) {

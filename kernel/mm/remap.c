@@ -73,8 +73,7 @@ static int resize_check_locked(struct space *space, const struct remap *r)
     return space_check_limits(space, more, data ? more : 0);
 }
 
-/* Map at `to` what is mapped in [from, from+len), run by run. On failure nothing is left at `to`.
- */
+/* Map at `to` what is mapped in [from, from+len), run by run. On failure a part of it is. */
 static int copy_mappings(struct hal_space *hal, vaddr_t from, vaddr_t to, size_t len)
 {
     vaddr_t end = from + len;
@@ -87,10 +86,8 @@ static int copy_mappings(struct hal_space *hal, vaddr_t from, vaddr_t to, size_t
                next_pa == pa + (run - va) && ((next_prot ^ prot) & 7) == 0)
             run += PAGE_SIZE;
         int err = hal_space_map(hal, to + (va - from), pa, run - va, prot & 7);
-        if (err) {
-            hal_space_unmap(hal, to, run - from);
+        if (err)
             return err;
-        }
         va = hal_space_next(hal, run, end);
     }
     return 0;
@@ -114,8 +111,12 @@ static int move_locked(struct change *c, const struct remap *r, vaddr_t to)
     struct hal_space *hal = &c->space->hal;
     size_t len = MIN(r->old_len, r->new_len);
     int err = len ? copy_mappings(hal, r->old, to, len) : 0;
-    if (err)
+    if (err) {
+        vaddr_t lo = to, hi = to + len;
+        area_widen(c->space, &lo, &hi);
+        hal_space_unmap(hal, lo, hi - lo);
         return err;
+    }
     struct area *copy = change_take(c);
     describe_copy(copy, r, to);
     if (len)

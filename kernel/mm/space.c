@@ -158,17 +158,22 @@ struct zap {
     vaddr_t lo, hi; /* unmap this much */
 };
 
-/* Unmap what has been collected, then drop the pages. */
-static void zap_flush(struct zap *z)
+/* What has been collected is unmapped: drop the pages. */
+static void zap_drop(struct zap *z)
 {
-    if (z->count == 0)
-        return;
-    hal_space_unmap(&z->space->hal, z->lo, z->hi - z->lo);
     __atomic_sub_fetch(&space_count(z->space)->resident, z->count, __ATOMIC_RELAXED);
     page_put_list(&z->own);
     while (z->shared_count > 0)
         page_put(z->shared[--z->shared_count]);
     z->count = 0;
+}
+
+static void zap_flush(struct zap *z)
+{
+    if (z->count == 0)
+        return;
+    hal_space_unmap(&z->space->hal, z->lo, z->hi - z->lo);
+    zap_drop(z);
 }
 
 static void zap_page(struct zap *z, vaddr_t va, struct page *page)
@@ -193,7 +198,10 @@ void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi)
     for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi; va += PAGE_SIZE)
         if (hal_space_query(&space->hal, va, &pa, NULL))
             zap_page(&z, va, page_of_phys(pa));
-    zap_flush(&z);
+    /* The whole range at the end: with it go the tables of pages that went before. */
+    if (z.count > 0 || hi - lo >= REGION_SIZE)
+        hal_space_unmap(&space->hal, lo, hi - lo);
+    zap_drop(&z);
 }
 
 /* Zap the object's own pages in [lo, hi) of the area, not private copies of them. */
@@ -233,6 +241,9 @@ void space_remove_areas_locked(struct change *c, vaddr_t lo, vaddr_t hi)
 void space_remove_locked(struct change *c, vaddr_t lo, vaddr_t hi)
 {
     space_remove_areas_locked(c, lo, hi);
+    if (lo == hi)
+        return;
+    area_widen(c->space, &lo, &hi);
     space_zap_locked(c->space, lo, hi);
 }
 
@@ -266,8 +277,10 @@ int space_detach(struct space *space, vaddr_t base, const struct vm_object_ops *
             (object && a->object != object))
             continue;
         object = a->object; /* the first one found; compared only, from here on */
-        space_zap_locked(space, a->lo, a->hi);
+        vaddr_t lo = a->lo, hi = a->hi;
         area_remove(&c, a);
+        area_widen(space, &lo, &hi);
+        space_zap_locked(space, lo, hi);
     }
     change_end(&c);
     return object ? 0 : -EINVAL;

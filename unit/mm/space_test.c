@@ -606,6 +606,37 @@ static void code_is_patched(void **state)
     assert_int_equal(space_patch(space, a, "x", 1), -EACCES);
 }
 
+/* What a removed range frees is all tables of the hole it is in, and no other. */
+static void assert_widened(vaddr_t lo, vaddr_t hi, vaddr_t want_lo, vaddr_t want_hi)
+{
+    area_widen(space, &lo, &hi);
+    assert_int_equal(lo, want_lo);
+    assert_int_equal(hi, want_hi);
+}
+
+static void holes_are_widened(void **state)
+{
+    (void)state;
+    const vaddr_t gib = 1024 * MIB, mib2 = 2 * MIB;
+    vaddr_t low = gib + 3 * mib2 - PG, high = gib + 20 * mib2 + PG;
+    fake_layout.user[0].hi = fake_layout.user_end = 3 * gib - PG;
+    /* Nothing is there: up to the window's ends, which cut the first and the last GiB. */
+    assert_widened(gib + PG, gib + 2 * PG, gib, 2 * gib);
+    assert_widened(PG * 17, PG * 18, PG * 17, PG * 18);
+    assert_widened(3 * gib - 2 * PG, 3 * gib - PG, 3 * gib - 2 * PG, 3 * gib - PG);
+    assert_int_equal(map(low, 1, RW, ANON | MAP_FIXED, &low), 0);
+    assert_int_equal(map(high, 1, RW, ANON | MAP_FIXED, &high), 0);
+    /* The neighbours' tables stay: the first ends with its region, the second is within one. */
+    assert_widened(low + PG, low + 2 * PG, low + PG, low + PG + mib2);
+    assert_widened(low - PG, low, low - PG, low);
+    assert_widened(low + PG, high, low + PG, high);
+    assert_int_equal(space_unmap(space, high, PG), 0);
+    assert_widened(low + PG, 2 * gib + PG, low + PG, 2 * gib + mib2);
+    assert_int_equal(map(high, 1, RW, ANON | MAP_FIXED, &high), 0);
+    assert_widened(high + PG, high + 2 * PG, high + PG, high + 2 * PG);
+    assert_widened(low + mib2, low + mib2 + PG, low + PG, low + PG + mib2);
+}
+
 int main(void)
 {
 #define SPACE_TEST(f) cmocka_unit_test_setup_teardown(f, space_set_up, space_tear_down)
@@ -628,6 +659,7 @@ int main(void)
         SPACE_TEST(unmapping_needs_no_free_memory),
         SPACE_TEST(rights_are_checked),
         SPACE_TEST(code_is_patched),
+        SPACE_TEST(holes_are_widened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
