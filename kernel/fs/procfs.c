@@ -15,6 +15,7 @@
 #include "lib/string.h"
 #include "mm/account.h"
 #include "mm/compact.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
 #include "sched/thread.h"
@@ -72,10 +73,63 @@ static int show_meminfo(struct inode *inode, struct strbuf *sb)
     kb_line(sb, "PageTables:", st.by_type[PAGE_TABLE]);
     kb_line(sb, "CommitLimit:", st.total);
     kb_line(sb, "Committed_AS:", st.by_type[PAGE_ANON]);
-    strbuf_printf(sb, "HugePages_Total:       0\nHugePages_Free:        0\n"
-                      "HugePages_Rsvd:        0\nHugePages_Surp:        0\n"
-                      "Hugepagesize:       2048 kB\n");
+    struct space *space = space_current();
+    kb_line(sb, "AnonHugePages:", space ? space_large(space) : 0);
+    struct hugetlb_stats huge;
+    hugetlb_get_stats(&huge);
+    strbuf_printf(sb,
+                  "HugePages_Total:   %5llu\nHugePages_Free:    %5llu\nHugePages_Rsvd:    %5llu\n"
+                  "HugePages_Surp:    %5llu\n",
+                  (unsigned long long)huge.total, (unsigned long long)huge.free,
+                  (unsigned long long)huge.reserved, (unsigned long long)huge.surplus);
+    kb_line(sb, "Hugepagesize:", HUGETLB_SIZE / PAGE_SIZE);
+    kb_line(sb, "Hugetlb:", huge.total * (HUGETLB_SIZE / PAGE_SIZE));
     return 0;
+}
+
+/* The size of the pool that somebody has asked for, as far as there was memory. */
+static int show_nr_hugepages(struct inode *inode, struct strbuf *sb)
+{
+    struct hugetlb_stats huge;
+    hugetlb_get_stats(&huge);
+    strbuf_printf(sb, "%llu\n", (unsigned long long)(huge.total - huge.surplus));
+    return 0;
+}
+
+/* What is written to a number among the settings: digits, white space around them. */
+static int store_number(const char *text, uint64_t *value)
+{
+    const char *end;
+    while (*text == ' ' || *text == '\t')
+        text++;
+    int err = str_to_u64(text, &end, value);
+    return !err && *end && *end != '\n' && *end != ' ' && *end != '\t' ? -EINVAL : err;
+}
+
+static int show_max_map_count(struct inode *inode, struct strbuf *sb)
+{
+    strbuf_printf(sb, "%llu\n", (unsigned long long)space_area_limit());
+    return 0;
+}
+
+static int store_max_map_count(struct inode *inode, char *text, size_t len)
+{
+    uint64_t count;
+    int err = store_number(text, &count);
+    if (!err && count > INT32_MAX) /* an int, as on Linux */
+        err = -EINVAL;
+    if (!err)
+        space_set_area_limit(count);
+    return err;
+}
+
+static int store_nr_hugepages(struct inode *inode, char *text, size_t len)
+{
+    uint64_t count;
+    int err = store_number(text, &count);
+    if (!err)
+        hugetlb_set_count(space_current(), count);
+    return err;
 }
 
 /* What vmstat(8) and free(1) look for, as far as there is such a thing here. */
@@ -366,9 +420,16 @@ static const struct pseudo_item items[] = {
     TEXT_ITEM("sys/kernel/random/poolsize", "256\n"),
     TEXT_ITEM("sys/vm/overcommit_memory", "1\n"),
     TEXT_ITEM("sys/vm/overcommit_ratio", "50\n"),
-    TEXT_ITEM("sys/vm/max_map_count", "65530\n"),
+    {.path = "sys/vm/max_map_count",
+     .mode = S_IFREG | 0644,
+     .show = show_max_map_count,
+     .store = store_max_map_count},
     TEXT_ITEM("sys/vm/mmap_min_addr", "65536\n"),
-    TEXT_ITEM("sys/vm/nr_hugepages", "0\n"),
+    {.path = "sys/vm/nr_hugepages",
+     .mode = S_IFREG | 0644,
+     .show = show_nr_hugepages,
+     .store = store_nr_hugepages},
+    TEXT_ITEM("sys/vm/nr_overcommit_hugepages", "0\n"),
     TEXT_ITEM("sys/vm/swappiness", "0\n"),
     {.path = "sys/vm/compact_memory", .mode = S_IFREG | 0200, .store = store_compact_memory},
     TEXT_ITEM("sys/fs/file-max", "9223372036854775807\n"),

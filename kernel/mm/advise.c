@@ -36,7 +36,8 @@ int space_set_flags_locked(struct change *c, vaddr_t lo, vaddr_t hi, uint32_t se
         }
         vaddr_t end = MIN(area->hi, hi);
         uint32_t flags = (area->flags & ~clear) | set;
-        if (!(area->flags & AREA_SPECIAL) && flags != area->flags) {
+        /* Huge pages of the pool are locked and huge in any case (Linux: mlock_fixup). */
+        if (!(area->flags & (AREA_SPECIAL | AREA_HUGETLB)) && flags != area->flags) {
             if (area_cut(c, &area, lo, end))
                 return -E2BIG;
             area_set(c->space, area, area->prot, flags);
@@ -69,8 +70,8 @@ static bool drop_small(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
         return false;
     struct rwlock_slot *slot = rwlock_read_begin(&space->lock);
     const struct area *a = area_at(space, lo);
-    bool fits =
-        a && hi <= a->hi && !(a->flags & (AREA_LOCKED | AREA_SPECIAL)) && !(lazy && a->object);
+    bool fits = a && hi <= a->hi && !(a->flags & (AREA_LOCKED | AREA_SPECIAL | AREA_HUGETLB)) &&
+                !(lazy && a->object);
     if (fits) {
         mutex_lock(space_fault_lock(space, lo));
         space_zap_locked(space, lo, hi);
@@ -93,11 +94,17 @@ static int advise_drop(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
         if (a->lo > at)
             err = -ENOMEM;
         at = a->hi;
-        if ((a->flags & (AREA_LOCKED | AREA_SPECIAL)) || (lazy && a->object)) {
+        bool huge = a->flags & AREA_HUGETLB;
+        vaddr_t from = MAX(a->lo, lo), to = MIN(a->hi, hi);
+        if ((a->flags & (AREA_LOCKED | AREA_SPECIAL)) || (lazy && (a->object || huge)) ||
+            (huge && !is_aligned(from, REGION_SIZE))) {
             err = -EINVAL;
             break;
         }
-        space_zap_locked(space, MAX(a->lo, lo), MIN(a->hi, hi));
+        if (huge) /* Linux: who does not know that the pages are huge loses no more than he said */
+            to = align_down(to, REGION_SIZE);
+        if (from < to)
+            space_zap_locked(space, from, to);
     }
     if (!err && at < hi)
         err = -ENOMEM;

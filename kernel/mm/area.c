@@ -14,6 +14,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/account.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 
 unsigned area_hal_prot(uint32_t prot)
@@ -97,6 +98,12 @@ struct area *area_at(const struct space *space, vaddr_t addr)
 {
     struct area *area = area_above(space, addr);
     return area && area->lo <= addr ? area : NULL;
+}
+
+bool area_cuts_huge(const struct space *space, vaddr_t at)
+{
+    const struct area *area = is_aligned(at, REGION_SIZE) ? NULL : area_at(space, at);
+    return area && (area->flags & AREA_HUGETLB);
 }
 
 bool area_overlaps(const struct space *space, vaddr_t lo, vaddr_t hi)
@@ -213,10 +220,19 @@ uint64_t space_locked_pages(void)
     return __atomic_load_n(&locked_total, __ATOMIC_RELAXED);
 }
 
+/* Huge pages that it has been promised. */
+static int64_t promise_of(const struct area *area)
+{
+    bool promised = (area->flags & AREA_HUGETLB) && !(area->flags & AREA_NORESERVE);
+    return promised ? (int64_t)((area->hi - area->lo) / HUGETLB_SIZE) : 0;
+}
+
 static void account_add(struct space *space, const struct area *area)
 {
     space->pages_mapped += area_pages(area);
     space->pages_data += is_data(area) ? area_pages(area) : 0;
+    if (promise_of(area) && area->space == space)
+        hugetlb_promise(promise_of(area));
     if (!(area->flags & AREA_LOCKED))
         return;
     space->pages_locked += area_pages(area);
@@ -229,6 +245,8 @@ static void account_remove(struct space *space, const struct area *area)
     ASSERT(space->pages_mapped >= area_pages(area));
     space->pages_mapped -= area_pages(area);
     space->pages_data -= is_data(area) ? area_pages(area) : 0;
+    if (promise_of(area))
+        hugetlb_promise(-promise_of(area));
     if (!(area->flags & AREA_LOCKED))
         return;
     space->pages_locked -= area_pages(area);
@@ -389,7 +407,7 @@ struct area *area_split(struct change *c, struct area *area, vaddr_t at)
 int area_cut(struct change *c, struct area **area, vaddr_t lo, vaddr_t hi)
 {
     unsigned cuts = ((*area)->lo < lo) + ((*area)->hi > hi);
-    if (cuts && c->space->area_count + cuts > AREA_COUNT_MAX)
+    if (cuts && c->space->area_count + cuts > space_area_limit())
         return -ENOMEM;
     if ((*area)->lo < lo)
         *area = area_split(c, *area, lo);

@@ -12,7 +12,6 @@
 
 /* Linux keeps this much free below a stack that grows (stack_guard_gap, 256 pages). */
 #define STACK_GUARD_GAP (256 * PAGE_SIZE)
-#define AREA_COUNT_MAX 65530 /* Linux's default vm.max_map_count */
 
 static inline struct area *area_of(const struct rb_node *node)
 {
@@ -48,6 +47,8 @@ static inline size_t area_pages(const struct area *area)
 {
     return (area->hi - area->lo) >> PAGE_SHIFT;
 }
+/* Would a cut at `at` go through a huge page of the pool? */
+bool area_cuts_huge(const struct space *space, vaddr_t at);
 /* Page number in the object of the page at va. */
 static inline uint64_t area_index(const struct area *area, vaddr_t va)
 {

@@ -27,6 +27,7 @@
 #include "lib/string.h"
 #include "mm/area.h"
 #include "mm/compact.h"
+#include "mm/hugetlb.h"
 
 #define AROUND_FIRST 16u
 #define AROUND_ANON_MAX 512u
@@ -350,7 +351,8 @@ static int fault_mend(const struct fault *f)
     mutex_lock(space_fault_lock(f->space, f->va));
     bool done = fault_present_locked(f, &err);
     if (!done && !f->area->object) {
-        err = fault_anon_locked(f);
+        err = f->area->flags & AREA_HUGETLB ? hugetlb_fault_locked(f->space, f->area, f->va)
+                                            : fault_anon_locked(f);
         done = true;
     }
     mutex_unlock(space_fault_lock(f->space, f->va));

@@ -11,16 +11,24 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/area.h"
+#include "mm/hugetlb.h"
 
 /* ---- mmap ------------------------------------------------------------------------------- */
 
-/* MAP_HUGETLB is for what must be huge: as on Linux with an empty pool of huge pages. Those that
- * need not be are had by MADV_HUGEPAGE, or without being asked for. */
+/* MAP_HUGETLB is for what must be huge; pages that need not be are had by MADV_HUGEPAGE, or without
+ * being asked for. Of those of 1 GiB the pool is always empty. */
 static int map_check_huge(const struct map_request *req)
 {
     unsigned log = req->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
     bool known = log == 0 || log == 21 || log == 30;
-    return req->object || !known ? -EINVAL : -ENOMEM;
+    if (req->object || !known)
+        return -EINVAL;
+    return log == 30 ? -ENOMEM : 0;
+}
+
+static size_t map_unit(const struct map_request *req)
+{
+    return req->flags & MAP_HUGETLB ? HUGETLB_SIZE : PAGE_SIZE;
 }
 
 /* The rules that do not depend on what is mapped. *len is rounded up to pages. */
@@ -28,11 +36,12 @@ static int map_check(const struct map_request *req, size_t *len)
 {
     unsigned type = req->flags & MAP_TYPE;
     uint64_t end;
-    if (req->flags & MAP_HUGETLB)
-        return map_check_huge(req);
+    int err = req->flags & MAP_HUGETLB ? map_check_huge(req) : 0;
+    if (err)
+        return err;
     if (req->len == 0)
         return -EINVAL;
-    *len = align_up(req->len, PAGE_SIZE);
+    *len = align_up(req->len, map_unit(req));
     if (*len < req->len || *len > hal_layout()->user_end)
         return -ENOMEM;
     if (req->object) {
@@ -45,17 +54,19 @@ static int map_check(const struct map_request *req, size_t *len)
         return -EINVAL;
     if (type == MAP_SHARED_VALIDATE && (req->flags & MAP_SYNC))
         return -EOPNOTSUPP;
-    if ((req->flags & MAP_GROWSDOWN) && (req->object || type != MAP_PRIVATE))
+    if ((req->flags & MAP_GROWSDOWN) &&
+        (req->object || type != MAP_PRIVATE || (req->flags & MAP_HUGETLB)))
         return -EINVAL;
     if (req->object && type != MAP_PRIVATE && (req->prot & PROT_WRITE) && !req->may_write)
         return -EACCES;
     return 0;
 }
 
-static int map_check_fixed(vaddr_t addr, size_t len)
+static int map_check_fixed(const struct map_request *req, size_t len)
 {
     const struct hal_layout *layout = hal_layout();
-    if (!is_aligned(addr, PAGE_SIZE))
+    vaddr_t addr = req->addr;
+    if (!is_aligned(addr, map_unit(req)))
         return -EINVAL;
     if (addr > layout->user_end || len > layout->user_end - addr)
         return -ENOMEM;
@@ -79,7 +90,9 @@ static int map_place_locked(struct space *space, const struct map_request *req, 
             return area_overlaps(space, *addr, *addr + len) ? -EEXIST : 0;
         return space_check_removal(space, *addr, *addr + len);
     }
-    vaddr_t hint = align_down(req->addr, PAGE_SIZE), found;
+    size_t unit = map_unit(req);
+    vaddr_t hint = unit > PAGE_SIZE ? align_up(req->addr, unit) : align_down(req->addr, PAGE_SIZE);
+    vaddr_t found;
     bool bounded = req->lo || req->hi;
     if (hint && space_range_ok(hint, len) &&
         (!bounded || (hint >= req->lo && hint + len <= req->hi)) &&
@@ -87,7 +100,10 @@ static int map_place_locked(struct space *space, const struct map_request *req, 
         *addr = hint;
         return 0;
     }
-    return space_find_place(space, req->lo, req->hi, len, addr) ? 0 : -ENOMEM;
+    if (!space_find_place(space, req->lo, req->hi, len + (unit - PAGE_SIZE), &found))
+        return -ENOMEM;
+    *addr = align_up(found, unit);
+    return 0;
 }
 
 /* Pages of [lo, hi) that are mapped already, and how many of them are private and writable. */
@@ -111,10 +127,13 @@ static int map_limits_locked(struct space *space, const struct area *area)
     /* What MAP_FIXED replaces is given back first. */
     uint64_t more = pages > old_pages ? pages - old_pages : 0;
     uint64_t more_data = data && pages > old_data ? pages - old_data : 0;
-    if (space->area_count >= AREA_COUNT_MAX)
+    if (space->area_count >= space_area_limit())
         return -ENOMEM;
     if (space_check_locked(space, area->flags, pages))
         return -EAGAIN;
+    if ((area->flags & AREA_HUGETLB) && !(area->flags & AREA_NORESERVE) &&
+        !hugetlb_available(pages * PAGE_SIZE / HUGETLB_SIZE))
+        return -ENOMEM;
     /* Overcommit as vm.overcommit_memory=0: only what could never be is refused. */
     if (data && !(area->flags & AREA_NORESERVE) && pages > page_total_count())
         return -ENOMEM;
@@ -128,6 +147,10 @@ static uint32_t map_area_flags(const struct space *space, const struct map_reque
         flags |= AREA_SHARED;
     if ((flags & AREA_SHARED) && (!req->object || req->may_write || anon_object_is(req->object)))
         flags |= AREA_MAYWRITE;
+    /* Nobody else can have a copy of a private one (there is no fork), so it is never copied. */
+    if (req->flags & MAP_HUGETLB)
+        flags |= AREA_HUGETLB | AREA_SHARED | AREA_MAYWRITE |
+                 ((req->flags & MAP_TYPE) == MAP_PRIVATE ? AREA_HUGETLB_PRIVATE : 0u);
     if (req->flags & MAP_GROWSDOWN)
         flags |= AREA_GROWSDOWN;
     if (req->flags & MAP_LOCKED)
@@ -148,6 +171,8 @@ static void map_describe(const struct space *space, struct area *area,
     area->off = req->object ? req->off : 0;
     if (req->name)
         strlcpy(area->name, req->name, sizeof area->name);
+    else if (req->flags & MAP_HUGETLB)
+        strlcpy(area->name, "/anon_hugepage", sizeof area->name);
 }
 
 /* Everything under the lock. */
@@ -181,14 +206,14 @@ int space_map(struct space *space, const struct map_request *req, vaddr_t *out)
     size_t len;
     int err = map_check(req, &len);
     if (!err && map_is_fixed(req))
-        err = map_check_fixed(req->addr, len);
+        err = map_check_fixed(req, len);
     if (!err && (req->flags & MAP_LOCKED) && !__atomic_load_n(&space->lock_limit, __ATOMIC_RELAXED))
         err = -EPERM;
     if (err)
         return err;
 
     struct vm_object *object = req->object, *anon = NULL;
-    if (!object && (req->flags & MAP_TYPE) != MAP_PRIVATE) {
+    if (!object && (req->flags & MAP_TYPE) != MAP_PRIVATE && !(req->flags & MAP_HUGETLB)) {
         object = anon = anon_object_create(len);
         if (!anon)
             return -ENOMEM;
@@ -311,6 +336,8 @@ static int protect_check_area(const struct space *space, const struct area *area
 {
     if (area->flags & AREA_SPECIAL)
         return -EACCES;
+    if (area_cuts_huge(space, lo) || area_cuts_huge(space, hi))
+        return -EINVAL;
     if (!(prot & PROT_WRITE) || (area->prot & PROT_WRITE))
         return 0;
     if (area->flags & AREA_SHARED)

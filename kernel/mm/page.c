@@ -114,6 +114,7 @@ uint64_t page_free_count(void)
 }
 
 void (*memory_alarm)(void);
+bool (*page_huge_release)(struct page *page);
 
 uint64_t page_reserve_count(void)
 {
@@ -504,6 +505,8 @@ static bool drop(struct page *page)
 void page_put(struct page *page)
 {
     if (!drop(page))
+        return;
+    if (page->type == PAGE_HUGETLB && page_huge_release(page))
         return;
     if (page->order == 0) {
         hot_give(page);

@@ -30,6 +30,7 @@ enum page_type {
     PAGE_SLAB,     /* owned by a size class */
     PAGE_ANON,     /* program memory */
     PAGE_FILE,     /* in a page-cache object */
+    PAGE_HUGETLB,  /* of the pool of huge pages (hugetlb.c); the rest of the block is PAGE_TAIL */
     PAGE_RESERVED, /* not RAM, or never given to the buddy */
 };
 
@@ -82,6 +83,9 @@ void page_init(void);
 struct page *page_alloc(unsigned order, enum page_type type, unsigned flags);
 void page_get(struct page *page);
 void page_put(struct page *page);
+/* Set before there is a page of type PAGE_HUGETLB: takes one that nobody refers to any more. False:
+ * it goes back to the buddy system. */
+extern bool (*page_huge_release)(struct page *page);
 /* Put every page on the list (linked by page->link, one reference each); cheaper than one by one.
  */
 void page_put_list(struct list *pages);

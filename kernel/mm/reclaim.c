@@ -94,8 +94,9 @@ uint64_t memory_reclaim(uint64_t want, bool hard)
 
 void memory_dump(void)
 {
-    static const char *const names[] = {"free",  NULL,      "kernel",     "page tables",
-                                        "slabs", "program", "file cache", NULL};
+    static const char *const names[] = {"free",        NULL,         "kernel",
+                                        "page tables", "slabs",      "program",
+                                        "file cache",  "huge pages", NULL};
     STATIC_ASSERT(ARRAY_COUNT(names) == PAGE_RESERVED + 1);
     struct page_stats stats;
     page_get_stats(&stats);

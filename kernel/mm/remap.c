@@ -137,7 +137,7 @@ static int remap_move_locked(struct change *c, struct remap *r, vaddr_t *out)
 {
     struct space *space = c->space;
     vaddr_t to = r->want;
-    if (space->area_count >= AREA_COUNT_MAX - 3) /* as Linux: worst case of all that is cut */
+    if (space->area_count + 3 >= space_area_limit()) /* as Linux: worst case of all that is cut */
         return -ENOMEM;
     if (r->flags & MREMAP_FIXED) {
         int err = space_check_removal(space, to, to + r->new_len);
@@ -182,6 +182,8 @@ static int remap_locked(struct change *c, struct remap *r, vaddr_t *out)
         return -EFAULT;
     if (space_has_special_locked(space, r->old, r->old + MAX(r->old_len, PAGE_SIZE)))
         return -EFAULT;
+    if (r->area->flags & AREA_HUGETLB)
+        return -EINVAL; /* as on a Linux before 5.16 */
     *out = r->old;
     bool to_place = r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
     if (!to_place && r->old_len >= r->new_len) {

@@ -13,6 +13,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/area.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 
 /* ---- life ---------------------------------------------------------------------------------------
@@ -89,6 +90,18 @@ bool space_range_ok(vaddr_t addr, size_t len)
     return false;
 }
 
+static size_t area_limit = AREA_COUNT_MAX; /* relaxed atomic: a number that orders nothing */
+
+size_t space_area_limit(void)
+{
+    return __atomic_load_n(&area_limit, __ATOMIC_RELAXED);
+}
+
+void space_set_area_limit(size_t count)
+{
+    __atomic_store_n(&area_limit, count, __ATOMIC_RELAXED);
+}
+
 bool space_find_place(const struct space *space, vaddr_t lo, vaddr_t hi, size_t len, vaddr_t *out)
 {
     const struct hal_layout *layout = hal_layout();
@@ -137,7 +150,9 @@ int space_check_removal(const struct space *space, vaddr_t lo, vaddr_t hi)
         return -EPERM;
     /* As Linux: only a hole inside one area makes more of them than there were. */
     bool hole = area && area->lo < lo && hi < area->hi;
-    return hole && space->area_count >= AREA_COUNT_MAX ? -ENOMEM : 0;
+    if (area_cuts_huge(space, lo) || area_cuts_huge(space, hi))
+        return -EINVAL;
+    return hole && space->area_count >= space_area_limit() ? -ENOMEM : 0;
 }
 
 int space_check_locked(const struct space *space, uint32_t flags, uint64_t pages)
@@ -154,18 +169,19 @@ struct zap {
     struct list own;                 /* pages of nobody else, chained */
     struct page *shared[ZAP_SHARED]; /* the others */
     unsigned shared_count;
-    uint64_t count;
-    vaddr_t lo, hi; /* unmap this much */
+    uint64_t count;    /* 0: nothing to unmap */
+    uint64_t resident; /* of them: not huge pages */
+    vaddr_t lo, hi;    /* unmap this much */
 };
 
 /* What has been collected is unmapped: drop the pages. */
 static void zap_drop(struct zap *z)
 {
-    __atomic_sub_fetch(&space_count(z->space)->resident, z->count, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&space_count(z->space)->resident, z->resident, __ATOMIC_RELAXED);
     page_put_list(&z->own);
     while (z->shared_count > 0)
         page_put(z->shared[--z->shared_count]);
-    z->count = 0;
+    z->count = z->resident = 0;
 }
 
 static void zap_flush(struct zap *z)
@@ -176,11 +192,15 @@ static void zap_flush(struct zap *z)
     zap_drop(z);
 }
 
-static void zap_page(struct zap *z, vaddr_t va, struct page *page)
+/* Returns how much is mapped by this page: a huge one counts as a whole, its tails not at all. */
+static vaddr_t zap_page(struct zap *z, vaddr_t va, struct page *page)
 {
+    bool huge = page->type == PAGE_HUGETLB;
+    vaddr_t size = huge ? HUGETLB_SIZE : PAGE_SIZE;
     if (z->count++ == 0)
         z->lo = va;
-    z->hi = va + PAGE_SIZE;
+    z->resident += !huge;
+    z->hi = va + size;
     /* One reference, and it is this mapping's: nobody else can come to the page. */
     if (page->type == PAGE_ANON && ref_read(&page->refs) == 1)
         list_push_back(&z->own, &page->link);
@@ -188,6 +208,7 @@ static void zap_page(struct zap *z, vaddr_t va, struct page *page)
         z->shared[z->shared_count++] = page;
     if (z->shared_count == ZAP_SHARED)
         zap_flush(z);
+    return size;
 }
 
 void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi)
@@ -195,9 +216,9 @@ void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi)
     struct zap z = {.space = space};
     list_init(&z.own);
     paddr_t pa;
-    for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi; va += PAGE_SIZE)
-        if (hal_space_query(&space->hal, va, &pa, NULL))
-            zap_page(&z, va, page_of_phys(pa));
+    for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi;)
+        va += hal_space_query(&space->hal, va, &pa, NULL) ? zap_page(&z, va, page_of_phys(pa))
+                                                          : PAGE_SIZE;
     /* The whole range at the end: with it go the tables of pages that went before. */
     if (z.count > 0 || hi - lo >= REGION_SIZE)
         hal_space_unmap(&space->hal, lo, hi - lo);
@@ -213,7 +234,7 @@ static void zap_file_pages(struct space *space, const struct area *area, vaddr_t
     for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi; va += PAGE_SIZE) {
         struct page *page = hal_space_query(&space->hal, va, &pa, NULL) ? page_of_phys(pa) : NULL;
         if (page && page->type == PAGE_FILE && page->object == area->object)
-            zap_page(&z, va, page);
+            (void)zap_page(&z, va, page);
         else
             zap_flush(&z); /* a run ends: what lies between is not to be unmapped */
     }
@@ -311,7 +332,7 @@ static int brk_grow_locked(struct change *c, vaddr_t old_end, vaddr_t new_end)
         err = space_check_locked(space, space->future_flags, pages);
     if (err)
         return err;
-    if (pages > page_total_count() || space->area_count > AREA_COUNT_MAX)
+    if (pages > page_total_count() || space->area_count > space_area_limit())
         return -ENOMEM;
     struct area *heap = change_take(c);
     heap->flags = space->future_flags;
@@ -352,14 +373,44 @@ out:
 
 /* ---- /proc ------------------------------------------------------------------------------ */
 
-static void count_resident_locked(struct space *space, struct area_info *info)
+/* Is there a large page at va, and all of it below end? */
+static bool large_at(struct space *space, vaddr_t va, vaddr_t end)
 {
     unsigned prot;
-    for (vaddr_t va = info->lo; (va = hal_space_next(&space->hal, va, info->hi)) < info->hi;
-         va += PAGE_SIZE) {
-        info->resident++;
-        info->large += hal_space_query(&space->hal, va, NULL, &prot) && (prot & HAL_PTE_LARGE);
+    return is_aligned(va, REGION_SIZE) && end - va >= REGION_SIZE &&
+           hal_space_query(&space->hal, va, NULL, &prot) && (prot & HAL_PTE_LARGE);
+}
+
+static void count_resident_locked(struct space *space, struct area_info *info)
+{
+    uint64_t pages = 0, large = 0;
+    for (vaddr_t va = info->lo, size; (va = hal_space_next(&space->hal, va, info->hi)) < info->hi;
+         va += size) {
+        size = large_at(space, va, info->hi) ? REGION_SIZE : PAGE_SIZE;
+        pages += size >> PAGE_SHIFT;
+        large += size > PAGE_SIZE ? size >> PAGE_SHIFT : 0;
     }
+    if (info->flags & AREA_HUGETLB) {
+        info->hugetlb = pages;
+    } else {
+        info->resident = pages;
+        info->large = large;
+    }
+}
+
+uint64_t space_large(struct space *space)
+{
+    uint64_t pages = 0;
+    rwlock_read_lock(&space->lock);
+    for (struct area *a = area_of(rb_first(&space->areas)); a; a = area_next(a)) {
+        vaddr_t va = a->flags & AREA_HUGETLB ? a->hi : a->lo;
+        while ((va = hal_space_next(&space->hal, va, a->hi)) < a->hi) {
+            pages += large_at(space, va, a->hi) ? REGION_SIZE >> PAGE_SHIFT : 0;
+            va = align_down(va, REGION_SIZE) + REGION_SIZE;
+        }
+    }
+    rwlock_read_unlock(&space->lock);
+    return pages;
 }
 
 int space_walk(struct space *space, int (*fn)(const struct area_info *info, void *arg), void *arg)

@@ -52,9 +52,11 @@ enum {
     AREA_DONTFORK = 256,
     AREA_WIPEONFORK = 512,
     AREA_DONTDUMP = 1024,
-    AREA_HUGE = 4096,        /* MADV_HUGEPAGE: large pages from the first touch on */
-    AREA_NOHUGE = 8192,      /* MADV_NOHUGEPAGE: none */
-    AREA_LOCKONFAULT = 2048, /* with AREA_LOCKED: pages are not brought in at once */
+    AREA_HUGE = 4096,             /* MADV_HUGEPAGE: large pages from the first touch on */
+    AREA_NOHUGE = 8192,           /* MADV_NOHUGEPAGE: none */
+    AREA_HUGETLB = 16384,         /* whole huge pages of the pool (hugetlb.h); with AREA_SHARED */
+    AREA_HUGETLB_PRIVATE = 32768, /* it was asked for as MAP_PRIVATE, which is the same here */
+    AREA_LOCKONFAULT = 2048,      /* with AREA_LOCKED: pages are not brought in at once */
 };
 
 #define SPACE_FAULT_LOCKS 16
@@ -87,9 +89,16 @@ struct space {
     uint32_t future_flags;         /* mlockall(MCL_FUTURE): AREA_LOCKED, AREA_LOCKONFAULT */
 };
 
+/* How many areas a space may have: vm.max_map_count, with Linux's default. */
+#define AREA_COUNT_MAX 65530
+size_t space_area_limit(void);
+void space_set_area_limit(size_t count);
+
 /* A new empty space with one reference, or NULL. */
 struct space *space_create(void);
 uint64_t space_resident(struct space *space); /* pages; a momentary value */
+/* Those of them in large pages, counted in the page table. */
+uint64_t space_large(struct space *space);
 void space_get(struct space *space);
 void space_put(struct space *space); /* last one unmaps everything; not active on any CPU then */
 /* Remove every area (execve). */
@@ -170,6 +179,7 @@ struct area_info {
     uint64_t off;
     uint64_t resident; /* pages */
     uint64_t large;    /* those of them in large pages */
+    uint64_t hugetlb;  /* pages in huge pages of the pool, which do not count as resident */
     char name[16];
 };
 /* fn is called under the lock, in address order; a non-zero return stops and is returned. */

@@ -11,6 +11,7 @@
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
@@ -140,7 +141,7 @@ static void snapshot_drop(struct snapshot *s)
 /* ---- memory ---- */
 
 struct memory {
-    uint64_t size, resident, shared, text, data, stack, lib, locked; /* pages */
+    uint64_t size, resident, shared, text, data, stack, lib, locked, hugetlb; /* pages */
 };
 
 static int memory_add(const struct area_info *info, void *arg)
@@ -149,6 +150,7 @@ static int memory_add(const struct area_info *info, void *arg)
     uint64_t pages = (info->hi - info->lo) >> PAGE_SHIFT;
     m->size += pages;
     m->resident += info->resident;
+    m->hugetlb += info->hugetlb;
     if (info->flags & AREA_LOCKED)
         m->locked += pages;
     if (info->object)
@@ -190,13 +192,18 @@ static void maps_details(struct strbuf *sb, const struct area_info *info)
     unsigned long size = (info->hi - info->lo) >> 10;
     unsigned long rss = (unsigned long)info->resident << (PAGE_SHIFT - 10);
     unsigned long anon = info->object ? 0 : rss;
+    unsigned long huge = (unsigned long)info->hugetlb << (PAGE_SHIFT - 10);
+    unsigned long unit = info->flags & AREA_HUGETLB ? HUGETLB_SIZE >> 10 : PAGE_SIZE >> 10;
     strbuf_printf(sb, "Size:           %8lu kB\nKernelPageSize: %8lu kB\nMMUPageSize:    %8lu kB\n",
-                  size, (unsigned long)PAGE_SIZE >> 10, (unsigned long)PAGE_SIZE >> 10);
+                  size, unit, unit);
     strbuf_printf(sb, "Rss:            %8lu kB\nPss:            %8lu kB\n", rss, rss);
     strbuf_printf(sb, "Shared_Clean:   %8lu kB\nShared_Dirty:   %8lu kB\n", rss - anon, 0ul);
     strbuf_printf(sb, "Private_Clean:  %8lu kB\nPrivate_Dirty:  %8lu kB\n", 0ul, anon);
     strbuf_printf(sb, "Referenced:     %8lu kB\nAnonymous:      %8lu kB\n", rss, anon);
     strbuf_printf(sb, "AnonHugePages:  %8lu kB\n", (unsigned long)info->large << (PAGE_SHIFT - 10));
+    strbuf_printf(sb, "Shared_Hugetlb: %8lu kB\nPrivate_Hugetlb: %7lu kB\n",
+                  info->flags & AREA_HUGETLB_PRIVATE ? 0 : huge,
+                  info->flags & AREA_HUGETLB_PRIVATE ? huge : 0);
     strbuf_printf(sb, "Swap:           %8lu kB\nLocked:         %8lu kB\n", 0ul,
                   info->flags & AREA_LOCKED ? rss : 0ul);
     strbuf_printf(sb, "VmFlags: %s%s%s%s\n", info->prot & PROT_READ ? "rd " : "",
@@ -211,13 +218,14 @@ static int maps_line(const struct area_info *info, void *arg)
     char line[96];
     if (info->object && !info->name[0])
         vfs_object_id(info->object, &dev, &ino);
-    int column = snprintf(line, sizeof line, "%08lx-%08lx %c%c%c%c %08llx %02x:%02x %llu",
-                          (unsigned long)info->lo, (unsigned long)info->hi,
-                          info->prot & PROT_READ ? 'r' : '-', info->prot & PROT_WRITE ? 'w' : '-',
-                          info->prot & PROT_EXEC ? 'x' : '-',
-                          info->flags & AREA_SHARED && !(info->flags & AREA_SPECIAL) ? 's' : 'p',
-                          (unsigned long long)(info->object ? info->off : 0), fs_major(dev),
-                          fs_minor(dev), (unsigned long long)ino);
+    int column = snprintf(
+        line, sizeof line, "%08lx-%08lx %c%c%c%c %08llx %02x:%02x %llu", (unsigned long)info->lo,
+        (unsigned long)info->hi, info->prot & PROT_READ ? 'r' : '-',
+        info->prot & PROT_WRITE ? 'w' : '-', info->prot & PROT_EXEC ? 'x' : '-',
+        info->flags & AREA_SHARED && !(info->flags & (AREA_SPECIAL | AREA_HUGETLB_PRIVATE)) ? 's'
+                                                                                            : 'p',
+        (unsigned long long)(info->object ? info->off : 0), fs_major(dev), fs_minor(dev),
+        (unsigned long long)ino);
     strbuf_append(w->sb, line, (size_t)column);
     maps_name(w, info, column);
     if (w->details)
@@ -284,6 +292,7 @@ static void put_memory(struct strbuf *sb, const struct snapshot *s)
     KIB("VmExe", m.text);
     KIB("VmLib", 0);
     KIB("VmSwap", 0);
+    KIB("HugetlbPages", m.hugetlb);
 #undef KIB
 }
 

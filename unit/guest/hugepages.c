@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * hugepages - large pages do not show: each part of one can be dropped, protected, unmapped, moved
- * and locked, and the rest keeps its bytes. MAP_HUGETLB is refused or kept.
+ * and locked, and the rest keeps its bytes. MAP_HUGETLB is refused or kept; of a pool it takes what
+ * was set apart, and no more.
  */
 #include "guest.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #define P 4096ul
@@ -103,10 +105,124 @@ static void test_hugetlb(void)
     REQUIRE_ERRNO((long)mmap(NULL, BIG, PROT_READ, MAP_PRIVATE | MAP_HUGETLB, 0, 0), EINVAL);
 }
 
+/* ---- a pool of our own: in a machine of our own ---- */
+
+static unsigned long number_in(const char *path, const char *what)
+{
+    static char text[8192];
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    REQUIRE(n > 0);
+    text[n] = 0;
+    close(fd);
+    char *at = strstr(text, what);
+    REQUIRE(at);
+    return strtoul(at + strlen(what), NULL, 10);
+}
+
+static void require_pool(unsigned long total, unsigned long free_, unsigned long rsvd,
+                         unsigned long surp)
+{
+    unsigned long t = number_in("/proc/meminfo", "HugePages_Total:"),
+                  f = number_in("/proc/meminfo", "HugePages_Free:"),
+                  r = number_in("/proc/meminfo", "HugePages_Rsvd:"),
+                  s = number_in("/proc/meminfo", "HugePages_Surp:");
+    if (t != total || f != free_ || r != rsvd || s != surp)
+        printf("total %lu, free %lu, reserved %lu, surplus %lu\n", t, f, r, s);
+    REQUIRE(t == total && f == free_ && r == rsvd && s == surp);
+    REQUIRE(number_in("/proc/sys/vm/nr_hugepages", "") == total - surp);
+}
+
+static void set_pool(const char *count)
+{
+    int fd = open("/proc/sys/vm/nr_hugepages", O_WRONLY);
+    REQUIRE(fd >= 0 && write(fd, count, strlen(count)) == (ssize_t)strlen(count));
+    close(fd);
+}
+
+static void test_pool(void)
+{
+    unsigned long free_before = number_in("/proc/meminfo", "MemFree:"), empty;
+    require_pool(0, 0, 0, 0);
+    set_pool("4\n");
+    require_pool(4, 4, 0, 0);
+    REQUIRE(number_in("/proc/meminfo", "Hugetlb:") == 4 * BIG / 1024);
+    empty = number_in("/proc/meminfo", "MemFree:");
+    REQUIRE(free_before - empty >= 4 * BIG / 1024);
+    int fd = open("/proc/sys/vm/nr_hugepages", O_WRONLY);
+    REQUIRE_ERRNO(write(fd, "many", 4), EINVAL);
+    close(fd);
+
+    /* Promised with the mapping, taken at the touch; a page that is not promised fails at once. */
+    char *p = map_huge(2 * BIG + P, 21); /* rounded up */
+    REQUIRE(p != MAP_FAILED && (uintptr_t)p % BIG == 0);
+    require_pool(4, 4, 3, 0);
+    REQUIRE_ERRNO((long)map_huge(2 * BIG, 0), ENOMEM);
+    p[BIG + 5] = 1;
+    require_pool(4, 3, 2, 0);
+    for (size_t i = 0; i < BIG; i += P)
+        REQUIRE(p[BIG + i + 5] == (i == 0));
+    REQUIRE(number_in("/proc/self/status", "HugetlbPages:") == BIG / 1024);
+
+    /* Whole pages only. */
+    REQUIRE_ERRNO(munmap(p, P), EINVAL);
+    REQUIRE_ERRNO(munmap(p + P, BIG), EINVAL);
+    REQUIRE_ERRNO(mprotect(p + P, P, PROT_READ), EINVAL);
+    REQUIRE_ERRNO((long)mmap(p + P, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                  EINVAL);
+    REQUIRE_ERRNO((long)mmap(p + P, BIG, PROT_READ,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0),
+                  EINVAL);
+    REQUIRE_ERRNO(madvise(p, BIG, MADV_FREE), EINVAL);
+    REQUIRE_ERRNO(madvise(p + P, BIG, MADV_DONTNEED), EINVAL);
+    REQUIRE(madvise(p + BIG, BIG - P, MADV_DONTNEED) == 0 && p[BIG + 5] == 1);
+    REQUIRE(mprotect(p + BIG, BIG, PROT_READ) == 0 && p[BIG + 5] == 1);
+    REQUIRE(mprotect(p + BIG, BIG, PROT_READ | PROT_WRITE) == 0);
+    p[BIG + 6] = 2;
+    require_pool(4, 3, 2, 0);
+    REQUIRE(madvise(p + BIG, BIG, MADV_DONTNEED) == 0 && p[BIG + 6] == 0);
+
+    /* A smaller pool: what is promised or used stays, as surplus. */
+    set_pool("1");
+    require_pool(3, 2, 2, 2);
+    REQUIRE(munmap(p + 2 * BIG, BIG) == 0);
+    set_pool("2");
+    require_pool(3, 2, 1, 1);
+    REQUIRE(munmap(p, 2 * BIG) == 0);
+    require_pool(2, 2, 0, 0);
+
+    /* Not promised: SIGBUS when the pool is empty (tested by a system call, which gets EFAULT). */
+    p = mmap(NULL, 3 * BIG, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+    REQUIRE(p != MAP_FAILED);
+    p[0] = p[BIG] = 1;
+    require_pool(2, 0, 0, 0);
+    int pipes[2];
+    REQUIRE(pipe(pipes) == 0 && write(pipes[1], "x", 1) == 1);
+    REQUIRE_ERRNO(read(pipes[0], p + 2 * BIG, 1), EFAULT);
+    REQUIRE(munmap(p, 3 * BIG) == 0);
+    set_pool("0");
+    require_pool(0, 0, 0, 0);
+    REQUIRE(number_in("/proc/meminfo", "MemFree:") + 1024 >= free_before);
+}
+
+/* Large pages that nobody asked a pool for are counted, too; where there are any. */
+static void test_counts(void)
+{
+    make();
+    unsigned long all = number_in("/proc/meminfo", "AnonHugePages:");
+    REQUIRE(all == 0 || all >= COUNT * BIG / 1024);
+    REQUIRE(munmap(area, COUNT * BIG) == 0);
+}
+
 int main(void)
 {
     test_parts();
     test_move();
     test_hugetlb();
+    if (access("/dev/memory_pressure", F_OK) == 0) { /* not on a Linux */
+        test_counts();
+        test_pool();
+    }
     return guest_pass("hugepages");
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: mm */
 /* large_test.c - large pages as mm sees them: which faults map a whole region, and which do not. */
+#include "mm/hugetlb.h"
+#include "mm/reclaim.h"
 #include "space_fixture.h"
 
 /* Regions of 2 MiB are mapped at once where that is asked for, or sequential access has grown to
@@ -43,10 +45,77 @@ static void large_pages_where_they_pay(void **state)
     assert_true(space_resident(space) <= before + 16);
 }
 
+/* ---- the pool ---- */
+
+static void assert_pool(uint64_t total, uint64_t free_pages, uint64_t reserved, uint64_t surplus)
+{
+    struct hugetlb_stats now;
+    hugetlb_get_stats(&now);
+    assert_int_equal(now.total, total);
+    assert_int_equal(now.free, free_pages);
+    assert_int_equal(now.reserved, reserved);
+    assert_int_equal(now.surplus, surplus);
+}
+
+#define HUGE_ANON (ANON | MAP_HUGETLB)
+
+/* Promise, use, surplus; and when the page tables cannot be had, the page goes back. */
+static void pool_of_huge_pages(void **state)
+{
+    (void)state;
+    const vaddr_t big = 2 * MIB;
+    vaddr_t a, b;
+    struct page_stats stats;
+    assert_int_equal(map(0, 512, RW, HUGE_ANON, &a), -ENOMEM);
+    hugetlb_set_count(NULL, 3);
+    assert_pool(3, 3, 0, 0);
+    assert_int_equal(map(0, 513, RW, HUGE_ANON, &a), 0);
+    assert_true(is_aligned(a, big));
+    assert_int_equal(map(0, 1024, RW, HUGE_ANON, &b), -ENOMEM);
+    assert_int_equal(map(0, 512, RW, HUGE_ANON | MAP_NORESERVE, &b), 0);
+    assert_pool(3, 3, 2, 0);
+    assert_int_equal(user_write(a + 5 * PG, 7), 0);
+    assert_int_equal(user_write(b, 7), 0);
+    assert_pool(3, 1, 1, 0);
+    assert_int_equal(space_resident(space), 0);
+    assert_int_equal(space_unmap(space, b, big), 0);
+    assert_int_equal(map(0, 512, RW, HUGE_ANON | MAP_NORESERVE, &b), 0);
+    hugetlb_set_count(NULL, 0); /* one is in use, one promised */
+    assert_pool(2, 1, 1, 2);
+    assert_int_equal(user_write(b, 7), -EIO);
+    fake_map_fail_nth(1);
+    assert_int_equal(user_write(a + big, 7), -ENOMEM);
+    assert_pool(2, 1, 1, 2);
+    assert_int_equal(user_write(a + big, 7), 0);
+    assert_int_equal(space_unmap(space, a, PG), -EINVAL);
+    assert_int_equal(space_unmap(space, a, big), 0);
+    assert_pool(1, 0, 0, 1);
+    assert_int_equal(space_unmap(space, a + big, big), 0);
+    assert_pool(0, 0, 0, 0);
+    page_get_stats(&stats);
+    assert_int_equal(stats.by_type[PAGE_HUGETLB], 0);
+}
+
+/* A pool takes what there is, and leaves the machine something. */
+static void pool_is_bounded(void **state)
+{
+    (void)state;
+    struct hugetlb_stats now;
+    uint64_t before = page_free_count();
+    hugetlb_set_count(NULL, 1000);
+    hugetlb_get_stats(&now);
+    assert_true(now.total > 15 && now.total < 24); /* of 48 MiB */
+    assert_true(page_free_count() > memory_level_pages(MEMORY_LOW));
+    hugetlb_set_count(NULL, 0);
+    assert_int_equal(page_free_count(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(large_pages_where_they_pay, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(pool_of_huge_pages, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(pool_is_bounded, space_set_up, space_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
