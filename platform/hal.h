@@ -165,6 +165,7 @@ struct hal_layout {
     unsigned user_count;
     vaddr_t user_end;             /* every user address is below, every kernel address above */
     vaddr_t kernel_lo, kernel_hi; /* range for the kernel's own mappings (stacks, MMIO) */
+    bool large_pages; /* programs' ranges become large pages; hosted: never in its page tables */
 };
 const struct hal_layout *hal_layout(void);
 

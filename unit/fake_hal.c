@@ -51,6 +51,7 @@ static const struct hal_layout default_layout = {
     .user_end = 0x7ffffffff000,
     .kernel_lo = 0x200000000000, /* application memory to AddressSanitizer, mapped by nobody */
     .kernel_hi = 0x200100000000,
+    .large_pages = true,
 };
 
 static void *ram;

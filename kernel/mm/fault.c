@@ -70,7 +70,7 @@ static size_t window_choose(const struct fault *f, size_t max)
     size_t last = __atomic_load_n(&area->fault_pages, __ATOMIC_RELAXED);
     size_t pages = sequential ? MAX(last * 2, (size_t)AROUND_FIRST) : AROUND_FIRST;
     size_t share = page_free_count() / 64; /* when memory is short, take little */
-    if (area->flags & AREA_NOHUGE)
+    if ((area->flags & AREA_NOHUGE) && hal_layout()->large_pages)
         max = MIN(max, (size_t)AROUND_ANON_MAX / 2);
     return MAX(MIN(MIN(pages, max), share), (size_t)1);
 }

@@ -23,6 +23,7 @@ static const struct hal_layout layout = {
     .user_end = 1ull << A64_USER_END_BIT,
     .kernel_lo = A64_WINDOW_LO,
     .kernel_hi = A64_WINDOW_HI,
+    .large_pages = true,
 };
 
 const struct hal_layout *hal_layout(void)

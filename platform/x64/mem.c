@@ -48,6 +48,7 @@ static const struct hal_layout layout = {
     .user_end = 1ull << X64_USER_END_BIT,
     .kernel_lo = X64_WINDOW_LO,
     .kernel_hi = X64_WINDOW_HI,
+    .large_pages = true,
 };
 
 const struct hal_layout *hal_layout(void)

@@ -110,12 +110,49 @@ static void pool_is_bounded(void **state)
     assert_int_equal(page_free_count(), before);
 }
 
+/* Enough for the longest runs: 1/64 of the free memory. */
+static int much_set_up(void **state)
+{
+    (void)state;
+    return space_set_up_ram(192 * MIB);
+}
+
+/* Touch a region page by page; how many pages did the longest fault bring? */
+static uint64_t longest_step(vaddr_t lo, vaddr_t hi)
+{
+    uint64_t most = 0, before = space_resident(space);
+    for (vaddr_t va = lo; va < hi; va += PG) {
+        assert_int_equal(user_write(va, 1), 0);
+        uint64_t step = space_resident(space) - before;
+        before += step;
+        most = step > most ? step : most;
+    }
+    return most;
+}
+
+/* MADV_NOHUGEPAGE is about the entries of page tables: where they are never large, it does not
+ * shorten what a sequential fault brings. */
+static void small_entries_in_long_runs(void **state)
+{
+    (void)state;
+    const vaddr_t big = 2 * MIB, at = 64 * MIB;
+    vaddr_t a;
+    for (int large = 0; large < 2; large++) {
+        fake_layout.large_pages = large;
+        assert_int_equal(map(at, 3 * 512, RW, ANON | MAP_FIXED, &a), 0);
+        assert_int_equal(space_advise(space, at, 3 * big, MADV_NOHUGEPAGE), 0);
+        assert_int_equal(longest_step(at, at + 3 * big), large ? 256 : 512);
+        assert_int_equal(space_unmap(space, at, 3 * big), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(large_pages_where_they_pay, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(pool_of_huge_pages, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(pool_is_bounded, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(small_entries_in_long_runs, much_set_up, space_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,10 +80,9 @@ static int on_fault(vaddr_t addr, enum hal_access access)
     return space_fault(space, addr, access, 0);
 }
 
-static int space_set_up(void **state)
+static int space_set_up_ram(size_t size)
 {
-    (void)state;
-    fake_hal_init(48 * MIB);
+    fake_hal_init(size);
     fake_layout.user[0] = (struct hal_user_window){USER_LO, USER_HI};
     fake_layout.user_end = USER_HI;
     page_init();
@@ -100,6 +99,12 @@ static int space_set_up(void **state)
     fake_user_space = &space->hal;
     fake_user_fault = on_fault;
     return 0;
+}
+
+static int space_set_up(void **state)
+{
+    (void)state;
+    return space_set_up_ram(48 * MIB);
 }
 
 /* Everything goes back: no page, no object, no reference is lost. */
