@@ -100,20 +100,42 @@ static long host_prot(unsigned prot)
            (prot & HAL_PROT_EXEC ? HOST_PROT_READ | HOST_PROT_EXEC : 0);
 }
 
+static bool in_kernel_window(vaddr_t va)
+{
+    return va >= hosted_config.kernel_lo && va < hosted_config.kernel_hi;
+}
+
+/*
+ * Where a page of a shared file is read first, Linux enters all that the file has within the same
+ * 64 KiB (fault_around_bytes), writable if the mapping is; where it is written, only that page. So
+ * one read per 64 KiB fills the host's page table, in a third of the time that MAP_POPULATE takes,
+ * which then looks up every page again. What is not filled now (a page that the file does not have
+ * yet, a host that is set otherwise) the host enters when it is used.
+ */
+#define HOST_FAULT_AROUND (64ul << 10)
+
+static void mirror_touch(vaddr_t va, size_t len)
+{
+    uint32_t word;
+
+    /* A host without memory raises SIGBUS: then the program gets its own when it comes there. */
+    for (vaddr_t at = va; at < va + len && isa_user_load_u32((const uint32_t *)at, &word) == 0;)
+        at = align_down(at, HOST_FAULT_AROUND) + HOST_FAULT_AROUND;
+}
+
 static long mirror_map(vaddr_t va, paddr_t pa, size_t len, unsigned prot)
 {
-    long flags = HOST_MAP_FIXED;
+    bool kernel = in_kernel_window(va);
+    long flags = HOST_MAP_FIXED, result;
 
     /* Sanitizers fork their symbolizer: the child must not share the stack it runs on. */
-    if (SELKIE_SANITIZE && va >= hosted_config.kernel_lo && va < hosted_config.kernel_hi)
-        flags |= HOST_MAP_PRIVATE;
-    else
-        flags |= HOST_MAP_SHARED;
-
-    if (prot & (HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC))
-        flags |= HOST_MAP_POPULATE;
-    return host_call6(HOST_mmap, (long)va, (long)len, host_prot(prot), flags, hosted_config.ram_fd,
-                      (long)(pa - hosted_config.ram_base));
+    flags |= SELKIE_SANITIZE && kernel ? HOST_MAP_PRIVATE : HOST_MAP_SHARED;
+    flags |= kernel ? HOST_MAP_POPULATE : 0;
+    result = host_call6(HOST_mmap, (long)va, (long)len, host_prot(prot), flags,
+                        hosted_config.ram_fd, (long)(pa - hosted_config.ram_base));
+    if (result >= 0 && !kernel && host_prot(prot))
+        mirror_touch(va, len);
+    return result;
 }
 
 /* One call per window: nothing is split, so this cannot fail for want of mappings. */
@@ -136,7 +158,7 @@ static bool mirror_reserve(vaddr_t va, size_t len)
 
 static void mirror_drop(vaddr_t va, size_t len)
 {
-    if (va >= hosted_config.kernel_lo && va < hosted_config.kernel_hi) {
+    if (in_kernel_window(va)) {
         if (!mirror_reserve(va, len)) {
             mirror_drop_all();
             if (!mirror_reserve(va, len))
