@@ -21,6 +21,7 @@
 #define HOST_rt_sigprocmask 14
 #define HOST_rt_sigreturn 15
 #define HOST_ioctl 16
+#define HOST_pwrite64 18
 #define HOST_sched_yield 24
 #define HOST_madvise 28
 #define HOST_pause 34

@@ -92,6 +92,10 @@ void hosted_sanitizer_enter(struct isa_frame *frame);
 void hosted_sanitizer_leave(struct isa_frame *frame);
 void hosted_ctx_begin(void);
 
+/* ---- mem.c ---- */
+/* Memory that is about to be mapped for a program: may be made one large page of the host's. */
+void hosted_ram_use(paddr_t pa, size_t len);
+
 /* ---- mmu.c ---- */
 void hosted_mmu_init(void);
 /* The host's mappings are a cache of the page tables: load what they say about addr. False if they

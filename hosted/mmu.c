@@ -184,33 +184,6 @@ static int mirror_load(vaddr_t va, paddr_t pa, size_t len, unsigned prot)
     return mirror_map(va, pa, len, prot) >= 0 ? 0 : -ENOMEM;
 }
 
-/*
- * A run that is large pages of the host both in addresses and in the file is made of them before it
- * is mapped: then one page-table entry of the host's does for 512, and making a large page costs
- * the host less than half of what 512 small ones do. MADV_COLLAPSE (Linux 6.1) does not look at the
- * administrator's settings, but wants a page to be there. A host that cannot is soon no longer
- * asked. The bytes stay what they are at all times, so no lock is needed.
- */
-#define LARGE_FAILURES_MAX 8
-
-static void ram_make_large(vaddr_t va, paddr_t pa, size_t len)
-{
-    static int failures; /* relaxed: a count too many or too few does no harm */
-    paddr_t base = hosted_config.ram_base;
-
-    if (((va | (pa - base)) & (HOSTED_LARGE_PAGE - 1)) != 0)
-        return;
-    for (; len >= HOSTED_LARGE_PAGE; pa += HOSTED_LARGE_PAGE, len -= HOSTED_LARGE_PAGE) {
-        long at = (long)hal_phys_to_virt(pa);
-
-        if (__atomic_load_n(&failures, __ATOMIC_RELAXED) >= LARGE_FAILURES_MAX)
-            return;
-        (void)host_call3(HOST_madvise, at, HAL_PAGE_SIZE, HOST_MADV_POPULATE_WRITE);
-        if (host_call3(HOST_madvise, at, HOSTED_LARGE_PAGE, HOST_MADV_COLLAPSE) < 0)
-            __atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED);
-    }
-}
-
 /* Is the space one that the host's mappings stand for? Under the lock. */
 static bool mirrored(const struct hal_space *space)
 {
@@ -320,7 +293,8 @@ int hal_space_map(struct hal_space *space, vaddr_t va, paddr_t pa, size_t len, u
 
     if (err)
         return err;
-    ram_make_large(va, pa, len);
+    if (space != &kernel_space)
+        hosted_ram_use(pa, len);
     err = pgtable_map(&space->pt, va, pa, len, prot, 0, &change);
     if (err == 0)
         err = mirror_update(space, va, pa, len, prot);
@@ -345,6 +319,8 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
         n = 1;
         while (i + n < count && frames[i + n] == frames[i] + n * HAL_PAGE_SIZE)
             n++;
+        if (space != &kernel_space)
+            hosted_ram_use(frames[i], n * HAL_PAGE_SIZE);
         err = mirror_update(space, va + i * HAL_PAGE_SIZE, frames[i], n * HAL_PAGE_SIZE, prot);
     }
     pgtable_release(&space->pt, &change);

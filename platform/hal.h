@@ -280,6 +280,10 @@ const struct hal_boot_info *hal_boot_info(void);
 
 /* The direct map: all RAM is readable and writable by the kernel at a fixed offset. [inline] */
 static inline void *hal_phys_to_virt(paddr_t pa);
+
+/* A run of several pages of RAM that nobody has used yet, so that it is zero (ram_zeroed), will be
+ * used now: a host that gives memory page by page may give it at once. [inline] */
+static inline void hal_ram_prepare(paddr_t pa, size_t len);
 static inline paddr_t hal_virt_to_phys(const void *va);
 
 /* ---- devices ------------------------------------------------------------- */

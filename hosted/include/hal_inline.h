@@ -110,6 +110,12 @@ static inline paddr_t hal_virt_to_phys(const void *va)
     return (uintptr_t)va - hosted_direct_map;
 }
 
+void hosted_ram_prepare(paddr_t pa, size_t len);
+static inline void hal_ram_prepare(paddr_t pa, size_t len)
+{
+    hosted_ram_prepare(pa, len);
+}
+
 /* No device is there to be accessed (dev.c). */
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {

@@ -468,6 +468,8 @@ struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flag
     memory_unpoison(page_virt(page), PAGE_SIZE << order);
     if ((flags & ALLOC_ZERO) && !(state & PAGE_FLAG_ZERO))
         memset(page_virt(page), 0, PAGE_SIZE << order);
+    else if ((flags & ALLOC_ZERO) && order > 0)
+        hal_ram_prepare(page_phys(page), PAGE_SIZE << order);
     return page;
 }
 

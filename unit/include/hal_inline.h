@@ -66,6 +66,10 @@ static inline void *hal_phys_to_virt(paddr_t pa)
 {
     return (void *)(fake_ram_base + pa);
 }
+static inline void hal_ram_prepare(paddr_t pa, size_t len)
+{
+    (void)pa, (void)len;
+}
 static inline paddr_t hal_virt_to_phys(const void *va)
 {
     return (uintptr_t)va - fake_ram_base;

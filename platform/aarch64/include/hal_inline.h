@@ -94,6 +94,10 @@ static inline void *hal_phys_to_virt(paddr_t pa)
 {
     return (void *)(uintptr_t)(pa + A64_DIRECT_BASE);
 }
+static inline void hal_ram_prepare(paddr_t pa, size_t len)
+{
+    (void)pa, (void)len;
+}
 
 extern paddr_t aarch64_image_pa;      /* where the image was loaded */
 extern uintptr_t aarch64_image_slide; /* how far above its link address it runs */

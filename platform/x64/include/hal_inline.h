@@ -105,6 +105,10 @@ static inline void *hal_phys_to_virt(paddr_t pa)
 {
     return (void *)(uintptr_t)(pa + X64_DIRECT_BASE);
 }
+static inline void hal_ram_prepare(paddr_t pa, size_t len)
+{
+    (void)pa, (void)len;
+}
 
 extern uintptr_t x64_image_slide; /* kaslr.c */
 
