@@ -121,6 +121,9 @@ void area_isolate(struct change *c, vaddr_t lo, vaddr_t hi);
 
 /* ---- pages behind areas (space.c, fault.c) ---- */
 
+/* The heap has grown from `end` on: if it was touched up to there, map what a fault there would. No
+ * lock is held. */
+void space_heap_grown(struct space *space, vaddr_t end);
 /* Remove all pages of [lo, hi) from the page table and drop their references. Page tables that lie
  * wholly in the range are freed, even if they are empty. */
 void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi);

@@ -10,10 +10,12 @@
  * taken, for that may have to read them.
  *
  * Fault-around. One mapping call costs much more than one page (hosted: a system call), so a fault
- * maps its neighbours, too: of an anonymous area a physically contiguous block, 16 pages at first,
- * twice as many each time the next fault comes just behind (or, in a stack, just below) the last
- * one, up to 2 MiB or 1/64 of the free memory; of a file up to 16 pages (64 when sequential).
- * MADV_RANDOM turns it off.
+ * maps its neighbours, too: of an anonymous area the aligned, physically contiguous block, 16 pages
+ * at first, twice as many each time the next fault comes at most 16 pages behind (or, in a stack,
+ * below) the last one, up to 2 MiB or 1/64 of the free memory; of a file up to 16 pages (64 when
+ * sequential, without a gap). What does not fit, at the end of the area or beside pages that are
+ * there, is cut off. MADV_RANDOM turns it off. A heap that is used so is mapped where it grows
+ * (space_heap_grown).
  *
  * Large pages. A block of 2 MiB that is mapped at once is one entry of the page table (hal.h); each
  * of its pages has its own reference all the same, so nothing but the page table needs to
@@ -59,63 +61,60 @@ static void sync_exec(const struct area *area, struct page *page)
 
 /* ---- how much --------------------------------------------------------------------------- */
 
-/* Pages to map for this fault. Keeps the area's hint: relaxed atomics, any mixture of values of
- * racing faults is as good a hint as any other. */
+/* Does the fault come just behind the last one? Neighbours in memory that a program fills with gaps
+ * will mostly be wanted, too; those of a file would have to be read. Relaxed atomics here and
+ * below: any mixture of values of racing faults is as good a hint as any other. */
+static bool window_follows(const struct fault *f)
+{
+    vaddr_t next = __atomic_load_n(&f->area->fault_next, __ATOMIC_RELAXED);
+    vaddr_t gap = area_is_stack(f->area) ? next - f->va : f->va - next;
+    return gap <= (f->area->object ? 0 : AROUND_FIRST * PAGE_SIZE);
+}
+
+/* Pages to map for this fault. */
 static size_t window_choose(const struct fault *f, size_t max)
 {
     struct area *area = f->area;
     if (area->flags & AREA_RANDOM)
         return 1;
-    bool sequential = __atomic_load_n(&area->fault_next, __ATOMIC_RELAXED) == f->va;
     size_t last = __atomic_load_n(&area->fault_pages, __ATOMIC_RELAXED);
-    size_t pages = sequential ? MAX(last * 2, (size_t)AROUND_FIRST) : AROUND_FIRST;
+    size_t pages = window_follows(f) ? MAX(last * 2, (size_t)AROUND_FIRST) : AROUND_FIRST;
     size_t share = page_free_count() / 64; /* when memory is short, take little */
     if ((area->flags & AREA_NOHUGE) && hal_layout()->large_pages)
         max = MIN(max, (size_t)AROUND_ANON_MAX / 2);
     return MAX(MIN(MIN(pages, max), share), (size_t)1);
 }
 
-/* `want`: what was mapped, or what would have been if a region did not end at hi. */
-static void window_remember(const struct fault *f, vaddr_t lo, vaddr_t hi, size_t want)
+/* `pages`: what was mapped, or would have been if there had been room. */
+static void window_remember(const struct fault *f, vaddr_t lo, vaddr_t hi, size_t pages)
 {
     /* A stack is touched downwards: its next fault is on the page below. */
     vaddr_t next = area_is_stack(f->area) ? lo - PAGE_SIZE : hi;
     __atomic_store_n(&f->area->fault_next, next, __ATOMIC_RELAXED);
-    size_t pages = (hi - lo) >> PAGE_SHIFT;
-    if (is_aligned(hi, REGION_SIZE))
-        pages = MAX(pages, want);
     __atomic_store_n(&f->area->fault_pages, (uint32_t)pages, __ATOMIC_RELAXED);
 }
 
-/* The unmapped run around f->va: at most `pages` long, inside the area, the region, and for
- * non-sequential access the aligned block. The fault lock is held or the result is a hint. */
+/* The unmapped run around f->va: inside the aligned block of at most `pages` (in a stack, as many
+ * below), the area and the region. The fault lock is held or the result is a hint. */
 static void window_place(const struct fault *f, size_t pages, vaddr_t *lo, vaddr_t *hi)
 {
     const struct area *area = f->area;
+    struct hal_space *hal = &f->space->hal;
     vaddr_t region = align_down(f->va, REGION_SIZE);
-    vaddr_t size = (vaddr_t)pages << PAGE_SHIFT;
-    vaddr_t block = align_down(f->va, AROUND_FIRST * PAGE_SIZE);
-    vaddr_t from = block, to = block + AROUND_FIRST * PAGE_SIZE;
-    if (pages < AROUND_FIRST) {
-        from = f->va;
-        to = f->va + size;
-    } else if (pages > AROUND_FIRST && area_is_stack(area)) {
+    vaddr_t size = PAGE_SIZE << (63 - (unsigned)__builtin_clzl(pages));
+    vaddr_t from = align_down(f->va, size), to = from + size;
+    if (area_is_stack(area) && pages > AROUND_FIRST) {
         to = f->va + PAGE_SIZE;
         from = to - MIN(size, to - region);
-    } else if (pages > AROUND_FIRST) {
-        from = f->va;
-        to = f->va + size;
     }
-    from = MAX(MAX(from, area->lo), region);
-    to = MIN(MIN(to, area->hi), region + REGION_SIZE);
-
-    struct hal_space *hal = &f->space->hal;
-    to = hal_space_next(hal, f->va + PAGE_SIZE, to);
-    vaddr_t start = f->va;
-    while (start > from && !hal_space_query(hal, start - PAGE_SIZE, NULL, NULL))
-        start -= PAGE_SIZE;
-    *lo = start;
-    *hi = to;
+    from = MAX(from, area->lo);
+    to = MIN(to, area->hi);
+    *hi = hal_space_next(hal, f->va + PAGE_SIZE, to);
+    *lo = f->va;
+    if (from < f->va && hal_space_next(hal, from, f->va) == f->va)
+        *lo = from;
+    while (*lo > from && !hal_space_query(hal, *lo - PAGE_SIZE, NULL, NULL))
+        *lo -= PAGE_SIZE;
 }
 
 /* MADV_HUGEPAGE: the whole region, if all of it is the area's and nothing is there yet. A stack,
@@ -155,9 +154,11 @@ static int fault_anon_locked(const struct fault *f)
     size_t want = window_choose(f, AROUND_ANON_MAX);
     if (!window_huge(f, &lo, &hi))
         window_place(f, want, &lo, &hi);
-    struct page *block = block_alloc((hi - lo) >> PAGE_SHIFT, &order);
+    size_t room = (hi - lo) >> PAGE_SHIFT;
+    struct page *block = block_alloc(room, &order);
     if (!block)
         return -ENOMEM;
+    bool shrunk = room >> order > 1; /* there was no block as large as the room */
     /* Cut the window to the block's size so that f->va stays inside. */
     size_t size = PAGE_SIZE << order;
     if (area_is_stack(f->area) && f->va + PAGE_SIZE == hi)
@@ -177,7 +178,7 @@ static int fault_anon_locked(const struct fault *f)
         return err;
     }
     count_mapped(f->space, (uint64_t)1 << order);
-    window_remember(f, lo, lo + size, want);
+    window_remember(f, lo, lo + size, shrunk ? size >> PAGE_SHIFT : MAX(want, size >> PAGE_SHIFT));
     return 0;
 }
 
@@ -302,7 +303,7 @@ static int map_file_locked(const struct fault *f, vaddr_t lo, struct page **page
     put_pages(pages, first);
     put_pages(pages + last, count - last);
     count_mapped(f->space, last - first);
-    window_remember(f, at, lo + last * PAGE_SIZE, 0);
+    window_remember(f, at, lo + last * PAGE_SIZE, last - first);
     return 0;
 }
 
@@ -448,6 +449,19 @@ int space_fault(struct space *space, vaddr_t addr, enum hal_access access, vaddr
         __atomic_add_fetch(&space_count(space)->faults, 1, __ATOMIC_RELAXED);
     compact_if_due(space);
     return err;
+}
+
+void space_heap_grown(struct space *space, vaddr_t end)
+{
+    struct fault f = {.space = space, .va = end};
+    bool grow;
+    struct rwlock_slot *slot = rwlock_read_begin(&space->lock);
+    f.area = area_at(space, end);
+    bool wanted = f.area && !(f.area->flags & AREA_RANDOM) && window_follows(&f);
+    rwlock_read_end(&space->lock, slot);
+    /* Whoever has changed the area meanwhile finds a page or two of it mapped, or not. */
+    if (wanted)
+        (void)!fault_once(space, end, HAL_ACCESS_WRITE, &grow);
 }
 
 /* ---- populate --------------------------------------------------------------------------- */

@@ -350,7 +350,8 @@ vaddr_t space_brk(struct space *space, vaddr_t want)
     struct change c;
     if (change_begin(&c, space, 2))
         return __atomic_load_n(&space->brk, __ATOMIC_RELAXED);
-    vaddr_t result = space->brk, locked = 0;
+    vaddr_t result = space->brk, grown = 0;
+    bool locked = false;
     vaddr_t end = want + PAGE_SIZE - 1, new_end, old_end = 0;
     if (want < space->brk_start || end < want)
         goto out;
@@ -360,14 +361,17 @@ vaddr_t space_brk(struct space *space, vaddr_t want)
         space_remove_locked(&c, new_end, old_end);
     else if (new_end > old_end && brk_grow_locked(&c, old_end, new_end))
         goto out;
-    if (new_end > old_end && (space->future_flags & AREA_LOCKED))
-        locked = new_end - old_end;
+    grown = new_end > old_end ? new_end - old_end : 0;
+    locked = space->future_flags & AREA_LOCKED;
     __atomic_store_n(&space->brk, want, __ATOMIC_RELAXED);
     result = want;
 out:
     change_end(&c);
-    if (locked) /* as Linux, a heap that could not be filled has grown all the same */
-        (void)!space_populate(space, old_end, locked, POPULATE_LOCK);
+    /* As Linux, a heap that could not be filled has grown all the same. */
+    if (grown && locked)
+        (void)!space_populate(space, old_end, grown, POPULATE_LOCK);
+    else if (grown)
+        space_heap_grown(space, old_end);
     return result;
 }
 

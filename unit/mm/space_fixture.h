@@ -101,7 +101,7 @@ static int space_set_up_ram(size_t size)
     return 0;
 }
 
-static int space_set_up(void **state)
+static inline int space_set_up(void **state)
 {
     (void)state;
     return space_set_up_ram(48 * MIB);
