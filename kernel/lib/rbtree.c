@@ -103,20 +103,52 @@ static void insert_fixup(struct rb_tree *tree, struct rb_node *node)
     tree->root->red = false;
 }
 
-void rb_insert(struct rb_tree *tree, struct rb_node *node,
-               bool (*less)(const struct rb_node *, const struct rb_node *))
+static void insert_at(struct rb_tree *tree, struct rb_node *node, struct rb_node *parent,
+                      struct rb_node **link)
 {
-    struct rb_node *parent = NULL, **link = &tree->root;
-    while (*link) {
-        parent = *link;
-        link = less(node, parent) ? &parent->left : &parent->right;
-    }
     node->parent = parent;
     node->left = node->right = NULL;
     node->red = true;
     *link = node;
     rb_update(tree, node);
     insert_fixup(tree, node);
+}
+
+void rb_insert_first(struct rb_tree *tree, struct rb_node *node)
+{
+    struct rb_node *first = tree->first;
+    tree->first = node;
+    if (!first)
+        tree->last = node;
+    insert_at(tree, node, first, first ? &first->left : &tree->root);
+}
+
+void rb_insert_last(struct rb_tree *tree, struct rb_node *node)
+{
+    struct rb_node *last = tree->last;
+    tree->last = node;
+    if (!last)
+        tree->first = node;
+    insert_at(tree, node, last, last ? &last->right : &tree->root);
+}
+
+void rb_insert(struct rb_tree *tree, struct rb_node *node,
+               bool (*less)(const struct rb_node *, const struct rb_node *))
+{
+    struct rb_node *parent = NULL, **link = &tree->root;
+    bool first = true, last = true;
+    while (*link) {
+        parent = *link;
+        bool left = less(node, parent);
+        link = left ? &parent->left : &parent->right;
+        first = first && left;
+        last = last && !left;
+    }
+    if (first)
+        tree->first = node;
+    if (last)
+        tree->last = node;
+    insert_at(tree, node, parent, link);
 }
 
 /* One side of RB-DELETE-FIXUP's loop: the paths through node (a child of parent, maybe NULL) lack
@@ -191,6 +223,10 @@ void rb_remove(struct rb_tree *tree, struct rb_node *node)
 {
     struct rb_node *child, *parent; /* what moved up, and its new parent */
     bool lost_red;
+    if (node == tree->first)
+        tree->first = rb_next(node);
+    if (node == tree->last)
+        tree->last = rb_prev(node);
     if (node->left && node->right) {
         /* The successor takes the node's place and colour; it has no left child. */
         struct rb_node *next = node->right;
@@ -220,22 +256,6 @@ void rb_remove(struct rb_tree *tree, struct rb_node *node)
     if (!lost_red)
         remove_fixup(tree, child, parent);
     node->parent = node->left = node->right = NULL;
-}
-
-struct rb_node *rb_first(const struct rb_tree *tree)
-{
-    struct rb_node *node = tree->root;
-    while (node && node->left)
-        node = node->left;
-    return node;
-}
-
-struct rb_node *rb_last(const struct rb_tree *tree)
-{
-    struct rb_node *node = tree->root;
-    while (node && node->right)
-        node = node->right;
-    return node;
 }
 
 struct rb_node *rb_next(const struct rb_node *node)
@@ -273,9 +293,19 @@ static unsigned black_depth(const struct rb_node *node)
     return depth;
 }
 
+static const struct rb_node *end_of(const struct rb_tree *tree, bool left)
+{
+    const struct rb_node *node = tree->root, *end = NULL;
+    for (; node; node = left ? node->left : node->right)
+        end = node;
+    return end;
+}
+
 bool rb_valid(const struct rb_tree *tree)
 {
     if (is_red(tree->root) || (tree->root && tree->root->parent))
+        return false;
+    if (tree->first != end_of(tree, true) || tree->last != end_of(tree, false))
         return false;
     unsigned depth = 0; /* of the first node with a NULL child */
     for (const struct rb_node *n = rb_first(tree); n; n = rb_next(n)) {

@@ -14,6 +14,7 @@ struct rb_node {
 };
 struct rb_tree {
     struct rb_node *root;
+    struct rb_node *first, *last; /* the ends, so that a queue need not walk to them */
     /* Called bottom-up for every node whose subtree changed, to keep augmented data; may be NULL.
      */
     void (*update)(struct rb_node *node);
@@ -22,14 +23,24 @@ struct rb_tree {
 /* Insert node; less(a, b) orders strictly. Equal elements go after existing ones. */
 void rb_insert(struct rb_tree *tree, struct rb_node *node,
                bool (*less)(const struct rb_node *, const struct rb_node *));
+/* The same for a node that belongs before the first, or not before the last: touches no others than
+ * the neighbours whose balance changes. */
+void rb_insert_first(struct rb_tree *tree, struct rb_node *node);
+void rb_insert_last(struct rb_tree *tree, struct rb_node *node);
 void rb_remove(struct rb_tree *tree, struct rb_node *node);
-struct rb_node *rb_first(const struct rb_tree *tree);
-struct rb_node *rb_last(const struct rb_tree *tree);
+static inline struct rb_node *rb_first(const struct rb_tree *tree)
+{
+    return tree->first;
+}
+static inline struct rb_node *rb_last(const struct rb_tree *tree)
+{
+    return tree->last;
+}
 struct rb_node *rb_next(const struct rb_node *node);
 struct rb_node *rb_prev(const struct rb_node *node);
 /* Recompute augmented data from node up to the root. */
 void rb_update(struct rb_tree *tree, struct rb_node *node);
-/* Check colours, balance and parent links; for tests and debug builds. */
+/* Check colours, balance, parent links and ends; for tests and debug builds. */
 bool rb_valid(const struct rb_tree *tree);
 
 #endif

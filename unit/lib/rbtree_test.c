@@ -63,6 +63,18 @@ static void compare(void)
     assert_int_equal(sum_of(tree.root), total);
 }
 
+/* By the end where it belongs, if that is where it does. */
+static void insert(struct item *item)
+{
+    const struct item *first = item_of(rb_first(&tree)), *last = item_of(rb_last(&tree));
+    if (!last || item->key >= last->key)
+        rb_insert_last(&tree, &item->node);
+    else if (item->key < first->key)
+        rb_insert_first(&tree, &item->node);
+    else
+        rb_insert(&tree, &item->node, less);
+}
+
 static void random_operations_match_model(void **state)
 {
     (void)state;
@@ -74,6 +86,8 @@ static void random_operations_match_model(void **state)
         struct item *item = &items[rand() % (step < 3000 ? KEYS : 40)];
         if (item->in)
             rb_remove(&tree, &item->node);
+        else if (step & 1)
+            insert(item);
         else
             rb_insert(&tree, &item->node, less);
         item->in = !item->in;
@@ -100,6 +114,32 @@ static void ascending_and_descending(void **state)
     }
     assert_null(tree.root);
     assert_true(rb_valid(&tree));
+}
+
+/* As a run queue is used: taken from the front, put to the end, and now and then to the front. */
+static void taken_from_the_front_put_to_an_end(void **state)
+{
+    (void)state;
+    tree = (struct rb_tree){.update = update};
+    for (int i = 0; i < KEYS; i++)
+        items[i] = (struct item){.key = i};
+    for (int i = 0; i < 100; i++) {
+        insert(&items[i]);
+        items[i].in = true;
+    }
+    for (int i = 0; i < 150; i++) {
+        struct item *item = item_of(rb_first(&tree));
+        rb_remove(&tree, &item->node);
+        item->in = false;
+        compare();
+        if (i % 3 == 0) {
+            insert(item);
+            item->in = true;
+        }
+        insert(&items[100 + i]);
+        items[100 + i].in = true;
+        compare();
+    }
 }
 
 static void equal_keys_stay_in_insertion_order(void **state)
@@ -130,6 +170,10 @@ static void valid_finds_a_broken_tree(void **state)
     struct rb_node *first = rb_first(&tree);
     first->red = !first->red;
     assert_false(rb_valid(&tree));
+    first->red = !first->red;
+    assert_true(rb_valid(&tree));
+    tree.first = rb_next(first);
+    assert_false(rb_valid(&tree));
 }
 
 int main(void)
@@ -137,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations_match_model),
         cmocka_unit_test(ascending_and_descending),
+        cmocka_unit_test(taken_from_the_front_put_to_an_end),
         cmocka_unit_test(equal_keys_stay_in_insertion_order),
         cmocka_unit_test(valid_finds_a_broken_tree),
     };
