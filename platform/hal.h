@@ -124,6 +124,11 @@ void hal_ctx_destroy(struct hal_ctx *ctx);
  * never run again (its sanitizer state is dropped). */
 void hal_ctx_switch(struct hal_ctx *from, struct hal_ctx *to, bool last);
 
+/* A hint: ctx, which is not running, will be switched to soon. The first call brings what ctx
+ * itself points to nearer to the CPU; a later one (`close`) what is found there: it touches what
+ * the first one has brought. */
+void hal_ctx_prefetch(const struct hal_ctx *ctx, bool close);
+
 /* The TLS base (FS base, TPIDR_EL0) of ctx. `ctx` is the executing context, or not running. */
 void hal_ctx_set_tls(struct hal_ctx *ctx, uint64_t base);
 uint64_t hal_ctx_tls(const struct hal_ctx *ctx);

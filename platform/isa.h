@@ -57,6 +57,16 @@ size_t isa_fp_size(void);
 void isa_fp_init(void *area);
 void isa_fp_save(void *area);
 void isa_fp_restore(const void *area);
+/* A hint: the area will be saved to or restored from soon. First without, later with `close`
+ * (hal_ctx_prefetch). */
+void isa_fp_prefetch(const void *area, bool close);
+/* The same for any memory, which need not exist. Inlined by force: gcc thinks that a function which
+ * does only this does nothing, and drops the call. */
+static inline __attribute__((always_inline)) void isa_prefetch(const void *at, size_t size)
+{
+    for (size_t i = 0; i < size; i += 64)
+        __builtin_prefetch((const void *)((uintptr_t)at + i), 1);
+}
 
 /* AT_HWCAP, AT_HWCAP2 for programs. */
 void isa_hwcap(uint64_t *hwcap, uint64_t *hwcap2);

@@ -15,7 +15,7 @@
 #include "mm/kmalloc.h"
 #include "proc/internal.h"
 
-#define TASK_HASH 256
+#define TASK_HASH 1024
 #define PID_MAX 4194304 /* Linux's on 64-bit machines */
 
 static struct spinlock pid_lock = SPINLOCK_INIT(RANK_PROCESS);

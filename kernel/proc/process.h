@@ -108,14 +108,19 @@ enum futex_task_state {
 };
 
 struct task {
-    struct thread thread;    /* first */
+    struct thread thread; /* first */
+    /* Read at each system call: in the cache line behind what a switch touches. */
+    struct isa_frame
+        *frame; /* the user registers of the current kernel entry; valid in the kernel */
     struct process *process; /* reference */
-    struct list process_link;
+    bool in_syscall;         /* frame holds the result of a system call, and it is a restart code */
+    bool frame_replaced;     /* execve, rt_sigreturn: the call has no result */
+    bool sig_restore_mask;   /* see sig_saved_mask */
     int tid;
+    struct list process_link;
     /* signals; guarded by process->lock unless own */
     uint64_t sig_mask;       /* written by the task itself only, under the lock */
     uint64_t sig_saved_mask; /* to restore after sigsuspend, ppoll: valid if sig_restore_mask */
-    bool sig_restore_mask;
     struct signal_pending pending;
     uaddr_t alt_stack;
     size_t alt_stack_size;
@@ -128,8 +133,6 @@ struct task {
      * handler runs, it is called again with the same arguments and with restart_deadline_ns as it
      * left it; in every other call restart_deadline_ns is 0.
      */
-    bool in_syscall;     /* frame holds the result of a system call, and it is a restart code */
-    bool frame_replaced; /* execve, rt_sigreturn: the call has no result */
     uint64_t restart_deadline_ns;
     struct {
         unsigned id; /* enum syscall_id; 0: nothing to restart */
@@ -146,8 +149,6 @@ struct task {
     uint32_t pi_lines;            /* lines that it owns, or is about to; atomic */
     struct mutex futex_exit_lock; /* RANK_FUTEX_EXIT: held while EXITING */
     uint64_t min_flt, maj_flt;
-    struct isa_frame
-        *frame; /* the user registers of the current kernel entry; valid in the kernel */
     struct isa_frame start_frame; /* what a new task begins with */
     struct list tid_link;         /* table of all tasks; proc/process.c */
     int pdeath_signal;

@@ -83,6 +83,12 @@ void balance_request(struct runqueue *rq); /* idle: ask the busiest CPU for work
 void balance_serve(struct runqueue *rq);   /* hand a thread to whoever asked */
 void balance_tick(struct runqueue *rq, uint64_t now);
 
+/* ---- params.c ---- */
+
+/* Memory for a bitmap of CPUs: the thread's own word if that is enough. NULL without memory. */
+uint64_t *affinity_alloc(struct thread *thread);
+void affinity_free(struct thread *thread, uint64_t *bitmap);
+
 /* ---- mutex.c: for cond.c ---- */
 
 /* A thread that somebody else puts into a mutex's line. */

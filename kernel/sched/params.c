@@ -83,24 +83,38 @@ static void change_mask(uint64_t *dst, const uint64_t *mask)
         __atomic_fetch_and(&dst[i], mask[i], __ATOMIC_SEQ_CST);
 }
 
+uint64_t *affinity_alloc(struct thread *thread)
+{
+    if (mask_words() == 1)
+        return &thread->affinity_word;
+    return kmalloc_array(mask_words(), sizeof(uint64_t), ALLOC_DEFAULT);
+}
+
+void affinity_free(struct thread *thread, uint64_t *bitmap)
+{
+    if (bitmap != &thread->affinity_word)
+        kfree(bitmap);
+}
+
 int sched_set_affinity(struct thread *thread, const uint64_t *mask)
 {
     if (!names_online_cpu(mask))
         return -EINVAL;
-    uint64_t *fresh = kmalloc_array(mask_words(), sizeof(uint64_t), ALLOC_DEFAULT);
+    uint64_t *fresh = affinity_alloc(thread);
     if (!fresh)
         return -ENOMEM;
-    for (size_t i = 0; i < mask_words(); i++)
-        fresh[i] = mask[i] & existing(i);
     unsigned long irq = spin_lock_irqsave(&affinity_lock);
     if (thread->affinity) {
         change_mask(thread->affinity, mask);
     } else {
+        for (size_t i = 0; i < mask_words(); i++)
+            fresh[i] = mask[i] & existing(i);
         __atomic_store_n(&thread->affinity, fresh, __ATOMIC_RELEASE);
         fresh = NULL;
     }
     spin_unlock_irqrestore(&affinity_lock, irq);
-    kfree(fresh);
+    if (fresh)
+        affinity_free(thread, fresh);
     tell(thread);
     if (thread == thread_current())
         leave_forbidden_cpu();

@@ -120,7 +120,7 @@ void thread_put(struct thread *thread)
 {
     if (!ref_put(&thread->refs))
         return;
-    kfree(thread->affinity);
+    affinity_free(thread, thread->affinity);
     thread->affinity = NULL;
     if (thread->exit_hook)
         thread->exit_hook(thread);

@@ -26,11 +26,6 @@ static const uint32_t nice_scale[NICE_MAX - NICE_MIN + 1] = {
 };
 #define IDLE_SCALE (65536u * 1024u / 3u)
 
-static struct thread *thread_of_node(const struct rb_node *node)
-{
-    return node ? container_of(node, struct thread, run_node) : NULL;
-}
-
 static bool earlier(uint64_t a, uint64_t b)
 {
     return (int64_t)(a - b) < 0;

@@ -67,6 +67,11 @@ enum rq_arrival {
     RQ_EXPIRED,   /* it ran until now and lets others go first */
 };
 
+static inline struct thread *thread_of_node(const struct rb_node *node)
+{
+    return node ? container_of(node, struct thread, run_node) : NULL;
+}
+
 void rq_init(struct runqueue *rq, struct cpu *cpu);
 /* Copy what was asked for (policy, nice, priority) to the fields that the queue goes by. Not
  * queued. */

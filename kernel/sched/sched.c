@@ -35,11 +35,14 @@
  */
 #include "core/log.h"
 #include "hal_up.h"
+#include "isa.h"
 #include "lib/counter.h"
 #include "lib/errno.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
 #include "sched/internal.h"
+
+#define PREFETCH_THREADS 128 /* more than the second-level cache has room for, and at least 4 */
 
 /* What other CPUs see of this one. Hints, so relaxed. */
 void sched_publish(struct runqueue *rq)
@@ -296,6 +299,23 @@ static struct thread *take_next(struct runqueue *rq)
     return next;
 }
 
+/* Of many threads, none is in the near caches any more when its turn comes. So those at the front
+ * of the queue are brought there in steps, a turn apart, each of which needs what the one
+ * before has brought: the node in the tree, the thread, its kernel stack and registers, and what
+ * user code begins with. Few threads need none of this. */
+static void prefetch_successors(const struct runqueue *rq)
+{
+    if (rq->fair_queued < PREFETCH_THREADS)
+        return;
+    struct rb_node *second = rb_next(rb_first(&rq->fair)), *third = rb_next(second);
+    const char *thread = (const char *)thread_of_node(third);
+    isa_prefetch(rb_next(third), sizeof(struct rb_node));
+    isa_prefetch(thread, offsetof(struct thread_head, held));
+    isa_prefetch(thread + THREAD_HOT, sizeof(struct thread) - THREAD_HOT + 64);
+    hal_ctx_prefetch(&thread_of_node(rb_first(&rq->fair))->ctx, true);
+    hal_ctx_prefetch(&thread_of_node(second)->ctx, false);
+}
+
 void sched_switch(enum switch_reason reason)
 {
     struct thread *prev = thread_current();
@@ -332,6 +352,7 @@ void sched_switch(enum switch_reason reason)
     /* Sequentially consistent: see thread_interrupt. */
     __atomic_store_n(&next->on_cpu, true, __ATOMIC_SEQ_CST);
     load_space(rq, next);
+    prefetch_successors(rq);
     hal_thread_set(next);
     hal_ctx_switch(&prev->ctx, &next->ctx, reason == SWITCH_EXIT);
     sched_finish_switch(); /* another CPU, maybe */

@@ -59,17 +59,15 @@ static void inherit_class(struct thread *thread, const struct thread *parent)
 }
 
 /* Programs' threads inherit from their creator (sched(7)); the kernel's own do not. */
-static int inherit(struct thread *thread, const struct thread *parent)
+static int inherit(struct thread *thread, struct thread *parent)
 {
     inherit_class(thread, parent);
     if (!__atomic_load_n(&parent->affinity, __ATOMIC_ACQUIRE))
         return 0;
-    size_t words = (hal_cpu_count() + 63) / 64;
-    thread->affinity = kmalloc_array(words, sizeof(uint64_t), ALLOC_DEFAULT);
+    thread->affinity = affinity_alloc(thread);
     if (!thread->affinity)
         return -ENOMEM;
-    for (size_t i = 0; i < words; i++)
-        thread->affinity[i] = __atomic_load_n(&parent->affinity[i], __ATOMIC_RELAXED);
+    sched_get_affinity(parent, thread->affinity);
     return 0;
 }
 
@@ -97,7 +95,7 @@ static void free_memory(struct thread *thread)
     if (thread->stack)
         kstack_free(thread->stack);
     thread_free_fp(thread);
-    kfree(thread->affinity);
+    affinity_free(thread, thread->affinity);
     thread->stack = NULL;
     thread->affinity = NULL;
 }

@@ -40,57 +40,61 @@ enum sched_policy {
 struct space;
 struct pi_waiter;
 struct thread {
-    struct thread_head head; /* first: hal_thread_get() returns it */
-    uint32_t state;          /* enum thread_state, atomic */
-    bool interruptible;      /* sleeping in a way that thread_interrupt may end; atomic */
-    bool interrupted; /* thread_interrupt was called; atomic, cleared by thread_clear_interrupt */
-    bool on_cpu;      /* atomic */
-    bool notified;    /* it is in an inbox, or someone is about to put it there; atomic */
-    struct hal_ctx ctx;
-    struct space *space; /* reference; NULL for kernel threads */
-    void *stack;         /* kstack_alloc */
-    void *fp;            /* vector registers; NULL for kernel threads */
-    void *fp_block;      /* the allocation that fp lies in */
+    struct thread_head head;     /* first: hal_thread_get() returns it */
+    struct thread *wake_next;    /* in an inbox, or among the dead */
+    struct pi_waiter *pi_waits;  /* its innermost wait; under pi.c's lock, as is the next */
+    struct list pi_held;         /* what it owns that others may wait for */
+    uint64_t user_ns, system_ns; /* as sampled; atomic */
+    uint64_t sampled_ns;         /* runtime_ns at the last sample */
+    struct timer sleep_timer;
+    void *stack;    /* kstack_alloc */
+    void *fp_block; /* the allocation that fp lies in */
     void (*fn)(void *);
     void *arg;
     struct refcount refs;
     char name[16];
     void (*exit_hook)(struct thread *); /* runs when the last reference goes, frees the container;
                                            may be NULL: kfree */
+    struct list all_link;               /* list of all threads */
+    struct rcu_head rcu;                /* after its end */
+    struct list run_link;               /* waiting, real time; its own CPU, interrupts off */
 
+    /* From here on (THREAD_HOT) is what a switch touches, together, because among thousands of
+     * threads each cache line counts; what a task needs at each system call follows it. */
+    uint32_t state;     /* enum thread_state, atomic */
+    bool interruptible; /* sleeping in a way that thread_interrupt may end; atomic */
+    bool interrupted;   /* thread_interrupt was called; atomic, cleared by thread_clear_interrupt */
+    bool on_cpu;        /* atomic */
+    bool notified;      /* it is in an inbox, or someone is about to put it there; atomic */
     /* scheduling; its own CPU, interrupts off */
-    struct rb_node run_node;
-    struct list run_link;
-    struct thread *wake_next; /* in an inbox, or among the dead */
-    bool queued;              /* on its CPU's run queue */
-    bool blocked;             /* gave up the CPU in a sleep that no wake has ended yet */
-    bool moving;              /* has just run on a CPU that its affinity forbids */
-    bool vruntime_relative;   /* vruntime counts from min_vruntime of the next run queue */
-    bool in_user;             /* executes user code; atomic, own thread */
-    uint8_t rq_priority;      /* what the run queue goes by: 0 fair, 1..99 real time */
+    struct rb_node run_node; /* waiting, fair */
+    uint64_t vruntime;       /* weighted ns */
+    bool queued;             /* on its CPU's run queue */
+    bool blocked;            /* gave up the CPU in a sleep that no wake has ended yet */
+    bool moving;             /* has just run on a CPU that its affinity forbids */
+    bool vruntime_relative;  /* vruntime counts from min_vruntime of the next run queue */
+    bool in_user;            /* executes user code; atomic, own thread */
+    uint8_t rq_priority;     /* what the run queue goes by: 0 fair, 1..99 real time */
     uint8_t rq_policy;
-    uint32_t rq_scale; /* virtual ns per ns, 16 fractional bits */
-    /* What was asked for; atomic. Its CPU copies them to the fields above. */
+    /* What was asked for; atomic. Its CPU copies them to the fields around. */
     uint8_t policy; /* enum sched_policy */
     int8_t nice;
     uint8_t rt_priority;
-    bool reset_on_fork;          /* threads made by it start with the default policy */
-    uint8_t lent;                /* urgency lent by those who wait for it (core/pi.h); atomic */
-    struct pi_waiter *pi_waits;  /* its innermost wait; under pi.c's lock, as is the next */
-    struct list pi_held;         /* what it owns that others may wait for */
-    uint64_t vruntime;           /* weighted ns */
-    uint64_t run_start;          /* charged up to then; 0: not on a CPU; atomic */
-    uint64_t runtime_ns;         /* total; atomic, see thread_runtime_ns */
-    uint32_t account_seq;        /* odd while the two above change; atomic */
-    uint64_t user_ns, system_ns; /* as sampled; atomic */
-    uint64_t sampled_ns;         /* runtime_ns at the last sample */
+    bool reset_on_fork;   /* threads made by it start with the default policy */
+    uint8_t lent;         /* urgency lent by those who wait for it (core/pi.h); atomic */
+    uint32_t rq_scale;    /* virtual ns per ns, 16 fractional bits */
+    uint32_t account_seq; /* odd while the next two change; atomic */
+    uint64_t run_start;   /* charged up to then; 0: not on a CPU; atomic */
+    uint64_t runtime_ns;  /* total; atomic, see thread_runtime_ns */
     uint64_t slice_end;
     uint64_t switches_voluntary, switches_forced;
-    uint64_t *affinity; /* bitmap of cpu ids, hal_cpu_count() bits; NULL: all; atomic */
-    struct timer sleep_timer;
-    struct list all_link; /* list of all threads */
-    struct rcu_head rcu;  /* after its end */
+    uint64_t *affinity;     /* bitmap of cpu ids, hal_cpu_count() bits; NULL: all; atomic */
+    uint64_t affinity_word; /* the bitmap, if this is enough */
+    struct space *space;    /* reference; NULL for kernel threads */
+    void *fp;               /* vector registers; NULL for kernel threads */
+    struct hal_ctx ctx;
 };
+#define THREAD_HOT offsetof(struct thread, state)
 
 static inline struct thread *thread_current(void)
 {

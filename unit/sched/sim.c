@@ -264,6 +264,11 @@ void hal_ctx_destroy(struct hal_ctx *ctx)
     ctx->flow = NULL;
     flow_count--;
 }
+void hal_ctx_prefetch(const struct hal_ctx *ctx, bool close)
+{
+    (void)ctx, (void)close;
+}
+
 void hal_ctx_switch(struct hal_ctx *from, struct hal_ctx *to, bool last)
 {
     (void)last;

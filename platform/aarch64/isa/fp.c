@@ -27,6 +27,12 @@ void isa_fp_init(void *area)
     memset(area, 0, FP_SIZE);
 }
 
+void isa_fp_prefetch(const void *area, bool close)
+{
+    if (!close)
+        isa_prefetch(area, FP_SIZE);
+}
+
 /* One row per feature: where the ID register says so, from which value on, and the bit of AT_HWCAP
  * or AT_HWCAP2 (uapi asm/hwcap.h; DDI 0487, D17.2). */
 enum id_register { ISAR0, ISAR1, PFR0, MMFR2, ID_COUNT };

@@ -250,6 +250,21 @@ no_sanitize void isa_fp_restore(const void *area)
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
 
+no_sanitize void isa_fp_prefetch(const void *area, bool close)
+{
+    const struct isa_fp_info *info = &isa_fp_info;
+    const uint8_t *p = area;
+
+    if (!close) {
+        isa_prefetch(p, FP_XMM + 256);
+        isa_prefetch(p + FP_XSTATE_BV, 8);
+        return;
+    }
+    for (unsigned i = FP_EXTENDED_FIRST; i <= FP_EXTENDED_LAST; i++)
+        if (*(const uint64_t *)(p + FP_XSTATE_BV) & 1ull << i)
+            isa_prefetch(p + info->offset[i], info->length[i]);
+}
+
 /* AT_HWCAP is CPUID.1:EDX. AT_HWCAP2 stays 0: FSGSBASE (bit 1) would invite programs to change GS,
  * which is the kernel's here. */
 void isa_hwcap(uint64_t *hwcap, uint64_t *hwcap2)
