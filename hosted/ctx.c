@@ -179,7 +179,7 @@ void hal_ctx_prefetch(const struct hal_ctx *ctx, bool close)
         return;
     isa_fp_prefetch(ctx->fp, close);
     if (close) {
-        isa_prefetch((const void *)isa_frame_sp(frame), USER_STACK_BYTES);
+        isa_prefetch((const void *)(isa_frame_sp(frame) - USER_STACK_BYTES), 2 * USER_STACK_BYTES);
         isa_prefetch((const void *)ctx->tls, 64);
     }
 }

@@ -24,6 +24,7 @@ static const uint32_t nice_scale[NICE_MAX - NICE_MIN + 1] = {
     65536,  81920,  102400, 128000,  160000,  200000,  250000,  312500,  390625,  488281,
     610352, 762939, 953674, 1192093, 1490116, 1862645, 2328306, 2910383, 3637979, 4547474,
 };
+#define SPARE_LOOKS 128
 #define IDLE_SCALE (65536u * 1024u / 3u)
 
 static bool earlier(uint64_t a, uint64_t b)
@@ -269,18 +270,28 @@ void rq_leave(const struct runqueue *rq, struct thread *thread)
     thread->vruntime_relative = true;
 }
 
+static bool may_go(const struct thread *thread, unsigned cpu)
+{
+    return !__atomic_load_n(&thread->on_cpu, __ATOMIC_RELAXED) && thread_allowed(thread, cpu);
+}
+
+/* Interrupts are off, and each look is a cache miss: not more than SPARE_LOOKS of them. Who waits
+ * where changes, so a thread that is not found this time may be found the next. */
 struct thread *rq_spare(const struct runqueue *rq, unsigned cpu)
 {
-    for (struct rb_node *node = rb_last(&rq->fair); node; node = rb_prev(node)) {
-        struct thread *thread = thread_of_node(node);
-        if (!__atomic_load_n(&thread->on_cpu, __ATOMIC_RELAXED) && thread_allowed(thread, cpu))
-            return thread;
-    }
+    unsigned looks = 0;
+    struct rb_node *node = rb_last(&rq->fair);
+    for (; node && looks < SPARE_LOOKS; node = rb_prev(node), looks++)
+        if (may_go(thread_of_node(node), cpu))
+            return thread_of_node(node);
+    looks = 0;
     for (unsigned priority = 1; priority <= RT_PRIORITY_MAX; priority++)
         list_for_each (link, &rq->rt[priority]) {
             struct thread *thread = list_entry(link, struct thread, run_link);
-            if (!__atomic_load_n(&thread->on_cpu, __ATOMIC_RELAXED) && thread_allowed(thread, cpu))
+            if (may_go(thread, cpu))
                 return thread;
+            if (++looks >= SPARE_LOOKS)
+                return NULL;
         }
     return NULL;
 }

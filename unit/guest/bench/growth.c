@@ -2,7 +2,8 @@
 /*
  * bench/growth - how costs grow:
  *
- *   growth-switch-N  ns of a sched_yield that runs another of N threads, all runnable on one CPU
+ *   growth-switch-N  ns of a sched_yield that runs another of N threads, all runnable on one CPU;
+ *                    the median
  *   growth-fault-N   ns of the first touch of a page of its own mapping among N mappings
  *   growth-map-N     ns of mapping and unmapping one more page then
  */
@@ -12,19 +13,11 @@
 
 static pthread_attr_t attr;
 static int stop;
-static uint64_t turns;
 
 static void attr_make(void)
 {
     if (pthread_attr_init(&attr) || pthread_attr_setstacksize(&attr, 128 << 10))
         fail("pthread_attr");
-}
-
-static void finish(pthread_t *threads, unsigned count)
-{
-    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    for (unsigned i = 0; i < count; i++)
-        pthread_join(threads[i], NULL);
 }
 
 /* How many of `count` threads could be started. */
@@ -40,45 +33,62 @@ static unsigned start(pthread_t *threads, unsigned count, void *(*run)(void *))
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held until all are there */
 
+/* Every thread takes the time when it gets its turn: that is one switch since the turn before.
+ * The median of single switches is not moved by what else the machine does. All is touched by the
+ * thread that has its turn only, on one CPU. */
+enum { GRAIN_NS = 4, GRAINS = 16384, SAMPLES = 50000 };
+static uint32_t histogram[GRAINS];
+static uint64_t turns, turns_first, turns_last; /* counted are those between */
+static int64_t turn_ended;
+
+static void turn(void)
+{
+    int64_t took = (now() - turn_ended) / GRAIN_NS;
+    turns++;
+    /* Negative: it lost the CPU after it took the time. */
+    if (turns > turns_first && turns <= turns_last && took >= 0)
+        histogram[took < GRAINS ? took : GRAINS - 1]++;
+    if (turns == turns_last)
+        __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    turn_ended = now();
+    sched_yield();
+}
+
 static void *yielder(void *arg)
 {
     pthread_mutex_lock(&gate);
     pthread_mutex_unlock(&gate);
-    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-        __atomic_fetch_add(&turns, 1, __ATOMIC_RELAXED);
-        sched_yield();
-    }
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
+        turn();
     return arg;
 }
 
-/* The thread that measures; it is one of the crowd, so every one of its turns is one of all's. */
-static void *timekeeper(void *arg)
+static double clock_cost(void)
 {
-    double *cost = arg;
-    unsigned crowd = (unsigned)*cost;
-    uint64_t before;
-    int64_t begin;
-    do {
-        before = turns;
-        for (int i = 0; i < 3; i++)
-            sched_yield();
-    } while (turns - before < crowd && turns < 100 * crowd); /* until all have begun */
-    for (int window = 0; window < 5; window++) {
-        before = turns;
-        begin = now();
-        while (now() - begin < 10000000)
-            sched_yield();
-        double took = (double)(now() - begin) / (double)(turns - before + 1);
-        *cost = window && *cost < took ? *cost : took;
+    int64_t best = INT64_MAX;
+    for (int batch = 0; batch < 50; batch++) {
+        int64_t begin = now();
+        for (int i = 0; i < 99; i++)
+            now();
+        int64_t took = now() - begin;
+        best = took < best ? took : best;
     }
-    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    return NULL;
+    return (double)best / 100;
+}
+
+static double median(void)
+{
+    uint64_t sum = 0;
+    int i = 0;
+    while ((sum += histogram[i]) < (turns_last - turns_first) / 2 && i < GRAINS - 1)
+        i++;
+    return (i + 0.5) * GRAIN_NS - clock_cost();
 }
 
 static double switches(unsigned count)
 {
-    pthread_t *threads = calloc(count, sizeof *threads), keeper;
-    double cost = count;
+    pthread_t *threads = calloc(count, sizeof *threads);
+    double cost = -1;
     cpu_set_t all, one;
     CPU_ZERO(&one);
     CPU_SET(0, &one);
@@ -87,14 +97,18 @@ static double switches(unsigned count)
         fail("sched_setaffinity"); /* threads inherit it */
     stop = 0;
     turns = 0;
+    turns_first = 3 * count; /* until all have begun */
+    turns_last = turns_first + (10 * count > SAMPLES ? 10 * count : SAMPLES);
+    memset(histogram, 0, sizeof histogram);
     pthread_mutex_lock(&gate);
-    unsigned there = threads ? start(threads, count - 1, yielder) : 0;
+    unsigned there = threads ? start(threads, count, yielder) : 0;
+    if (there < count)
+        stop = 1;
     pthread_mutex_unlock(&gate);
-    if (there < count - 1 || pthread_create(&keeper, &attr, timekeeper, &cost))
-        cost = -1;
-    else
-        pthread_join(keeper, NULL);
-    finish(threads, there);
+    for (unsigned i = 0; i < there; i++)
+        pthread_join(threads[i], NULL);
+    if (there == count)
+        cost = median();
     free(threads);
     sched_setaffinity(0, sizeof all, &all);
     return cost;
