@@ -200,6 +200,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_build(tests, "aarch64", true);
         add_build(tests, "hosted-debug", false);
         add_build(tests, "hosted-tsan", false);
+        add_build(tests, "hosted-coop", false);
         add_build(tests, "hosted-memdebug", false);
         add_build(tests, "x64-memdebug", false);
         add_build(tests, "hosted-clang", false);

@@ -427,6 +427,8 @@ void tests_load(struct tests *tests, const char *file, const char *group)
         for (size_t p = 0; p < sizeof(sanitizers) / sizeof(sanitizers[0]); p++)
             if (get_chosen(table, "sanitize", sanitizers[p]))
                 add_table_test(tests, group, table, BACKEND_HOSTED, sanitizers[p]);
+        if (json_object_get_boolean(get(table, "coop")))
+            add_table_test(tests, group, table, BACKEND_HOSTED, "hosted-coop");
         if (json_object_get_boolean(get(table, "clang")))
             for (int b = 0; b < BACKEND_COUNT; b++)
                 add_table_test(tests, group, table, (enum backend)b,

@@ -18,6 +18,7 @@
  * only tests that have this, for longer needs       a device file: the test is skipped where it
  * cannot be read and written mask        regular expressions; what matches counts as "#" in both
  * outputs sanitize    true: also on the presets hosted-asan and hosted-tsan; or a list of them
+ *   coop        true: also on the preset hosted-coop, where kernel code is not preempted
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
  *   root        true: skipped for others, because the native text would differ
  *   expect      status, stdout, stderr (regular expressions that must match), one_line (standard
