@@ -121,7 +121,7 @@ int must_check isa_sigframe_restore(struct isa_frame *frame, void *fp, const voi
  * instruction: code[0..len) starts at user address `va`; `site` is the address of the system-call
  * instruction. If the site can be patched: fills *out and returns true.
  */
-#define ISA_TRAMPOLINE_MAX 96
+#define ISA_TRAMPOLINE_MAX 112
 struct isa_patch {
     uintptr_t patch_va; /* where the site changes: one instruction, by another */
     uint8_t patch[16];  /* new bytes */
@@ -133,6 +133,13 @@ struct isa_patch {
 #define ISA_PATCH_BEFORE 88
 bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t site,
                     uintptr_t tramp_va, uintptr_t entry, struct isa_patch *out);
+/* The patch that belongs to the trampoline at tramp_va, of which tramp is a copy of
+ * ISA_TRAMPOLINE_MAX bytes: fills patch_va, patch, patch_len. */
+void isa_patch_of(const uint8_t *tramp, uintptr_t tramp_va, struct isa_patch *out);
+/* The thread stands `at` bytes behind the beginning of a trampoline, of which tramp is a copy of
+ * ISA_TRAMPOLINE_MAX bytes. If it can as well stand in the program's own code: makes the frame do
+ * that. There is always such a place but after interrupts have been masked, when nobody looks. */
+void isa_patch_leave(struct isa_frame *frame, const uint8_t *tramp, size_t at);
 /* How far from the site a trampoline may be. */
 extern const uintptr_t isa_patch_reach;
 /* A byte that, as the first of the instruction that changes, makes it a breakpoint: user code that

@@ -169,6 +169,22 @@ int must_check space_own_page(struct space *space, vaddr_t va, struct page **out
  */
 int must_check space_patch(struct space *space, vaddr_t va, const void *bytes, size_t len);
 
+/*
+ * Replace code that others may be executing, under the lock throughout: no mapping changes half
+ * way, and nobody writes to the code, for areas that are writable are refused (-EACCES). If the
+ * bytes at `va` are not `old` any more: -EAGAIN. `new_bytes` go to the beginning of it. With a
+ * barrier in steps: the guard byte; barrier; all but the first byte; barrier; the first byte.
+ * Without: by words. -EFAULT, -EACCES, -ENOMEM as above; all errors without effect.
+ */
+struct code_change {
+    vaddr_t va;
+    const uint8_t *old, *new_bytes;
+    size_t old_len, new_len; /* new_len <= old_len */
+    uint8_t guard;
+    void (*barrier)(void); /* may sleep, and must not touch the space; or NULL */
+};
+int must_check space_change_code(struct space *space, const struct code_change *change);
+
 /* Walk the areas for /proc/self/maps: fills *out for the first area ending above addr; false at the
  * end. */
 struct area_info {

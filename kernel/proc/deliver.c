@@ -160,6 +160,7 @@ static void handler_start(struct task *task, struct isa_frame *frame, const stru
 {
     uint64_t old_mask = task->sig_restore_mask ? task->sig_saved_mask : task->sig_mask;
     restart_for_handler(task, frame, d->action.flags);
+    patch_leave(frame);
     if (frame_push(task, frame, d, old_mask)) {
         /* No stack for a handler: not even one for SIGSEGV if that was it. */
         if (d->signo == SIGSEGV)

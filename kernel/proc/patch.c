@@ -4,14 +4,18 @@
  *
  * The plan is the ISA's (isa/patch.c); here is where trampolines live and when patching is safe.
  * Trampolines stand in special areas (read, execute; written through the kernel's alias only)
- * within reach of the sites that use them, one after the other, never freed before the address
- * space.
+ * within reach of the sites that use them, in slots of one size. There is a limit to the areas of a
+ * process. When the ones in reach are full, slots are looked at in turn, a few per attempt: one
+ * whose site is not there any more (its library unloaded, its code overwritten) is used
+ * again. A thread that is still in such a trampoline would execute code that has been taken from
+ * under it without us, too.
  *
  * Other threads may execute the site meanwhile. The trampoline is complete, and instruction caches
- * know it, before the site changes. The change is one store if its bytes lie in one aligned 8-byte
- * word, or if the process has a single task, which is the caller. Otherwise (Intel SDM vol.
- * 3, 9.1.3: another CPU must not fetch a mixture, and must serialize before it executes what has
- * changed):
+ * know it, before the site changes. The address space is locked against changes while the site is
+ * compared with what was read before, and replaced (space_change_code). The change is one store if
+ * its bytes lie in one aligned 8-byte word, or if the process has a single task, which is the
+ * caller. Otherwise (Intel SDM vol. 3, 9.1.3: another CPU must not fetch a mixture, and must
+ * serialize before it executes what has changed):
  *   1. the first byte becomes a breakpoint: nobody gets past it any more;
  *   2. sched_barrier: every CPU takes an interrupt. One that had fetched the old bytes before has
  *      executed them or dropped them: returning from an interrupt serializes;
@@ -23,25 +27,20 @@
  * one look. Entries may overwrite each other; the price is a second attempt.
  *
  * Lock: process->patch_lock guards the areas. It is only tried: a site that another CPU
- * keeps from being patched now will trap again.
+ * keeps from being patched now will trap again. Where an area is may be read without it.
  */
 #include "core/cmdline.h"
 #include "isa.h"
 #include "lib/errno.h"
 #include "lib/string.h"
-#include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
 
 #define AREA_BYTES ((size_t)64 << 10)
+#define SLOTS (unsigned)(AREA_BYTES / ISA_TRAMPOLINE_MAX)
+#define LOOKS_MAX 32 /* at slots in use, per attempt */
 #define TRAPS_MIN 20
 #define SITE_BYTES (ISA_PATCH_BEFORE + ISA_SYSCALL_LEN)
-
-struct patch_area {
-    struct list link;
-    vaddr_t base;
-    size_t used;
-};
 
 enum { PATCH_UNKNOWN, PATCH_ON, PATCH_OFF };
 static uint32_t patch_state; /* atomic; the boot option patch=0 */
@@ -79,19 +78,15 @@ static bool within_reach(uintptr_t a, uintptr_t b)
     return (a > b ? a - b : b - a) < isa_patch_reach;
 }
 
-/* An area near the site with room for one trampoline, or NULL. */
-static struct patch_area *area_for(struct process *p, uintptr_t site)
+static bool in_reach(const struct patch_area *area, uintptr_t site)
 {
-    list_for_each (pos, &p->patch_areas) {
-        struct patch_area *area = list_entry(pos, struct patch_area, link);
-        if (AREA_BYTES - area->used >= ISA_TRAMPOLINE_MAX && within_reach(site, area->base) &&
-            within_reach(site, area->base + AREA_BYTES))
-            return area;
-    }
-    struct patch_area *area = kzalloc(sizeof *area);
-    if (!area)
-        return NULL;
+    return within_reach(site, area->base) && within_reach(site, area->base + AREA_BYTES);
+}
+
+static int area_map(struct process *p, struct patch_area *area, uintptr_t site)
+{
     uintptr_t reach = isa_patch_reach - AREA_BYTES;
+    vaddr_t base;
     struct map_request req = {
         .len = AREA_BYTES,
         .prot = PROT_READ | PROT_EXEC,
@@ -101,13 +96,61 @@ static struct patch_area *area_for(struct process *p, uintptr_t site)
         .lo = site > reach ? align_up(site - reach, PAGE_SIZE) : PAGE_SIZE,
         .hi = align_down(site + reach, PAGE_SIZE),
     };
-    if (space_map(p->space, &req, &area->base)) {
-        kfree(area);
-        return NULL;
+    int err = space_map(p->space, &req, &base);
+    if (err)
+        return err;
+    area->used = 0;
+    __atomic_store_n(&area->base, base, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* Does the site that the slot was made for still jump to it? */
+static bool slot_in_use(uintptr_t slot)
+{
+    uint8_t tramp[ISA_TRAMPOLINE_MAX], code[sizeof(((struct isa_patch *)0)->patch)];
+    struct isa_patch patch;
+    if (copyin(tramp, uaddr(slot), sizeof tramp))
+        return true;
+    isa_patch_of(tramp, slot, &patch);
+    return copyin(code, uaddr(patch.patch_va), patch.patch_len) == 0 &&
+           memcmp(code, patch.patch, patch.patch_len) == 0;
+}
+
+/* A slot whose site is gone, or 0. */
+static uintptr_t slot_again(struct process *p, uintptr_t site)
+{
+    for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
+        unsigned at = p->patch_hand++ % (PATCH_AREAS * SLOTS);
+        const struct patch_area *area = &p->patch_areas[at / SLOTS];
+        if (!area->base || !in_reach(area, site)) {
+            p->patch_hand += SLOTS - at % SLOTS - 1;
+            continue;
+        }
+        uintptr_t slot = area->base + at % SLOTS * ISA_TRAMPOLINE_MAX;
+        if (at % SLOTS < area->used && !slot_in_use(slot))
+            return slot;
     }
-    list_init(&area->link);
-    list_push_front(&p->patch_areas, &area->link);
-    return area;
+    return 0;
+}
+
+/* Room for one trampoline near the site, or 0: a slot of *area that was never used, or one to be
+ * used again; then *area is NULL. */
+static uintptr_t slot_for(struct process *p, uintptr_t site, struct patch_area **area)
+{
+    struct patch_area *spare = NULL;
+    for (unsigned i = PATCH_AREAS; i-- > 0;) {
+        *area = &p->patch_areas[i];
+        if (!(*area)->base)
+            spare = *area;
+        else if ((*area)->used < SLOTS && in_reach(*area, site))
+            return (*area)->base + (*area)->used * ISA_TRAMPOLINE_MAX;
+    }
+    *area = NULL;
+    uintptr_t slot = slot_again(p, site);
+    if (slot || !spare || area_map(p, spare, site))
+        return slot;
+    *area = spare;
+    return spare->base;
 }
 
 /* The site and what is before it, as much as is mapped. False if even the site cannot be read. */
@@ -136,21 +179,6 @@ static bool alone(struct process *p)
     return single;
 }
 
-/* While others may be executing it. */
-static int change_guarded(struct space *space, const struct isa_patch *patch)
-{
-    int err = space_patch(space, patch->patch_va, &isa_patch_guard, 1);
-    if (err)
-        return err;
-    sched_barrier();
-    /* The page is ours since the first write: the next ones cannot fail. */
-    err = space_patch(space, patch->patch_va + 1, patch->patch + 1, patch->patch_len - 1);
-    sched_barrier();
-    if (!err)
-        err = space_patch(space, patch->patch_va, patch->patch, 1);
-    return err;
-}
-
 /* Two barriers cost as much as some tens of traps: they are for sites that go on trapping. */
 static bool worth_barriers(struct process *p, uintptr_t site)
 {
@@ -159,6 +187,22 @@ static bool worth_barriers(struct process *p, uintptr_t site)
         return false;
     *traps = 0;
     return true;
+}
+
+/* simple: one step will do. */
+static int change(struct space *space, const struct isa_patch *patch, const uint8_t *old,
+                  size_t old_len, bool simple)
+{
+    const struct code_change c = {
+        .va = patch->patch_va,
+        .old = old,
+        .old_len = old_len,
+        .new_bytes = patch->patch,
+        .new_len = patch->patch_len,
+        .guard = isa_patch_guard,
+        .barrier = simple ? NULL : sched_barrier,
+    };
+    return space_change_code(space, &c);
 }
 
 /* False: not to be tried again. */
@@ -176,16 +220,18 @@ static bool patch_locked(struct process *p, uintptr_t site)
     bool simple = one_word(&patch) || alone(p);
     if (!simple && !worth_barriers(p, site))
         return true;
-    struct patch_area *area = area_for(p, site);
-    if (!area ||
-        !isa_patch_plan(code, len, va, site, area->base + area->used, hal_direct_entry(), &patch))
+    struct patch_area *area;
+    uintptr_t slot = slot_for(p, site, &area);
+    if (!slot || !isa_patch_plan(code, len, va, site, slot, hal_direct_entry(), &patch) ||
+        space_patch(p->space, slot, patch.tramp, patch.tramp_len))
         return false;
-    if (space_patch(p->space, area->base + area->used, patch.tramp, patch.tramp_len))
-        return false;
-    area->used += align_up(patch.tramp_len, 16);
-    if (simple)
-        return space_patch(p->space, patch.patch_va, patch.patch, patch.patch_len) == 0;
-    return change_guarded(p->space, &patch) == 0;
+    if (!area)
+        sched_barrier(); /* no CPU holds instructions of the former trampoline */
+    int err = change(p->space, &patch, code + (patch.patch_va - va),
+                     site + ISA_SYSCALL_LEN - patch.patch_va, simple);
+    if (!err && area)
+        area->used++;
+    return !err || err == -EAGAIN;
 }
 
 void patch_site(struct isa_frame *frame)
@@ -225,12 +271,27 @@ bool patch_guard_hit(struct isa_frame *frame)
     return true;
 }
 
+void patch_leave(struct isa_frame *frame)
+{
+    const struct process *p = task_current()->process;
+    uintptr_t pc = isa_frame_pc(frame);
+    for (unsigned i = 0; i < PATCH_AREAS; i++) {
+        /* Acquire: the area is mapped. */
+        vaddr_t base = __atomic_load_n(&p->patch_areas[i].base, __ATOMIC_ACQUIRE);
+        if (!base || pc - base >= AREA_BYTES)
+            continue;
+        uint8_t tramp[ISA_TRAMPOLINE_MAX];
+        size_t at = (pc - base) % ISA_TRAMPOLINE_MAX;
+        if (copyin(tramp, uaddr(pc - at), sizeof tramp) == 0)
+            isa_patch_leave(frame, tramp, at);
+        return;
+    }
+}
+
 void patch_forget(struct process *process)
 {
-    list_for_each_safe (pos, next, &process->patch_areas) {
-        list_remove(pos);
-        kfree(list_entry(pos, struct patch_area, link));
-    }
+    for (unsigned i = 0; i < PATCH_AREAS; i++)
+        __atomic_store_n(&process->patch_areas[i].base, 0, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < PATCH_REFUSED_COUNT; i++)
         __atomic_store_n(&process->patch_refused[i], 0, __ATOMIC_RELAXED);
     memset(process->patch_traps, 0, sizeof process->patch_traps);

@@ -173,7 +173,6 @@ struct process *process_create(struct space *space, struct fdtable *files, struc
     mutex_init(&p->patch_lock, RANK_EXEC);
     list_init(&p->tasks);
     list_init(&p->timers);
-    list_init(&p->patch_areas);
     list_init(&p->all_link);
     signal_pending_init(&p->shared_pending);
     waitq_init(&p->wait);
@@ -208,7 +207,6 @@ void process_put(struct process *process)
     spin_unlock_irqrestore(&pid_lock, irq);
     ASSERT(list_empty(&process->tasks));
     signal_pending_clear(&process->shared_pending, UINT64_MAX);
-    patch_forget(process);
     if (process->files)
         fdtable_put(process->files);
     if (process->fs)

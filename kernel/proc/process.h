@@ -52,6 +52,12 @@ struct cpu_timer {
 };
 
 #define PATCH_REFUSED_COUNT 256
+#define PATCH_AREAS 16
+/* Trampolines of system calls, proc/patch.c. */
+struct patch_area {
+    vaddr_t base;  /* 0: none yet; atomic */
+    uint32_t used; /* slots taken so far; patch_lock */
+};
 struct process {
     struct refcount refs;
     int pid, ppid, pgid, sid;
@@ -78,12 +84,13 @@ struct process {
     struct cpu_times told_times; /* what was last said of the whole process; lock */
     struct timer alarm;          /* ITIMER_REAL */
     uint64_t alarm_interval_ns;
-    uint64_t alarm_due_ns;                        /* lock; 0: off */
-    struct cpu_timer cpu_timers[2];               /* lock */
-    struct timer cpu_tick;                        /* makes a task look at them */
-    struct list timers;                           /* timer_create; lock; proc/posix_timer.c */
-    int next_timer_id;                            /* lock */
-    struct list patch_areas;                      /* trampolines, proc/patch.c; patch_lock */
+    uint64_t alarm_due_ns;          /* lock; 0: off */
+    struct cpu_timer cpu_timers[2]; /* lock */
+    struct timer cpu_tick;          /* makes a task look at them */
+    struct list timers;             /* timer_create; lock; proc/posix_timer.c */
+    int next_timer_id;              /* lock */
+    struct patch_area patch_areas[PATCH_AREAS];
+    unsigned patch_hand;                          /* where slots are looked for again; patch_lock */
     struct mutex patch_lock;                      /* RANK_EXEC */
     uintptr_t patch_refused[PATCH_REFUSED_COUNT]; /* sites not to try again; relaxed atomics */
     uint8_t patch_traps[PATCH_REFUSED_COUNT]; /* of sites that are costly to change; patch_lock */
@@ -210,6 +217,9 @@ void patch_site(struct isa_frame *frame);
 /* User code has stopped at a breakpoint: was it one that stands where a site is being changed? Then
  * the frame is back in front of it. Called with interrupts on. */
 bool patch_guard_hit(struct isa_frame *frame);
+/* The frame of user code that is shown to the program: one in a trampoline becomes one in the code
+ * that the trampoline stands for. */
+void patch_leave(struct isa_frame *frame);
 /* Was the last entry of this frame through a trap? Set by the HAL entry code in frame->trapped
  * (isa/frame.h). */
 

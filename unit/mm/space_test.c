@@ -637,6 +637,58 @@ static void holes_are_widened(void **state)
     assert_widened(low + mib2, low + mib2 + PG, low + PG, low + PG + mib2);
 }
 
+static vaddr_t changing;
+static unsigned barriers;
+
+/* Seen from another CPU between the steps. */
+static void between_steps(void)
+{
+    unsigned char bytes[5];
+    struct page *page;
+    paddr_t pa;
+    assert_true(hal_space_query(&space->hal, changing, &pa, NULL));
+    page = page_of_phys(pa);
+    memcpy(bytes, (char *)page_virt(page) + changing % PG, 5);
+    assert_int_equal(bytes[0], 0xcc);
+    assert_memory_equal(bytes + 1, barriers ? "BCDE" : "\3\3\3\3", 4);
+    assert_int_equal(space->lock.readers, -1); /* no mapping changes meanwhile */
+    barriers++;
+}
+
+static void code_is_changed(void **state)
+{
+    (void)state;
+    unsigned char byte;
+    static const uint8_t old[] = {3, 3, 3, 3, 3, 3, 3};
+    struct code_change c = {.old = old,
+                            .old_len = sizeof old,
+                            .new_bytes = (const uint8_t *)"ABCDE",
+                            .new_len = 5,
+                            .guard = 0xcc,
+                            .barrier = between_steps};
+    assert_int_equal(map_file(0, 2, PROT_READ | PROT_EXEC, MAP_PRIVATE, 0, &changing), 0);
+    c.va = changing += 6; /* over the end of a word */
+    barriers = 0;
+    assert_int_equal(space_change_code(space, &c), 0);
+    assert_int_equal(barriers, 2);
+    assert_int_equal(user_read(changing, &byte), 0);
+    assert_int_equal(byte, 'A');
+    assert_int_equal(user_read(changing + 4, &byte), 0);
+    assert_int_equal(byte, 'E');
+    assert_int_equal(user_read(changing + 5, &byte), 0);
+    assert_int_equal(byte, 3);
+    /* Other bytes, nothing there, somebody may write. */
+    assert_int_equal(space_change_code(space, &c), -EAGAIN);
+    c.va = changing + 100;
+    assert_int_equal(space_protect(space, changing - 6, PG, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+    assert_int_equal(space_change_code(space, &c), -EACCES);
+    assert_int_equal(space_protect(space, changing - 6, PG, PROT_READ), 0);
+    assert_int_equal(space_change_code(space, &c), -EACCES);
+    assert_int_equal(space_unmap(space, changing - 6, 2 * PG), 0);
+    assert_int_equal(space_change_code(space, &c), -EFAULT);
+    assert_int_equal(barriers, 2);
+}
+
 int main(void)
 {
 #define SPACE_TEST(f) cmocka_unit_test_setup_teardown(f, space_set_up, space_tear_down)
@@ -660,6 +712,7 @@ int main(void)
         SPACE_TEST(rights_are_checked),
         SPACE_TEST(code_is_patched),
         SPACE_TEST(holes_are_widened),
+        SPACE_TEST(code_is_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,16 @@ static void test_patch(void **state)
     assert_int_equal(insn, 0xd104c3ff);
     memcpy(&insn, p.tramp + 12, 4); /* stp x16, x17, [sp, #128] */
     assert_int_equal(insn, 0xa90847f0);
+    /* The way back, before anything has happened. */
+    struct isa_patch again;
+    isa_patch_of(p.tramp, CODE_VA + 0x1000, &again);
+    assert_true(again.patch_va == p.patch_va && again.patch_len == 4);
+    assert_memory_equal(again.patch, p.patch, 4);
+    struct isa_frame frame = {.pc = CODE_VA + 0x1000};
+    isa_patch_leave(&frame, p.tramp, 4);
+    assert_true(isa_frame_pc(&frame) == CODE_VA + 0x1000);
+    isa_patch_leave(&frame, p.tramp, 0);
+    assert_true(isa_frame_pc(&frame) == CODE_VA + 4);
     /* Backwards, and the limits of the branch. */
     assert_true(plan(CODE_VA + 4, CODE_VA - 0x1000, &p));
     memcpy(&insn, p.patch, 4);

@@ -32,8 +32,14 @@ static void test_mov_eax(void **state)
     assert_int_equal(VA + 6 + (intptr_t)rel, TRAMP);
     assert_true(patch.tramp_len <= ISA_TRAMPOLINE_MAX);
     assert_memory_equal(patch.tramp, code + 1, 5); /* the moved instruction runs first */
+    /* Behind the lea: jmp *x(%rip), to an aligned word. */
+    size_t jump = 5 + HAL_DIRECT_ENTRY_CLI + 7;
+    assert_memory_equal(patch.tramp + jump, "\xff\x25", 2);
     uint64_t entry;
-    memcpy(&entry, patch.tramp + patch.tramp_len - 8, 8);
+    int32_t gap;
+    memcpy(&gap, patch.tramp + jump + 2, 4);
+    assert_int_equal((jump + 6 + (size_t)gap) % 8, 0);
+    memcpy(&entry, patch.tramp + jump + 6 + gap, 8);
     assert_int_equal(entry, ENTRY);
 }
 
@@ -122,6 +128,55 @@ static void test_uncertain(void **state)
     assert_false(plan(divide, sizeof divide, 8, TRAMP));
 }
 
+/* What is before the anchor decides: if none of it leads there, it is no code. */
+static void test_evidence(void **state)
+{
+    uint8_t code[72];
+    (void)state;
+    memset(code, 0x06, sizeof code); /* no instruction begins with it */
+    memcpy(code + 60, "\xb8\x27\0\0\0\x0f\x05", 7);
+    assert_false(plan(code, 67, 65, TRAMP));
+    memset(code, 0x90, 60);
+    assert_true(plan(code, 67, 65, TRAMP));
+    assert_int_equal(patch.patch_va, VA + 60);
+    /* Where nothing is mapped before it, it is the first. */
+    assert_true(isa_patch_plan(code + 60, 7, VA + 60, VA + 65, TRAMP, ENTRY, &patch));
+}
+
+static uintptr_t left(size_t at, uint64_t rflags)
+{
+    struct isa_frame frame = {.rip = TRAMP + at, .rflags = rflags};
+    isa_patch_leave(&frame, patch.tramp, at);
+    return frame.rip;
+}
+
+/* A thread in the trampoline stands for one in the code. */
+static void test_leave(void **state)
+{
+    static const uint8_t code[] = {0x80, 0x3d, 0x10, 0,    0,    0,       /* cmpb $0, x(%rip) */
+                                   0,    0x74, 0x13, 0x0f, 0x85, 0x13, 0, /* je y; jne z */
+                                   0,    0,    0x75, 0x02, 0x31, 0xc0,    /* jne y; xor */
+                                   0x0f, 0x05};
+    (void)state;
+    assert_true(plan(code, sizeof code, 19, TRAMP));
+    assert_int_equal(patch.patch_va, VA);
+    const struct {
+        size_t tramp, code;
+    } same[] = {{0, 0}, {7, 7}, {13, 9}, {19, 15}, {25, 17}, {27, 19}};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        assert_int_equal(left(same[i].tramp, 0x202), VA + same[i].code);
+        assert_int_equal(left(same[i].tramp, 0x302), TRAMP + same[i].tramp); /* stepping */
+    }
+    /* The last instructions make the call. */
+    assert_int_equal(left(27 + 7 + HAL_DIRECT_ENTRY_CLI, 0x202), VA + 19);
+
+    struct isa_patch again;
+    isa_patch_of(patch.tramp, TRAMP, &again);
+    assert_int_equal(again.patch_va, patch.patch_va);
+    assert_int_equal(again.patch_len, patch.patch_len);
+    assert_memory_equal(again.patch, patch.patch, patch.patch_len);
+}
+
 /* As many instructions as fit, and then no more: never beyond the trampoline. */
 static void test_long(void **state)
 {
@@ -165,7 +220,8 @@ int main(void)
         cmocka_unit_test(test_mov_eax),   cmocka_unit_test(test_mov_rax),
         cmocka_unit_test(test_between),   cmocka_unit_test(test_condition),
         cmocka_unit_test(test_uncertain), cmocka_unit_test(test_long),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_evidence),
+        cmocka_unit_test(test_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

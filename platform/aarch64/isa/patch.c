@@ -76,11 +76,19 @@ static void trampoline_write(struct isa_patch *out, uint64_t next, uint64_t entr
     out->tramp_len = NEXT_AT + 8;
 }
 
+static void branch_write(struct isa_patch *out, uintptr_t site, uintptr_t tramp_va)
+{
+    uint32_t branch = INSN_B | ((uint32_t)((int64_t)(tramp_va - site) / 4) & 0x3ffffff);
+
+    out->patch_va = site;
+    out->patch_len = sizeof(branch);
+    memcpy(out->patch, &branch, sizeof(branch));
+}
+
 bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t site,
                     uintptr_t tramp_va, uintptr_t entry, struct isa_patch *out)
 {
     int64_t distance = (int64_t)(tramp_va - site);
-    uint32_t branch;
     size_t at;
 
     if (entry == 0 || site < va || site - va > len || len - (site - va) < ISA_SYSCALL_LEN ||
@@ -90,10 +98,27 @@ bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t sit
     if (load_insn(code + at) != INSN_SVC ||
         (at >= 4 && load_insn(code + at - 4) == INSN_MOV_X8_RT_SIGRETURN))
         return false;
-    branch = INSN_B | ((uint32_t)(distance / 4) & 0x3ffffff);
-    out->patch_va = site;
-    out->patch_len = sizeof(branch);
-    memcpy(out->patch, &branch, sizeof(branch));
+    branch_write(out, site, tramp_va);
     trampoline_write(out, site + ISA_SYSCALL_LEN, entry);
     return true;
+}
+
+static uintptr_t site_of(const uint8_t *tramp)
+{
+    uint64_t next;
+
+    memcpy(&next, tramp + NEXT_AT, sizeof(next));
+    return next - ISA_SYSCALL_LEN;
+}
+
+void isa_patch_of(const uint8_t *tramp, uintptr_t tramp_va, struct isa_patch *out)
+{
+    branch_write(out, site_of(tramp), tramp_va);
+}
+
+/* Nothing of the call has happened before the first instruction. */
+void isa_patch_leave(struct isa_frame *frame, const uint8_t *tramp, size_t at)
+{
+    if (at == 0)
+        isa_frame_set_pc(frame, site_of(tramp));
 }

@@ -12,7 +12,7 @@
  *     next:                                          next:
  *
  *     trampoline:  mov $14, %eax; lea x'(%rip), %rsi; [cli]; lea next(%rip), %rcx; jmp *entry(%rip)
- *                  [int3 ...]; entry: .quad
+ *                  [int3 ...]; entry: .quad; [int3 ...]; struct origin
  *
  * Why this is safe while other threads run:
  *  1. Only one instruction is replaced, so no thread can stand inside the bytes that change: it is
@@ -22,12 +22,16 @@
  *  3. The bytes must change in one store, for CPUs that fetch them meanwhile; the caller sees to
  *     that (proc/patch.c).
  *
+ *  4. A thread in the trampoline can be put where it would be without it (isa_patch_leave), which a
+ *     signal handler that looks at the interrupted address counts on (musl's thread cancellation).
+ *
  * Is the anchor an instruction? Bytes read backwards cannot always tell: 41 b8 is both "... 41; mov
  * $imm, %eax" and "mov $imm, %r8d". The program has run through here, so among any 15 bytes before
  * it one is the first of an instruction (none is longer); we do not know which. So all of 15 some
  * way before the anchor are tried: whichever decoding starts from, if it arrives at the `syscall`
- * it must have passed through the anchor. Decoding falls into step after a few instructions,
- * mostly; where it does not, the next candidate is looked at.
+ * it must have passed through the anchor, and one at least must (if none does, these are no
+ * instructions: the program came here by a jump). Decoding falls into step after a few
+ * instructions, mostly; where it does not, the next candidate is looked at.
  *
  * What may stand between: instructions on registers, on the stack, on variables at fixed addresses
  * (none of which faults) and conditional jumps, whose targets are kept. Sites without an
@@ -53,6 +57,16 @@
 #define RSP 4
 
 STATIC_ASSERT(ISA_PATCH_BEFORE >= MOVED_MAX + STEP_MAX);
+
+/* The last bytes of a trampoline: what it stands for. */
+struct origin {
+    uint64_t va;      /* of the anchor */
+    uint32_t len;     /* from there to the `syscall` */
+    uint32_t widened; /* bit n: the n-th conditional jump was a short one */
+};
+#define ORIGIN_AT (ISA_TRAMPOLINE_MAX - sizeof(struct origin))
+#define JCC_SHORT_LEN 2
+STATIC_ASSERT(MOVED_MAX / JCC_SHORT_LEN <= 32);
 
 const uintptr_t isa_patch_reach = 0x7fff0000;
 const uint8_t isa_patch_guard = 0xcc; /* int3 */
@@ -165,26 +179,37 @@ static bool straight(const uint8_t *code, size_t at, size_t site)
     return true;
 }
 
-/* Does decoding from `from` arrive at `site` without passing through `anchor`? */
-static bool bypasses(const uint8_t *code, size_t from, size_t anchor, size_t site)
+enum route { NOWHERE, THROUGH, PAST };
+
+/* Does decoding from `from` arrive at `site`, and through `anchor` or past it? What is decoded to
+ * nothing or cut by the site is not what the program has run through. */
+static enum route route(const uint8_t *code, size_t from, size_t anchor, size_t site)
 {
     struct x64_insn insn;
 
-    for (size_t at = from; at < site; at += insn.length)
-        if (at == anchor || !x64_insn_decode(code + at, site - at, &insn))
-            return false;
-    return true;
+    for (size_t at = from; at < site; at += insn.length) {
+        if (at == anchor)
+            return THROUGH;
+        if (!x64_insn_decode(code + at, site - at, &insn))
+            return NOWHERE;
+    }
+    return PAST;
 }
 
 static bool certain(const uint8_t *code, size_t anchor, size_t site)
 {
     size_t lo = anchor > STEP_MAX ? anchor - STEP_MAX : 0;
     size_t hi = MIN(lo + INSN_LENGTH_MAX, anchor);
+    bool through = anchor == 0; /* there is no code before it */
 
-    for (size_t from = lo; from < hi; from++)
-        if (bypasses(code, from, anchor, site))
+    for (size_t from = lo; from < hi; from++) {
+        enum route way = route(code, from, anchor, site);
+
+        if (way == PAST)
             return false;
-    return true;
+        through = through || way == THROUGH;
+    }
+    return through;
 }
 
 /* The anchor for the `syscall` at code[site]; SIZE_MAX: none. */
@@ -217,6 +242,8 @@ struct writer {
     uint8_t *p;
     uintptr_t tramp_va;
     bool fits;
+    unsigned jumps; /* conditional ones moved */
+    uint32_t widened;
 };
 
 static uintptr_t here(const struct writer *w)
@@ -236,10 +263,13 @@ static void move_jcc(struct writer *w, const struct x64_insn *insn, const uint8_
 {
     int32_t rel;
 
-    if (insn->map == 0)
+    if (insn->map == 0) {
         rel = (int8_t)code[insn->length - 1];
-    else
+        w->widened |= 1u << w->jumps;
+    } else {
         memcpy(&rel, code + insn->length - sizeof(rel), sizeof(rel));
+    }
+    w->jumps++;
     *w->p++ = 0x0f;
     *w->p++ = OP_JCC_NEAR | (insn->opcode & 15);
     put_target(w, va + insn->length + (uintptr_t)(intptr_t)rel);
@@ -268,8 +298,9 @@ static void move_insn(struct writer *w, const struct x64_insn *insn, const uint8
     w->p += insn->length;
 }
 
-static void trampoline_end(struct writer *w, uintptr_t next, uintptr_t entry)
+static void trampoline_end(struct writer *w, uintptr_t va, size_t len, uintptr_t entry)
 {
+    uintptr_t next = va + len + ISA_SYSCALL_LEN;
     uint64_t target = entry;
     uint32_t gap;
 
@@ -290,7 +321,11 @@ static void trampoline_end(struct writer *w, uintptr_t next, uintptr_t entry)
     w->p += gap;
     memcpy(w->p, &target, sizeof(target));
     w->p += sizeof(target);
-    w->out->tramp_len = (size_t)(w->p - w->out->tramp);
+    memset(w->p, 0xcc, ORIGIN_AT - (size_t)(w->p - w->out->tramp));
+    memcpy(w->out->tramp + ORIGIN_AT,
+           &(struct origin){.va = va, .len = (uint32_t)len, .widened = w->widened},
+           sizeof(struct origin));
+    w->out->tramp_len = ISA_TRAMPOLINE_MAX;
 }
 
 /* False: it does not fit, or something is out of reach. */
@@ -303,13 +338,21 @@ static bool trampoline_write(struct isa_patch *out, const uint8_t *code, size_t 
     for (size_t at = 0; at < len; at += insn.length) {
         size_t used = (size_t)(w.p - out->tramp);
 
-        if (used + INSN_LENGTH_MAX + TAIL_MAX > sizeof(out->tramp) ||
+        if (used + INSN_LENGTH_MAX + TAIL_MAX > ORIGIN_AT ||
             !x64_insn_decode(code + at, len - at, &insn))
             return false;
         move_insn(&w, &insn, code + at, va + at);
     }
-    trampoline_end(&w, va + len + ISA_SYSCALL_LEN, entry);
+    trampoline_end(&w, va, len, entry);
     return w.fits;
+}
+
+static bool jump_write(struct isa_patch *out, uintptr_t va, uintptr_t tramp_va)
+{
+    out->patch_va = va;
+    out->patch_len = JUMP_LEN;
+    out->patch[0] = 0xe9;
+    return put_rel32(out->patch + 1, va + JUMP_LEN, tramp_va);
 }
 
 bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t site,
@@ -325,10 +368,39 @@ bool isa_patch_plan(const uint8_t *code, size_t len, uintptr_t va, uintptr_t sit
     anchor = find_anchor(code, at);
     if (anchor == SIZE_MAX)
         return false;
-    out->patch_va = va + anchor;
-    out->patch_len = JUMP_LEN;
-    out->patch[0] = 0xe9;
-    if (!put_rel32(out->patch + 1, out->patch_va + JUMP_LEN, tramp_va))
-        return false;
-    return trampoline_write(out, code + anchor, at - anchor, out->patch_va, tramp_va, entry);
+    return jump_write(out, va + anchor, tramp_va) &&
+           trampoline_write(out, code + anchor, at - anchor, out->patch_va, tramp_va, entry);
+}
+
+void isa_patch_of(const uint8_t *tramp, uintptr_t tramp_va, struct isa_patch *out)
+{
+    struct origin origin;
+
+    memcpy(&origin, tramp + ORIGIN_AT, sizeof(origin));
+    (void)jump_write(out, origin.va, tramp_va);
+}
+
+/* The instructions of the trampoline, with what each stands for; those behind them make the call,
+ * so they stand for the `syscall`, which changes rcx as well. A program that steps through its
+ * instructions is left alone: put in front of the jump again it would never get on. */
+void isa_patch_leave(struct isa_frame *frame, const uint8_t *tramp, size_t at)
+{
+    struct origin origin;
+    struct x64_insn insn;
+    size_t from = 0;
+    unsigned jumps = 0;
+
+    memcpy(&origin, tramp + ORIGIN_AT, sizeof(origin));
+    if (frame->rflags & ISA_RFLAGS_TF)
+        return;
+    for (size_t here = 0; here < at && from < origin.len; here += insn.length) {
+        bool widened = false;
+
+        if (!x64_insn_decode(tramp + here, ORIGIN_AT - here, &insn))
+            return;
+        if (is_jcc(&insn))
+            widened = origin.widened >> jumps++ & 1;
+        from += widened ? JCC_SHORT_LEN : insn.length;
+    }
+    isa_frame_set_pc(frame, origin.va + from);
 }
