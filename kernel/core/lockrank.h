@@ -26,6 +26,7 @@ enum lock_rank {
     RANK_SPACE,      /* S address space: area tree and page tables */
     RANK_FAULT,      /* S address space: page-table entries of 2 MiB, among concurrent faults */
     RANK_PAGECACHE,  /* S one page-cache object: filling and truncation */
+    RANK_TIMERFDS,   /* S list of the timerfds of the wall clock */
     RANK_SLEEP_LAST, /* S leaf mutexes of small subsystems */
     /* spinlocks */
     RANK_FUTEX,   /* futex hash bucket */

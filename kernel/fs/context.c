@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "fs/console.h"
 #include "fs/epoll.h"
+#include "fs/eventfd.h"
 #include "fs/inotify.h"
 #include "fs/locks.h"
 #include "fs/vfs.h"
@@ -138,6 +139,7 @@ int fs_init(const void *initrd, size_t len)
     epoll_init();
     locks_init();
     inotify_init();
+    timerfd_init();
     int err = make_root();
     if (err == 0 && initrd)
         err = initrd_unpack(initrd, len, vfs_root);

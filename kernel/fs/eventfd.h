@@ -18,5 +18,8 @@ bool file_is_timerfd(const struct file *file);
 int must_check timerfd_set(struct file *file, int flags, const struct timerfd_spec *spec,
                            struct timerfd_spec *old);
 void timerfd_get(struct file *file, struct timerfd_spec *out);
+/* Behind every clock_wall_set. */
+void timerfd_clock_set(void);
+void timerfd_init(void);
 
 #endif

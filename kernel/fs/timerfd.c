@@ -7,9 +7,14 @@
  * (irq context) touches nothing but the wait queue. As on Linux a periodic timer fires again only
  * after it was read or set.
  *
- * An absolute CLOCK_REALTIME time stays a time of that clock: whoever waits for such a timer also
- * waits for the clock to be set, and then arms the kernel timer anew. With TFD_TIMER_CANCEL_ON_SET
- * setting the clock makes the file readable, and the read fails with ECANCELED.
+ * An absolute CLOCK_REALTIME time stays a time of that clock: whoever sets the clock arms the
+ * kernel timers of such files anew and wakes their sleepers (timerfd_clock_set). With
+ * TFD_TIMER_CANCEL_ON_SET setting the clock makes the file readable, and the read fails with
+ * ECANCELED.
+ *
+ * Locks: timerfd->lock for changes of a timer and for arming, so that the kernel timer always
+ * belongs to the last setting. Files of the wall clock are in a list from their creation on;
+ * list_lock is taken before the locks of those in it.
  */
 #include "core/assert.h"
 #include "fs/eventfd.h"
@@ -23,7 +28,11 @@
 #define TFD_IOC_SET_TICKS 0x40085400u /* _IOW('T', 0, __u64) */
 #define WALL_BIT (1ull << 63)         /* in next: a time of the wall clock */
 
+static struct mutex list_lock;
+static struct list wall_files = {&wall_files, &wall_files}; /* list_lock */
+
 struct timerfd {
+    struct list link; /* in wall_files */
     struct timer timer;
     struct waitq wait;
     struct mutex lock; /* RANK_SLEEP_LAST: changes of what follows */
@@ -34,6 +43,11 @@ struct timerfd {
     bool cancel_on_set; /* atomic */
     uint32_t set_count; /* clock_set_count when it was last looked at; atomic */
 };
+
+void timerfd_init(void)
+{
+    mutex_init(&list_lock, RANK_TIMERFDS);
+}
 
 static void on_timer(struct timer *timer)
 {
@@ -70,7 +84,7 @@ static bool readable(void *arg)
     return expired(t) || cancelled(t) || __atomic_load_n(&t->ticks, __ATOMIC_ACQUIRE);
 }
 
-/* Wake sleepers when it expires. Arming it twice is harmless: it only wakes. */
+/* Wake sleepers when it expires. Lock held. */
 static void arm(struct timerfd *t)
 {
     uint64_t next = load_next(t), now = now_for(next);
@@ -86,6 +100,14 @@ static void set_next(struct timerfd *t, uint64_t next)
     arm(t);
 }
 
+/* Its first expiry behind `now`, which is not before next. */
+static uint64_t next_after(const struct timerfd *t, uint64_t next, uint64_t now)
+{
+    uint64_t wall = next & WALL_BIT, periods = 1 + (now - next) / t->interval_ns;
+    /* At most now + interval: no overflow, but more than what a clock shows. */
+    return MIN((next - wall) + periods * t->interval_ns, (uint64_t)INT64_MAX) | wall;
+}
+
 /* Expirations so far, consumed; the timer starts again if it is periodic. Lock held. */
 static uint64_t take_locked(struct timerfd *t)
 {
@@ -97,9 +119,8 @@ static uint64_t take_locked(struct timerfd *t)
         set_next(t, 0);
         return ticks + 1;
     }
-    uint64_t periods = 1 + (now - next) / t->interval_ns;
-    set_next(t, next + periods * t->interval_ns);
-    return ticks + periods;
+    set_next(t, next_after(t, next, now));
+    return ticks + 1 + (now - next) / t->interval_ns;
 }
 
 /* The clock was set: told once. Lock held. */
@@ -110,17 +131,6 @@ static bool take_cancel_locked(struct timerfd *t)
     if (was)
         (void)take_locked(t);
     return was;
-}
-
-static int wait_readable(struct timerfd *t)
-{
-    if (!(load_next(t) & WALL_BIT))
-        return fs_wait(&t->wait, readable, t, UINT64_MAX);
-    /* timerfd_settime and setting the clock both wake this queue. */
-    uint64_t next = load_next(t), now = now_for(next);
-    uint64_t deadline = clock_mono_ns() + (next > now ? next - now : 0);
-    int err = fs_wait(clock_set_queue(), readable, t, deadline);
-    return err == -ETIMEDOUT ? 0 : err;
 }
 
 static long timerfd_read(struct file *file, struct iov_iter *to, off64_t *pos)
@@ -139,7 +149,8 @@ static long timerfd_read(struct file *file, struct iov_iter *to, off64_t *pos)
             return iov_copy_to(to, &ticks, sizeof(ticks));
         if (file_flags(file) & O_NONBLOCK)
             return -EAGAIN;
-        int err = wait_readable(t);
+        /* timerfd_settime and setting the clock wake this queue, too. */
+        int err = fs_wait(&t->wait, readable, t, UINT64_MAX);
         if (err)
             return err;
     }
@@ -148,16 +159,9 @@ static long timerfd_read(struct file *file, struct iov_iter *to, off64_t *pos)
 static uint32_t timerfd_poll(struct file *file, struct poll_table *table)
 {
     struct timerfd *t = file->private_data;
-    bool wall = load_next(t) & WALL_BIT;
     if (table)
         table->add(table, &t->wait);
-    if (table && t->realtime) /* it may be set to a wall time later */
-        table->add(table, clock_set_queue());
-    if (readable(t))
-        return POLLIN | POLLRDNORM;
-    if (wall)
-        arm(t); /* the clock may have been set */
-    return 0;
+    return readable(t) ? POLLIN | POLLRDNORM : 0;
 }
 
 static long timerfd_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
@@ -184,6 +188,11 @@ static long timerfd_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
 static void timerfd_release(struct file *file)
 {
     struct timerfd *t = file->private_data;
+    if (t->realtime) {
+        mutex_lock(&list_lock);
+        list_remove(&t->link);
+        mutex_unlock(&list_lock);
+    }
     timer_cancel_sync(&t->timer);
     owner_free(OWNER_EVENT, t, sizeof(*t));
 }
@@ -212,10 +221,30 @@ int timerfd_create_file(int clock, uint32_t flags, struct file **out)
     t->realtime = clock == 0 || clock == 8; /* CLOCK_REALTIME, CLOCK_REALTIME_ALARM */
     t->set_count = clock_set_count();
     *out = file_alloc(&timerfd_ops, O_RDWR | flags, t);
-    if (*out)
-        return 0;
-    owner_free(OWNER_EVENT, t, sizeof(*t));
-    return -ENOMEM;
+    if (!*out) {
+        owner_free(OWNER_EVENT, t, sizeof(*t));
+        return -ENOMEM;
+    }
+    if (t->realtime) {
+        mutex_lock(&list_lock);
+        list_push_back(&wall_files, &t->link);
+        mutex_unlock(&list_lock);
+    }
+    return 0;
+}
+
+void timerfd_clock_set(void)
+{
+    mutex_lock(&list_lock);
+    list_for_each (pos, &wall_files) {
+        struct timerfd *t = list_entry(pos, struct timerfd, link);
+        mutex_lock(&t->lock);
+        if (load_next(t) & WALL_BIT)
+            arm(t);
+        mutex_unlock(&t->lock);
+        waitq_wake_all(&t->wait, POLLIN | POLLRDNORM);
+    }
+    mutex_unlock(&list_lock);
 }
 
 static void get_locked(struct timerfd *t, struct timerfd_spec *out)
@@ -223,7 +252,7 @@ static void get_locked(struct timerfd *t, struct timerfd_spec *out)
     uint64_t next = load_next(t), now = now_for(next);
     if (next && next <= now) {
         /* Not read yet: Linux shows the time to the expiry that a read would arm. */
-        next = t->interval_ns ? next + (1 + (now - next) / t->interval_ns) * t->interval_ns : 0;
+        next = t->interval_ns ? next_after(t, next, now) : 0;
     }
     out->value_ns = next ? next - now : 0;
     out->interval_ns = t->interval_ns;
@@ -262,8 +291,6 @@ int timerfd_set(struct file *file, int flags, const struct timerfd_spec *spec,
     mutex_unlock(&t->lock);
     /* Sleepers look again: what they wait for may have changed. */
     waitq_wake_all(&t->wait, POLLIN | POLLRDNORM);
-    if (t->realtime)
-        waitq_wake_all(clock_set_queue(), POLLIN | POLLRDNORM);
     /* It is set nevertheless (timerfd_settime(2)). */
     return watch && was && spec->value_ns ? -ECANCELED : 0;
 }

@@ -78,7 +78,7 @@ static long put_uid(const struct ids *want)
     next->uid = have.r;
     next->euid = next->fsuid = have.e;
     next->suid = have.s;
-    cred_set(next);
+    cred_change(next);
     return 0;
 }
 
@@ -92,7 +92,7 @@ static long put_gid(const struct ids *want)
     next->gid = have.r;
     next->egid = next->fsgid = have.e;
     next->sgid = have.s;
-    cred_set(next);
+    cred_change(next);
     return 0;
 }
 
@@ -191,7 +191,7 @@ long sys_setfsuid(const struct syscall_args *a)
     next = cred_copy();
     if (next) {
         next->fsuid = id;
-        cred_set(next);
+        cred_change(next);
     }
     return old;
 }
@@ -205,7 +205,7 @@ long sys_setfsgid(const struct syscall_args *a)
     next = cred_copy();
     if (next) {
         next->fsgid = id;
-        cred_set(next);
+        cred_change(next);
     }
     return old;
 }
@@ -236,7 +236,7 @@ long sys_setgroups(const struct syscall_args *a)
         return -ENOMEM;
     memcpy(next->groups, groups, count * sizeof groups[0]);
     next->group_count = (unsigned)count;
-    cred_set(next);
+    cred_change(next);
     return 0;
 }
 

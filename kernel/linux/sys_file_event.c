@@ -14,6 +14,27 @@
 
 /* ---- pipe ---- */
 
+/* The numbers are told before they can be used, so that a bad address leaves no descriptors. */
+static int pipe_install(struct file *const ends[2], uint64_t addr, bool cloexec)
+{
+    struct fdtable *files = current_files();
+    int32_t fd[2];
+    fd[0] = fd_reserve(files);
+    if (fd[0] < 0)
+        return fd[0];
+    fd[1] = fd_reserve(files);
+    int err = MIN(fd[1], 0);
+    if (!err)
+        err = copyout(uaddr(addr), fd, sizeof(fd));
+    for (int i = 0; i < 2; i++) {
+        if (!err)
+            fd_fill(files, fd[i], ends[i], cloexec);
+        else if (fd[i] >= 0)
+            fd_unreserve(files, fd[i]);
+    }
+    return err;
+}
+
 static long do_pipe(uint64_t addr, uint32_t flags)
 {
     struct file *ends[2];
@@ -22,20 +43,11 @@ static long do_pipe(uint64_t addr, uint32_t flags)
     int err = pipe_create(ends, flags & O_NONBLOCK);
     if (err)
         return err;
-    long fd[2];
-    fd[0] = install_file(ends[0], flags & O_CLOEXEC);
-    if (fd[0] < 0) {
+    err = pipe_install(ends, addr, flags & O_CLOEXEC);
+    if (err) {
+        file_put(ends[0]);
         file_put(ends[1]);
-        return fd[0];
     }
-    fd[1] = install_file(ends[1], flags & O_CLOEXEC);
-    int32_t out[2] = {(int32_t)fd[0], (int32_t)fd[1]};
-    if (fd[1] >= 0 && copyout(uaddr(addr), out, sizeof(out)) == 0)
-        return 0;
-    err = fd[1] < 0 ? (int)fd[1] : -EFAULT;
-    for (int i = 0; i < 2; i++)
-        if (fd[i] >= 0 && fd_close(current_files(), (int)fd[i]))
-            continue; /* another thread has closed it already */
     return err;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sys_time.c - clocks, sleeping, and timers with signals. */
+#include "fs/eventfd.h"
 #include "lib/string.h"
 #include "linux/uapi.h"
 #include "proc/futex.h"
@@ -21,6 +22,7 @@ enum {
 };
 #define TIMER_ABSTIME 1
 #define SLEEP_CPU_STEP NS_PER_MS
+#define SLEEP_CPU_MAX (10 * NS_PER_MS)
 
 /* ---- conversions ---- */
 
@@ -165,6 +167,8 @@ static long wall_set(uint64_t ns)
     if (!err) {
         vdso_update();
         futex_clock_set();
+        timerfd_clock_set();
+        posix_timers_clock_set();
     }
     return err;
 }
@@ -233,24 +237,35 @@ static long sleep_relative(uint64_t ns, uint64_t left_addr)
     return -ERESTART_RESTARTBLOCK;
 }
 
+static bool is_wall(int clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+}
+
+/* How long to sleep at most before a CPU clock can be `left` further. */
+static uint64_t cpu_step(uint64_t left)
+{
+    return MAX(MIN(left / hal_cpu_count(), SLEEP_CPU_MAX), SLEEP_CPU_STEP);
+}
+
 /* Until a clock that is not the monotonic one reaches `when`. *last: what it showed at the end. */
 static long sleep_on_clock(int clock, uint64_t when, uint64_t *last)
 {
+    struct waiter w;
+    long err = 0;
+    /* Setting the wall clock ends the sleep; CPU clocks run at their own pace: look again. */
+    waitq_prepare(clock_set_queue(), &w, true);
     for (;;) {
-        uint64_t now;
-        int err = clock_now(clock, &now);
-        *last = now;
-        if (err)
-            return err;
-        if (now >= when)
-            return 0;
-        /* The wall clock may be set, and CPU clocks run at their own pace: look again. */
-        uint64_t step = clock == CLOCK_REALTIME || clock == CLOCK_TAI
-                            ? MIN(when - now, NS_PER_SEC)
-                            : MAX(MIN(when - now, NS_PER_SEC), SLEEP_CPU_STEP);
-        if (sleep_until(ns_add(clock_mono_ns(), step), true))
-            return -ERESTARTNOHAND;
+        int bad = clock_now(clock, last);
+        if (bad || *last >= when || err == -ERESTARTSYS) {
+            err = bad ? bad : *last >= when ? 0 : -ERESTARTNOHAND;
+            break;
+        }
+        uint64_t left = when - *last;
+        err = waitq_sleep(&w, ns_add(clock_mono_ns(), is_wall(clock) ? left : cpu_step(left)));
     }
+    waitq_finish(&w);
+    return err;
 }
 
 /* As sleep_relative; the deadline is a time of the CPU clock. */
@@ -274,8 +289,7 @@ static long sleep_cpu_relative(int clock, uint64_t now, uint64_t ns, uint64_t le
 static bool is_own_thread_clock(int clock)
 {
     int id = ~(clock >> 3);
-    return clock == CLOCK_THREAD_CPUTIME ||
-           (clock < 0 && (clock & 4) && (id == 0 || id == task_current()->tid));
+    return clock < 0 && (clock & 4) && (id == 0 || id == task_current()->tid);
 }
 
 static bool is_mono(int clock)
@@ -298,10 +312,8 @@ long sys_clock_nanosleep(const struct syscall_args *a)
     int clock = (int)a->arg[0];
     struct uapi_timespec ts;
     uint64_t ns, now;
-    if (is_own_thread_clock(clock))
-        return -EINVAL;
-    if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE ||
-        clock == CLOCK_REALTIME_COARSE)
+    if (clock == CLOCK_THREAD_CPUTIME || clock == CLOCK_MONOTONIC_RAW ||
+        clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_REALTIME_COARSE)
         return -EOPNOTSUPP;
     int err = clock_now(clock, &now);
     if (err)
@@ -311,6 +323,8 @@ long sys_clock_nanosleep(const struct syscall_args *a)
     err = ns_of_timespec(&ts, &ns);
     if (err)
         return err;
+    if (is_own_thread_clock(clock))
+        return -EINVAL;
     bool cpu = clock == CLOCK_PROCESS_CPUTIME || clock < 0;
     if (!(a->arg[1] & TIMER_ABSTIME))
         return cpu ? sleep_cpu_relative(clock, now, ns, a->arg[3]) : sleep_relative(ns, a->arg[3]);

@@ -61,6 +61,20 @@ void cred_set(const struct fs_cred *cred)
     cred_put(cred_swap(cred));
 }
 
+/* Linux, commit_creds: what others may do to a task that had other rights before ends. */
+void cred_change(const struct fs_cred *cred)
+{
+    struct task *task = task_current();
+    const struct fs_cred *old = task->cred;
+    bool other = old->euid != cred->euid || old->egid != cred->egid || old->fsuid != cred->fsuid ||
+                 old->fsgid != cred->fsgid;
+    cred_set(cred);
+    if (!other)
+        return;
+    task->pdeath_signal = 0;
+    __atomic_store_n(&task->process->dumpable, 0, __ATOMIC_RELAXED);
+}
+
 bool cred_of_process(struct process *process, struct fs_cred *out)
 {
     unsigned long irq = spin_lock_irqsave(&process->lock);

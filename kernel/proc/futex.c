@@ -86,7 +86,10 @@ int futex_key_get(struct futex_word word, struct futex_key *key)
     *key = (struct futex_key){.offset = word.addr.raw};
     if (!is_aligned(word.addr.raw, sizeof(uint32_t)))
         return -EINVAL;
-    if (!user_range_ok(word.addr, sizeof(uint32_t)))
+    /* Nothing need be there: waking at a private address where nobody can wait, NULL for instance,
+     * wakes nobody. */
+    bool null_page = !word.shared && word.addr.raw < PAGE_SIZE;
+    if (!null_page && !user_range_ok(word.addr, sizeof(uint32_t)))
         return -EFAULT;
     if (word.shared)
         return key_shared(word.addr, key);

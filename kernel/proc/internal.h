@@ -48,6 +48,10 @@ uintptr_t vdso_restorer(const struct process *process);
 void itimer_init(struct process *process);
 void itimer_stop(struct process *process);
 void posix_timers_stop(struct process *process);
+/* The process has one more task. Its lock is held. */
+void posix_timers_task_joined_locked(struct process *process);
+/* Behind every clock_wall_set. */
+void posix_timers_clock_set(void);
 /* execve: trampolines are gone with the old space. */
 void patch_forget(struct process *process);
 

@@ -12,7 +12,10 @@
  * anything.
  *
  * CPU clocks: the timer is armed for as long as the process or thread needs at least, and looked
- * at again. A timer holds references to the threads that it counts and tells.
+ * at again, also when the process gets more threads. A timer holds references to the threads that
+ * it counts and tells.
+ *
+ * An absolute time of the wall clock stays one: when the clock is set such timers are armed anew.
  */
 #include "lib/errno.h"
 #include "lib/string.h"
@@ -39,8 +42,10 @@ struct posix_timer {
     int id;
     int overrun; /* of the signal that was taken last */
     bool dead;
+    bool wall; /* set to an absolute time of the wall clock */
     uint64_t interval_ns;
-    /* Monotonic, or CPU time; 0: off. While the signal of a periodic timer waits: when it was due.
+    /* Wall (if wall), monotonic, or CPU time; 0: off. While the signal of a periodic timer waits:
+     * when it was due.
      */
     uint64_t expiry_ns;
 };
@@ -59,7 +64,7 @@ static bool has_left(const struct task *task)
 static uint64_t now_of(const struct posix_timer *t)
 {
     if (!is_cpu_clock(t->spec.clock))
-        return clock_mono_ns();
+        return t->wall ? clock_wall_ns() : clock_mono_ns();
     if (t->counted)
         return thread_runtime_ns(&t->counted->thread);
     uint64_t sum = t->process->dead_times.total_ns;
@@ -72,13 +77,13 @@ static void arm_locked(struct posix_timer *t)
 {
     if (t->spec.notify == SIGEV_NONE)
         return; /* only looked at */
+    uint64_t now = now_of(t), left = t->expiry_ns > now ? t->expiry_ns - now : 0;
     if (!is_cpu_clock(t->spec.clock)) {
-        timer_arm(&t->timer, t->expiry_ns);
+        timer_arm(&t->timer, t->wall ? clock_mono_ns() + left : t->expiry_ns);
         return;
     }
     if (has_left(t->counted))
         return; /* its clock stands still */
-    uint64_t now = now_of(t), left = t->expiry_ns > now ? t->expiry_ns - now : 0;
     uint64_t share = t->counted ? left : left / MAX(t->process->task_count, 1u);
     timer_arm(&t->timer, clock_mono_ns() + MAX(share, NS_PER_MS));
 }
@@ -254,18 +259,22 @@ static void get_locked(const struct posix_timer *t, struct itimer_value *out)
         out->left_ns = t->spec.notify != SIGEV_NONE;
 }
 
-/* An absolute time of the timer's clock as its own `now_of` counts. */
-static uint64_t expiry_of(const struct posix_timer *t, uint64_t ns, bool absolute)
+static bool is_wall_clock(int clock)
 {
-    uint64_t sum;
-    if (!absolute)
-        return add_overflow(now_of(t), ns, &sum) ? UINT64_MAX - 1 : MAX(sum, 1u);
-    if (t->spec.clock == CLOCK_REALTIME || t->spec.clock == CLOCK_REALTIME_ALARM ||
-        t->spec.clock == CLOCK_TAI) {
-        uint64_t mono = clock_mono_ns(), base = clock_wall_ns() - mono;
-        return ns > base ? ns - base : 1;
-    }
-    return ns;
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+}
+
+static void set_locked(struct posix_timer *t, const struct itimer_value *value, bool absolute)
+{
+    uint64_t ns = value->left_ns, sum;
+    t->wall = absolute && is_wall_clock(t->spec.clock);
+    if (ns && !absolute)
+        ns = add_overflow(now_of(t), ns, &sum) ? UINT64_MAX - 1 : MAX(sum, 1u);
+    t->interval_ns = ns ? value->interval_ns : 0;
+    t->expiry_ns = ns;
+    t->overrun = 0;
+    if (ns)
+        arm_locked(t);
 }
 
 int posix_timer_set(struct process *p, int id, const struct itimer_value *value, bool absolute,
@@ -280,15 +289,45 @@ int posix_timer_set(struct process *p, int id, const struct itimer_value *value,
         get_locked(t, old);
         (void)timer_cancel(&t->timer);
         signal_unqueue_timer_locked(&t->signal); /* of the old setting: nobody wants it any more */
-        t->interval_ns = value->left_ns ? value->interval_ns : 0;
-        t->expiry_ns = value->left_ns ? expiry_of(t, value->left_ns, absolute) : 0;
-        t->overrun = 0;
-        if (t->expiry_ns)
-            arm_locked(t);
+        set_locked(t, value, absolute);
         err = 0;
     }
     spin_unlock_irqrestore(&p->lock, irq);
     return err;
+}
+
+/* What the timer waits for comes at another time than it was armed for: when the wall clock was
+ * set, or a process's CPU clock may run faster. */
+static void rearm_locked(struct posix_timer *t)
+{
+    if (t->expiry_ns && !list_linked(&t->signal.link))
+        arm_locked(t);
+}
+
+void posix_timers_task_joined_locked(struct process *p)
+{
+    list_for_each (pos, &p->timers) {
+        struct posix_timer *t = list_entry(pos, struct posix_timer, link);
+        if (is_cpu_clock(t->spec.clock) && !t->counted)
+            rearm_locked(t);
+    }
+}
+
+void posix_timers_clock_set(void)
+{
+    struct process *p = process_next(0);
+    while (p) {
+        unsigned long irq = spin_lock_irqsave(&p->lock);
+        list_for_each (pos, &p->timers) {
+            struct posix_timer *t = list_entry(pos, struct posix_timer, link);
+            if (t->wall)
+                rearm_locked(t);
+        }
+        spin_unlock_irqrestore(&p->lock, irq);
+        struct process *next = process_next(p->pid + 1);
+        process_put(p);
+        p = next;
+    }
 }
 
 int posix_timer_get(struct process *p, int id, struct itimer_value *out)

@@ -207,6 +207,9 @@ void cred_put(const struct fs_cred *cred); /* NULL is allowed */
 struct fs_cred *must_check cred_copy(void);
 /* The caller's ids from now on; the references change owners. cred_swap returns the old ones. */
 void cred_set(const struct fs_cred *cred);
+/* The same for set*id(2): with other effective or file system ids the process is not dumpable any
+ * more, and the task has no parent-death signal. */
+void cred_change(const struct fs_cred *cred);
 const struct fs_cred *must_check cred_swap(const struct fs_cred *cred);
 /* What another process's first task is. False: it has none any more. */
 bool must_check cred_of_process(struct process *process, struct fs_cred *out);

@@ -75,6 +75,7 @@ void task_join_process_locked(struct task *task)
     ASSERT(spin_held(&task->process->lock));
     list_push_back(&task->process->tasks, &task->process_link);
     task->process->task_count++;
+    posix_timers_task_joined_locked(task->process);
 }
 
 void task_main(void *arg)

@@ -26,6 +26,7 @@ static inline bool timer_armed(const struct timer *timer)
 }
 uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC = hal_clock_ns() */
 uint64_t clock_wall_ns(void); /* CLOCK_REALTIME */
+/* Its caller then tells who waits for that clock: futexes, timerfds, POSIX timers. */
 int clock_wall_set(uint64_t ns);
 /* How often the wall clock was set; the queue is woken behind each time. */
 uint32_t clock_set_count(void);

@@ -38,6 +38,14 @@ struct process *process_current(void)
 {
     return &process;
 }
+struct process *process_next(int start)
+{
+    return start <= process.pid ? &process : NULL;
+}
+void process_put(struct process *p)
+{
+    assert_ptr_equal(p, &process);
+}
 const struct fs_cred *proc_cred(void)
 {
     static const struct fs_cred root;
@@ -118,9 +126,10 @@ uint64_t clock_mono_ns(void)
 {
     return fake_now_ns;
 }
+static uint64_t wall_ahead = 1000 * NS_PER_SEC;
 uint64_t clock_wall_ns(void)
 {
-    return fake_now_ns + 1000 * NS_PER_SEC;
+    return fake_now_ns + wall_ahead;
 }
 void timer_setup(struct timer *timer, void (*fn)(struct timer *))
 {
@@ -517,6 +526,34 @@ static void overrun_is_what_the_signal_says(void **state)
     assert_int_equal(process.signals_queued, 0);
 }
 
+static void a_wall_time_follows_the_clock(void **state)
+{
+    (void)state;
+    struct itimer_value v = {clock_wall_ns() + 100 * NS_PER_SEC, NS_PER_SEC}, old;
+    handle(SIGRTMIN);
+    int id = create(SIGRTMIN, SIGEV_SIGNAL, 0, 0);
+    assert_int_equal(posix_timer_set(&process, id, &v, true, &old), 0);
+    struct timer *t = armed;
+    assert_int_equal(t->deadline_ns, fake_now_ns + 100 * NS_PER_SEC);
+    wall_ahead -= 50 * NS_PER_SEC;
+    posix_timers_clock_set();
+    assert_int_equal(t->deadline_ns, fake_now_ns + 150 * NS_PER_SEC);
+    wall_ahead += 140 * NS_PER_SEC;
+    posix_timers_clock_set();
+    assert_int_equal(posix_timer_get(&process, id, &old), 0);
+    assert_int_equal(old.left_ns, 10 * NS_PER_SEC);
+    expire(t);
+    assert_int_equal(take(SIGRTMIN), 0);
+    /* On the same clock from then on; a relative time is not. */
+    assert_int_equal(t->deadline_ns, fake_now_ns + NS_PER_SEC);
+    t = start(id, NS_PER_SEC, 0);
+    wall_ahead += NS_PER_SEC;
+    uint64_t due = t->deadline_ns;
+    posix_timers_clock_set();
+    assert_int_equal(t->deadline_ns, due);
+    assert_int_equal(posix_timer_delete(&process, id), 0);
+}
+
 static void a_deleted_timer_takes_its_signal_along(void **state)
 {
     (void)state;
@@ -714,6 +751,7 @@ int main(void)
         T(the_limit_refuses_what_linux_refuses),
         T(without_memory_the_number_arrives),
         T(overrun_is_what_the_signal_says),
+        T(a_wall_time_follows_the_clock),
         T(a_deleted_timer_takes_its_signal_along),
         T(a_timer_whose_signal_is_ignored_goes_on),
         T(a_timers_thread_may_leave),
