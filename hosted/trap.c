@@ -103,8 +103,8 @@ static no_sanitize enum hal_fault_kind fault_kind(int signo, const struct host_s
     case HOST_SIGBUS:
         if (info->code == HOST_BUS_ADRALN)
             return HAL_FAULT_ALIGN;
-        /* The host has no memory for the page, or it is poisoned; or #SS. */
-        return info->code == HOST_SI_KERNEL ? HAL_FAULT_PROTECTION : HAL_FAULT_SERROR;
+        /* #SS; or the host has no memory for the page, or it is poisoned. */
+        return info->code == HOST_SI_KERNEL ? HAL_FAULT_STACK : HAL_FAULT_SERROR;
     case HOST_SIGILL:
         return HAL_FAULT_ILLEGAL;
     case HOST_SIGFPE:

@@ -58,7 +58,8 @@ enum hal_fault_kind {
     HAL_FAULT_BREAKPOINT, /* int3, brk: pc is after (x64) or at (aarch64) it, as Linux reports */
     HAL_FAULT_STEP,       /* single step */
     HAL_FAULT_ALIGN,      /* misaligned access; addr valid */
-    HAL_FAULT_PROTECTION, /* x64 #GP/#SS: non-canonical address and the like; no addr */
+    HAL_FAULT_PROTECTION, /* x64 #GP: non-canonical address and the like; no addr */
+    HAL_FAULT_STACK,      /* x64 #SS: the same through rsp or rbp; no addr */
     HAL_FAULT_SERROR,     /* hardware error */
 };
 enum hal_access { HAL_ACCESS_READ, HAL_ACCESS_WRITE, HAL_ACCESS_EXEC };

@@ -304,6 +304,9 @@ static void user_exception(const struct hal_fault *fault)
     case HAL_FAULT_PROTECTION:
         signal_force(SIGSEGV, SI_KERNEL, 0);
         break;
+    case HAL_FAULT_STACK:
+        signal_force(SIGBUS, SI_KERNEL, 0);
+        break;
     case HAL_FAULT_SERROR:
         signal_force(SIGBUS, BUS_ADRERR, fault->addr);
         break;

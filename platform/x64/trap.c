@@ -15,6 +15,7 @@ enum {
     VECTOR_BR = 5,
     VECTOR_UD = 6,
     VECTOR_DF = 8,
+    VECTOR_SS = 12,
     VECTOR_GP = 13,
     VECTOR_PF = 14,
     VECTOR_MF = 16,
@@ -28,6 +29,9 @@ enum {
 #define PF_FETCH 16u
 #define FLAGS_TF 0x100u
 #define FLAGS_IF 0x200u
+#define FLAGS_DF 0x400u
+#define FLAGS_NT 0x4000u
+#define FLAGS_AC 0x40000u
 
 /* si_code values of SIGFPE (Linux ABI). */
 enum { FPE_INTDIV = 1, FPE_INTOVF, FPE_FLTDIV, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
@@ -118,6 +122,9 @@ static void describe(struct hal_fault *fault, unsigned vector, unsigned error)
     case VECTOR_AC:
         fault->kind = HAL_FAULT_ALIGN;
         break;
+    case VECTOR_SS:
+        fault->kind = HAL_FAULT_STACK;
+        break;
     default:
         fault->kind = HAL_FAULT_PROTECTION;
         break;
@@ -187,6 +194,23 @@ static void kernel_exception(struct isa_frame *frame, unsigned vector, unsigned 
         frame->rip = (uintptr_t)isa_uaccess_fault;
 }
 
+/* A program that single-steps into the kernel: go on without. Before the first instruction of the
+ * direct entry its flag would be lost, for that is where they are read: do what stands there. */
+static void stepped(struct isa_frame *frame)
+{
+    struct x64_cpu *cpu = x64_this_cpu();
+
+    if (frame->rip == hal_direct_entry()) {
+        ((struct isa_frame *)cpu->kstack)->trapped = 0;
+        cpu->user_sp = frame->rsp;
+        frame->r11 = frame->rflags | FLAGS_IF;
+        frame->rsp = cpu->kstack;
+        frame->rip = (uintptr_t)x64_syscall_common;
+        frame->rflags &= ~(uint64_t)(FLAGS_IF | FLAGS_DF | FLAGS_NT | FLAGS_AC);
+    }
+    frame->rflags &= ~(uint64_t)FLAGS_TF;
+}
+
 void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error)
 {
     if (vector >= VECTOR_IRQ) {
@@ -196,8 +220,7 @@ void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error)
     } else if (vector == VECTOR_NMI || vector == VECTOR_DF || vector == VECTOR_MC) {
         fatal_trap(frame, vector);
     } else if (vector == VECTOR_DB) {
-        /* A program that single-steps into the kernel: go on without. */
-        frame->rflags &= ~(uint64_t)FLAGS_TF;
+        stepped(frame);
     } else if (vector == VECTOR_UD && frame->rip == (uintptr_t)x64_ring3_fsgsbase) {
         frame->rip = (uintptr_t)x64_ring3_no_fsgsbase;
     } else {

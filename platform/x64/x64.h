@@ -274,7 +274,7 @@ extern const uintptr_t x64_ring3_trap_table[X64_VECTOR_COUNT];
 _Noreturn void x64_stop(void); /* sleep for ever */
 
 extern const uintptr_t x64_trap_table[X64_VECTOR_COUNT];
-extern const char x64_syscall_entry[], x64_direct_entry[], x64_ctx_start[];
+extern const char x64_syscall_entry[], x64_syscall_common[], x64_direct_entry[], x64_ctx_start[];
 void x64_switch(uintptr_t *save_sp, uintptr_t load_sp);
 extern const char x64_trampoline_begin[], x64_trampoline_end[], x64_trampoline_64[];
 

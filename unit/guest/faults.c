@@ -102,6 +102,13 @@ int main(void)
                                       : "eax", "ecx", "edx"),
                  SIGFPE, FPE_INTDIV, ANY);
     EXPECT_FAULT((void)*(volatile char *)0x8000000000000000ul, SIGSEGV, SI_KERNEL, ANY);
+    /* Through rsp and rbp it is a stack fault. */
+    EXPECT_FAULT(__asm__ volatile("movabs $0x8000000000000000, %%rsp; push %%rax" ::: "memory"),
+                 SIGBUS, SI_KERNEL, 0);
+    EXPECT_FAULT(__asm__ volatile("push %%rbp; movabs $0x8000000000000000, %%rbp\n"
+                                  "mov (%%rbp), %%rax; pop %%rbp" ::
+                                      : "rax", "memory"),
+                 SIGBUS, SI_KERNEL, 0);
 #elif defined(__aarch64__)
     EXPECT_FAULT(__asm__ volatile(".inst 0x00000000"), SIGILL, ILL_ILLOPC, ANY);
     EXPECT_FAULT(__asm__ volatile("brk #0"), SIGTRAP, TRAP_BRKPT, ANY);
