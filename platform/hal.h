@@ -91,6 +91,14 @@ static inline bool hal_irq_enabled(void);
 /* Unmask whatever the state was, as restore does: the first code of a thread. [inline] */
 static inline void hal_irq_enable(void);
 
+/*
+ * The same for a few instructions that call nothing: no interrupt is delivered between begin and
+ * end. Where the kernel is interrupted only at its own calls (hosted) that takes no instruction;
+ * there end delivers nothing either, the next restore does. Not nested. [inline]
+ */
+static inline unsigned long hal_brief_begin(void);
+static inline void hal_brief_end(unsigned long state);
+
 /* Raise kernel_ipi() on `cpu` (may be the executing one). Several calls before
  * it runs may be merged into one. Any memory written before the call is
  * visible to the handler. */

@@ -38,14 +38,19 @@ struct vm_object;
 struct page {
     union {
         struct refcount refs;
-        uint32_t slab_remote; /* PAGE_SLAB: objects freed by other CPUs, see kmalloc.c; atomic */
+        uint32_t slab_remote; /* PAGE_SLAB: objects freed by other CPUs, see slab.c; atomic */
     };
-    uint8_t type;  /* enum page_type */
-    uint8_t order; /* of the block this page heads */
+    union {
+        struct {
+            uint8_t type;  /* enum page_type */
+            uint8_t order; /* of the block this page heads */
+        };
+        uint16_t slab_tag; /* PAGE_SLAB, a page of its own: that, and above it the CPU */
+    };
     union {
         uint16_t flags;
         struct { /* PAGE_SLAB */
-            uint8_t slab_class, slab_cpu;
+            uint8_t slab_class, slab_left;
         };
     };
     union {
@@ -56,8 +61,8 @@ struct page {
         };
         uint64_t private_[2]; /* the owner's, by type */
         struct {              /* PAGE_SLAB */
-            uint32_t slab_next, slab_prev, slab_returned;
-            uint16_t slab_free, slab_used;
+            void *slab_free;
+            uint32_t slab_next, slab_prev;
         };
     };
 };

@@ -9,8 +9,9 @@
 void bench_machine(void *memory, size_t size);
 /* The calling host thread is this CPU (0, 1). */
 void bench_cpu_enter(unsigned id);
-void *bench_kmalloc(size_t size);
-void bench_kfree(void *block);
+/* kernel/mm/kmalloc.h, which ordinary C cannot include. */
+void *kmalloc(size_t size, unsigned flags);
+void kfree(void *block);
 /* A panic. */
 _Noreturn void bench_fail(const char *why);
 

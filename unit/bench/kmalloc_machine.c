@@ -9,7 +9,7 @@
 #include "mm/object.h"
 #include "unit/bench/kmalloc_bench.h"
 
-__thread struct bench_cpu bench_cpu;
+static struct bench_cpu cpus[2];
 uintptr_t bench_direct_map;
 
 static struct hal_region ram;
@@ -59,19 +59,15 @@ void bench_machine(void *memory, size_t size)
     kmalloc_init();
 }
 
+/* Linux: arch_prctl(2). */
+#define ARCH_SET_GS 0x1001
+long syscall(long number, ...);
+
 void bench_cpu_enter(unsigned id)
 {
-    bench_cpu.id = id;
+    cpus[id].id = id;
+    if (syscall(158, ARCH_SET_GS, &cpus[id]) != 0)
+        bench_fail("arch_prctl");
     threads[id].cpu = cpu_get(id);
     hal_thread_set(&threads[id]);
-}
-
-void *bench_kmalloc(size_t size)
-{
-    return kmalloc(size, ALLOC_DEFAULT);
-}
-
-void bench_kfree(void *block)
-{
-    kfree(block);
 }

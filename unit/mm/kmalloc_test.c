@@ -82,7 +82,8 @@ static void random_use(void **state)
     struct kmalloc_stats stats;
     kmalloc_get_stats(&stats);
     assert_int_equal(stats.bytes_in_use, 0);
-    assert_true(free_before - page_free_count() <= 32 + 14); /* empty slabs may stay */
+    /* Empty slabs may stay, and those that objects at hand lie in. */
+    assert_true(free_before - page_free_count() <= 64);
     kmalloc_trim();
     assert_int_equal(page_free_count(), free_before);
     page_check();
@@ -222,7 +223,8 @@ static void producer_and_consumer(void **state)
     assert_true(most <= 8 * PAGE_SIZE);
     for (int i = 0; i < 64; i++)
         kfree(ring[i]);
-    EXPECT_PANIC(kfree(ring[63])); /* the last object on the second chain */
+    if (!SELKIE_ASAN) /* which finds it first */
+        EXPECT_PANIC(kfree(ring[63]));
 }
 
 /* What another CPU has freed while its owner does nothing is given back on request. */
@@ -249,7 +251,13 @@ static void idle_cpus_are_trimmed(void **state)
     (void)memory_reclaim(1000, false);
     assert_true(fake_ipis > 0);
     fake_cpu_id = 2;
-    kmalloc_serve();
+    unsigned interrupts = 0;
+    do { /* it asks for another one while there is more to do */
+        fake_ipis = 0;
+        kmalloc_serve();
+        interrupts++;
+    } while (fake_ipis > 0);
+    assert_true(interrupts > 1 && interrupts < 5);
     assert_int_equal(page_free_count(), free_before);
     fake_cpu_id = 0;
     page_check();

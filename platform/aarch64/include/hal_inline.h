@@ -90,6 +90,16 @@ static inline bool hal_irq_enabled(void)
     return (daif & A64_DAIF_I) == 0;
 }
 
+static inline unsigned long hal_brief_begin(void)
+{
+    return hal_irq_save();
+}
+
+static inline void hal_brief_end(unsigned long state)
+{
+    hal_irq_restore(state);
+}
+
 static inline void *hal_phys_to_virt(paddr_t pa)
 {
     return (void *)(uintptr_t)(pa + A64_DIRECT_BASE);

@@ -13,18 +13,26 @@ struct hal_space {
     void *tables;
 };
 
+/* As on hosted, GS points to the CPU's own words. */
 struct bench_cpu {
-    unsigned id;
-    unsigned char irq_off;
-    unsigned pending;
     void *self;
+    unsigned id, pending;
+    unsigned char irq_off;
 };
-extern __thread struct bench_cpu bench_cpu;
+#define BENCH_SELF 0
+#define BENCH_ID 8
+#define BENCH_PENDING 12
+#define BENCH_IRQ_OFF 16
+STATIC_ASSERT(offsetof(struct bench_cpu, id) == BENCH_ID &&
+              offsetof(struct bench_cpu, pending) == BENCH_PENDING &&
+              offsetof(struct bench_cpu, irq_off) == BENCH_IRQ_OFF);
 extern uintptr_t bench_direct_map;
 
 static inline unsigned hal_cpu_id(void)
 {
-    return bench_cpu.id;
+    unsigned id;
+    __asm__ volatile("movl %%gs:%c1, %0" : "=r"(id) : "i"(BENCH_ID));
+    return id;
 }
 static inline void hal_cpu_relax(void)
 {
@@ -32,25 +40,36 @@ static inline void hal_cpu_relax(void)
 }
 static inline void *hal_thread_get(void)
 {
-    return bench_cpu.self;
+    void *self;
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(self) : "i"(BENCH_SELF));
+    return self;
 }
 static inline void hal_thread_set(void *self)
 {
-    bench_cpu.self = self;
+    __asm__ volatile("movq %0, %%gs:%c1" : : "r"(self), "i"(BENCH_SELF) : "memory");
 }
 static inline unsigned long hal_irq_save(void)
 {
-    unsigned char off = bench_cpu.irq_off;
-    bench_cpu.irq_off = 1;
-    __asm__ volatile("" ::: "memory");
+    unsigned char off;
+    __asm__ volatile("movb %%gs:%c1, %0; movb $1, %%gs:%c1"
+                     : "=&q"(off)
+                     : "i"(BENCH_IRQ_OFF)
+                     : "memory");
     return !off;
 }
 void bench_deliver(void);
 static inline void hal_irq_restore(unsigned long state)
 {
-    __asm__ volatile("" ::: "memory");
-    bench_cpu.irq_off = !state;
-    if (state && __builtin_expect(bench_cpu.pending != 0, 0))
+    bool pending;
+    if (!state) {
+        __asm__ volatile("movb $1, %%gs:%c0" : : "i"(BENCH_IRQ_OFF) : "memory");
+        return;
+    }
+    __asm__ volatile("movb $0, %%gs:%c1; cmpl $0, %%gs:%c2"
+                     : "=@ccne"(pending)
+                     : "i"(BENCH_IRQ_OFF), "i"(BENCH_PENDING)
+                     : "memory");
+    if (__builtin_expect(pending, 0))
         bench_deliver();
 }
 static inline void hal_irq_enable(void)
@@ -59,8 +78,23 @@ static inline void hal_irq_enable(void)
 }
 static inline bool hal_irq_enabled(void)
 {
-    return !bench_cpu.irq_off;
+    unsigned char off;
+    __asm__ volatile("movb %%gs:%c1, %0" : "=q"(off) : "i"(BENCH_IRQ_OFF) : "memory");
+    return !off;
 }
+
+/* Interrupts are delivered in restore, idle and user mode only: nothing comes in between. */
+static inline unsigned long hal_brief_begin(void)
+{
+    __asm__ volatile("" : : : "memory");
+    return 0;
+}
+static inline void hal_brief_end(unsigned long state)
+{
+    (void)state;
+    __asm__ volatile("" : : : "memory");
+}
+
 static inline void *hal_phys_to_virt(paddr_t pa)
 {
     return (void *)(bench_direct_map + pa);

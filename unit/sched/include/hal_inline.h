@@ -66,6 +66,17 @@ static inline bool hal_irq_enabled(void)
 {
     return !sim_cpu->irq_off;
 }
+
+static inline unsigned long hal_brief_begin(void)
+{
+    return hal_irq_save();
+}
+
+static inline void hal_brief_end(unsigned long state)
+{
+    hal_irq_restore(state);
+}
+
 static inline void *hal_phys_to_virt(paddr_t pa)
 {
     return (void *)(uintptr_t)pa;

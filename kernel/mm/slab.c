@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * slab.c - objects up to half a page: per CPU and size class a pool of one-page slabs.
+ *
+ * A slab is one page of type PAGE_SLAB cut into objects of one class, so the slab of an object is
+ * the page it lies in. It belongs to the CPU that made it, for ever. Its bookkeeping is in the
+ * struct page. Free objects are linked through their first bytes; each is in one of these places:
+ *
+ *   pool->ready       what the next allocations take, of any slabs. For its slab such an object is
+ *                     in use, so an allocation touches no slab at all.
+ *   slab->slab_free   freed by the owner while the slab is partial or empty.
+ *   slab->slab_remote freed by other CPUs, and
+ *   returned          (of the owner's struct pools, by class): the first of those, see below.
+ *
+ * State of a slab: FULL (slab_free is NULL, slab_left is 1, on no list), PARTIAL (slab_left objects
+ * in use, on pool->partial), EMPTY (slab_left is 0, on pool->empty). So "slab_left falls below 2"
+ * is the only thing that a free has to look at: until then it pushes on slab_free and counts down.
+ *
+ * State changes are put off. An object of a full slab goes to `ready` as long as fewer than
+ * pool->limit are there; the slab stays full. So a program that frees and allocates in turn changes
+ * no slab's state. When `ready` is used up it takes one slab's free objects as a whole: one that
+ * other CPUs have given back, else a partial one, else an empty one, else a new one. A CPU keeps at
+ * most EMPTY_MAX empty slabs, the next one goes to the page allocator.
+ *
+ * Fast path. The owner allocates and frees without a lock or an atomic instruction: nobody else
+ * touches the pool, its lists, slab_free and slab_left. Interrupt handlers do, so interrupts are
+ * masked where they can come at any instruction (hal_brief_begin).
+ *
+ * Another CPU frees by pushing the object on slab_remote by one compare-and-exchange; that word has
+ * the number of such objects, too. Who finds it closed opens it and pushes its object not there but
+ * on the owner's list `returned`, where it names its slab. Both lists are only pushed to or taken
+ * whole, so there is no ABA. The owner takes `returned` when `ready` is used up, then closes the
+ * word of each slab named there, which gives it all those objects. The slab cannot go away in
+ * between: they count as in use until then. Orders: pushing is a release, taking an acquire,
+ * which also hands over the objects' contents; opening needs none, because who finds the word
+ * open only writes it and an object of its own, and the owner learns of the slab by the push
+ * that follows the opening. Lists of any length are worked off a few slabs at a time.
+ */
+#include "mm/slab.h"
+
+#include "core/percpu.h"
+#include "mm/failpoint.h"
+#include "mm/kmalloc.h"
+
+#define EMPTY_MAX 16     /* slabs */
+#define READY_BYTES 8192 /* pool->limit */
+#define READY_LEAST 16
+#define READY_MOST 64
+#define SETTLE_MAX 4     /* returned slabs put back beside the one that is taken, per refill */
+#define TRIM_STEP 16     /* slabs, with interrupts off */
+#define SERVE_STEP 128   /* slabs, in one interrupt */
+#define SERVE_SPINS 2000 /* how long to wait for other CPUs to trim their pools */
+
+/* slab_remote: the number of objects on the chain, 16 bits, and where in the page the first is. */
+#define REMOTE_CLOSED UINT32_MAX
+#define REMOTE_NOBODY 0xffffu /* open, and nothing on the chain */
+
+struct pools *slab_pools;
+static unsigned pools_count;
+
+static const uint16_t class_bytes[SLAB_CLASSES] = {16,  32,  48,  64,  96,   128,  192,
+                                                   256, 384, 512, 768, 1024, 1536, 2048};
+
+static void pools_init(struct pools *own, unsigned cpu)
+{
+    own->tag = (uint16_t)(PAGE_SLAB | cpu << 8);
+    for (unsigned c = 0, units = 0; c < SLAB_CLASSES; c++) {
+        uint16_t bytes = class_bytes[c];
+        unsigned limit = READY_BYTES / bytes;
+        own->pool[c] = (struct pool){
+            .inverse = UINT32_MAX / bytes + 1,
+            .partial = SLAB_NONE,
+            .empty = SLAB_NONE,
+            .bytes = bytes,
+            .total = (uint16_t)(PAGE_SIZE / bytes),
+            .limit = (uint16_t)MAX(MIN(limit, (unsigned)READY_MOST), (unsigned)READY_LEAST),
+        };
+        for (; units * SLAB_UNIT <= bytes; units++)
+            own->pool_at[units] = (uint16_t)(c * sizeof(struct pool));
+    }
+}
+
+void slab_init(void)
+{
+    unsigned order = 0;
+    pools_count = hal_cpu_count();
+    while (PAGE_SIZE << order < pools_count * sizeof(struct pools))
+        order++;
+    struct page *block = page_alloc_quiet(order, PAGE_KERNEL, ALLOC_ZERO);
+    if (!block)
+        panic("no memory for the kernel's allocator");
+    slab_pools = page_virt(block);
+    for (unsigned i = 0; i < pools_count; i++)
+        pools_init(&slab_pools[i], i);
+}
+
+_Noreturn void slab_bad_free(const void *object)
+{
+    panic("%p is freed: not an object, or free already", object);
+}
+
+/* ---- slabs; on their CPU, interrupts off ----------------------------------------------------- */
+
+static void list_add(uint32_t *list, struct page *slab)
+{
+    slab->slab_prev = SLAB_NONE;
+    slab->slab_next = *list;
+    if (*list != SLAB_NONE)
+        page_at(*list)->slab_prev = page_index(slab);
+    *list = page_index(slab);
+}
+
+static void list_drop(uint32_t *list, struct page *slab)
+{
+    if (slab->slab_prev != SLAB_NONE)
+        page_at(slab->slab_prev)->slab_next = slab->slab_next;
+    else
+        *list = slab->slab_next;
+    if (slab->slab_next != SLAB_NONE)
+        page_at(slab->slab_next)->slab_prev = slab->slab_prev;
+}
+
+static void slabs_count(struct pool *pool, uint32_t delta)
+{
+    __atomic_store_n(&pool->slabs, pool->slabs + delta, __ATOMIC_RELAXED);
+}
+
+/* A new slab, FULL; its objects are on `ready`, which was empty. */
+static bool slab_make(struct pools *own, struct pool *pool, unsigned flags)
+{
+    struct page *slab = page_alloc_quiet(0, PAGE_SLAB, flags & ALLOC_ATOMIC);
+    if (!slab)
+        return false;
+    char *base = page_virt(slab);
+    unsigned bytes = pool->bytes, total = pool->total;
+    for (unsigned i = 0; i < total; i++)
+        link_write(base + i * bytes, i + 1 < total ? base + (i + 1) * bytes : NULL, bytes);
+    memory_poison(base + total * bytes, PAGE_SIZE - total * bytes);
+    slab->slab_tag = own->tag;
+    slab->slab_class = (uint8_t)(pool - own->pool);
+    slab->slab_left = 1;
+    slab->slab_free = NULL;
+    /* Others know the slab only by an object of it, which they got in an ordered way. */
+    __atomic_store_n(&slab->slab_remote, REMOTE_CLOSED, __ATOMIC_RELAXED);
+    slabs_count(pool, 1);
+    pool->ready = base;
+    pool->entered += total;
+    return true;
+}
+
+/* Not on a list, no object of it is out. */
+static void slab_release(struct pool *pool, struct page *slab)
+{
+    ASSERT(slab->slab_left == 0 && slab->slab_remote == REMOTE_CLOSED);
+    slabs_count(pool, UINT32_MAX);
+    slab->order = 0;
+    slab->flags = 0;
+    ref_init(&slab->refs);
+    page_put(slab);
+}
+
+/* Its last object has come back. Not on a list. */
+static void slab_emptied(struct pools *own, struct pool *pool, struct page *slab)
+{
+    if (own->empty >= EMPTY_MAX) {
+        slab_release(pool, slab);
+        return;
+    }
+    own->empty++;
+    list_add(&pool->empty, slab);
+}
+
+/* Give `count` linked objects back to their slab. */
+static void slab_settle(struct pools *own, struct page *slab, void *first, unsigned count)
+{
+    struct pool *pool = &own->pool[slab->slab_class];
+    bool was_full = !slab->slab_free;
+    unsigned used = was_full ? pool->total : slab->slab_left;
+    CHECK(count <= used);
+    if (!was_full) {
+        void *last = first;
+        for (unsigned i = 1; i < count; i++) {
+            void *next = link_read(last);
+            memory_poison(last, pool->bytes);
+            last = next;
+        }
+        link_write(last, slab->slab_free, pool->bytes);
+    }
+    slab->slab_free = first;
+    slab->slab_left = (uint8_t)(used - count);
+    if (used > count) {
+        if (was_full)
+            list_add(&pool->partial, slab);
+        return;
+    }
+    if (!was_full)
+        list_drop(&pool->partial, slab);
+    slab_emptied(own, pool, slab);
+}
+
+/* ---- objects that other CPUs have freed ---- */
+
+/* Push on a list of objects that is taken whole. */
+static void returned_push(void **list, void *object, size_t bytes)
+{
+    void *head = __atomic_load_n(list, __ATOMIC_RELAXED);
+    do {
+        if (head == object)
+            slab_bad_free(object);
+        link_write(object, head, bytes);
+    } while (!__atomic_compare_exchange_n(list, &head, object, true, __ATOMIC_RELEASE,
+                                          __ATOMIC_RELAXED));
+}
+
+void slab_free_remote(struct page *slab, void *object)
+{
+    unsigned long brief = hal_brief_begin();
+    struct pool *pool = &pools_here()->pool[slab->slab_class];
+    bool valid = slab_slot_valid(pool, object);
+    counter_step(&pool->frees);
+    hal_brief_end(brief);
+    if (!valid)
+        slab_bad_free(object);
+    size_t bytes = slab_object_bytes(slab);
+    uint32_t offset = (uint32_t)((uintptr_t)object & (PAGE_SIZE - 1));
+    char *base = (char *)object - offset;
+    uint32_t word = __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED), pushed;
+    do {
+        if (word == REMOTE_CLOSED) {
+            pushed = REMOTE_NOBODY;
+        } else {
+            uint32_t head = word & 0xffff;
+            if (head == offset)
+                slab_bad_free(object);
+            link_write(object, head == REMOTE_NOBODY ? NULL : base + head, bytes);
+            pushed = (word & ~0xffffu) + 0x10000 + offset;
+        }
+    } while (!__atomic_compare_exchange_n(&slab->slab_remote, &word, pushed, true, __ATOMIC_RELEASE,
+                                          __ATOMIC_RELAXED));
+    if (word == REMOTE_CLOSED)
+        returned_push(&slab_pools[slab->slab_tag >> 8].returned[slab->slab_class], object, bytes);
+}
+
+static bool pending_look(struct pools *own, struct pool *pool)
+{
+    void **returned = &own->returned[pool - own->pool];
+    if (!pool->pending && __atomic_load_n(returned, __ATOMIC_RELAXED))
+        pool->pending = __atomic_exchange_n(returned, NULL, __ATOMIC_ACQUIRE);
+    return pool->pending;
+}
+
+/* Of the next slab on pool->pending take all objects that are on the way back, as a list. */
+static void *pending_take(struct pool *pool, unsigned *count)
+{
+    char *object = pool->pending;
+    struct page *slab = page_of_virt(object);
+    pool->pending = link_read(object);
+    uint32_t word = __atomic_exchange_n(&slab->slab_remote, REMOTE_CLOSED, __ATOMIC_ACQUIRE);
+    uint32_t head = word & 0xffff;
+    CHECK(word != REMOTE_CLOSED);
+    char *base = object - ((uintptr_t)object & (PAGE_SIZE - 1));
+    link_write(object, head == REMOTE_NOBODY ? NULL : base + head, pool->bytes);
+    *count = (word >> 16) + 1;
+    return object;
+}
+
+static void pending_settle(struct pools *own, struct pool *pool)
+{
+    unsigned count;
+    void *first = pending_take(pool, &count);
+    slab_settle(own, page_of_virt(first), first, count);
+}
+
+/* ---- allocation -------------------------------------------------------------------------- */
+
+/* Nothing is ready. False without memory. */
+static bool pool_refill(struct pools *own, struct pool *pool, unsigned flags)
+{
+    unsigned count;
+    if (pending_look(own, pool)) {
+        pool->ready = pending_take(pool, &count);
+        pool->entered += count;
+        /* Some of the others each time, so that they do not pile up. */
+        for (unsigned i = 0; i < SETTLE_MAX && pool->pending; i++)
+            pending_settle(own, pool);
+        return true;
+    }
+    uint32_t *list = pool->partial != SLAB_NONE ? &pool->partial : &pool->empty;
+    if (*list == SLAB_NONE)
+        return slab_make(own, pool, flags);
+    struct page *slab = page_at(*list);
+    ASSERT(slab->type == PAGE_SLAB && slab->slab_free);
+    list_drop(list, slab);
+    own->empty -= slab->slab_left == 0;
+    pool->ready = slab->slab_free;
+    pool->entered += pool->total - slab->slab_left;
+    slab->slab_free = NULL;
+    slab->slab_left = 1;
+    return true;
+}
+
+void *slab_alloc(size_t bytes, unsigned flags)
+{
+    unsigned long irq = hal_irq_save();
+    struct pools *own = pools_here();
+    struct pool *pool = pool_for(own, bytes);
+    bool ready = pool->ready || pool_refill(own, pool, flags);
+    void *object = ready ? pool_take(pool) : NULL;
+    hal_irq_restore(irq);
+    return object;
+}
+
+/* ---- freeing ----------------------------------------------------------------------------- */
+
+void slab_free(struct page *slab, void *object)
+{
+    unsigned long irq = hal_irq_save();
+    struct pools *own = pools_here();
+    if (slab->slab_tag != own->tag) {
+        hal_irq_restore(irq);
+        slab_free_remote(slab, object);
+        return;
+    }
+    struct pool *pool = &own->pool[slab->slab_class];
+    if (!pool_give(pool, slab, object)) {
+        if (!slab_slot_valid(pool, object) || pool->ready == object || slab->slab_free == object ||
+            slab->slab_left == 0)
+            slab_bad_free(object);
+        counter_step(&pool->frees);
+        link_write(object, NULL, pool->bytes);
+        slab_settle(own, slab, object, 1);
+    }
+    hal_irq_restore(irq);
+}
+
+/* ---- trimming ---------------------------------------------------------------------------- */
+
+/* What is on `ready` goes back to its slabs: at most a slab's objects or pool->limit. */
+static void ready_settle(struct pools *own, struct pool *pool)
+{
+    for (void *object = pool->ready, *next; object; object = next) {
+        next = link_read(object);
+        link_write(object, NULL, pool->bytes);
+        slab_settle(own, page_of_virt(object), object, 1);
+    }
+    pool->ready = NULL;
+    pool->entered = pool->allocs;
+}
+
+/* At most *budget slabs; true when nothing is left to do. */
+static bool pool_trim(struct pools *own, struct pool *pool, unsigned *budget)
+{
+    if (*budget)
+        ready_settle(own, pool);
+    for (; *budget && pending_look(own, pool); --*budget)
+        pending_settle(own, pool);
+    for (; *budget && pool->empty != SLAB_NONE; --*budget) {
+        struct page *slab = page_at(pool->empty);
+        list_drop(&pool->empty, slab);
+        own->empty--;
+        slab_release(pool, slab);
+    }
+    return *budget > 0;
+}
+
+void kmalloc_trim(void)
+{
+    for (unsigned c = 0; c < SLAB_CLASSES;) {
+        unsigned budget = TRIM_STEP;
+        unsigned long irq = hal_irq_save();
+        struct pools *own = pools_here();
+        c += pool_trim(own, &own->pool[c], &budget);
+        hal_irq_restore(irq);
+    }
+}
+
+/* In the interrupt: a part, and the rest in another one, so that others come in between. */
+void kmalloc_serve(void)
+{
+    struct pools *own = pools_here();
+    /* Relaxed: what other CPUs have freed is found by its own orders. */
+    if (__builtin_expect(!__atomic_load_n(&own->trim, __ATOMIC_RELAXED), 1))
+        return;
+    unsigned budget = SERVE_STEP;
+    for (unsigned c = 0; c < SLAB_CLASSES; c++) {
+        if (!pool_trim(own, &own->pool[c], &budget)) {
+            hal_ipi_send(hal_cpu_id());
+            return;
+        }
+    }
+    __atomic_store_n(&own->trim, false, __ATOMIC_RELEASE);
+}
+
+static uint64_t slabs_held(void)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < pools_count; i++)
+        for (unsigned c = 0; c < SLAB_CLASSES; c++)
+            sum += __atomic_load_n(&slab_pools[i].pool[c].slabs, __ATOMIC_RELAXED);
+    return sum;
+}
+
+uint64_t slab_trim_all(void)
+{
+    uint64_t before = slabs_held();
+    kmalloc_trim();
+    for (unsigned i = 0; i < pools_count; i++) {
+        struct cpu *cpu = cpu_get(i);
+        if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
+            continue;
+        __atomic_store_n(&slab_pools[i].trim, true, __ATOMIC_RELAXED);
+        hal_ipi_send(i);
+    }
+    for (unsigned i = 0, spins = 0; i < pools_count && spins < SERVE_SPINS; spins++) {
+        if (__atomic_load_n(&slab_pools[i].trim, __ATOMIC_ACQUIRE))
+            hal_cpu_relax();
+        else
+            i++;
+    }
+    uint64_t after = slabs_held();
+    page_drain(); /* they lie in the CPUs' caches now */
+    return before > after ? before - after : 0;
+}
+
+void slab_add_stats(struct kmalloc_stats *out)
+{
+    for (unsigned c = 0; c < SLAB_CLASSES; c++) {
+        uint64_t allocs = 0, frees = 0, slabs = 0;
+        /* The frees first: those of objects counted later are not missed then. */
+        for (unsigned i = 0; i < pools_count; i++)
+            frees += counter_read(&slab_pools[i].pool[c].frees);
+        for (unsigned i = 0; i < pools_count; i++) {
+            allocs += counter_read(&slab_pools[i].pool[c].allocs);
+            slabs += __atomic_load_n(&slab_pools[i].pool[c].slabs, __ATOMIC_RELAXED);
+        }
+        out->bytes_in_use += allocs > frees ? (allocs - frees) * class_bytes[c] : 0;
+        out->bytes_held += slabs * PAGE_SIZE;
+        out->allocs += allocs;
+        out->frees += frees;
+    }
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * slab.h - inside mm: the pools behind kmalloc, one per CPU and size class; their fast paths.
+ *
+ * slab.c explains the design. Whoever uses the inline half is on the pool's CPU, between
+ * hal_brief_begin and hal_brief_end or with interrupts off, and calls nothing in between.
+ */
+#ifndef SELKIE_MM_SLAB_H
+#define SELKIE_MM_SLAB_H
+
+#include "lib/counter.h"
+#include "lib/sanitize.h"
+#include "mm/page.h"
+
+#define SLAB_UNIT 16u
+#define SLAB_SLOT_MAX 2048u
+#define SLAB_CLASSES 14u
+#define SLAB_NONE UINT32_MAX /* no page number */
+
+/* Only its CPU touches it; the counts are read by others. */
+struct pool {
+    void *ready;            /* objects for the next allocations, linked; NULL: none */
+    uint64_t allocs, frees; /* by this CPU */
+    uint64_t entered;       /* objects that were ever put on `ready`: entered - allocs are on it */
+    void *pending;          /* objects that name slabs, see pool_refill */
+    uint32_t inverse;       /* see slab_slot_valid */
+    uint32_t partial;       /* number of the first slab of the list, or SLAB_NONE */
+    uint32_t empty;         /* likewise: slabs that are free as a whole */
+    uint32_t slabs;
+    uint16_t bytes, total; /* of an object; objects in a slab */
+    uint16_t limit;        /* no more are put on `ready` one by one */
+} cache_aligned;
+
+struct pools {
+    struct pool pool[SLAB_CLASSES];
+    uint16_t pool_at[SLAB_SLOT_MAX / SLAB_UNIT + 1]; /* units -> offset of the pool from here */
+    uint16_t tag;                                    /* page->slab_tag of this CPU's slabs */
+    unsigned empty;                                  /* slabs on the lists `empty` */
+    void *returned[SLAB_CLASSES] cache_aligned;      /* written by other CPUs; atomic */
+    bool trim;                                       /* another CPU asks for it; atomic */
+} __attribute__((aligned(2048)));                    /* a shift finds those of a CPU */
+STATIC_ASSERT(sizeof(struct pool) == 64 && sizeof(struct pools) == 2048);
+STATIC_ASSERT(HAL_CPU_MAX <= 256); /* page->slab_tag */
+
+extern struct pools *slab_pools; /* one per CPU */
+
+static inline struct pools *pools_here(void)
+{
+    return &slab_pools[hal_cpu_id()];
+}
+
+static inline struct pool *pool_for(struct pools *own, size_t bytes)
+{
+    return (struct pool *)(void *)((char *)own + own->pool_at[(bytes + SLAB_UNIT - 1) / SLAB_UNIT]);
+}
+
+/* The link of a free object is kept in its first bytes, which are poisoned like the rest. */
+static inline void link_write(void *object, void *next, size_t bytes)
+{
+    memory_unpoison(object, sizeof(void *));
+    *(void **)object = next;
+    memory_poison(object, bytes);
+}
+
+static inline void *link_read(const void *object)
+{
+    memory_unpoison(object, sizeof(void *));
+    return *(void *const *)object;
+}
+
+/* Does an object of the pool's class begin here? The inverse is ceil(2^32 / bytes): a 16-bit n is a
+ * multiple of bytes iff n * inverse mod 2^32 < inverse. */
+static inline bool slab_slot_valid(const struct pool *pool, const void *object)
+{
+    uint32_t offset = (uint32_t)((uintptr_t)object & (PAGE_SIZE - 1));
+    return offset * pool->inverse < pool->inverse;
+}
+
+/* NULL: nothing is ready, take slab_alloc. */
+static inline void *pool_take(struct pool *pool)
+{
+    void *object = pool->ready;
+    if (__builtin_expect(object != NULL, 1)) {
+        pool->ready = link_read(object);
+        counter_step(&pool->allocs);
+    }
+    return object;
+}
+
+static inline bool pool_has_room(const struct pool *pool)
+{
+    return pool->entered - pool->allocs < pool->limit;
+}
+
+static inline void pool_put(struct pool *pool, void *object)
+{
+    link_write(object, pool->ready, pool->bytes);
+    pool->ready = object;
+    pool->entered++;
+}
+
+/* Free an object of this CPU's slab unless that changes the slab's state or something is wrong:
+ * false, then take slab_free. */
+static inline bool pool_give(struct pool *pool, struct page *slab, void *object)
+{
+    void *head = slab->slab_free;
+    unsigned left = slab->slab_left;
+    if (__builtin_expect(!slab_slot_valid(pool, object), 0))
+        return false;
+    if (left <= 1) {
+        if (head || !pool_has_room(pool) || pool->ready == object)
+            return false;
+        pool_put(pool, object); /* the slab stays full */
+    } else {
+        if (__builtin_expect(head == object, 0))
+            return false;
+        link_write(object, head, pool->bytes);
+        slab->slab_free = object;
+        slab->slab_left = (uint8_t)(left - 1);
+    }
+    counter_step(&pool->frees);
+    return true;
+}
+
+void slab_init(void);
+/* Whole operations, in any context. */
+void *slab_alloc(size_t bytes, unsigned flags);
+void slab_free(struct page *slab, void *object);
+/* An object of another CPU's slab. */
+void slab_free_remote(struct page *slab, void *object);
+_Noreturn void slab_bad_free(const void *object);
+static inline size_t slab_object_bytes(const struct page *slab)
+{
+    return slab_pools->pool[slab->slab_class].bytes;
+}
+
+/* Empty slabs of all CPUs to the page allocator; how many. One that does not answer soon does so
+ * later on. */
+uint64_t slab_trim_all(void);
+struct kmalloc_stats;
+void slab_add_stats(struct kmalloc_stats *out);
+
+#endif
