@@ -42,6 +42,8 @@ static bool build_fresh(const char *preset, const char *file)
 {
     static const char *const kernel[] = {
         "CMakeLists.txt", "CMakePresets.json", "cmake", "kernel", "platform", "hosted", NULL};
+    static const char *const fuzz[] = {
+        "CMakeLists.txt", "CMakePresets.json", "cmake", "kernel", "platform", "unit", "fuzz", NULL};
     static const char *const tools[] = {"CMakeLists.txt",
                                         "CMakePresets.json",
                                         "cmake/flags.cmake",
@@ -49,11 +51,14 @@ static bool build_fresh(const char *preset, const char *file)
                                         "unit/guest",
                                         "unit/ladder",
                                         NULL};
+    const char *const *names = strcmp(preset, "tools") == 0 ? tools : kernel;
     struct stat stamp;
 
     if (stat(text("%s/build/%s/.stamp", top_dir(), preset), &stamp) < 0 || !file_exists(file))
         return false;
-    return !anything_newer(strcmp(preset, "tools") == 0 ? tools : kernel, &stamp.st_mtim);
+    if (strstr(file, "/fuzz/")) /* a target, of whatever preset */
+        names = fuzz;
+    return !anything_newer(names, &stamp.st_mtim);
 }
 
 static void setup(const char *action, const char *what)

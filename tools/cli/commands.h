@@ -12,6 +12,7 @@ error_t command_key_default(int key, struct argp_state *state);
 
 int command_test(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_fuzz(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_unpack(int argc, char **argv);
 

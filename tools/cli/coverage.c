@@ -17,13 +17,13 @@ struct covered {
     int lines, run;
 };
 
-void coverage_reset(void)
+void coverage_reset(const char *preset)
 {
-    const char *const words[] = {"find", text("%s/" BUILD, top_dir()), "-name", "*.gcda", "-delete",
-                                 NULL};
+    const char *build = text("%s/build/%s", top_dir(), preset);
+    const char *const words[] = {"find", build, "-name", "*.gcda", "-delete", NULL};
 
-    if (file_exists(text("%s/" BUILD, top_dir())) && run_quiet(words, NULL, -1) != 0)
-        fail(EXIT_TOOL, BUILD ": old counts cannot be deleted");
+    if (file_exists(build) && run_quiet(words, NULL, -1) != 0)
+        fail(EXIT_TOOL, "%s: old counts cannot be deleted", build);
 }
 
 /* Few files first run little; of two equal ones the longer is worse. */
@@ -110,4 +110,89 @@ bool coverage_report(void)
            "wanted\n",
            percent, all.run, all.lines, count, COVERAGE_WANTED);
     return percent >= COVERAGE_WANTED;
+}
+
+/* gcovr also lists lines that are no code. */
+static bool is_code(struct json_object *line)
+{
+    struct json_object *value = NULL;
+
+    json_object_object_get_ex(line, "gcovr/noncode", &value);
+    return !json_object_get_boolean(value);
+}
+
+/* The lines of one file's object that were never run, as "3-5 9", at most `room` characters. */
+static void print_missed(struct json_object *file, size_t room)
+{
+    struct json_object *lines = NULL;
+    struct bytes out = {0};
+    int first = 0, last = 0;
+
+    json_object_object_get_ex(file, "lines", &lines);
+    for (size_t i = 0; lines && i <= json_object_array_length(lines); i++) {
+        struct json_object *line =
+            i < json_object_array_length(lines) ? json_object_array_get_idx(lines, i) : NULL;
+        bool missed;
+
+        if (line && !is_code(line))
+            continue;
+        missed = line && number(line, "count") == 0;
+
+        if (missed && !first)
+            first = number(line, "line_number");
+        if (missed)
+            last = number(line, "line_number");
+        if (!missed && first) {
+            bytes_print(&out, first == last ? " %d" : " %d-%d", first, last);
+            first = 0;
+        }
+    }
+    if (out.len)
+        printf("; not:%.*s%s", (int)room, out.data, out.len > room ? " ..." : "");
+    printf("\n");
+}
+
+static void print_file(const char *name, struct json_object *file)
+{
+    struct json_object *lines = NULL, *path = NULL;
+    int all = 0, run = 0;
+
+    json_object_object_get_ex(file, "lines", &lines);
+    json_object_object_get_ex(file, "file", &path);
+    for (size_t i = 0; lines && i < json_object_array_length(lines); i++) {
+        struct json_object *line = json_object_array_get_idx(lines, i);
+
+        all += is_code(line);
+        run += is_code(line) && number(line, "count") != 0;
+    }
+    printf("%-10s %5.1f %%  %4d of %4d lines  %s", name, all ? 100.0 * run / all : 0.0, run, all,
+           json_object_get_string(path));
+    print_missed(file, 60);
+}
+
+bool coverage_files(const char *name, const char *preset, const char *objects,
+                    const struct list *files)
+{
+    const char *out = text("%s/build/%s/coverage.json", top_dir(), preset);
+    struct json_object *report, *array = NULL;
+    struct list words = {0};
+    struct outcome outcome;
+
+    list_split(&words, text("gcovr -r . --json %s", out), " ");
+    for (size_t i = 0; i < files->count; i++) {
+        list_add(&words, "--filter");
+        list_add(&words, files->items[i]);
+    }
+    list_add(&words, text("build/%s/%s", preset, objects));
+    outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
+    report = outcome.status == 0 ? json_object_from_file(out) : NULL;
+    if (report)
+        json_object_object_get_ex(report, "files", &array);
+    if (!array || json_object_array_length(array) == 0) {
+        printf("gcovr: exit status %d\n%s", outcome.status, outcome.err.data);
+        return false;
+    }
+    for (size_t i = 0; i < json_object_array_length(array); i++)
+        print_file(name, json_object_array_get_idx(array, i));
+    return true;
 }

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* coverage.h - what the measured build (preset hosted-cov) says of the lines of kernel/. */
+/* coverage.h - what the measured builds (presets hosted-cov and fuzz-cov) say of the lines of
+ * kernel/. */
 #ifndef SELKIE_COVERAGE_H
 #define SELKIE_COVERAGE_H
 
-#include <stdbool.h>
+#include "util.h"
 
-/* Forget what earlier runs counted. */
-void coverage_reset(void);
+/* Forget what earlier runs of this preset counted. */
+void coverage_reset(const char *preset);
 /* Print the share of kernel/'s lines that were run, the least covered files, and where the whole
  * table is. True if it is as much as the project wants. */
 bool coverage_report(void);
+
+/* Line coverage of these files (paths below the top folder) by the programs whose objects lie in
+ * the folder `objects` of the preset, one line each with `name` before it and the lines that were
+ * not run behind it. False if nothing was counted. */
+bool coverage_files(const char *name, const char *preset, const char *objects,
+                    const struct list *files);
 
 #endif

@@ -22,6 +22,7 @@ static const struct command {
 } commands[] = {
     {"run", command_run, "run a Linux program inside Selkie"},
     {"test", command_test, "run the tests"},
+    {"fuzz", command_fuzz, "feed the kernel with inputs made to break it"},
     {"bench", command_bench, "measure speed and size against peers"},
     {"doctor", command_doctor, "say what this host can run, and what to do about the rest"},
     {"unpack", command_unpack, "unpack Debian packages into the cache and print where"},

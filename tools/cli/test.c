@@ -176,6 +176,29 @@ static void add_units(struct tests *tests)
     }
 }
 
+/* Every input that fuzzing has kept, once more, each on its target. */
+static void add_fuzz(struct tests *tests)
+{
+    const char *top = top_dir();
+    glob_t found;
+
+    if (glob(text("%s/fuzz/*_fuzz.c", top), 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *source = found.gl_pathv[i] + strlen(top) + strlen("/fuzz/");
+        char *name = must_alloc(strndup(source, strlen(source) - strlen("_fuzz.c")));
+        struct test *test = tests_add(tests, text("fuzz/%s", name), path_run);
+        char *kept = text("%s/fuzz/regress/%s", top, name);
+
+        list_add(&test->words, text("%s/build/hosted-asan/fuzz/%s_fuzz", top, name));
+        list_add(&test->words, text("%s/fuzz/corpus/%s", top, name));
+        if (file_exists(kept))
+            list_add(&test->words, kept);
+        test->needs = "hosted-asan";
+        test->quick = true;
+    }
+}
+
 /* The hosted tests once more, on the measured build: last, and alone. */
 static void add_coverage(struct tests *tests)
 {
@@ -204,6 +227,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_build(tests, "hosted-memdebug", false);
         add_build(tests, "x64-memdebug", false);
         add_build(tests, "hosted-clang", false);
+        add_build(tests, "fuzz", false);
         add_build(tests, "x64-debug", false);
         add_build(tests, "aarch64-debug", false);
         add_build(tests, "x64-clang", false);
@@ -229,6 +253,7 @@ static void all_tests(struct tests *tests, bool coverage)
         }
     }
     add_units(tests);
+    add_fuzz(tests);
     tests_load(tests, "guest", "guest");
     tests_load(tests, "bad", "bad");
     tests_load(tests, "ring3", "ring3");
@@ -522,6 +547,8 @@ static void use_coverage_build(struct tests *tests)
             test.build = "hosted-cov";
         if (text_starts(test.name, "unit/"))
             test.words.items[0] = text("%s/build/hosted-cov/%s_test", top_dir(), test.name);
+        if (text_starts(test.name, "fuzz/"))
+            test.words.items[0] = text("%s/build/hosted-cov/%s_fuzz", top_dir(), test.name);
         tests->items[kept++] = test;
     }
     tests->count = kept;
@@ -568,7 +595,7 @@ int command_test(int argc, char **argv)
     setenv("SELKIE_QUIET", "1", 1);
     prepare(&tests, &options);
     if (options.coverage)
-        coverage_reset();
+        coverage_reset("hosted-cov");
     run_all(&tests, &options, &account);
     if (options.coverage)
         coverage_take(&options, &account);

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fuzz.c - `selkie fuzz`: runs libFuzzer on the targets of fuzz/, keeps what it finds, and counts
+ * the lines that the inputs reach. docs/fuzzing.md says where everything lies.
+ *
+ * Found inputs grow in build/fuzz/corpus/TARGET, beside those of the source tree; an input that
+ * fails goes to build/fuzz/crash/TARGET/.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "commands.h"
+#include "coverage.h"
+#include "run.h"
+
+#define PRESET "fuzz"
+#define MEASURED "fuzz-cov"
+#define INPUT_SECONDS 20 /* one input that takes longer is a find */
+#define STOP_SECONDS 60  /* beyond its time a fuzzer is ended */
+#define MERGE_SECONDS 600
+
+struct fuzz_options {
+    bool all, list, coverage, merge;
+    unsigned seconds;
+    struct list names; /* the target, then inputs to run once */
+};
+
+/* ---- targets ---- */
+
+static struct list targets;
+
+static void targets_find(void)
+{
+    const char *top = top_dir();
+    glob_t found;
+
+    if (glob(text("%s/fuzz/*_fuzz.c", top), 0, NULL, &found) != 0)
+        fail(EXIT_TOOL, "fuzz/: no targets");
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *name = found.gl_pathv[i] + strlen(top) + strlen("/fuzz/");
+
+        list_add(&targets, must_alloc(strndup(name, strlen(name) - strlen("_fuzz.c"))));
+    }
+}
+
+static char *source_of(const char *name)
+{
+    return text("%s/fuzz/%s_fuzz.c", top_dir(), name);
+}
+
+/* The words of a comment such as "covers: ..." at the top of the target. */
+static void source_words(const char *name, const char *key, struct list *out)
+{
+    struct bytes source = {0};
+    const char *at, *end;
+
+    if (!file_read(source_of(name), &source))
+        fail(EXIT_TOOL, "%s: %s", source_of(name), strerror(errno));
+    at = strstr(source.data, text("/* %s: ", key));
+    end = at ? strstr(at, "*/") : NULL;
+    if (!end)
+        return;
+    at += strlen("/* : ") + strlen(key);
+    list_split(out, must_alloc(strndup(at, (size_t)(end - at))), " \t\n");
+}
+
+/* ---- running libFuzzer ---- */
+
+static char *folder(const char *kind, const char *name)
+{
+    char *path = text("%s/build/fuzz/%s/%s", top_dir(), kind, name);
+
+    make_dirs(path);
+    return path;
+}
+
+static void add_if_there(struct list *words, const char *kind, const char *name)
+{
+    char *path = text("%s/fuzz/%s/%s", top_dir(), kind, name);
+
+    if (file_exists(path))
+        list_add(words, path);
+}
+
+static void fuzzer_words(struct list *words, const char *name)
+{
+    char *dict = text("%s/fuzz/dict/%s.dict", top_dir(), name);
+    struct list length = {0};
+
+    source_words(name, "length", &length);
+    list_add(words, build_need(PRESET, text("fuzz/%s_fuzz", name)));
+    list_add(words, text("-artifact_prefix=%s/", folder("crash", name)));
+    list_add(words, text("-timeout=%d", INPUT_SECONDS));
+    if (length.count)
+        list_add(words, text("-max_len=%s", length.items[0]));
+    if (file_exists(dict))
+        list_add(words, text("-dict=%s", dict));
+}
+
+/* The number behind `key` at its last place in a log; 0: it is not there. */
+static unsigned long last_number(const char *log, const char *key)
+{
+    const char *found = NULL;
+
+    for (const char *at = log; (at = strstr(at, key)); at++)
+        found = at + strlen(key);
+    return found ? strtoul(found, NULL, 10) : 0;
+}
+
+/* What libFuzzer and the sanitizer say of a find: from the first line of the report on. */
+static void print_report(const char *log)
+{
+    static const char *const starts[] = {
+        "does not hold", "runtime error:", "==ERROR:", "fake_hal:", "ERROR: libFuzzer"};
+    const char *first = NULL;
+
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        const char *at = strstr(log, starts[i]);
+
+        if (at && (!first || at < first))
+            first = at;
+    }
+    while (first && first > log && first[-1] != '\n')
+        first--;
+    fputs(first ? first : log, stdout);
+}
+
+/* CPU seconds of the children that have ended: others on the machine do not count. */
+static double cpu_seconds(void)
+{
+    struct rusage use;
+
+    getrusage(RUSAGE_CHILDREN, &use);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+static bool fuzz_one(const char *name, unsigned seconds)
+{
+    struct outcome outcome;
+    struct list words = {0};
+    const char *log, *input;
+    unsigned long runs;
+    double cpu;
+
+    fuzzer_words(&words, name);
+    list_add(&words, text("-max_total_time=%u", seconds));
+    list_add(&words, "-print_final_stats=1");
+    list_add(&words, folder("corpus", name)); /* the first folder takes what is new */
+    add_if_there(&words, "corpus", name);
+    add_if_there(&words, "regress", name);
+    cpu = cpu_seconds();
+    outcome_get(&outcome, &(struct command_line){.words = &words,
+                                                 .folder = top_dir(),
+                                                 .seconds = seconds + STOP_SECONDS});
+    cpu = cpu_seconds() - cpu;
+    log = outcome.err.data;
+    runs = last_number(log, "stat::number_of_executed_units: ");
+    file_write(text("%s/build/fuzz/%s.log", top_dir(), name), log, outcome.err.len);
+    printf("%-10s %9lu runs  %8.0f/s  %5lu edges  %5lu inputs  %s\n", name, runs,
+           (double)runs / (cpu > 0 ? cpu : 1), last_number(log, " cov: "),
+           last_number(log, " corp: "), outcome.status == 0 ? "ok" : "FOUND");
+    fflush(stdout);
+    if (outcome.status == 0)
+        return true;
+    print_report(log);
+    input = strstr(log, "Test unit written to ");
+    if (input) {
+        input = must_alloc(strndup(input + strlen("Test unit written to "),
+                                   strcspn(input + strlen("Test unit written to "), "\n")));
+        printf("again: selkie fuzz %s %s\nkeep:  cp %s fuzz/regress/%s/NAME\n", name, input, input,
+               name);
+    }
+    return false;
+}
+
+/* Inputs named on the command line, once each. */
+static int run_inputs(const char *name, char **inputs)
+{
+    struct list words = {0};
+
+    fuzzer_words(&words, name);
+    for (; *inputs; inputs++)
+        list_add(&words, *inputs);
+    return run_quiet((const char *const *)words.items, NULL, STDOUT_FILENO) == 0 ? 0 : 1;
+}
+
+/* Of all inputs found, those that reach edges the tree's inputs do not, into the tree. */
+static void merge(const char *name)
+{
+    struct outcome outcome;
+    struct list words = {0};
+    char *tree = text("%s/fuzz/corpus/%s", top_dir(), name);
+
+    make_dirs(tree);
+    fuzzer_words(&words, name);
+    list_add(&words, "-merge=1");
+    list_add(&words, "-use_counters=0"); /* edges, not how often */
+    list_add(&words, tree);
+    list_add(&words, folder("corpus", name));
+    outcome_get(&outcome, &(struct command_line){
+                              .words = &words, .folder = top_dir(), .seconds = MERGE_SECONDS});
+    if (outcome.status != 0)
+        fail(EXIT_TOOL, "%s: merging failed: %s", name, outcome.err.data);
+    printf("%-10s %lu inputs are new in fuzz/corpus/%s\n", name,
+           last_number(outcome.err.data, "MERGE-OUTER: "), name);
+}
+
+/* ---- coverage ---- */
+
+/* Every input of the tree, on the measured build; then lines of the files that the target names. */
+static bool cover(const char *name)
+{
+    struct list words = {0}, files = {0};
+    struct outcome outcome;
+
+    coverage_reset(MEASURED);
+    list_add(&words, build_need(MEASURED, text("fuzz/%s_fuzz", name)));
+    add_if_there(&words, "corpus", name);
+    add_if_there(&words, "regress", name);
+    outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
+    if (outcome.status != 0) {
+        printf("%-10s fails: %s\n", name, outcome.err.data);
+        return false;
+    }
+    source_words(name, "covers", &files);
+    return coverage_files(name, MEASURED, text("fuzz/CMakeFiles/fuzz-%s_fuzz.dir", name), &files);
+}
+
+/* ---- the command ---- */
+
+static const struct argp_option fuzz_option_table[] = {
+    {"seconds", 's', "N", 0, "how long (default: 60); with --all for all of them together", 0},
+    {"all", 'a', NULL, 0, "all targets", 0},
+    {"list", 'l', NULL, 0, "name the targets", 0},
+    {"coverage", 'c', NULL, 0,
+     "instead of fuzzing: lines of the tested files that the inputs of the source tree reach", 0},
+    {"merge", 'm', NULL, 0,
+     "instead of fuzzing: put found inputs that reach anything new into fuzz/corpus/", 0},
+    {0},
+};
+
+static error_t fuzz_key(int key, char *value, struct argp_state *state)
+{
+    struct fuzz_options *options = state->input;
+
+    switch (key) {
+    case 's':
+        options->seconds = (unsigned)atoi(value);
+        if (options->seconds < 1 || options->seconds > 7 * 86400)
+            fail(EXIT_TOOL, "--seconds %s: from 1 to 604800", value);
+        return 0;
+    case 'a':
+        options->all = true;
+        return 0;
+    case 'l':
+        options->list = true;
+        return 0;
+    case 'c':
+        options->coverage = true;
+        return 0;
+    case 'm':
+        options->merge = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        list_add(&options->names, value);
+        return 0;
+    default:
+        return command_key_default(key, state);
+    }
+}
+
+static const char fuzz_doc[] =
+    "Feed the kernel's parsers and operations with inputs that libFuzzer makes."
+    "\vTARGET is one of those that --list shows. With an INPUT it is run on these files only. The"
+    " exit status is 0 if nothing was found.\n\nExamples:\n"
+    "  selkie fuzz elf --seconds 300\n  selkie fuzz --all --seconds 600\n"
+    "  selkie fuzz elf fuzz/regress/elf/*\n  selkie fuzz --all --coverage";
+
+static bool fuzz_target(const struct fuzz_options *options, const char *name, unsigned seconds)
+{
+    if (options->coverage)
+        return cover(name);
+    if (options->merge) {
+        merge(name);
+        return true;
+    }
+    return fuzz_one(name, seconds);
+}
+
+int command_fuzz(int argc, char **argv)
+{
+    static const struct argp argp = {
+        fuzz_option_table, fuzz_key, "[TARGET [INPUT...]]", fuzz_doc, NULL, NULL, NULL};
+    struct fuzz_options options = {.seconds = 60};
+    struct list *names = &options.names;
+    bool good = true;
+
+    command_parse(&argp, argc, argv, &options);
+    targets_find();
+    if (options.list) {
+        for (size_t i = 0; i < targets.count; i++)
+            puts(targets.items[i]);
+        return 0;
+    }
+    if (options.all)
+        *names = targets;
+    if (names->count == 0)
+        fail(EXIT_TOOL, "which target? see selkie fuzz --list, or --all");
+    if (!list_has(&targets, names->items[0]))
+        fail(EXIT_TOOL, "%s: no such target; see selkie fuzz --list", names->items[0]);
+    if (!options.all && names->count > 1)
+        return run_inputs(names->items[0], names->items + 1);
+    for (size_t i = 0; i < names->count; i++) {
+        unsigned share = options.seconds / (unsigned)names->count;
+
+        good &= fuzz_target(&options, names->items[i], share ? share : 1);
+    }
+    return good ? 0 : 1;
+}
