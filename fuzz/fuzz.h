@@ -26,6 +26,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         } \
     } while (0)
 
+/* With FUZZ_TRACE in the environment: what the operations of an input are. */
+static inline bool fuzz_tracing(void)
+{
+    static int on = -1;
+
+    if (on < 0)
+        on = getenv("FUZZ_TRACE") != NULL;
+    return on;
+}
+#define FUZZ_TRACE(...) \
+    do { \
+        if (fuzz_tracing()) \
+            fprintf(stderr, __VA_ARGS__); \
+    } while (0)
+
 struct fuzz_input {
     const uint8_t *data;
     size_t len, at;
