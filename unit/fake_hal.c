@@ -34,6 +34,7 @@ unsigned fake_cpu_count = 1, fake_cpu_id, fake_ipis;
 bool fake_irqs_off;
 uintptr_t fake_ram_base;
 uint64_t fake_now_ns;
+uint64_t fake_clock_step_ns;
 unsigned fake_map_calls, fake_unmap_calls, fake_protect_calls;
 struct hal_space *fake_user_space;
 int (*fake_user_fault)(vaddr_t addr, enum hal_access access);
@@ -540,7 +541,7 @@ int isa_user_cmpxchg_u32(uint32_t *addr, uint32_t expected, uint32_t desired, ui
 
 uint64_t hal_clock_ns(void)
 {
-    return fake_now_ns;
+    return fake_now_ns += fake_clock_step_ns;
 }
 uint64_t hal_wall_base_ns(void)
 {

@@ -30,6 +30,7 @@ void fake_set_cmdline(const char *cmdline);
 extern struct hal_layout fake_layout; /* may be changed by the test */
 extern unsigned fake_cpu_count;       /* hal_cpu_count; fake_cpu_id is the executing one */
 extern uint64_t fake_now_ns;          /* hal_clock_ns */
+extern uint64_t fake_clock_step_ns;   /* it goes on by this each time it is looked at */
 
 /* The nth hal_space_map call from now fails with -ENOMEM after mapping half of its range. 0: off.
  */
