@@ -126,14 +126,18 @@ static void control_give(unsigned id)
                      CONTROL_SIZE, true);
 }
 
-/* Look at what came; true if it was `event` for our port. in_lock held, or not started yet. */
+/* Look at what came; true if it was `event` for our port. in_lock held, or not started yet. As many
+ * messages as can have been on their way: a device that answers each kick with another one must not
+ * keep us here, and for those it interrupts again. */
 static bool control_take(unsigned event)
 {
     struct control message;
     uint32_t len;
     bool found = false;
-    int id;
-    while ((id = virtio_queue_take(&console.control_rx, &len)) >= 0) {
+    for (unsigned i = 0; i < CONTROL_COUNT; i++) {
+        int id = virtio_queue_take(&console.control_rx, &len);
+        if (id < 0)
+            break;
         memcpy(&message, console.control + (unsigned)id * CONTROL_SIZE, sizeof(message));
         found |= len >= sizeof(message) && message.event == event && message.port == console.port;
         control_give((unsigned)id);
