@@ -173,8 +173,9 @@ static int make_entry(struct unpack *u, struct dentry *dir, const char *name, si
 {
     bool linked = e->nlink > 1 && (e->mode & S_IFMT) != S_IFDIR;
     struct inode *inode = linked ? find_hard_link(u, e) : NULL;
+    bool known = inode != NULL;
     int err = 0;
-    if (inode) {
+    if (known) {
         inode_get(inode);
         inode->nlink++;
     } else {
@@ -185,7 +186,9 @@ static int make_entry(struct unpack *u, struct dentry *dir, const char *name, si
         if (linked)
             err = remember_hard_link(u, e, inode);
     }
-    if (err == 0 && (!linked || e->body_len > 0))
+    /* Only files wait for the contents of a later link; a symbolic link is not without its text. */
+    bool later = linked && e->body_len == 0 && (known || !inode_is(inode, S_IFLNK));
+    if (err == 0 && !later)
         err = set_body(inode, e);
     if (err == 0)
         err = vfs_add(dir, name, len, inode, NULL);
