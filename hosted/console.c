@@ -12,6 +12,7 @@
  * Files and terminals are written to in the plain way.
  */
 #include "hosted.h"
+#include "sim.h"
 
 #include "lib/errno.h"
 
@@ -82,7 +83,10 @@ static int write_patiently(int fd, const uint8_t *buf, size_t len)
 
 static int write_stream(int fd, bool waits, const uint8_t *buf, size_t len)
 {
-    return waits || !hal_irq_enabled() ? write_all(fd, buf, len) : write_patiently(fd, buf, len);
+    if (SELKIE_SIM)
+        sim_note(SIM_WRITE, fd, len);
+    return SELKIE_SIM || waits || !hal_irq_enabled() ? write_all(fd, buf, len)
+                                                     : write_patiently(fd, buf, len);
 }
 
 int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
@@ -115,6 +119,8 @@ long hal_console_read(void *buf, size_t len)
 
     if (len == 0)
         return 0;
+    if (SELKIE_SIM)
+        return sim_read(buf, len);
     /* The descriptor may be shared, so it is not made non-blocking. */
     do
         n = host_call3(HOST_poll, (long)&p, 1, 0);

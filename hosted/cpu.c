@@ -8,9 +8,12 @@
  * `selector` is 0, which it is whenever kernel code runs.
  */
 #include "hosted.h"
+#include "sim.h"
 
 #include "vcpu_offsets.h"
 
+#define PR_SET_TSC 26
+#define PR_TSC_SIGSEGV 2
 #define PR_SET_TIMERSLACK 29
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #define PR_SYS_DISPATCH_ON 1
@@ -54,6 +57,10 @@ void hosted_relax(void)
 {
     struct vcpu *v = vcpu_self();
 
+    if (SELKIE_SIM) {
+        sim_relax();
+        return;
+    }
     if (++v->relax_count % RELAX_YIELD == 0)
         (void)host_call3(HOST_sched_yield, 0, 0, 0);
 }
@@ -67,6 +74,10 @@ int hal_cpu_start(unsigned cpu, void *stack_top, void *self)
     v = &hosted_vcpus[cpu];
     v->start_stack_top = stack_top;
     v->thread = self;
+    if (SELKIE_SIM) {
+        sim_cpu_start(v);
+        return 0;
+    }
     /* Release: the two words above, and all that the kernel prepared. */
     __atomic_store_n(&v->started, 1, __ATOMIC_RELEASE);
     (void)host_call3(HOST_futex, (long)&v->started, HOST_FUTEX_WAKE_PRIVATE, 1);
@@ -83,6 +94,11 @@ void hal_cpu_idle(void)
     struct vcpu *v = vcpu_self();
     uint64_t now;
 
+    if (SELKIE_SIM) {
+        sim_idle(v);
+        (void)hosted_irq_run();
+        return;
+    }
     /* Asleep the deadline is the futex's time-out. */
     __atomic_and_fetch(&v->pending, ~HOSTED_IRQ_ARM, __ATOMIC_RELAXED);
     __atomic_store_n(&v->idle, 1, __ATOMIC_SEQ_CST);
@@ -119,6 +135,8 @@ static void vcpu_arm(struct vcpu *v, uint8_t *memory)
     __asm__ volatile("wrgsbase %0" : : "r"(v));
     (void)host_call3(HOST_sigaltstack, (long)&alt, 0, 0);
     (void)host_call3(HOST_prctl, PR_SET_TIMERSLACK, 1, 0);
+    if (SELKIE_SIM)
+        (void)host_call3(HOST_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
     hosted_timer_init(v);
     (void)host_call6(HOST_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
                      (long)hosted_config.text_lo,
@@ -143,6 +161,8 @@ _Noreturn void hosted_vcpu_main(unsigned cpu, void *memory, void *stack, size_t 
      * not see it yet has set a bit in `pending` before (hosted_raise), which this thread looks at
      * later: sequentially consistent, as in hal_cpu_idle. */
     __atomic_store_n(&v->tid, (int32_t)host_call3(HOST_gettid, 0, 0, 0), __ATOMIC_SEQ_CST);
+    if (SELKIE_SIM)
+        sim_start(v);
     if (cpu == 0)
         kernel_boot(stack, size);
     while (!__atomic_load_n(&v->started, __ATOMIC_ACQUIRE))

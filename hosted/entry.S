@@ -57,6 +57,13 @@
 #endif
 .endm
 
+.macro SIM_ENTER
+#if SELKIE_SIM
+    movq %rsp, %rdi
+    call hosted_sim_enter
+#endif
+.endm
+
     .text
 
 /* A trampoline comes here: rcx = return address, r11 free, rsp the program's (with its red zone).
@@ -100,6 +107,7 @@ direct_plain:
     .globl hosted_entry_syscall
 hosted_entry_syscall:
     SANITIZER_ENTER
+    SIM_ENTER
     movb $0, %gs:VCPU_IRQ_OFF
     movq %rsp, %rdi
     call kernel_syscall
@@ -111,6 +119,10 @@ hosted_return:
     movq %rsp, %rdi
     call kernel_user_return
 hosted_return_loaded:
+#if SELKIE_SIM
+    movq %rsp, %rdi
+    call hosted_sim_leave
+#endif
 #if SELKIE_SANITIZE
     movq %rsp, %rdi
     call hosted_sanitizer_leave
@@ -158,6 +170,7 @@ END hosted_direct_entry
 FUNC hosted_entry_fault
     xorl %ebp, %ebp
     SANITIZER_ENTER
+    SIM_ENTER
     movq %rsp, %rdi
     call hosted_user_fault
     jmp hosted_return
@@ -167,6 +180,7 @@ END hosted_entry_fault
 FUNC hosted_entry_irq
     xorl %ebp, %ebp
     SANITIZER_ENTER
+    SIM_ENTER
     movq %rsp, %rdi
     call hosted_user_irq
     jmp hosted_return

@@ -14,6 +14,7 @@
 #define HOST_close 3
 #define HOST_fstat 5
 #define HOST_poll 7
+#define HOST_lseek 8
 #define HOST_mmap 9
 #define HOST_mprotect 10
 #define HOST_munmap 11

@@ -40,7 +40,7 @@ void host_start_vcpus(void)
 {
     /* The first one last: it runs the kernel at once, the others wait for it. So a failure here
      * ends a process in which nothing has happened yet. */
-    for (unsigned cpu = hosted_config.cpu_count; cpu-- > 0;) {
+    for (unsigned cpu = SELKIE_SIM ? 1 : hosted_config.cpu_count; cpu-- > 0;) {
         struct vcpu_start *start = &starts[cpu];
         pthread_attr_t attr;
         pthread_t thread;

@@ -40,6 +40,9 @@ struct vcpu {
     /* The space this CPU is to run in. The host has one set of mappings for all CPUs, so another
      * one may have taken them over; hosted_mmu_refill takes them back. */
     struct hal_space *space;
+    /* Simulation: while another CPU has the thread; when the timer comes. */
+    uintptr_t sim_sp;
+    uint64_t sim_fs, sim_due;
 } cache_aligned;
 
 extern struct vcpu hosted_vcpus[HAL_CPU_MAX];

@@ -8,6 +8,7 @@
  * (hosted_user_irq).
  */
 #include "hosted.h"
+#include "sim.h"
 
 static void shutdown_requests(void)
 {
@@ -98,6 +99,8 @@ void hal_ipi_send(unsigned cpu)
     /* To itself no signal is needed: restore looks. */
     if (cpu == v->id)
         __atomic_fetch_or(&v->pending, HOSTED_IRQ_IPI, __ATOMIC_SEQ_CST);
+    else if (SELKIE_SIM)
+        sim_raise(cpu, HOSTED_IRQ_IPI);
     else
         hosted_raise(cpu, HOSTED_IRQ_IPI);
     hal_irq_restore(irq);

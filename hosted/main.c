@@ -41,7 +41,9 @@ static const char usage[] =
     "  --cpus N          number of virtual CPUs, 1 to 256 (default 1)\n"
     "  --initrd FILE     cpio archive with the root file system\n"
     "  --cmdline STRING  boot command line (docs/boot.md)\n"
-    "  --log-fd FD       where kernel messages go (default: standard error)\n";
+    "  --log-fd FD       where kernel messages go (default: standard error)\n"
+    "Builds for simulation only (docs/simulation.md):\n"
+    "  --sim SEED --sim-set NAME=VALUE --sim-trace FILE --sim-replay FILE --sim-report\n";
 
 static uint64_t number(const char *name, const char *text, uint64_t lo, uint64_t hi)
 {
@@ -64,6 +66,11 @@ static void parse(int argc, char **argv, struct host_options *out)
         {"initrd", required_argument, NULL, 'i'},
         {"cmdline", required_argument, NULL, 'l'},
         {"log-fd", required_argument, NULL, 'f'},
+        {"sim", required_argument, NULL, 'S'},
+        {"sim-set", required_argument, NULL, 'K'},
+        {"sim-trace", required_argument, NULL, 'T'},
+        {"sim-replay", required_argument, NULL, 'R'},
+        {"sim-report", no_argument, NULL, 'P'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -87,6 +94,21 @@ static void parse(int argc, char **argv, struct host_options *out)
         case 'f':
             out->log_fd = (int)number("--log-fd", optarg, 0, 1 << 20);
             break;
+        case 'S':
+            out->sim.seed = optarg;
+            break;
+        case 'K':
+            host_sim_set(optarg);
+            break;
+        case 'T':
+            out->sim.trace = optarg;
+            break;
+        case 'R':
+            out->sim.replay = optarg;
+            break;
+        case 'P':
+            out->sim.report = true;
+            break;
         case 'h':
             fputs(usage, stdout);
             exit(0);
@@ -107,6 +129,7 @@ int main(int argc, char **argv)
 
     host_setup_descriptors(); /* before anything is opened */
     parse(argc, argv, &options);
+    host_sim_exact(argv);
     host_check();      /* what the CPU and the host kernel must have */
     host_setup_text(); /* where our own code lies */
     host_setup_memory(&options);
@@ -114,6 +137,7 @@ int main(int argc, char **argv)
     host_setup_clock();
     host_setup_io(&options); /* terminal, process signals */
     host_setup_guard();      /* stack protector; main never returns through a check of it */
+    host_sim_setup(&options);
     hosted_inner_init();
     host_start_signals();
     host_start_vcpus();

@@ -10,6 +10,10 @@ struct host_options {
     unsigned cpus;
     const char *initrd, *cmdline;
     int log_fd;
+    struct host_sim_options {
+        const char *seed, *trace, *replay;
+        bool report;
+    } sim;
 };
 
 /* One line on standard error, then exit with HOSTED_EXIT_FAILURE. */
@@ -30,6 +34,11 @@ void host_setup_descriptors(void);
 void host_setup_io(const struct host_options *options);
 void host_start_signals(void);
 _Noreturn void host_io_loop(void);
+
+/* host_sim.c; do nothing in other builds */
+void host_sim_exact(char **argv); /* may start the process anew */
+void host_sim_set(const char *text); /* NAME=VALUE */
+void host_sim_setup(const struct host_options *options);
 
 /* host_vcpu.c */
 void host_start_vcpus(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* power.c - the end of the machine is the end of the process. */
 #include "hosted.h"
+#include "sim.h"
 
 #define TCSETS 0x5402
 
@@ -17,7 +18,7 @@ void hal_halt_others(void)
     for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
         int32_t tid = __atomic_load_n(&hosted_vcpus[i].tid, __ATOMIC_ACQUIRE);
 
-        if (i != self && tid != 0)
+        if (i != self && tid != 0 && !SELKIE_SIM)
             (void)host_call3(HOST_tgkill, hosted_pid, tid, HOSTED_IRQ_SIGNAL);
     }
 }
@@ -27,6 +28,8 @@ _Noreturn void hal_poweroff(int status)
     const struct hosted_config *c = &hosted_config;
     const uint64_t one = 1;
 
+    if (SELKIE_SIM)
+        sim_finish(status);
     if (c->restore_tty)
         (void)host_call3(HOST_ioctl, c->fd_in, TCSETS, (long)&c->tty);
     if (c->exit_outside) {

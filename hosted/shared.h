@@ -38,10 +38,32 @@ struct hosted_termios {
     uint8_t line, cc[19];
 };
 
-/* Filled by the outer world before any virtual CPU starts; constant afterwards unless noted. */
 /* What the host can map at once: RAM_BASE, the direct map and file offsets are aligned to it. */
 #define HOSTED_LARGE_PAGE ((uintptr_t)2 << 20)
 
+/* Deterministic simulation (docs/simulation.md); only in builds with SELKIE_SIM. */
+enum hosted_knob {
+    HOSTED_KNOB_SWITCH,
+    HOSTED_KNOB_DEPTH,
+    HOSTED_KNOB_LENGTH,
+    HOSTED_KNOB_MEMORY,
+    HOSTED_KNOB_SKEW,
+    HOSTED_KNOB_STAY,
+    HOSTED_KNOBS,
+};
+extern const char *const hosted_knob_names[HOSTED_KNOBS];
+struct hosted_sim {
+    uint64_t seed;
+    uint64_t knob[HOSTED_KNOBS];
+    int trace_fd;        /* -1: none */
+    bool report;         /* the last line of the trace on the log as well */
+    const char *compare; /* a recorded trace to compare with, or NULL */
+    size_t compare_size;
+    const uint8_t *input; /* all of standard input */
+    size_t input_size;
+};
+
+/* Filled by the outer world before any virtual CPU starts; constant afterwards unless noted. */
 struct hosted_config {
     unsigned cpu_count;
     int ram_fd;
@@ -66,6 +88,7 @@ struct hosted_config {
     uint32_t tsc_shift;
     uint64_t clock_base_ns; /* CLOCK_MONOTONIC at boot */
     uint64_t wall_base_ns;
+    struct hosted_sim sim;
 };
 extern struct hosted_config hosted_config;
 

@@ -13,6 +13,7 @@
  * where the deadline is the futex's time-out.
  */
 #include "hosted.h"
+#include "sim.h"
 
 #include "lib/errno.h"
 
@@ -33,6 +34,8 @@ uint64_t hal_clock_ns(void)
     const struct hosted_config *c = &hosted_config;
     struct host_timespec ts = {0, 0};
 
+    if (SELKIE_SIM)
+        return sim_now();
     if (c->tsc_mult) {
         uint64_t ticks = tsc_read();
 
@@ -54,7 +57,7 @@ void hal_clock_params(struct hal_clock_params *out)
     const struct hosted_config *c = &hosted_config;
 
     *out = (struct hal_clock_params){
-        .kind = c->tsc_mult ? HAL_CLOCK_TSC : HAL_CLOCK_NONE,
+        .kind = c->tsc_mult && !SELKIE_SIM ? HAL_CLOCK_TSC : HAL_CLOCK_NONE,
         .shift = c->tsc_shift,
         .mult = c->tsc_mult,
         .base = c->tsc_base,
@@ -71,6 +74,8 @@ void hosted_timer_init(struct vcpu *v)
 
     if (host_call3(HOST_timer_create, CLOCK_MONOTONIC, (long)&event, (long)&v->timer_id) < 0)
         kernel_hal_panic("the host gives no timer", 0, 0);
+    if (SELKIE_SIM)
+        sim_watch(v->timer_id);
 }
 
 void hal_timer_arm(uint64_t deadline_ns)
@@ -79,7 +84,9 @@ void hal_timer_arm(uint64_t deadline_ns)
     struct vcpu *v = vcpu_self();
 
     v->deadline_ns = deadline_ns;
-    if (deadline_ns < v->armed_ns)
+    if (SELKIE_SIM)
+        sim_arm(v);
+    else if (deadline_ns < v->armed_ns)
         __atomic_or_fetch(&v->pending, HOSTED_IRQ_ARM, __ATOMIC_RELAXED);
     hal_irq_restore(irq);
 }
@@ -90,7 +97,7 @@ void hosted_timer_program(struct vcpu *v)
     struct host_itimerspec spec = {{0, 0}, {0, 0}};
     uint64_t now, wait;
 
-    if (v->deadline_ns >= v->armed_ns)
+    if (SELKIE_SIM || v->deadline_ns >= v->armed_ns)
         return;
     now = hal_clock_ns();
     if (v->deadline_ns <= now) {
@@ -110,6 +117,8 @@ void hosted_timer_fired(struct vcpu *v)
     if (v->deadline_ns == UINT64_MAX)
         return;
     if (v->deadline_ns > hal_clock_ns()) {
+        if (SELKIE_SIM) /* it was moved */
+            return;
         __atomic_or_fetch(&v->pending, HOSTED_IRQ_ARM, __ATOMIC_RELAXED);
         return;
     }
@@ -124,6 +133,8 @@ uint64_t hal_stolen_ns(void)
     struct host_timespec ts = {0, 0};
     uint64_t now, cpu, passed, accounted;
 
+    if (SELKIE_SIM)
+        return 0;
     if (host_call3(HOST_clock_gettime, CLOCK_THREAD_CPUTIME_ID, (long)&ts, 0) < 0)
         return v->stolen_ns;
     now = hal_clock_ns();
@@ -142,6 +153,10 @@ int hal_entropy(void *buf, size_t len)
 {
     uint8_t *p = buf;
 
+    if (SELKIE_SIM) {
+        sim_entropy(buf, len);
+        return 0;
+    }
     while (len > 0) {
         long n = host_call3(HOST_getrandom, (long)p, (long)len, 0);
 

@@ -19,6 +19,7 @@
  * The handler may find the program's FS base loaded: so it and all it calls is no_sanitize.
  */
 #include "hosted.h"
+#include "sim.h"
 
 #define TRAP_DEBUG 1
 #define TRAP_BREAKPOINT 3
@@ -258,6 +259,17 @@ no_sanitize void hosted_signal(int signo, const struct host_siginfo *info, struc
         __asm__ volatile("pushq %0; popfq" : : "i"(RFLAGS_PLAIN) : "memory", "cc");
     if (is_irq(signo))
         halt_if_told(v);
+    if (SELKIE_SIM) {
+        enum sim_verdict verdict =
+            sim_signal(signo, info, uc, in_user(v, uc->rip) && !on_kernel_stack(v, uc->rsp));
+
+        if (verdict == SIM_DONE)
+            return;
+        if (verdict == SIM_TAKE) {
+            signal_in_user(v, HOSTED_IRQ_SIGNAL, info, uc);
+            return;
+        }
+    }
     if (signo == HOSTED_TIMER_SIGNAL)
         pending_add(v, HOSTED_IRQ_TIMER);
     if (in_user(v, uc->rip) && !on_kernel_stack(v, uc->rsp))
@@ -274,6 +286,8 @@ void hosted_user_fault(struct isa_frame *frame)
     struct hal_fault fault = v->fault;
 
     (void)frame;
+    if (SELKIE_SIM)
+        sim_note(SIM_FAULT, fault.kind, fault.addr);
     if (fault.kind == HAL_FAULT_PAGE && hosted_mmu_refill(fault.addr, fault.access, &fault.present))
         return;
     /* The host does not know all that the page tables map. */
@@ -287,7 +301,8 @@ void hosted_user_fault(struct isa_frame *frame)
 
 void hosted_user_irq(struct isa_frame *frame)
 {
-    (void)frame;
+    if (SELKIE_SIM)
+        sim_taken(frame);
     (void)hosted_irq_run();
 }
 

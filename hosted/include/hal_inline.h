@@ -37,6 +37,15 @@ static inline unsigned hal_cpu_id(void)
     return id;
 }
 
+/* Simulation: another virtual CPU may take its turn here (docs/simulation.md). */
+#if SELKIE_SIM
+void hosted_sim_point(void);
+#else
+static inline void hosted_sim_point(void)
+{
+}
+#endif
+
 void hosted_relax(void);
 static inline void hal_cpu_relax(void)
 {
@@ -62,6 +71,7 @@ static inline unsigned long hal_irq_save(void)
 {
     unsigned char off;
 
+    hosted_sim_point();
     __asm__ volatile("movb %%gs:%c1, %0; movb $1, %%gs:%c1"
                      : "=&q"(off)
                      : "i"(VCPU_IRQ_OFF)
@@ -78,6 +88,7 @@ static inline void hal_irq_restore(unsigned long state)
         __asm__ volatile("movb $1, %%gs:%c0" : : "i"(VCPU_IRQ_OFF) : "memory");
         return;
     }
+    hosted_sim_point();
     /* What becomes pending after this look is delivered by the next one. */
     __asm__ volatile("movb $0, %%gs:%c1; cmpl $0, %%gs:%c2"
                      : "=@ccne"(pending)

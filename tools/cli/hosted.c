@@ -7,6 +7,25 @@
 
 #include "run.h"
 
+static void add(struct list *words, const char *option, const char *value)
+{
+    if (!value)
+        return;
+    list_add(words, option);
+    list_add(words, value);
+}
+
+static void sim_words(const struct run_options *options, struct list *words)
+{
+    add(words, "--sim", options->sim);
+    add(words, "--sim-trace", options->sim_trace);
+    add(words, "--sim-replay", options->sim_replay);
+    for (size_t i = 0; i < options->sim_set.count; i++)
+        add(words, "--sim-set", options->sim_set.items[i]);
+    if (options->verbose && (options->sim || options->sim_replay))
+        list_add(words, "--sim-report");
+}
+
 void hosted_start(const struct run_options *options, const struct image *image)
 {
     char *kernel = build_kernel(options);
@@ -31,6 +50,7 @@ void hosted_start(const struct run_options *options, const struct image *image)
     list_add(&words, "2");
     list_add(&words, "--cmdline");
     list_add(&words, cmdline_make(options, "", image->program));
+    sim_words(options, &words);
     execvp(words.items[0], words.items);
     fail(EXIT_TOOL, "%s: %s", words.items[0],
          errno == E2BIG ? "the program's arguments are too long" : strerror(errno));

@@ -73,6 +73,10 @@ enum {
     KEY_VERBOSE,
     KEY_BUILD,
     KEY_BOOT,
+    KEY_SIM,
+    KEY_SIM_SET,
+    KEY_SIM_TRACE,
+    KEY_SIM_REPLAY,
 };
 
 static const struct argp_option run_option_table[] = {
@@ -92,6 +96,12 @@ static const struct argp_option run_option_table[] = {
     {"gdb", KEY_GDB, NULL, 0, "run under gdb (hosted), or let QEMU wait for one", 0},
     {"strace", KEY_STRACE, NULL, 0, "log every system call of the program", 0},
     {"verbose", KEY_VERBOSE, NULL, 0, "show the kernel's messages", 0},
+    {"sim", KEY_SIM, "SEED", 0, "run deterministically: the same seed, the same run (hosted)", 0},
+    {"sim-set", KEY_SIM_SET, "NAME=VALUE", 0, "a knob of the simulation, see docs/simulation.md",
+     0},
+    {"sim-trace", KEY_SIM_TRACE, "FILE", 0, "write what happens in the simulation to FILE", 0},
+    {"sim-replay", KEY_SIM_REPLAY, "FILE", 0, "run as recorded in FILE, and stop at a difference",
+     0},
     {"build", KEY_BUILD, "PRESET", 0, "use this build of the kernel, e.g. hosted-asan", 0},
     {0},
 };
@@ -108,7 +118,8 @@ static const char run_doc[] =
     "  selkie run --on x64 --cpus 4 sysbench cpu --threads=4 run\n"
     "  selkie run --on aarch64 --package python3 python3 -c 'print(6*7)'\n"
     "  selkie run --file data.json:/tmp/data.json jq .name /tmp/data.json\n"
-    "  selkie run --strace --build hosted-asan busybox wc /etc/passwd";
+    "  selkie run --strace --build hosted-asan busybox wc /etc/passwd\n"
+    "  selkie run --sim 7 --cpus 4 sysbench threads --threads=8 run";
 
 static void choose(const char *option, const char *value, const char *const *choices,
                    const char **out)
@@ -181,6 +192,18 @@ static error_t run_key_more(int key, char *value, struct argp_state *state)
     case KEY_BUILD:
         set_build(options, value);
         return 0;
+    case KEY_SIM:
+        options->sim = value;
+        return 0;
+    case KEY_SIM_SET:
+        list_add(&options->sim_set, value);
+        return 0;
+    case KEY_SIM_TRACE:
+        options->sim_trace = value;
+        return 0;
+    case KEY_SIM_REPLAY:
+        options->sim_replay = value;
+        return 0;
     case KEY_BOOT:
         add_boot(options, value);
         return 0;
@@ -237,6 +260,27 @@ static error_t run_key(int key, char *value, struct argp_state *state)
     }
 }
 
+/* The simulation is a build of its own. */
+static void check_sim(struct run_options *options)
+{
+    bool wanted = options->sim || options->sim_replay;
+    char *end;
+
+    if (!wanted && (options->sim_trace || options->sim_set.count > 0))
+        fail(EXIT_TOOL, "--sim-trace, --sim-set: only with --sim SEED or --sim-replay FILE");
+    if (!wanted)
+        return;
+    if (options->backend != BACKEND_HOSTED)
+        fail(EXIT_TOOL, "--sim: only the hosted backend can be simulated");
+    if (options->sim && options->sim_replay)
+        fail(EXIT_TOOL, "--sim-replay %s: the seed is in the file", options->sim_replay);
+    if (options->sim &&
+        (options->sim[0] < '0' || options->sim[0] > '9' || (strtoull(options->sim, &end, 0), *end)))
+        fail(EXIT_TOOL, "--sim %s: a number is wanted", options->sim);
+    if (!options->build)
+        options->build = "hosted-sim";
+}
+
 /* Which options go together only argp's caller can say. */
 static void check_together(const struct run_options *options)
 {
@@ -258,4 +302,5 @@ void run_parse(int argc, char **argv, struct run_options *options)
 
     command_parse(&argp, argc, argv, options);
     check_together(options);
+    check_sim(options);
 }

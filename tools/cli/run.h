@@ -23,6 +23,8 @@ struct run_options {
     struct list packages, files, env, boot;
     const char *root, *cwd, *machine, *accel;
     const char *build; /* the preset to run instead of the backend's usual one */
+    const char *sim, *sim_trace, *sim_replay; /* seed, files; NULL: not asked for */
+    struct list sim_set;                      /* NAME=VALUE */
     bool gdb, strace, verbose;
     char **argv; /* the program and its arguments */
     int argc;

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* host_sim.c - deterministic simulation: the options, and making the process itself the same every
+ * time: its addresses, its CPU, what it reads. */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "outer.h"
+
+const char *const hosted_knob_names[HOSTED_KNOBS] = {
+    [HOSTED_KNOB_SWITCH] = "switch", [HOSTED_KNOB_DEPTH] = "depth", [HOSTED_KNOB_LENGTH] = "length",
+    [HOSTED_KNOB_MEMORY] = "memory", [HOSTED_KNOB_SKEW] = "skew",   [HOSTED_KNOB_STAY] = "stay",
+};
+
+#if SELKIE_SIM
+
+#define WALL_BASE_NS 1767225600000000000ull /* 2026-01-01 00:00:00 UTC */
+#define INPUT_STEP (1 << 20)
+
+struct knob_range {
+    uint64_t usual, lo, hi;
+};
+static const struct knob_range ranges[HOSTED_KNOBS] = {
+    [HOSTED_KNOB_SWITCH] = {100, 1, 1000000000},    [HOSTED_KNOB_DEPTH] = {0, 0, 1000000},
+    [HOSTED_KNOB_LENGTH] = {100000, 1, 1ull << 50}, [HOSTED_KNOB_MEMORY] = {0, 0, 1},
+    [HOSTED_KNOB_SKEW] = {0, 0, 1000000000},        [HOSTED_KNOB_STAY] = {10, 1, 100000},
+};
+static bool given[HOSTED_KNOBS];
+
+static uint64_t number(const char *what, const char *text, const char *end, uint64_t lo,
+                       uint64_t hi)
+{
+    char *stop;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &stop, 0);
+    if (errno || stop == text || stop != end || text[0] == '-' || value < lo || value > hi)
+        host_fail("%s: not a number from %llu to %llu", what, (unsigned long long)lo,
+                  (unsigned long long)hi);
+    return value;
+}
+
+void host_sim_set(const char *text)
+{
+    const char *value = strchr(text, '=');
+
+    for (unsigned i = 0; value && i < HOSTED_KNOBS; i++) {
+        const char *name = hosted_knob_names[i];
+
+        if (strlen(name) != (size_t)(value - text) || memcmp(name, text, strlen(name)) != 0)
+            continue;
+        hosted_config.sim.knob[i] =
+            number(text, value + 1, value + strlen(value), ranges[i].lo, ranges[i].hi);
+        given[i] = true;
+        return;
+    }
+    host_fail("--sim-set %s: no such knob (docs/simulation.md)", text);
+}
+
+void host_sim_exact(char **argv)
+{
+    int persona = personality(0xffffffff);
+    cpu_set_t cpus;
+
+    if (persona < 0)
+        host_fail("personality: %s", strerror(errno));
+    if (!(persona & ADDR_NO_RANDOMIZE)) {
+        if (personality((unsigned)persona | ADDR_NO_RANDOMIZE) < 0)
+            host_fail("simulation needs fixed addresses: personality: %s", strerror(errno));
+        execv("/proc/self/exe", argv);
+        host_fail("/proc/self/exe: %s", strerror(errno));
+    }
+    /* CPUID says which CPU it is on. */
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+            if (CPU_ISSET(cpu, &cpus)) {
+                CPU_ZERO(&cpus);
+                CPU_SET(cpu, &cpus);
+                (void)sched_setaffinity(0, sizeof(cpus), &cpus);
+                break;
+            }
+}
+
+static void read_input(struct hosted_sim *s)
+{
+    uint8_t *buf = NULL;
+    size_t size = 0, used = 0;
+    ssize_t n;
+
+    if (isatty(STDIN_FILENO))
+        return;
+    for (;;) {
+        if (used == size) {
+            size += INPUT_STEP;
+            buf = realloc(buf, size);
+            if (!buf)
+                host_fail("no memory for standard input");
+        }
+        n = read(STDIN_FILENO, buf + used, size - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        used += (size_t)n;
+    }
+    s->input = buf;
+    s->input_size = used;
+}
+
+/* The seed and the knobs of a recorded run, from its first line. */
+static void take_header(struct hosted_sim *s, const char *path)
+{
+    static const char start[] = "selkie-sim ";
+    const char *end = memchr(s->compare, '\n', s->compare_size), *at;
+
+    if (!end || s->compare_size < sizeof(start) ||
+        memcmp(s->compare, start, sizeof(start) - 1) != 0)
+        host_fail("%s: not a trace of a simulation", path);
+    for (at = s->compare + sizeof(start) - 1; at < end;) {
+        const char *stop = memchr(at, ' ', (size_t)(end - at)), *value;
+        char word[128];
+
+        stop = stop ? stop : end;
+        if ((size_t)(stop - at) >= sizeof(word))
+            host_fail("%s: not a trace of a simulation", path);
+        memcpy(word, at, (size_t)(stop - at));
+        word[stop - at] = '\0';
+        value = strchr(word, '=');
+        if (!value)
+            host_fail("%s: not a trace of a simulation", path);
+        if (strncmp(word, "seed=", 5) == 0)
+            s->seed = number(word, value + 1, value + strlen(value), 0, UINT64_MAX);
+        else if (strncmp(word, "cpus=", 5) == 0)
+            hosted_config.cpu_count =
+                (unsigned)number(word, value + 1, value + strlen(value), 1, HOSTED_CPU_MAX);
+        else
+            host_sim_set(word);
+        at = stop + 1;
+    }
+}
+
+static void map_recorded(struct hosted_sim *s, const char *path)
+{
+    struct stat st;
+    void *at;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        host_fail("%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || st.st_size == 0)
+        host_fail("%s: not a trace of a simulation", path);
+    at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (at == MAP_FAILED)
+        host_fail("%s: %s", path, strerror(errno));
+    close(fd);
+    s->compare = at;
+    s->compare_size = (size_t)st.st_size;
+    take_header(s, path);
+}
+
+void host_sim_setup(const struct host_options *options)
+{
+    struct hosted_config *c = &hosted_config;
+    struct hosted_sim *s = &c->sim;
+
+    if (options->sim.seed)
+        s->seed = number("--sim", options->sim.seed, options->sim.seed + strlen(options->sim.seed),
+                         0, UINT64_MAX);
+    if (options->sim.replay)
+        map_recorded(s, options->sim.replay);
+    for (unsigned i = 0; i < HOSTED_KNOBS; i++)
+        if (!given[i])
+            s->knob[i] = ranges[i].usual;
+    s->report = options->sim.report;
+    s->trace_fd = -1;
+    if (options->sim.trace) {
+        s->trace_fd = open(options->sim.trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (s->trace_fd < 0)
+            host_fail("%s: %s", options->sim.trace, strerror(errno));
+    }
+    read_input(s);
+    hosted_input_idle = 1; /* nobody watches for more */
+    c->in_tty = c->out_tty = c->err_tty = false;
+    c->window = 0;
+    c->wall_base_ns = WALL_BASE_NS;
+    c->tsc_mult = c->tsc_base = c->clock_base_ns = 0;
+    __stack_chk_guard = 0x5e1c1e0000000000ull ^ s->seed << 8;
+}
+
+#else
+
+void host_sim_set(const char *text)
+{
+    host_fail("--sim-set %s: this kernel is not built for simulation", text);
+}
+
+void host_sim_exact(char **argv)
+{
+    (void)argv;
+}
+
+void host_sim_setup(const struct host_options *options)
+{
+    if (options->sim.seed || options->sim.replay)
+        host_fail("this kernel is not built for simulation (preset hosted-sim)");
+}
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sim.c - deterministic simulation: virtual CPUs take turns on one host thread, time is counted
+ * (docs/simulation.md). Only in builds with SELKIE_SIM.
+ *
+ * One CPU is `current`; its struct vcpu is what %gs points to. Another can take over only in
+ * turn(), which is called at points. A CPU is runnable if it has been started and is not idle, or
+ * idle with something pending.
+ */
+#include "sim.h"
+
+#include "lib/errno.h"
+#include "lib/string.h"
+
+#if SELKIE_SIM
+
+#define POINT_NS 20
+#define STAY_NS 1000
+#define RELAX_NS 1000
+
+struct sim {
+    uint64_t now;       /* ns */
+    uint64_t next_due;  /* the least of all CPUs' sim_due */
+    uint64_t countdown; /* points until the next change over */
+    uint64_t points, events;
+    uint64_t order, entropy, skew; /* the states of the generators */
+    uint64_t changes;              /* of priorities, still to come */
+    uint64_t stays;                /* in user code, so far */
+    uint32_t inside;               /* no points now */
+    bool on;
+    /* Of each CPU, the higher the sooner; with the knob `depth` only. */
+    uint32_t priority[HAL_CPU_MAX];
+};
+static struct sim sim;
+
+/* splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014). */
+static uint64_t draw(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+static uint64_t below(uint64_t *state, uint64_t bound)
+{
+    return (uint64_t)((unsigned __int128)draw(state) * bound >> 64);
+}
+
+static uint64_t knob(enum hosted_knob which)
+{
+    return hosted_config.sim.knob[which];
+}
+
+uint64_t sim_now(void)
+{
+    return sim.now;
+}
+
+/* Not a point, even where the trace uses the kernel's library. */
+void sim_note(enum sim_event event, uint64_t a, uint64_t b)
+{
+    uint32_t inside = sim.inside;
+
+    sim.inside = 1;
+    trace_event(++sim.events, sim.now, vcpu_self()->id, event, a, b);
+    sim.inside = inside;
+}
+
+/* ---- whose turn it is ---- */
+
+static bool runnable(const struct vcpu *v)
+{
+    return v->started && (!v->idle || v->pending);
+}
+
+static uint64_t next_countdown(void)
+{
+    uint64_t mean = knob(HOSTED_KNOB_SWITCH);
+
+    if (knob(HOSTED_KNOB_DEPTH))
+        mean = knob(HOSTED_KNOB_LENGTH) / knob(HOSTED_KNOB_DEPTH);
+    return 1 + below(&sim.order, mean * 2);
+}
+
+/* Another CPU that can run, by chance; NULL if there is none. */
+static struct vcpu *other(const struct vcpu *self)
+{
+    unsigned n = 0, chosen;
+
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++)
+        n += &hosted_vcpus[i] != self && runnable(&hosted_vcpus[i]);
+    if (n == 0)
+        return NULL;
+    chosen = (unsigned)below(&sim.order, n);
+    for (unsigned i = 0;; i++)
+        if (&hosted_vcpus[i] != self && runnable(&hosted_vcpus[i]) && chosen-- == 0)
+            return &hosted_vcpus[i];
+}
+
+/* The runnable CPU of the highest priority, perhaps self. */
+static struct vcpu *first(struct vcpu *self)
+{
+    struct vcpu *best = runnable(self) ? self : NULL;
+
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++)
+        if (runnable(&hosted_vcpus[i]) && (!best || sim.priority[i] > sim.priority[best->id]))
+            best = &hosted_vcpus[i];
+    return best;
+}
+
+/* Behind all others. Those above it move up, so priorities stay a permutation. */
+static void demote(const struct vcpu *v)
+{
+    uint32_t was = sim.priority[v->id];
+
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++)
+        if (sim.priority[i] < was)
+            sim.priority[i]++;
+    sim.priority[v->id] = 0;
+}
+
+/* As hal_ctx_switch does for contexts: what the machine holds for user code is given up. */
+static void turn(struct vcpu *from, struct vcpu *to)
+{
+    if (from->ctx && from->ctx->fp_live)
+        hal_ctx_fp_sync(from->ctx);
+    from->fp_owner = NULL;
+    from->sim_fs = fs_base_read();
+    __asm__ volatile("wrgsbase %0" : : "r"(to));
+    fs_base_write(to->sim_fs);
+    sim_note(SIM_TURN, 0, 0);
+    hosted_switch(&from->sim_sp, to->sim_sp);
+    /* `from` again; whoever came before has set %gs. */
+}
+
+/* First code of a CPU, at the end of its stack. */
+_Noreturn void hosted_sim_first(void)
+{
+    struct vcpu *v = vcpu_self();
+
+    sim.inside = 0;
+    hosted_start_on(v->start_stack_top, v->id);
+}
+
+/* ---- time ---- */
+
+static void timers_look(void)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
+        struct vcpu *v = &hosted_vcpus[i];
+
+        if (v->sim_due <= sim.now) {
+            v->sim_due = UINT64_MAX;
+            v->pending |= HOSTED_IRQ_DUE;
+            sim_note(SIM_DUE, i, 0);
+        }
+        next = MIN(next, v->sim_due);
+    }
+    sim.next_due = next;
+}
+
+void sim_arm(struct vcpu *v)
+{
+    uint64_t late = knob(HOSTED_KNOB_SKEW);
+
+    if (v->deadline_ns == UINT64_MAX) {
+        v->sim_due = UINT64_MAX;
+        return; /* next_due may be too early: it is looked up then */
+    }
+    v->sim_due = v->deadline_ns + (late ? below(&sim.skew, late + 1) : 0);
+    sim.next_due = MIN(sim.next_due, v->sim_due);
+    sim_note(SIM_ARM, v->sim_due, 0);
+}
+
+/* ---- points ---- */
+
+static void point_slow(void)
+{
+    struct vcpu *self = vcpu_self(), *to;
+
+    sim.inside = 1;
+    if (sim.now >= sim.next_due)
+        timers_look();
+    to = NULL;
+    if (knob(HOSTED_KNOB_DEPTH)) {
+        if (sim.countdown == 0 && sim.changes > 0) {
+            sim.changes--;
+            demote(self);
+        }
+        to = first(self);
+    } else if (sim.countdown == 0) {
+        to = other(self);
+    }
+    if (sim.countdown == 0)
+        sim.countdown = next_countdown();
+    if (to && to != self)
+        turn(self, to);
+    sim.inside = 0;
+}
+
+void hosted_sim_point(void)
+{
+    if (!sim.on || sim.inside || hosted_halted)
+        return;
+    sim.points++;
+    sim.now += POINT_NS;
+    if (--sim.countdown == 0 || sim.now >= sim.next_due)
+        point_slow();
+}
+
+/* A waiting loop of the kernel: others must run before it can go on. */
+void sim_relax(void)
+{
+    struct vcpu *self = vcpu_self(), *to;
+
+    if (!sim.on || sim.inside || hosted_halted)
+        return;
+    sim.inside = 1;
+    sim.points++;
+    sim.now += POINT_NS;
+    if (sim.now >= sim.next_due)
+        timers_look();
+    if (knob(HOSTED_KNOB_DEPTH)) {
+        demote(self);
+        to = first(self);
+    } else {
+        to = other(self);
+    }
+    if (to && to != self)
+        turn(self, to);
+    else
+        sim.now += RELAX_NS;
+    sim.inside = 0;
+}
+
+_Noreturn static void nothing_left(void)
+{
+    static const char text[] = "selkie: simulation: every CPU is idle and no timer is set: "
+                               "nothing can ever happen again\n";
+
+    (void)hal_console_write(HAL_STREAM_LOG, text, sizeof(text) - 1);
+    hal_poweroff(HAL_EXIT_PANIC);
+}
+
+void sim_idle(struct vcpu *v)
+{
+    sim.inside = 1;
+    v->idle = 1;
+    sim_note(SIM_IDLE, 0, 0);
+    while (!v->pending) {
+        struct vcpu *to = knob(HOSTED_KNOB_DEPTH) ? first(v) : other(v);
+
+        if (to) {
+            turn(v, to);
+            continue;
+        }
+        if (sim.next_due == UINT64_MAX)
+            nothing_left();
+        if (sim.next_due > sim.now) {
+            sim_note(SIM_JUMP, sim.next_due - sim.now, 0);
+            sim.now = sim.next_due;
+        }
+        timers_look();
+    }
+    v->idle = 0;
+    sim.inside = 0;
+}
+
+/* ---- the way in and out ---- */
+
+void hosted_sim_enter(struct isa_frame *frame)
+{
+    sim.now += STAY_NS;
+    sim.stays++;
+    if (frame->orig_rax != ISA_NO_SYSCALL)
+        sim_note(SIM_CALL, frame->orig_rax, frame->rdi);
+    hosted_sim_point();
+}
+
+void hosted_sim_leave(struct isa_frame *frame)
+{
+    hosted_sim_point();
+    sim_note(SIM_LEAVE, frame->rip, 0);
+}
+
+uint64_t sim_stays(void)
+{
+    return sim.stays;
+}
+
+/* User code waits in a loop. If it is the only one that does anything, it waits for a timer. */
+void sim_wait(uint64_t ns)
+{
+    if (!other(vcpu_self()) && sim.next_due != UINT64_MAX)
+        sim.now = MAX(sim.now, sim.next_due);
+    else
+        sim.now += ns;
+    sim_relax();
+}
+
+void sim_pass(uint64_t ns)
+{
+    sim.now += ns;
+}
+
+void sim_raise(unsigned cpu, uint32_t bits)
+{
+    hosted_vcpus[cpu].pending |= bits;
+    sim_note(SIM_RAISE, cpu, bits);
+    hosted_sim_point();
+}
+
+/* What was read before the machine started; at its end no more comes. */
+long sim_read(void *buf, size_t len)
+{
+    struct hosted_sim *s = &hosted_config.sim;
+    size_t n = MIN(len, s->input_size);
+
+    if (n == 0)
+        return -EPIPE;
+    memcpy(buf, s->input, n);
+    s->input += n;
+    s->input_size -= n;
+    sim_note(SIM_READ, n, 0);
+    return (long)n;
+}
+
+void sim_entropy(void *buf, size_t len)
+{
+    uint8_t *p = buf;
+
+    for (size_t i = 0; i < len; i++)
+        p[i] = (uint8_t)draw(&sim.entropy);
+    sim_note(SIM_RANDOM, len, 0);
+}
+
+/* ---- begin and end ---- */
+
+void sim_cpu_start(struct vcpu *v)
+{
+    uintptr_t *sp = (uintptr_t *)((uintptr_t)v->start_stack_top & ~(uintptr_t)15);
+
+    v->self = v;
+    v->id = (uint32_t)(v - hosted_vcpus);
+    v->irq_off = 1;
+    v->deadline_ns = UINT64_MAX;
+    v->sim_due = UINT64_MAX;
+    v->host_fs = hosted_vcpus[0].host_fs;
+    v->sim_fs = v->host_fs;
+    v->panic_stack_top = hosted_vcpus[0].panic_stack_top;
+    /* As hosted_switch wants it: the function's own return address would be at sp[0]. */
+    *--sp = 0;
+    *--sp = (uintptr_t)hosted_sim_first;
+    for (unsigned i = 0; i < 6; i++)
+        *--sp = 0;
+    v->sim_sp = (uintptr_t)sp;
+    v->started = 1;
+}
+
+void sim_start(struct vcpu *v)
+{
+    uint64_t seed = hosted_config.sim.seed;
+
+    v->started = 1;
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
+        hosted_vcpus[i].sim_due = UINT64_MAX;
+        sim.priority[i] = i;
+    }
+    sim.order = seed;
+    sim.entropy = draw(&sim.order);
+    sim.skew = draw(&sim.order);
+    for (unsigned i = hosted_config.cpu_count; i > 1; i--) {
+        unsigned j = (unsigned)below(&sim.order, i);
+        uint32_t p = sim.priority[i - 1];
+
+        sim.priority[i - 1] = sim.priority[j];
+        sim.priority[j] = p;
+    }
+    sim.changes = knob(HOSTED_KNOB_DEPTH);
+    sim.countdown = next_countdown();
+    sim.next_due = UINT64_MAX;
+    trace_start();
+    sim_note(SIM_BOOT, seed, hosted_config.cpu_count);
+    v->pending = HOSTED_IRQ_CONSOLE; /* all input is there */
+    sim.on = true;
+}
+
+void sim_finish(int status)
+{
+    sim.on = false;
+    sim_note(SIM_END, (uint64_t)(unsigned)status, 0);
+    trace_end(status, sim.events, sim.points, sim.now);
+}
+
+#endif

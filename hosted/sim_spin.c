@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sim_spin.c - what user code does without entering the kernel: it reads the time stamp counter,
+ * and it waits in loops for what other threads write.
+ *
+ * A host timer ticks. Has user code stayed out for a whole tick, it is stepped: if its registers
+ * come back to a state they had, it is in a cycle that only another thread can end (or a very long
+ * one with the same registers each time, for which giving up the CPU does no harm). It
+ * is left in the cycle's lowest state, which does not depend on when the tick came. The search is
+ * Brent's (An improved Monte Carlo factorization algorithm, BIT 20, 1980, section 2), and is done
+ * at the 1st, 2nd, 4th, 8th ... tick of a stay, each time for longer.
+ *
+ * All of it runs in the signal handler.
+ */
+#include "sim.h"
+
+#if SELKIE_SIM
+
+#define TICK_NS 4000000
+#define STEPS 512
+#define TSC_NS 20 /* the time that reading the counter takes; the counter runs at 1 GHz */
+#define SPIN_NS 50000
+#define TORN_NS 1000000000 /* it may count itself how long it has run */
+#define TRAP_DEBUG 1
+#define STATE_WORDS 18
+#define RFLAGS_ARITHMETIC 0x8d5ull /* CF PF AF ZF SF OF */
+
+struct state {
+    uint64_t word[STATE_WORDS];
+};
+
+static struct {
+    uint64_t stay;  /* sim_stays() at the last tick */
+    uint64_t ticks; /* in this stay */
+    uint64_t steps; /* left */
+    enum { QUIET, SEARCH, ROUND, LEAVE } phase;
+    struct state saved, lowest;
+    unsigned since, power; /* steps since `saved`; when to save anew */
+    unsigned length;       /* of the cycle */
+    enum sim_event why;
+} spin;
+
+static void state_take(struct state *s, const struct host_ucontext *uc)
+{
+    const uint64_t *registers = &uc->r8; /* r8 to rsp, rip: as in struct host_ucontext */
+
+    s->word[0] = uc->rip;
+    for (unsigned i = 0; i < 16; i++)
+        s->word[1 + i] = registers[i];
+    s->word[17] = uc->rflags & RFLAGS_ARITHMETIC;
+}
+
+static int state_compare(const struct state *a, const struct state *b)
+{
+    for (unsigned i = 0; i < STATE_WORDS; i++)
+        if (a->word[i] != b->word[i])
+            return a->word[i] < b->word[i] ? -1 : 1;
+    return 0;
+}
+
+static void step_begin(struct host_ucontext *uc)
+{
+    state_take(&spin.saved, uc);
+    spin.since = 0;
+    spin.power = 1;
+    spin.steps = STEPS * spin.ticks * spin.ticks;
+    spin.phase = SEARCH;
+    uc->rflags |= ISA_RFLAGS_TF;
+}
+
+static enum sim_verdict step_end(struct host_ucontext *uc, enum sim_verdict verdict)
+{
+    uc->rflags &= ~ISA_RFLAGS_TF;
+    spin.phase = QUIET;
+    return verdict;
+}
+
+/* One more instruction has been executed. */
+static enum sim_verdict step(struct host_ucontext *uc)
+{
+    struct state now;
+
+    if (spin.steps-- == 0)
+        return step_end(uc, SIM_DONE); /* no cycle, or a long one */
+    state_take(&now, uc);
+    spin.since++;
+    if (spin.phase == SEARCH) {
+        if (state_compare(&now, &spin.saved) == 0) {
+            spin.length = spin.since;
+            spin.lowest = now;
+            spin.since = 0;
+            spin.steps += 2 * spin.length;
+            spin.phase = ROUND;
+        } else if (spin.since == spin.power) {
+            spin.saved = now;
+            spin.since = 0;
+            spin.power *= 2;
+        }
+        return SIM_DONE;
+    }
+    if (spin.phase == ROUND) {
+        if (state_compare(&now, &spin.lowest) < 0)
+            spin.lowest = now;
+        if (spin.since < spin.length)
+            return SIM_DONE;
+        spin.phase = LEAVE;
+    }
+    if (state_compare(&now, &spin.lowest) != 0)
+        return SIM_DONE;
+    spin.why = SIM_SPIN;
+    return step_end(uc, SIM_TAKE);
+}
+
+static enum sim_verdict tick(struct host_ucontext *uc, bool user)
+{
+    uint64_t limit = hosted_config.sim.knob[HOSTED_KNOB_STAY] * (NS_PER_SEC / TICK_NS);
+
+    if (!user || spin.stay != sim_stays()) {
+        spin.stay = sim_stays();
+        spin.ticks = 0;
+        return SIM_DONE;
+    }
+    spin.ticks++;
+    if (spin.ticks >= limit) {
+        spin.why = SIM_TORN;
+        return step_end(uc, SIM_TAKE);
+    }
+    if ((spin.ticks & (spin.ticks - 1)) == 0)
+        step_begin(uc);
+    return SIM_DONE;
+}
+
+static bool tsc_read(int signo, const struct host_siginfo *info, struct host_ucontext *uc)
+{
+    const uint8_t *code = (const uint8_t *)uc->rip;
+    unsigned length = 2;
+    uint64_t now;
+
+    if (signo != HOST_SIGSEGV || info->code != HOST_SI_KERNEL || code[0] != 0x0f)
+        return false;
+    if (code[1] == 0x01 && code[2] == 0xf9) { /* rdtscp */
+        length = 3;
+        uc->rcx = vcpu_self()->id;
+    } else if (code[1] != 0x31) { /* rdtsc */
+        return false;
+    }
+    sim_pass(TSC_NS);
+    now = sim_now();
+    uc->rax = (uint32_t)now;
+    uc->rdx = now >> 32;
+    uc->rip += length;
+    return true;
+}
+
+enum sim_verdict sim_signal(int signo, const struct host_siginfo *info, struct host_ucontext *uc,
+                            bool user)
+{
+    bool stepped = signo == HOST_SIGTRAP && uc->trapno == TRAP_DEBUG;
+
+    if (signo == HOSTED_TIMER_SIGNAL)
+        return spin.phase == QUIET ? tick(uc, user) : SIM_DONE;
+    if (tsc_read(signo, info, uc))
+        return SIM_DONE;
+    if (spin.phase == QUIET)
+        return stepped && !(uc->rflags & ISA_RFLAGS_TF) ? SIM_DONE : SIM_PASS;
+    if (stepped && user)
+        return step(uc);
+    /* It has entered the kernel. */
+    (void)step_end(uc, SIM_DONE);
+    return stepped ? SIM_DONE : SIM_PASS;
+}
+
+void sim_watch(int timer)
+{
+    struct host_itimerspec spec = {{0, TICK_NS}, {0, TICK_NS}};
+
+    (void)host_call4(HOST_timer_settime, timer, 0, (long)&spec, 0);
+}
+
+void sim_taken(struct isa_frame *frame)
+{
+    sim_note(spin.why, frame->rip, 0);
+    sim_wait(spin.why == SIM_SPIN ? SPIN_NS : TORN_NS);
+}
+
+#endif
