@@ -58,7 +58,7 @@ function(host_program target file)
     target_compile_options(${target} PRIVATE -U${CMAKE_MATCH_1} -D${CMAKE_MATCH_1}=${CMAKE_MATCH_2})
   endif()
   # cmocka.h wants these before it, whatever order clang-format gives the includes.
-  target_compile_options(${target} PRIVATE -g -fno-strict-aliasing -fwrapv "SHELL:-include stdarg.h"
+  target_compile_options(${target} PRIVATE -g -fno-strict-aliasing -fno-omit-frame-pointer -fwrapv "SHELL:-include stdarg.h"
     "SHELL:-include stddef.h" "SHELL:-include stdint.h" "SHELL:-include setjmp.h")
   target_link_libraries(${target} PRIVATE selkie_warnings selkie_sanitizer)
 endfunction()

@@ -36,7 +36,7 @@ void host_start_signals(void);
 _Noreturn void host_io_loop(void);
 
 /* host_sim.c; do nothing in other builds */
-void host_sim_exact(char **argv); /* may start the process anew */
+void host_sim_exact(char **argv);    /* may start the process anew */
 void host_sim_set(const char *text); /* NAME=VALUE */
 void host_sim_setup(const struct host_options *options);
 

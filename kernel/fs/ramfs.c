@@ -20,6 +20,8 @@
 #include "mm/kmalloc.h"
 #include "mm/space.h"
 #include "mm/usercopy.h"
+#include "sched/pressure.h"
+#include "sched/thread.h"
 #include "sched/timer.h"
 
 #define RAMFS_MAGIC 0x858458f6
@@ -104,6 +106,9 @@ static long ramfs_read(struct file *file, struct iov_iter *to, off64_t *pos)
             break;
         len = (size_t)MIN((uint64_t)len, size - off);
         long n = read_piece(inode, to, off, base, len);
+        /* No program expects ENOMEM here: it waits as a fault does. */
+        if (n == -ENOMEM && !thread_interrupted() && memory_wait())
+            continue;
         if (n <= 0) {
             /* -EINVAL: cut short by a concurrent truncation: as if it had come before. */
             if (done == 0 && inode_size(inode) > off)

@@ -4,10 +4,11 @@
  * and the account of the time they lose (pressure stall information, as Linux's
  * Documentation/accounting/psi.rst describes it).
  *
- * The ladder: below the level `low` the reclaim thread works in the background; a page fault that
- * finds no page waits for it (memory_wait); while programs watch the pressure, they get time to
- * give memory back; then memory_wait says no, and the caller ends the program (SIGKILL). A system
- * call that finds no memory gives ENOMEM to its caller and does not wait.
+ * The ladder: below the level `low` the reclaim thread works in the background; a page fault or a
+ * read of a file that finds no page waits for it (memory_wait); while programs watch the pressure,
+ * they get time to give memory back; then memory_wait says no, and the fault ends the program
+ * (SIGKILL). Any other system call that finds no memory gives ENOMEM to its caller and does not
+ * wait.
  */
 #ifndef SELKIE_SCHED_PRESSURE_H
 #define SELKIE_SCHED_PRESSURE_H

@@ -580,14 +580,53 @@ static void sweep_unpacking(void **state)
     sweep(unpacking);
 }
 
+/* A read waits for memory, as long as that makes sense. */
+static void reading_waits(void **state)
+{
+    (void)state;
+    char byte;
+    struct file *file;
+    struct dentry *root;
+    archive_len = 0;
+    add(1, 0100644, 1, "packed", "text"); /* its page comes when it is read */
+    add(0, 0, 1, "TRAILER!!!", "");
+    assert_int_equal(path_lookup(fake_context, NULL, "/", 0, &root), 0);
+    assert_int_equal(initrd_unpack(archive, archive_len, root), 0);
+    dentry_put(root);
+    assert_int_equal(fs_open(fake_context, "/packed", O_RDWR, 0, &file), 0);
+    alloc_fail_nth(1);
+    assert_int_equal(file_pread(file, &byte, 1, 0), -ENOMEM);
+    assert_true(alloc_fail_hit());
+    fake_memory_waits = 1;
+    alloc_fail_nth(1);
+    assert_int_equal(file_pread(file, &byte, 1, 0), 1);
+    assert_true(alloc_fail_hit());
+    alloc_fail_nth(0);
+    assert_int_equal(fake_memory_waits, 0);
+    file_put(file);
+    assert_int_equal(vfs_unlink(fake_context, NULL, "/packed", false), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(sweep_##name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(names),     TEST(replacing),     TEST(opening),    TEST(contents),  TEST(pipes),
-        TEST(events),    TEST(descriptors),   TEST(locks),      TEST(terminal),  TEST(memory_files),
-        TEST(generated), TEST(notifications), TEST(attributes), TEST(unpacking),
+        TEST(names),
+        TEST(replacing),
+        TEST(opening),
+        TEST(contents),
+        TEST(pipes),
+        TEST(events),
+        TEST(descriptors),
+        TEST(locks),
+        TEST(terminal),
+        TEST(memory_files),
+        TEST(generated),
+        TEST(notifications),
+        TEST(attributes),
+        TEST(unpacking),
+        cmocka_unit_test_setup_teardown(reading_waits, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

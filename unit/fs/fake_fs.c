@@ -21,6 +21,7 @@ struct fdtable *fake_fdtable;
 struct fs_context *fake_context;
 int fake_tty_signal;
 int fake_pressure_watchers;
+unsigned fake_memory_waits;
 
 /* ---- wait queues ---- */
 
@@ -128,6 +129,14 @@ bool thread_wake(struct thread *thread)
 }
 void thread_clear_interrupt(void)
 {
+}
+bool thread_interrupted(void)
+{
+    return false;
+}
+bool memory_wait(void)
+{
+    return fake_memory_waits > 0 && fake_memory_waits--;
 }
 struct thread *thread_spawn(const char *name, void (*fn)(void *), void *arg)
 {

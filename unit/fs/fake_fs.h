@@ -16,6 +16,7 @@ extern struct fdtable *fake_fdtable;
 extern struct fs_cred fake_cred; /* the caller */
 extern struct fs_context *fake_context;
 extern int fake_pressure_watchers;    /* programs that watch the memory pressure */
+extern unsigned fake_memory_waits;    /* so often memory_wait says that there is some */
 extern int fake_tty_signal;           /* last signal of the tty */
 extern uint64_t fake_file_size_limit; /* RLIMIT_FSIZE */
 extern unsigned fake_too_big;         /* SIGXFSZ sent */

@@ -71,7 +71,8 @@ static int __attribute__((noinline)) deep(int n)
 static void stack_faults(void)
 {
 #if defined(__x86_64__)
-    EXPECT_FAULT(__asm__ volatile("movabs $0x8000000000000000, %%rsp; push %%rax" ::: "memory"),
+    EXPECT_FAULT(__asm__ volatile("movabs $0x8000000000000000, %%rsp; push %%rax" ::
+                                      : "memory"),
                  SIGBUS, SI_KERNEL, 0);
     EXPECT_FAULT(__asm__ volatile("push %%rbp; movabs $0x8000000000000000, %%rbp\n"
                                   "mov (%%rbp), %%rax; pop %%rbp" ::
