@@ -56,7 +56,8 @@ no_sanitize void backtrace_print(uintptr_t pc, uintptr_t fp)
     struct hal_text text = hal_kernel_text();
     say_address(0, pc);
     for (unsigned i = 1; i < FRAME_MAX; i++) {
-        if (fp == 0 || fp % sizeof(uintptr_t) != 0)
+        if (fp < HAL_PAGE_SIZE ||
+            fp % sizeof(uintptr_t) != 0) /* no frame pointer at all, perhaps */
             break;
         const uintptr_t *frame = (const uintptr_t *)fp;
         uintptr_t next = frame[0], ret = frame[1];

@@ -215,7 +215,8 @@ static int check_attr(const struct fs_cred *cred, struct inode *inode,
     return 0;
 }
 
-/* chown takes away set-id bits of what could be executed (chown(2)), whoever calls it. */
+/* chown takes away set-id bits of what could be executed (chown(2)), whoever calls it; so do writes
+ * of the unprivileged. */
 static uint32_t mode_after_chown(uint32_t mode)
 {
     if ((mode & S_IFMT) == S_IFDIR)
@@ -253,6 +254,16 @@ out:
     return err;
 }
 
+/* Linux: file_remove_privs. Set-group-id without x for the group is no right to lose. */
+void inode_drop_set_id_locked(struct inode *inode)
+{
+    uint32_t mode = inode->mode;
+    ASSERT(mutex_held(&inode->lock));
+    if (!(mode & (S_ISUID | S_ISGID)) || (mode & S_IFMT) != S_IFREG || proc_cred()->fsuid == 0)
+        return;
+    __atomic_store_n(&inode->mode, mode_after_chown(mode), __ATOMIC_RELAXED);
+}
+
 bool inode_size_limited(uint64_t size)
 {
     bool limited = size > proc_file_size_limit();
@@ -282,6 +293,7 @@ int inode_truncate(struct inode *inode, uint64_t size)
      * filled in between: it lies beyond the new size. */
     if (size < inode->backing_len)
         __atomic_store_n(&inode->backing_len, size, __ATOMIC_RELAXED);
+    inode_drop_set_id_locked(inode);
     inode_touch(inode, true, true);
 out:
     mutex_unlock(&inode->lock);

@@ -22,6 +22,7 @@ struct open_how {
     uint32_t flags, mode;
     unsigned resolve; /* LOOKUP_* restrictions of openat2 */
     unsigned links;
+    bool exec;         /* to execute it: no other right is needed */
     struct file *file; /* what becomes the result; empty until make_file */
 };
 
@@ -50,8 +51,18 @@ static int check_type(struct inode *inode, uint32_t flags)
     }
 }
 
+/* Root, too, needs one x bit (Linux: generic_permission). */
+static int check_exec(struct inode *inode)
+{
+    if (!inode_is(inode, S_IFREG) || !(inode_mode(inode) & 0111))
+        return -EACCES;
+    return inode_permission(proc_cred(), inode, MAY_EXEC);
+}
+
 static int check_open(const struct open_how *how, struct inode *inode)
 {
+    if (how->exec)
+        return check_exec(inode);
     if ((how->flags & O_DIRECTORY) && !inode_is(inode, S_IFDIR))
         return -ENOTDIR;
     if (how->flags & O_PATH)
@@ -133,13 +144,6 @@ static int open_start(struct open_how *how, struct dentry *start, const char *pa
     return open_found(how, start, out);
 }
 
-int vfs_open_dentry(struct fs_context *ctx, struct dentry *dentry, uint32_t flags,
-                    struct file **out)
-{
-    struct open_how how = {.ctx = ctx, .flags = flags};
-    return with_file(&how, dentry, NULL, open_start, out);
-}
-
 /* A magic link led to a file without a dentry (a pipe, a host stream): Linux opens it anew; here
  * the description is shared, which differs only in the flags. */
 static int open_magic(const struct open_how *how, struct path_walk *walk, struct file **out)
@@ -149,7 +153,7 @@ static int open_magic(const struct open_how *how, struct path_walk *walk, struct
         return -ENOTDIR;
     if (!walk->file->ops->read && !walk->file->ops->write)
         return -ENXIO;
-    if (!(how->flags & O_PATH) && (access_of_flags(how->flags & O_ACCMODE) & ~have))
+    if (!(how->flags & O_PATH) && !how->exec && (access_of_flags(how->flags & O_ACCMODE) & ~have))
         return -EACCES;
     *out = walk->file;
     walk->file = NULL;
@@ -348,6 +352,12 @@ int vfs_open(struct fs_context *ctx, struct dentry *start, const char *path, uin
     if ((how.flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
         return -EINVAL;
     return with_file(&how, start, path, (how.flags & O_CREAT) ? open_create : open_existing, out);
+}
+
+int vfs_open_exec(struct fs_context *ctx, struct dentry *start, const char *path, struct file **out)
+{
+    struct open_how how = {.ctx = ctx, .flags = O_RDONLY | O_LARGEFILE, .exec = true};
+    return with_file(&how, start, path, path ? open_existing : open_start, out);
 }
 
 int fs_open(struct fs_context *ctx, const char *path, uint32_t flags, uint32_t mode,

@@ -179,8 +179,10 @@ static long write_locked(struct inode *inode, struct iov_iter *from, uint64_t of
     uint64_t reached = done > 0 ? off + (uint64_t)done : 0;
     if (end > old && reached < end) /* give back what was not written */
         err = vm_object_resize(&inode->object, MAX(old, reached));
-    if (done > 0)
+    if (done > 0) {
+        inode_drop_set_id_locked(inode);
         inode_touch(inode, true, true);
+    }
     return done ? done : err;
 }
 
@@ -371,8 +373,10 @@ int ramfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t l
             (inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ? -EPERM : punch(inode, off, len);
     else
         err = allocate_locked(inode, mode, off, end);
-    if (err == 0)
+    if (err == 0) {
+        inode_drop_set_id_locked(inode);
         inode_touch(inode, true, true);
+    }
     mutex_unlock(&inode->lock);
     return err;
 }

@@ -175,6 +175,9 @@ int must_check inode_set_attr(const struct fs_cred *cred, struct inode *inode,
                               const struct inode_attr *attr);
 /* May a file not grow to this size? Then the caller gets SIGXFSZ. */
 bool inode_size_limited(uint64_t size);
+/* The set-user-id and set-group-id bits go when somebody without privilege changes the contents
+ * (write(2)). Lock held. */
+void inode_drop_set_id_locked(struct inode *inode);
 /* Truncate or extend; checks seals and type, not permission. */
 int must_check inode_truncate(struct inode *inode, uint64_t size);
 
@@ -261,8 +264,10 @@ int must_check context_set_cwd(struct fs_context *ctx, struct dentry *dir);
 /* ---- namei.c: the name operations behind the system calls ---- */
 int must_check vfs_open(struct fs_context *ctx, struct dentry *start, const char *path,
                         uint32_t flags, uint32_t mode, unsigned resolve, struct file **out);
-int must_check vfs_open_dentry(struct fs_context *ctx, struct dentry *dentry, uint32_t flags,
-                               struct file **out);
+/* A program, to be read by the kernel: what is asked for is the right to execute it (-EACCES, also
+ * for all that is no regular file). path NULL: `start` itself. */
+int must_check vfs_open_exec(struct fs_context *ctx, struct dentry *start, const char *path,
+                             struct file **out);
 int must_check vfs_make(struct fs_context *ctx, struct dentry *start, const char *path,
                         uint32_t mode, uint64_t rdev); /* mkdir, mknod by type in mode */
 int must_check vfs_symlink(struct fs_context *ctx, const char *target, struct dentry *start,

@@ -121,10 +121,16 @@ static long exec_at(const struct at_path *at, uint32_t flags, const struct sysca
     long err = at_path_resolve(at, lookup, &dentry, &file);
     if (err)
         goto out;
+    if (file && file->dentry) { /* opened anew: it may be open for something else */
+        dentry = file->dentry;
+        dentry_get(dentry);
+        file_put(file);
+        file = NULL;
+    }
     if (dentry) {
         err = dentry->inode && inode_is(dentry->inode, S_IFLNK) ? -ELOOP : 0;
         if (!err)
-            err = vfs_open_dentry(current_fs(), dentry, O_RDONLY, &file);
+            err = vfs_open_exec(current_fs(), dentry, NULL, &file);
     }
     if (!err)
         err = file_path(file, path, PATH_MAX);

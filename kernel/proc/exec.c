@@ -38,6 +38,7 @@ struct exec {
     vaddr_t bias, interp_bias, vdso;
     struct fs_cred *cred; /* what the program will be: a reference until it is given to the task */
     bool secure;          /* other ids than the caller's: AT_SECURE */
+    bool unreadable;      /* the caller may execute it only */
 };
 
 /* ---- before the point of no return ---- */
@@ -46,16 +47,20 @@ struct exec {
  * for the group, the latter means mandatory locking. Linux, bprm_creds_from_file. */
 static int cred_make(struct exec *x, const struct process *p)
 {
-    const struct inode *inode = x->image.file->inode;
-    uint32_t mode = inode_mode(inode);
+    struct inode *inode = x->image.file->inode;
     struct fs_cred *cred = cred_copy();
     if (!cred)
         return -ENOMEM;
+    x->unreadable = inode_permission(cred, inode, MAY_READ) != 0;
+    /* All three at one time: chown changes the owner, then takes the bits away. */
+    mutex_lock(&inode->lock);
+    uint32_t mode = inode->mode, uid = inode->uid, gid = inode->gid;
+    mutex_unlock(&inode->lock);
     if (!__atomic_load_n(&p->no_new_privs, __ATOMIC_RELAXED)) {
         if (mode & S_ISUID)
-            cred->euid = __atomic_load_n(&inode->uid, __ATOMIC_RELAXED);
+            cred->euid = uid;
         if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
-            cred->egid = __atomic_load_n(&inode->gid, __ATOMIC_RELAXED);
+            cred->egid = gid;
     }
     cred->suid = cred->fsuid = cred->euid;
     cred->sgid = cred->fsgid = cred->egid;
@@ -231,15 +236,15 @@ static void reset_process(struct process *p)
     __atomic_store_n(&p->keep_caps, 0, __ATOMIC_RELAXED);
 }
 
-/* Whoever has been given other ids is not to be looked into. */
+/* Whoever has been given other ids, or may not be read, is not to be looked into. */
 static void take_ids(struct exec *x, struct task *task)
 {
     cred_set(x->cred);
     x->cred = NULL;
-    if (!x->secure)
-        return;
-    task->pdeath_signal = 0;
-    __atomic_store_n(&task->process->dumpable, 0, __ATOMIC_RELAXED);
+    if (x->secure)
+        task->pdeath_signal = 0;
+    if (x->secure || x->unreadable)
+        __atomic_store_n(&task->process->dumpable, 0, __ATOMIC_RELAXED);
 }
 
 static void describe_process(struct exec *x, struct task *task, const char *path)

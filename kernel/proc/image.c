@@ -36,7 +36,7 @@ static const char *phrase_of(int err)
     case -ENOTDIR:
         return ": a part of the path is not a directory";
     case -EACCES:
-        return " is not an executable file, or may not be read";
+        return " is not an executable file, or may not be executed";
     case -ELOOP:
         return ": too many symbolic links";
     case -ENOMEM:
@@ -50,12 +50,10 @@ static const char *phrase_of(int err)
 
 /* ---- files ---- */
 
-static int check_executable(struct fs_context *fs, struct file *file)
+/* As vfs_open_exec does, for a file that is open already. */
+static int check_executable(struct file *file)
 {
-    if (!file->inode || !inode_is(file->inode, S_IFREG))
-        return -EACCES;
-    /* Root, too, needs one x bit (Linux: generic_permission). */
-    if (!(inode_mode(file->inode) & 0111))
+    if (!file->inode || !inode_is(file->inode, S_IFREG) || !(inode_mode(file->inode) & 0111))
         return -EACCES;
     return inode_permission(proc_cred(), file->inode, MAY_EXEC);
 }
@@ -63,9 +61,9 @@ static int check_executable(struct fs_context *fs, struct file *file)
 static int open_executable(struct exec_image *image, struct fs_context *fs, const char *path,
                            struct file **out)
 {
-    int err = fs_open(fs, path, O_RDONLY, 0, out);
+    int err = vfs_open_exec(fs, NULL, path, out);
     if (!err) {
-        err = check_executable(fs, *out);
+        err = check_executable(*out); /* through a magic link it was open */
         if (err) {
             file_put(*out);
             *out = NULL;
@@ -289,7 +287,7 @@ int image_open(struct exec_image *image, struct fs_context *fs, const char *path
     if (err)
         return err;
     if (given) {
-        err = check_executable(fs, given);
+        err = check_executable(given);
         if (err)
             return fail(image, err, "", path, phrase_of(err));
         file_get(given);

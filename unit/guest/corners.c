@@ -3,14 +3,11 @@
 #include "guest.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
-
-#define MS 1000000ll
 
 /* The call itself, not libc's wrapper, which has an opinion. */
 static void test_sleep_clocks(void)
@@ -73,67 +70,11 @@ static void test_dumpable(void)
     }
 }
 
-/* ---- a timer in CPU time of the process, of which there is more from then on ---- */
-
-static int64_t cpu_ns(void)
-{
-    struct timespec ts;
-    REQUIRE(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0);
-    return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
-
-static int64_t told_at;
-
-static void on_timer(int signo)
-{
-    (void)signo;
-    __atomic_store_n(&told_at, cpu_ns(), __ATOMIC_RELEASE);
-}
-
-static void *burn(void *arg)
-{
-    while (!__atomic_load_n(&told_at, __ATOMIC_ACQUIRE))
-        continue;
-    return arg;
-}
-
-/* On a busy host it may come late. Not always. */
-static void test_cpu_timer(void)
-{
-    enum { THREADS = 4, TRIES = 10 };
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
-    struct sigaction sa = {.sa_handler = on_timer};
-    int64_t late = 0, ask = 200 * MS;
-    timer_t timer;
-    REQUIRE(sigaction(SIGUSR2, &sa, NULL) == 0);
-    REQUIRE(timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer) == 0);
-    for (int i = 0; i < TRIES; i++) {
-        struct itimerspec its = {{0, 0}, {0, ask}};
-        pthread_t threads[THREADS];
-        told_at = 0;
-        int64_t start = cpu_ns();
-        REQUIRE(timer_settime(timer, 0, &its, NULL) == 0);
-        for (int t = 0; t < THREADS; t++)
-            REQUIRE(pthread_create(&threads[t], NULL, burn, NULL) == 0);
-        for (int t = 0; t < THREADS; t++)
-            REQUIRE(pthread_join(threads[t], NULL) == 0);
-        late = told_at - start - ask;
-        REQUIRE(late >= 0);
-        if (late < ask / 5)
-            break;
-    }
-    if (late >= ask / 5)
-        printf("late by %lld ms\n", (long long)(late / MS));
-    REQUIRE(late < ask / 5);
-    REQUIRE(timer_delete(timer) == 0);
-}
-
 int main(void)
 {
     test_sleep_clocks();
     test_futex();
     test_pipe();
-    test_cpu_timer();
     test_dumpable();
     return guest_pass("corners");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* setid - user and group ids: of one thread by the system call, of all by the library; what
- * execve makes of set-user-id and set-group-id bits, and that no_new_privs forbids it. Only root
- * can see all that; anybody else passes. */
+ * execve makes of set-user-id and set-group-id bits, and that no_new_privs forbids it; that these
+ * bits go when somebody changes the file; and that a program need not be readable. Only root can
+ * see all that; anybody else passes. */
 #include "guest.h"
 
 #include <fcntl.h>
@@ -92,24 +93,74 @@ static void test_threads(void)
 
 /* ---- programs ---- */
 
-static void copy_self(void)
+static void copy_self(const char *to, mode_t mode)
 {
     static char buf[65536];
     ssize_t n;
-    int in = open("/proc/self/exe", O_RDONLY), out = open(path, O_CREAT | O_EXCL | O_WRONLY, 0700);
+    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_CREAT | O_EXCL | O_WRONLY, 0700);
     REQUIRE(in >= 0 && out >= 0);
     while ((n = read(in, buf, sizeof(buf))) > 0)
         REQUIRE(write(out, buf, (size_t)n) == n);
     /* chown takes the bits away, so they come last. */
-    REQUIRE(n == 0 && fchown(out, OWNER, GROUP) == 0 && fchmod(out, 06755) == 0);
+    REQUIRE(n == 0 && fchown(out, OWNER, GROUP) == 0 && fchmod(out, mode) == 0);
     close(in);
     close(out);
+}
+
+/* ---- contents that change ---- */
+
+static mode_t mode_of(int fd)
+{
+    struct stat st;
+    REQUIRE(fstat(fd, &st) == 0);
+    return st.st_mode & 07777;
+}
+
+/* Each way of changing a file, by somebody else than root. */
+static void change(int how, int fd)
+{
+    switch (how) {
+    case 0:
+        REQUIRE(write(fd, "x", 1) == 1);
+        break;
+    case 1:
+        REQUIRE(pwrite(fd, "x", 1, 100) == 1);
+        break;
+    case 2:
+        REQUIRE(ftruncate(fd, 50) == 0);
+        break;
+    case 3:
+        REQUIRE(truncate(other, 20) == 0);
+        break;
+    case 4:
+        REQUIRE(close(open(other, O_WRONLY | O_TRUNC)) == 0);
+        break;
+    default:
+        REQUIRE(posix_fallocate(fd, 0, 4096) == 0);
+    }
+}
+
+static void test_changes(void)
+{
+    int fd = open(other, O_CREAT | O_EXCL | O_RDWR, 0777);
+    REQUIRE(fd >= 0 && fchown(fd, OWNER, GROUP) == 0);
+    for (int how = 0; how <= 5; how++) {
+        REQUIRE(fchmod(fd, 06777) == 0);
+        change(how, fd);
+        REQUIRE(mode_of(fd) == 06777); /* root may */
+        REQUIRE(syscall(SYS_setresuid, -1, USER, -1) == 0);
+        REQUIRE(pwrite(fd, "", 0, 0) == 0 && mode_of(fd) == 06777);
+        change(how, fd);
+        REQUIRE(mode_of(fd) == 0777);
+        REQUIRE(syscall(SYS_setresuid, -1, 0, -1) == 0);
+    }
+    REQUIRE(close(fd) == 0 && unlink(other) == 0);
 }
 
 static void first(char **argv)
 {
     struct statvfs fs;
-    copy_self();
+    copy_self(path, 06755);
     REQUIRE(statvfs(path, &fs) == 0);
     if (fs.f_flag & ST_NOSUID) {
         unlink(path);
@@ -133,12 +184,35 @@ static void second(char **argv)
     REQUIRE(faccessat(AT_FDCWD, other, R_OK, AT_EACCESS) == 0);
     fd = open(other, O_RDONLY);
     REQUIRE(fd >= 0 && close(fd) == 0 && unlink(other) == 0);
+    char hidden[16];
+    copy_self(other, 0111);
+    fd = open(other, O_PATH);
+    REQUIRE(fd >= 0 && unlink(other) == 0);
+    snprintf(hidden, sizeof(hidden), "%d", fd);
     fd = open(path, O_RDONLY);
     REQUIRE(fd >= 0 && unlink(path) == 0);
     REQUIRE(setresuid(-1, USER, -1) == 0 && setresgid(-1, USER, -1) == 0);
     REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    char *args[] = {argv[0], "third", NULL}, *env[] = {NULL};
+    char *args[] = {argv[0], "third", hidden, NULL}, *env[] = {NULL};
     syscall(SYS_execveat, fd, "", args, env, AT_EMPTY_PATH);
+    REQUIRE(!"execveat");
+}
+
+/* As USER. What is no regular file is not opened; what may only be executed is. */
+static void third(char **argv)
+{
+    char *args[] = {argv[0], "fourth", argv[2], NULL}, *env[] = {NULL};
+    ids(USER, USER, USER, USER, USER, USER); /* the saved ids went with execve */
+    REQUIRE(getauxval(AT_SECURE) == 0 && prctl(PR_GET_DUMPABLE) == 1);
+    REQUIRE(mkfifo(other, 0777) == 0);
+    REQUIRE_ERRNO(execve(other, args, env), EACCES);
+    REQUIRE_ERRNO(syscall(SYS_execveat, AT_FDCWD, other, args, env, 0), EACCES);
+    REQUIRE(unlink(other) == 0);
+    REQUIRE_ERRNO(execve("/dev/null", args, env), EACCES);
+    REQUIRE_ERRNO(execve("/tmp", args, env), EACCES);
+    snprintf(path, sizeof(path), "/proc/self/fd/%s", argv[2]);
+    REQUIRE_ERRNO(open(path, O_RDONLY), EACCES);
+    syscall(SYS_execveat, atoi(argv[2]), "", args, env, AT_EMPTY_PATH);
     REQUIRE(!"execveat");
 }
 
@@ -148,12 +222,15 @@ int main(int argc, char **argv)
     snprintf(other, sizeof(other), "%s.file", path);
     if (argc == 1 && geteuid() == 0) {
         test_threads();
+        test_changes();
         first(argv);
     } else if (argc == 2 && strcmp(argv[1], "second") == 0) {
         second(argv);
-    } else if (argc == 2 && strcmp(argv[1], "third") == 0) {
-        ids(USER, USER, USER, USER, USER, USER); /* the saved ids went with execve */
-        REQUIRE(getauxval(AT_SECURE) == 0 && prctl(PR_GET_DUMPABLE) == 1);
+    } else if (argc == 3 && strcmp(argv[1], "third") == 0) {
+        third(argv);
+    } else if (argc == 3) {
+        /* What it was made of is not to be seen in another way either. */
+        REQUIRE(prctl(PR_GET_DUMPABLE) != 1);
     }
     return guest_pass("setid");
 }

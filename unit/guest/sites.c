@@ -156,7 +156,7 @@ static void test_address(void)
 
 /* ---- code whose mapping changes ---- */
 
-enum { MOVERS = 3, FILE_PAGES = 8, FILE_ROUNDS = 12, FILE_SITES = FILE_PAGES * PAGE / SLOT };
+enum { MOVERS = 3, FILE_PAGES = 8, FILE_ROUNDS = 3, FILE_SITES = FILE_PAGES * PAGE / SLOT };
 static uint8_t *text;
 static bool still;
 
@@ -178,7 +178,7 @@ static void *mover(void *arg)
 static void *runner(void *arg)
 {
     (void)arg;
-    for (int round = 0; round < 40; round++)
+    for (int round = 0; round < 8; round++)
         for (int i = 0; i < FILE_SITES; i++) {
             site_fn call = (site_fn)(uintptr_t)(text + i * SLOT + LEAD + i % ALIGNMENTS);
             for (int again = 0; again < 3; again++)

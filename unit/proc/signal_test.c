@@ -554,6 +554,27 @@ static void a_wall_time_follows_the_clock(void **state)
     assert_int_equal(posix_timer_delete(&process, id), 0);
 }
 
+/* A process's CPU clock runs the faster the more threads there are. */
+static void more_threads_are_looked_at_sooner(void **state)
+{
+    (void)state;
+    int id = create(SIGRTMIN, SIGEV_SIGNAL, 0, 2), other = create(SIGRTMIN, SIGEV_SIGNAL, 0, 1);
+    process.task_count = 1;
+    struct timer *mono = start(other, NS_PER_SEC, 0), *t = start(id, 600 * NS_PER_MS, 0);
+    uint64_t begin = fake_now_ns, mono_due = mono->deadline_ns;
+    assert_int_equal(t->deadline_ns, begin + 600 * NS_PER_MS);
+    runtime[0] += 60 * NS_PER_MS;
+    fake_now_ns += 60 * NS_PER_MS;
+    process.task_count = 3;
+    unsigned long irq = spin_lock_irqsave(&process.lock);
+    posix_timers_task_joined_locked(&process);
+    spin_unlock_irqrestore(&process.lock, irq);
+    assert_int_equal(t->deadline_ns, fake_now_ns + 180 * NS_PER_MS);
+    assert_int_equal(mono->deadline_ns, mono_due);
+    assert_int_equal(posix_timer_delete(&process, id), 0);
+    assert_int_equal(posix_timer_delete(&process, other), 0);
+}
+
 static void a_deleted_timer_takes_its_signal_along(void **state)
 {
     (void)state;
@@ -752,6 +773,7 @@ int main(void)
         T(without_memory_the_number_arrives),
         T(overrun_is_what_the_signal_says),
         T(a_wall_time_follows_the_clock),
+        T(more_threads_are_looked_at_sooner),
         T(a_deleted_timer_takes_its_signal_along),
         T(a_timer_whose_signal_is_ignored_goes_on),
         T(a_timers_thread_may_leave),
