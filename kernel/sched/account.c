@@ -24,6 +24,7 @@
 #define TICK_MAX_NS (32 * NS_PER_MS)
 #define LATE_NS (300 * NS_PER_US)
 #define STOLEN_MIN_NS (100 * NS_PER_US) /* less is interrupts and the ways into the kernel */
+#define STOLEN_TURN_NS NS_PER_MS        /* turns of which the end is worth a look */
 
 /* For what others read while this CPU, the only writer, adds to it. */
 static void add_relaxed(uint64_t *counter, uint64_t value)
@@ -74,10 +75,11 @@ void account_start(struct thread *thread, uint64_t now)
 
 /*
  * On a busy host a virtual CPU stands still for tens of milliseconds, charged to whoever runs
- * there. Over a few seconds that decides who gets how much. So at each timer interrupt, which every
- * turn ends with, the current thread gets back what was stolen since the last one (not more than
- * its turn has lasted: the rest was others'): it is set back in virtual time and its turn is
- * longer. The times told to programs are not changed; they only ever grow.
+ * there. Over a few seconds that decides who gets how much. So at each timer interrupt, and at the
+ * end of a turn that was long enough for it to matter (the look is a call of the host), the current
+ * thread gets back what was stolen since the last look (not more than its turn has lasted: the rest
+ * was others'): it is set back in virtual time and its turn is longer. The times told to programs
+ * are not changed; they only ever grow.
  */
 void account_refund(struct runqueue *rq, uint64_t now)
 {
@@ -90,6 +92,12 @@ void account_refund(struct runqueue *rq, uint64_t now)
     rq_refund(cur, lost);
     if (cur->slice_end != UINT64_MAX)
         cur->slice_end += lost;
+}
+
+void account_turn_ends(struct runqueue *rq, uint64_t now)
+{
+    if (rq->current != rq->idle && now - rq->turn_began >= STOLEN_TURN_NS)
+        account_refund(rq, now);
 }
 
 /* ---- the kinds ---- */

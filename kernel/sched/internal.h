@@ -56,6 +56,8 @@ void account_start(struct thread *thread, uint64_t now);
 /* In a timer interrupt, after sched_charge: is it user or system time? */
 void account_sample(struct runqueue *rq, uint64_t late_ns);
 void account_refund(struct runqueue *rq, uint64_t now);
+/* The current thread is about to leave the CPU. */
+void account_turn_ends(struct runqueue *rq, uint64_t now);
 /* When the next sample should be; UINT64_MAX: never. */
 uint64_t account_tick(const struct runqueue *rq, uint64_t now);
 

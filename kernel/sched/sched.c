@@ -329,6 +329,7 @@ void sched_switch(enum switch_reason reason)
     sched_drain(rq);
     uint64_t now = hal_clock_ns();
     account_stop(rq, now);
+    account_turn_ends(rq, now);
     __atomic_store_n(&prev->head.need_resched, false, __ATOMIC_RELAXED);
     put_current(rq, prev, reason, now);
 

@@ -228,6 +228,47 @@ static void stolen_time_is_given_back(void **state)
     sim_test_seeds(1, 3, stolen_main);
 }
 
+/* The same where it sleeps right behind it, and the other one runs when it is looked at next: the
+ * two share their CPU as if nothing had been stolen. */
+static uint64_t steal_ns;
+static void works_and_sleeps(void *arg)
+{
+    uintptr_t me = (uintptr_t)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        sim_work(500000);
+        work_done[me]++;
+        if (me == 0) {
+            sim_steal(steal_ns);
+            SIM_CHECK(sleep_until(sim_now() + 20000, false) == 0);
+        }
+    }
+    finish();
+}
+static uint64_t share_of_first(uint64_t stolen)
+{
+    steal_ns = stolen;
+    stop = false;
+    work_done[0] = work_done[1] = 0;
+    spawn(works_and_sleeps, 0, 2);
+    SIM_CHECK(sleep_until(sim_now() + 2 * NS_PER_SEC, false) == 0);
+    stop = true;
+    await_all();
+    return work_done[0] * 1000 / (work_done[0] + work_done[1]);
+}
+static void stolen_sleeper_main(void *arg)
+{
+    (void)arg;
+    waitq_init(&done_queue);
+    sched_set_policy(thread_current(), SCHED_FIFO, 50);
+    uint64_t without = share_of_first(0), with = share_of_first(1000000);
+    SIM_CHECK(with > without * 90 / 100 && with < without * 110 / 100);
+}
+static void stolen_time_is_given_back_to_its_owner(void **state)
+{
+    (void)state;
+    sim_test_seeds(1, 3, stolen_sleeper_main);
+}
+
 /* ---- barrier ---- */
 
 static uint64_t visits[4];
@@ -281,6 +322,7 @@ int main(void)
         cmocka_unit_test(affinity_names_only_cpus_that_exist),
         cmocka_unit_test(reset_on_fork_is_obeyed),
         cmocka_unit_test(stolen_time_is_given_back),
+        cmocka_unit_test(stolen_time_is_given_back_to_its_owner),
         cmocka_unit_test(barrier_reaches_every_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
