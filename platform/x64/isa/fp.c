@@ -17,6 +17,10 @@
  *  - x87 is moved by FXSAVE and FXRSTOR, and only if used; nothing but XRSTOR takes it out of use.
  * An area is the same to XRSTOR and to the restore by hand.
  *
+ * AMD CPUs before Zen (no XSAVEERPTR, APM vol. 2, 11.4.4) leave the x87 exception pointers as they
+ * are, on saving and loading, unless an exception is pending: they would show a thread where
+ * another one has computed. So there they are set to something harmless before each restore.
+ *
  * Nothing here may be instrumented: hosted saves and restores around sanitized code.
  */
 #include "isa/fp.h"
@@ -27,6 +31,10 @@
 #define CPUID1_ECX_OSXSAVE (1u << 27)
 #define CPUID7_EBX_AVX512BW (1u << 30) /* 64-bit mask registers */
 #define CPUIDD1_EAX_XGETBV1 (1u << 2)
+#define CPUID0_EBX_AMD 0x68747541u   /* "Auth" */
+#define CPUID0_EBX_HYGON 0x6f677948u /* "Hygo" */
+#define CPUIDX_ADDRESS_SIZES 0x80000008u
+#define CPUIDX8_EBX_XSAVEERPTR (1u << 2)
 #define FP_AVX512 (FP_OPMASK | FP_HI256 | FP_HI16)
 #define FP_WANTED (FP_X87 | FP_SSE | FP_AVX | FP_AVX512)
 #define FP_ST 32   /* 8 registers of 16 bytes */
@@ -87,6 +95,20 @@ static bool fp_by_hand(const struct isa_fp_info *info)
            info->length[OPMASK] == 64 && info->length[HI256] == 512 && info->length[HI16] == 1024;
 }
 
+static bool fp_pointers_leak(void)
+{
+    uint32_t r[4];
+
+    fp_cpuid(0, 0, r);
+    if (r[1] != CPUID0_EBX_AMD && r[1] != CPUID0_EBX_HYGON)
+        return false;
+    fp_cpuid(0x80000000u, 0, r);
+    if (r[0] < CPUIDX_ADDRESS_SIZES)
+        return true;
+    fp_cpuid(CPUIDX_ADDRESS_SIZES, 0, r);
+    return !(r[1] & CPUIDX8_EBX_XSAVEERPTR);
+}
+
 /* FXSAVE reports which bits of MXCSR exist; 0 means the first processors' 0xffbf. */
 static uint32_t fp_mxcsr_mask(void)
 {
@@ -108,12 +130,13 @@ void isa_fp_setup(void)
     if (__atomic_load_n(&isa_fp_info.size, __ATOMIC_ACQUIRE))
         return;
     info.mxcsr_mask = fp_mxcsr_mask();
+    info.pointers_leak = fp_pointers_leak();
     fp_cpuid(1, 0, r);
     if (r[2] & CPUID1_ECX_OSXSAVE) {
         info.xsave = true;
         info.features = fp_xgetbv(0) & FP_WANTED;
         fp_layout(&info);
-        info.by_hand = fp_by_hand(&info);
+        info.by_hand = !info.pointers_leak && fp_by_hand(&info);
     }
     size = info.size;
     info.size = 0;
@@ -241,6 +264,10 @@ no_sanitize void isa_fp_restore(const void *area)
 {
     if (isa_fp_info.by_hand && fp_restore_by_hand(area))
         return;
+    /* Without a pending exception, and with an empty register: the load cannot fail. Its own
+     * address and operand are what the pointers show. */
+    if (isa_fp_info.pointers_leak)
+        __asm__ volatile("fnclex\n\temms\n\tfildl (%0)" : : "r"(area) : "memory");
     if (isa_fp_info.xsave)
         __asm__ volatile("xrstor64 (%0)"
                          :

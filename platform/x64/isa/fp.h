@@ -30,6 +30,7 @@
 
 struct isa_fp_info {
     bool xsave;          /* else FXSAVE: 512 bytes */
+    bool pointers_leak;  /* the x87 exception pointers are not saved and restored each time */
     uint32_t mxcsr_mask; /* bits of MXCSR that may be set */
     uint64_t features;   /* state components saved */
     size_t size;
