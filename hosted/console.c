@@ -7,61 +7,83 @@
  * something it raises kernel_console() once, sets hosted_input_idle and watches no more until
  * hal_console_read has found nothing left.
  *
- * Output to a pipe or socket must not stop a virtual CPU for as long as nobody reads: no other
- * thread would run, no signal come through, not even SIGTERM. So it takes what there is room for.
- * Files and terminals are written to in the plain way.
+ * Neither way may stop a virtual CPU for as long as somebody else likes: no other thread would
+ * run, no signal come through, not even SIGTERM. So output takes what there is room for, whatever
+ * the descriptor's own mode, which others may share; when there is none the outer world is asked to
+ * watch for it (hosted_room_wanted) and raises kernel_console(). Only files are written to in the
+ * plain way.
  */
 #include "hosted.h"
 #include "sim.h"
 
 #include "lib/errno.h"
 
-#define STALL_MS 1
+STATIC_ASSERT(HAL_STREAM_LOG == 0 && HAL_STREAM_OUT == 1 && HAL_STREAM_ERR == 2 &&
+              HAL_STREAM_COUNT == HOSTED_STREAM_COUNT); /* host_io.c, host_io_loop */
 
-static void wait_writable(int fd)
+#define PANIC_WAIT_MS 2000 /* for a reader of the last words */
+
+static int stream_fd(enum hal_stream stream)
 {
-    struct host_pollfd p = {.fd = fd, .events = HOST_POLLOUT};
+    const struct hosted_config *c = &hosted_config;
 
-    (void)host_call3(HOST_poll, (long)&p, 1, -1);
+    return stream == HAL_STREAM_OUT ? c->fd_out : stream == HAL_STREAM_ERR ? c->fd_err : c->fd_log;
 }
 
-static int write_all(int fd, const uint8_t *buf, size_t len)
+static bool is_file(enum hal_stream stream)
 {
-    while (len > 0) {
-        long n = host_call3(HOST_write, fd, (long)buf, (long)len);
+    const struct hosted_config *c = &hosted_config;
 
-        if (n == -HOST_EAGAIN) {
-            wait_writable(fd);
-        } else if (n < 0 && n != -HOST_EINTR) {
-            return (int)n;
-        } else if (n > 0) {
-            buf += n;
-            len -= (size_t)n;
-        }
-    }
-    return 0;
+    return stream == HAL_STREAM_OUT   ? c->out_file
+           : stream == HAL_STREAM_ERR ? c->err_file
+                                      : c->log_file;
 }
 
-/* Is there room for a piece? Waits a moment for it; an interrupt ends that. */
-static bool writable(int fd)
+static void wake_outer(void)
 {
-    struct host_pollfd p = {.fd = fd, .events = HOST_POLLOUT};
+    const uint64_t one = 1;
 
-    return host_call3(HOST_poll, (long)&p, 1, STALL_MS) > 0;
+    (void)host_call3(HOST_write, hosted_config.wake_fd, (long)&one, sizeof(one));
 }
 
-/* Not waiting for the reader, whatever the descriptor's own mode: others may share it. What cannot
- * be asked so (older hosts, some devices) gets a piece for which poll said there is room. */
+/* The outer world looks at the descriptor as it is then, so no room is missed that came before. */
+static void want_room(enum hal_stream stream)
+{
+    uint32_t bit = 1u << stream;
+
+    if (!(__atomic_fetch_or(&hosted_room_wanted, bit, __ATOMIC_SEQ_CST) & bit))
+        wake_outer();
+}
+
+/* What happens to the descriptor, or what of `events`, within ms milliseconds. */
+static int look(int fd, int events, int ms)
+{
+    struct host_pollfd p = {.fd = fd, .events = (int16_t)events};
+    long n;
+
+    do
+        n = host_call3(HOST_poll, (long)&p, 1, ms);
+    while (n == -HOST_EINTR);
+    return n > 0 ? p.revents : 0;
+}
+
+static bool unsupported(long n)
+{
+    return n == -HOST_EOPNOTSUPP || n == -HOST_ENOSYS || n == -HOST_EINVAL;
+}
+
+/* Descriptors that cannot be asked not to wait (older hosts, some devices) and are not our own get
+ * a piece for which poll said there is room. */
 static long write_some(int fd, const uint8_t *buf, size_t len)
 {
     struct host_iovec iov = {buf, len};
     long n = host_call6(HOST_pwritev2, fd, (long)&iov, 1, -1, -1, HOST_RWF_NOWAIT);
 
-    if (n == -HOST_EAGAIN && writable(fd))
-        n = host_call6(HOST_pwritev2, fd, (long)&iov, 1, -1, -1, HOST_RWF_NOWAIT);
-    if ((n == -HOST_EOPNOTSUPP || n == -HOST_ENOSYS || n == -HOST_EINVAL) && writable(fd))
-        n = host_call3(HOST_write, fd, (long)buf, (long)MIN(len, (size_t)HOST_PIPE_BUF));
-    return n;
+    if (!unsupported(n))
+        return n;
+    if (!look(fd, HOST_POLLOUT, 0))
+        return -HOST_EAGAIN;
+    return host_call3(HOST_write, fd, (long)buf, (long)MIN(len, (size_t)HOST_PIPE_BUF));
 }
 
 /* 0, an error, or what is left because the reader is slow. */
@@ -70,8 +92,9 @@ static int write_patiently(int fd, const uint8_t *buf, size_t len)
     while (len > 0) {
         long n = write_some(fd, buf, len);
 
-        if (n == -HOST_EAGAIN || n == -HOST_EINTR || n == -HOST_EOPNOTSUPP || n == -HOST_ENOSYS ||
-            n == -HOST_EINVAL)
+        if (n == -HOST_EINTR)
+            continue;
+        if (n == -HOST_EAGAIN || n == 0)
             return (int)len;
         if (n < 0)
             return (int)n;
@@ -81,55 +104,112 @@ static int write_patiently(int fd, const uint8_t *buf, size_t len)
     return 0;
 }
 
-static int write_stream(int fd, bool waits, const uint8_t *buf, size_t len)
+static int write_file(int fd, const uint8_t *buf, size_t len)
 {
-    if (SELKIE_SIM)
-        sim_note(SIM_WRITE, fd, len);
-    return SELKIE_SIM || waits || !hal_irq_enabled() ? write_all(fd, buf, len)
-                                                     : write_patiently(fd, buf, len);
+    while (len > 0) {
+        long n = host_call3(HOST_write, fd, (long)buf, (long)len);
+
+        if (n == -HOST_EINTR)
+            continue;
+        if (n < 0)
+            return (int)n;
+        buf += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* In a simulation how fast the reader is must not matter. */
+static int write_waiting(int fd, const uint8_t *buf, size_t len)
+{
+    int left;
+
+    while ((left = write_patiently(fd, buf, len)) > 0) {
+        buf += len - (size_t)left;
+        len = (size_t)left;
+        (void)look(fd, HOST_POLLOUT, -1);
+    }
+    return left;
 }
 
 int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
 {
-    const struct hosted_config *c = &hosted_config;
+    int fd = stream_fd(stream), left;
 
-    switch (stream) {
-    case HAL_STREAM_OUT:
-        return write_stream(c->fd_out, c->out_waits, buf, len);
-    case HAL_STREAM_ERR:
-        return write_stream(c->fd_err, c->err_waits, buf, len);
-    default:
-        return write_all(c->fd_log, buf, len);
+    if (SELKIE_SIM) {
+        sim_note(SIM_WRITE, stream, len);
+        return write_waiting(fd, buf, len);
+    }
+    left = is_file(stream) ? write_file(fd, buf, len) : write_patiently(fd, buf, len);
+    if (left > 0)
+        want_room(stream);
+    return left;
+}
+
+int hal_console_room(enum hal_stream stream)
+{
+    int events;
+
+    if (SELKIE_SIM || is_file(stream))
+        return 1;
+    events = look(stream_fd(stream), HOST_POLLOUT, 0);
+    if (events & (HOST_POLLERR | HOST_POLLHUP))
+        return -EPIPE;
+    if (events)
+        return 1;
+    want_room(stream);
+    return 0;
+}
+
+void hal_console_panic(const void *buf, size_t len)
+{
+    int fd = stream_fd(HAL_STREAM_LOG);
+    const uint8_t *from = buf;
+    int left;
+
+    if (is_file(HAL_STREAM_LOG)) {
+        (void)write_file(fd, buf, len);
+        return;
+    }
+    while ((left = write_patiently(fd, from, len)) > 0) {
+        from += len - (size_t)left;
+        len = (size_t)left;
+        if (!look(fd, HOST_POLLOUT, PANIC_WAIT_MS))
+            return;
     }
 }
 
 /* The outer world may watch the descriptor again. */
 static void watch_again(void)
 {
-    const uint64_t one = 1;
-
     if (__atomic_exchange_n(&hosted_input_idle, 0, __ATOMIC_ACQ_REL))
-        (void)host_call3(HOST_write, hosted_config.wake_fd, (long)&one, sizeof(one));
+        wake_outer();
+}
+
+/* Somebody else may share the descriptor and be faster than we between poll and read. */
+static long read_some(int fd, void *buf, size_t len)
+{
+    struct host_iovec iov = {buf, len};
+    long n = host_call6(HOST_preadv2, fd, (long)&iov, 1, -1, -1, HOST_RWF_NOWAIT);
+
+    return unsupported(n) ? host_call3(HOST_read, fd, (long)buf, (long)len) : n;
 }
 
 long hal_console_read(void *buf, size_t len)
 {
-    struct host_pollfd p = {.fd = hosted_config.fd_in, .events = HOST_POLLIN};
+    int fd = hosted_config.fd_in, events;
     long n;
 
     if (len == 0)
         return 0;
     if (SELKIE_SIM)
         return sim_read(buf, len);
-    /* The descriptor may be shared, so it is not made non-blocking. */
-    do
-        n = host_call3(HOST_poll, (long)&p, 1, 0);
-    while (n == -HOST_EINTR);
-    if (n > 0 && (p.revents & HOST_POLLNVAL))
+    events = look(fd, HOST_POLLIN, 0);
+    if (events & HOST_POLLNVAL)
         return -EPIPE;
-    if (n > 0) {
+    if (events) {
         do
-            n = host_call3(HOST_read, p.fd, (long)buf, (long)len);
+            n = read_some(fd, buf, len);
         while (n == -HOST_EINTR);
         if (n != -HOST_EAGAIN)
             return n > 0 ? n : -EPIPE;

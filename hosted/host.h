@@ -37,6 +37,7 @@
 #define HOST_exit_group 231
 #define HOST_tgkill 234
 #define HOST_getrandom 318
+#define HOST_preadv2 327
 #define HOST_pwritev2 328
 
 #define HOST_EINTR 4
@@ -87,6 +88,8 @@ struct host_pollfd {
 };
 #define HOST_POLLIN 1
 #define HOST_POLLOUT 4
+#define HOST_POLLERR 8
+#define HOST_POLLHUP 0x10
 #define HOST_POLLNVAL 0x20
 
 struct host_sigaction {

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -92,6 +93,36 @@ static bool is_file(int fd)
     return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
 }
 
+/* A terminal opened once more, so that our not waiting for it is nobody else's; as it is if that
+ * cannot be. */
+static int own(int fd, bool tty, int mode)
+{
+    char path[32];
+    int again;
+
+    if (!tty)
+        return fd;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    again = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return again < 0 ? fd : again;
+}
+
+static void setup_streams(int log_fd)
+{
+    struct hosted_config *c = &hosted_config;
+
+    c->in_tty = isatty(STDIN_FILENO);
+    c->out_tty = isatty(STDOUT_FILENO);
+    c->err_tty = isatty(STDERR_FILENO);
+    c->out_file = is_file(STDOUT_FILENO);
+    c->err_file = is_file(STDERR_FILENO);
+    c->log_file = is_file(log_fd);
+    c->fd_in = own(STDIN_FILENO, c->in_tty, O_RDONLY);
+    c->fd_out = own(STDOUT_FILENO, c->out_tty, O_WRONLY);
+    c->fd_err = own(STDERR_FILENO, c->err_tty, O_WRONLY);
+    c->fd_log = log_fd == STDERR_FILENO ? c->fd_err : own(log_fd, isatty(log_fd), O_WRONLY);
+}
+
 extern void __gcov_exit(void) __attribute__((weak));
 
 void host_setup_io(const struct host_options *options)
@@ -99,15 +130,7 @@ void host_setup_io(const struct host_options *options)
     struct hosted_config *c = &hosted_config;
     sigset_t blocked;
 
-    c->fd_in = STDIN_FILENO;
-    c->fd_out = STDOUT_FILENO;
-    c->fd_err = STDERR_FILENO;
-    c->fd_log = options->log_fd;
-    c->in_tty = isatty(c->fd_in);
-    c->out_tty = isatty(c->fd_out);
-    c->err_tty = isatty(c->fd_err);
-    c->out_waits = c->out_tty || is_file(c->fd_out);
-    c->err_waits = c->err_tty || is_file(c->fd_err);
+    setup_streams(options->log_fd);
     read_window();
     make_tty_raw();
 
@@ -155,12 +178,41 @@ void host_start_signals(void)
         host_fail("cannot create a thread: %s", strerror(err));
 }
 
+enum { WAKE, INPUT, OUTPUT, FD_COUNT = OUTPUT + HOSTED_STREAM_COUNT };
+
+/* Which streams to look at for room; the loss of a reader is always told, once. */
+static void watch_output(struct pollfd *fds)
+{
+    uint32_t wanted = __atomic_load_n(&hosted_room_wanted, __ATOMIC_ACQUIRE);
+
+    for (unsigned i = 0; i < HOSTED_STREAM_COUNT; i++)
+        fds[OUTPUT + i].events = wanted & 1u << i ? POLLOUT : 0;
+}
+
+static void tell_output(struct pollfd *fds)
+{
+    for (unsigned i = 0; i < HOSTED_STREAM_COUNT; i++) {
+        struct pollfd *p = &fds[OUTPUT + i];
+
+        if (p->fd < 0 || !p->revents)
+            continue;
+        if (p->revents & (POLLERR | POLLHUP | POLLNVAL))
+            p->fd = -1;
+        /* Before the interrupt: the kernel may want room again at once. */
+        __atomic_fetch_and(&hosted_room_wanted, ~(1u << i), __ATOMIC_SEQ_CST);
+        hosted_raise(0, HOSTED_IRQ_CONSOLE);
+    }
+}
+
 _Noreturn void host_io_loop(void)
 {
-    enum { WAKE, INPUT };
-    struct pollfd fds[] = {
-        [WAKE] = {.fd = hosted_config.wake_fd, .events = POLLIN},
-        [INPUT] = {.fd = hosted_config.fd_in, .events = POLLIN},
+    const struct hosted_config *c = &hosted_config;
+    struct pollfd fds[FD_COUNT] = {
+        [WAKE] = {.fd = c->wake_fd, .events = POLLIN},
+        [INPUT] = {.fd = c->fd_in, .events = POLLIN},
+        [OUTPUT] = {.fd = c->log_file ? -1 : c->fd_log},
+        {.fd = c->out_file ? -1 : c->fd_out},
+        {.fd = c->err_file ? -1 : c->fd_err},
     };
 
     for (;;) {
@@ -169,8 +221,9 @@ _Noreturn void host_io_loop(void)
         /* A negative descriptor is not looked at. */
         bool idle = __atomic_load_n(&hosted_input_idle, __ATOMIC_ACQUIRE);
 
-        fds[INPUT].fd = idle ? -1 : hosted_config.fd_in;
-        if (poll(fds, 2, -1) < 0)
+        fds[INPUT].fd = idle ? -1 : c->fd_in;
+        watch_output(fds);
+        if (poll(fds, FD_COUNT, -1) < 0)
             continue;
         if (fds[WAKE].revents && read(fds[WAKE].fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
             host_fail("eventfd: %s", strerror(errno));
@@ -182,5 +235,6 @@ _Noreturn void host_io_loop(void)
             __atomic_store_n(&hosted_input_idle, 1, __ATOMIC_SEQ_CST);
             hosted_raise(0, HOSTED_IRQ_CONSOLE);
         }
+        tell_output(fds);
     }
 }

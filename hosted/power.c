@@ -8,6 +8,7 @@
 int32_t hosted_exit_status = -1;
 uint32_t hosted_shutdown_signals;
 uint32_t hosted_input_idle;
+uint32_t hosted_room_wanted;
 
 void hal_halt_others(void)
 {

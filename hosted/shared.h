@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HOSTED_STREAM_COUNT 3   /* HAL_STREAM_COUNT */
 #define HOSTED_CPU_MAX 256      /* HAL_CPU_MAX */
 #define HOSTED_EXIT_FAILURE 125 /* HAL_EXIT_PANIC */
 /* A virtual CPU's thread shall look at its pending interrupts. From other threads: SIGURG, because
@@ -77,8 +78,8 @@ struct hosted_config {
     uintptr_t kernel_lo, kernel_hi;
     int fd_in, fd_out, fd_err, fd_log;
     bool in_tty, out_tty, err_tty;
-    bool out_waits, err_waits; /* terminals and files: writing waits as long as it takes */
-    uint32_t window;           /* atomic: rows << 16 | columns */
+    bool out_file, err_file, log_file; /* writing takes as long as it takes */
+    uint32_t window;                   /* atomic: rows << 16 | columns */
     bool restore_tty;
     struct hosted_termios tty;
     int wake_fd;       /* eventfd that the outer world listens to */
@@ -97,6 +98,7 @@ extern int32_t hosted_exit_status;       /* -1 until the machine is off (exit_ou
 extern uint32_t hosted_shutdown_signals; /* bit n: Linux signal n + 1 has been asked for */
 extern uint32_t hosted_input_idle;       /* 1: the kernel has been told of input and has not yet
                                             drained it, so nobody watches fd_in */
+extern uint32_t hosted_room_wanted;      /* bit n: stream n (enum hal_stream) had no room */
 
 /* Inner functions that the outer world calls. */
 extern uintptr_t __stack_chk_guard;

@@ -257,10 +257,16 @@ void hal_clock_params(struct hal_clock_params *out);
  * all share one UART, framed when the boot command line says so (kernel/lib/conframe.h). */
 enum hal_stream { HAL_STREAM_LOG, HAL_STREAM_OUT, HAL_STREAM_ERR, HAL_STREAM_COUNT };
 
-/* Write all of buf. Panic-safe for LOG; may spin on the device. For OUT/ERR returns 0, -EPIPE when
- * the reader is gone, or - hosted, with interrupts on, for what is no terminal - how many bytes at
- * the end were not taken because the reader is slow: nothing announces that he goes on. */
+/* Write what there is room for; may spin on the device for a moment, but never waits for whoever
+ * reads. Returns how many bytes at the end were not taken, or what is wrong with the stream: -EPIPE
+ * when the reader is gone, or another error of the other side's. kernel_console() announces that
+ * trying again may help. */
 int hal_console_write(enum hal_stream stream, const void *buf, size_t len);
+/* 1 if hal_console_write would take something; 0 if not, then kernel_console() announces room; or
+ * the error that it would return. */
+int hal_console_room(enum hal_stream stream);
+/* Last words: all of buf to LOG, waiting for the reader some seconds if need be. Panic-safe. */
+void hal_console_panic(const void *buf, size_t len);
 /* Read what has arrived, without waiting: a count, 0 if nothing yet, -EPIPE
  * at end of input. kernel_console() announces new input and window changes. */
 long hal_console_read(void *buf, size_t len);

@@ -26,7 +26,8 @@ void kernel_timer(void);
 void kernel_ipi(void);
 /* A device that hal_irq_unmask was called for wants attention, or possibly not any more (irq). */
 void kernel_irq(unsigned irq);
-/* Console input, end of input, or a new window size (irq). */
+/* Console input, end of input, a new window size, room for output or the loss of its reader (irq).
+ */
 void kernel_console(void);
 /* The machine asks for an orderly stop: SIGTERM to the hosted process, ACPI power button (irq).
  * `signo` is the Linux signal that the program should get (SIGINT, SIGTERM, ...). */

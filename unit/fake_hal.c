@@ -41,6 +41,8 @@ int (*fake_user_fault)(vaddr_t addr, enum hal_access access);
 char fake_console[HAL_STREAM_COUNT][65536];
 size_t fake_console_len[HAL_STREAM_COUNT];
 struct hal_console_info fake_console_state;
+size_t fake_console_takes = SIZE_MAX;
+int fake_console_error;
 jmp_buf fake_poweroff_jump;
 bool fake_poweroff_expected;
 int fake_poweroff_status;
@@ -569,13 +571,31 @@ void hal_clock_params(struct hal_clock_params *out)
     memset(out, 0, sizeof *out);
 }
 
-int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
+static void console_put(enum hal_stream stream, const void *buf, size_t len)
 {
     size_t room = sizeof fake_console[stream] - 1 - fake_console_len[stream];
     size_t n = len < room ? len : room;
     memcpy(fake_console[stream] + fake_console_len[stream], buf, n);
     fake_console_len[stream] += n;
-    return 0;
+}
+int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
+{
+    size_t n = len < fake_console_takes ? len : fake_console_takes;
+    if (fake_console_error)
+        return fake_console_error;
+    console_put(stream, buf, n);
+    if (fake_console_takes != SIZE_MAX)
+        fake_console_takes -= n;
+    return (int)(len - n);
+}
+int hal_console_room(enum hal_stream stream)
+{
+    (void)stream;
+    return fake_console_error ? fake_console_error : fake_console_takes > 0;
+}
+void hal_console_panic(const void *buf, size_t len)
+{
+    console_put(HAL_STREAM_LOG, buf, len);
 }
 long hal_console_read(void *buf, size_t len)
 {
@@ -597,6 +617,8 @@ void fake_console_reset(void)
     memset(fake_console_len, 0, sizeof fake_console_len);
     console_in_len = 0;
     console_in_end = false;
+    fake_console_takes = SIZE_MAX;
+    fake_console_error = 0;
 }
 void fake_console_input(const void *data, size_t len, bool end)
 {

@@ -5,6 +5,10 @@
  * A message is formatted on the caller's stack, then appended to the ring and written to the LOG
  * stream under one lock, so lines never mix. The lock is a leaf (RANK_LOG) and interrupts are off
  * while it is held. A panicking CPU does not wait for it: whoever held it may have been halted.
+ *
+ * Nobody waits for whoever reads the stream. What it does not take is kept in `late` for the next
+ * message or the console's announcement, and when that is full whole messages are lost, which is
+ * said when there is room again.
  */
 #include "core/log.h"
 
@@ -15,10 +19,14 @@
 
 #define LINE_MAX_LEN 400u
 #define RING_SIZE 16384u
+#define LATE_SIZE 8192u
 
 static struct spinlock log_lock = SPINLOCK_INIT(RANK_LOG);
 static char ring[RING_SIZE];
-static uint64_t ring_end;                 /* bytes ever written; position is modulo RING_SIZE */
+static uint64_t ring_end; /* bytes ever written; position is modulo RING_SIZE */
+static char late[LATE_SIZE];
+static size_t late_len;
+static unsigned long lost;                /* messages that did not fit into `late` */
 static uint8_t console_level = LOG_ERROR; /* relaxed atomic: a change may be seen a line late */
 
 static const char *const level_name[] = {"error: ", "warning: ", "", ""};
@@ -58,6 +66,62 @@ static size_t line_make(char *line, enum log_level level, const char *fmt, va_li
     return len;
 }
 
+/* ---- the stream; log_lock held ---- */
+
+static void stream_put(const char *text, size_t len)
+{
+    if (late_len == 0) {
+        int left = hal_console_write(HAL_STREAM_LOG, text, len);
+        size_t keep = left > 0 ? (size_t)left : 0;
+        text += len - keep;
+        len = keep;
+    }
+    if (len > LATE_SIZE - late_len) {
+        lost++;
+        return;
+    }
+    memcpy(late + late_len, text, len);
+    late_len += len;
+}
+
+static void stream_flush(void)
+{
+    if (late_len > 0) {
+        int left = hal_console_write(HAL_STREAM_LOG, late, late_len);
+        size_t keep = left > 0 ? (size_t)left : 0;
+        memmove(late, late + late_len - keep, keep);
+        late_len = keep;
+    }
+    if (late_len == 0 && lost > 0) {
+        char line[80];
+        int n =
+            snprintf(line, sizeof(line), "selkie: warning: %lu messages lost: nobody read\n", lost);
+        lost = 0;
+        stream_put(line, (size_t)n);
+    }
+}
+
+bool log_flush(void)
+{
+    unsigned long irq = spin_lock_irqsave(&log_lock);
+    stream_flush();
+    bool behind = late_len > 0;
+    spin_unlock_irqrestore(&log_lock, irq);
+    return behind;
+}
+
+void log_stream(const char *text, size_t len)
+{
+    if (panic_active()) {
+        hal_console_panic(text, len);
+        return;
+    }
+    unsigned long irq = spin_lock_irqsave(&log_lock);
+    stream_flush();
+    stream_put(text, len);
+    spin_unlock_irqrestore(&log_lock, irq);
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
     char line[LINE_MAX_LEN];
@@ -67,13 +131,15 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_end(args);
 
     if (panic_active()) {
-        hal_console_write(HAL_STREAM_LOG, line, len);
+        hal_console_panic(line, len);
         return;
     }
     unsigned long irq = spin_lock_irqsave(&log_lock);
     ring_put(line, len);
-    if (log_enabled(level))
-        hal_console_write(HAL_STREAM_LOG, line, len);
+    if (log_enabled(level)) {
+        stream_flush();
+        stream_put(line, len);
+    }
     spin_unlock_irqrestore(&log_lock, irq);
 }
 

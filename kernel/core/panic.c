@@ -37,7 +37,7 @@ static void say(const char *fmt, ...)
     int n = vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
     if (n > 0)
-        hal_console_write(HAL_STREAM_LOG, line, MIN((size_t)n, sizeof line - 1));
+        hal_console_panic(line, MIN((size_t)n, sizeof line - 1));
 }
 
 static void say_address(unsigned number, uintptr_t pc)

@@ -10,9 +10,11 @@
  *
  * Output: one buffer, guarded by a mutex together with the framing state. A writer waits until the
  * device has taken it: most devices have before the notification returns, so it looks some times
- * before it sleeps. When `write` returns, the bytes are on the other side.
+ * before it sleeps. When `write` returns, the bytes are on the other side, but those that it gives
+ * back because the other side has stopped the stream.
  * Input: the device fills RX_COUNT pages. They are decoded into a ring, in the interrupt handler
- * because signals must come through when nobody reads; what does not fit stays in its page, so the
+ * because signals must come through when nobody reads. The other side sends what it has been told
+ * that there is room for; if it does not keep to that, what does not fit stays in its page, so the
  * device runs out of pages and the sender waits.
  */
 #include "drv/virtio_console.h"
@@ -48,6 +50,7 @@ struct control {
 #define TX_SIZE (PAGE_SIZE << TX_ORDER)
 #define TX_LOOKS 200u /* before sleeping */
 #define RING_SIZE 16384u
+#define INPUT_ROOM (RING_SIZE - 1) /* for the sender: a full ring hears no controls either */
 
 static struct {
     struct virtio_device dev;
@@ -70,6 +73,7 @@ static struct {
     struct hal_console_info info;
     uint8_t ring[RING_SIZE];
     uint32_t head, tail; /* free-running */
+    uint32_t taken;      /* read, and its room not yet given to the sender again */
 } console;
 
 /* ---- output ---- */
@@ -108,12 +112,31 @@ static int console_write(enum hal_stream stream, const void *buf, size_t len)
         err = -EPIPE;
     while (len > 0 && err == 0) {
         size_t used;
+        int room = conframe_room(&console.in, stream);
+        if (room <= 0) {
+            err = room ? room : (int)len;
+            break;
+        }
         size_t n =
             conframe_encode(&console.out, stream, from, len, &used, console.tx_buffer, TX_SIZE);
         err = send(n);
         from += used;
         len -= used;
     }
+    mutex_unlock(&console.out_lock);
+    return err;
+}
+
+static int console_room(enum hal_stream stream)
+{
+    return conframe_room(&console.in, stream);
+}
+
+/* There is room for so many bytes of input more. */
+static int send_credit(uint32_t bytes)
+{
+    mutex_lock(&console.out_lock);
+    int err = console.broken ? -EPIPE : send(conframe_encode_credit(bytes, console.tx_buffer));
     mutex_unlock(&console.out_lock);
     return err;
 }
@@ -208,6 +231,7 @@ static void decode(struct news *news)
         news->signo = console.in.signo;
         break;
     case CONFRAME_EOF:
+    case CONFRAME_OUTPUT:
         news->any = true;
         break;
     default:
@@ -290,7 +314,12 @@ static long console_read(void *buf, size_t len)
     }
     bool end = done == 0 && len > 0 && console.in.eof;
     pump(&news); /* what waited for room; the reader comes again until there is nothing */
+    console.taken += (uint32_t)done;
+    uint32_t credit = console.taken >= RING_SIZE / 4 ? console.taken : 0;
+    console.taken -= credit;
     spin_unlock_irqrestore(&console.in_lock, irq);
+    if (credit)
+        (void)send_credit(credit);
     if (news.any || news.signo)
         tell(&news);
     if (news.signo)
@@ -382,7 +411,8 @@ static int start(void)
         return err;
     memcpy(console.tx_buffer, CONFRAME_READY, CONFRAME_READY_LEN);
     console.out.stream = HAL_STREAM_LOG;
-    return send(CONFRAME_READY_LEN);
+    err = send(CONFRAME_READY_LEN);
+    return err ? err : send_credit(INPUT_ROOM);
 }
 
 static bool find(void)
@@ -396,11 +426,12 @@ static bool find(void)
 
 const struct stdio_device *virtio_console_open(void)
 {
-    static const struct stdio_device device = {console_write, console_read, console_info};
+    static const struct stdio_device device = {console_write, console_room, console_read,
+                                               console_info};
     if (!find())
         return NULL;
     memset(&console.in, 0, sizeof(console.in));
-    console.head = console.tail = console.port = 0;
+    console.head = console.tail = console.taken = console.port = 0;
     console.broken = false;
     mutex_init(&console.out_lock, RANK_SLEEP_LAST);
     spin_init(&console.in_lock, RANK_DEVICE);

@@ -25,7 +25,6 @@
 
 #define CHUNK_SMALL 256u
 #define CHUNK_LARGE 65536u
-#define STALL_NS (4 * NS_PER_MS)
 
 static struct {
     bool ready;      /* console_init ran; atomic */
@@ -33,14 +32,14 @@ static struct {
     struct waitq wait;
     struct hal_console_info info;
     struct mutex in_lock;                    /* RANK_TTY: input buffer below */
-    struct mutex out_lock[HAL_STREAM_COUNT]; /* RANK_TTY: keeps a write in one piece */
+    struct mutex out_lock[HAL_STREAM_COUNT]; /* RANK_TTY: one piece for the device at a time */
     uint8_t in[4096];
     size_t in_at, in_len;
     bool in_end;
 } console;
 
-static const struct stdio_device machine_console = {hal_console_write, hal_console_read,
-                                                    hal_console_info};
+static const struct stdio_device machine_console = {hal_console_write, hal_console_room,
+                                                    hal_console_read, hal_console_info};
 static const struct stdio_device *device = &machine_console;
 
 void console_use(const struct stdio_device *better)
@@ -53,22 +52,46 @@ int console_write(enum hal_stream stream, const void *buf, size_t len)
     return device->write(stream, buf, len);
 }
 
+int console_room(enum hal_stream stream)
+{
+    return device->room(stream);
+}
+
 void kernel_console(void)
 {
     /* Release, and acquire by who compares it: input announced is there to be read. */
     __atomic_fetch_add(&console.events, 1, __ATOMIC_RELEASE);
+    (void)log_flush();
     if (__atomic_load_n(&console.ready, __ATOMIC_ACQUIRE))
-        waitq_wake_all(&console.wait, POLLIN | POLLRDNORM);
+        waitq_wake_all(&console.wait, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLERR);
 }
 
-static uint32_t event_count(void)
+uint32_t console_events(void)
 {
     return __atomic_load_n(&console.events, __ATOMIC_ACQUIRE);
 }
 
 static bool events_moved(void *arg)
 {
-    return event_count() != *(const uint32_t *)arg;
+    return console_events() != *(const uint32_t *)arg;
+}
+
+int console_wait(uint32_t seen)
+{
+    return fs_wait(&console.wait, events_moved, &seen, UINT64_MAX);
+}
+
+struct waitq *console_waitq(void)
+{
+    return &console.wait;
+}
+
+void console_log_wait(void)
+{
+    uint32_t seen;
+    do
+        seen = console_events();
+    while (log_flush() && console_wait(seen) == 0);
 }
 
 /* ---- the tty's input thread ---- */
@@ -77,7 +100,7 @@ static void tty_thread(void *arg)
 {
     uint8_t data[256];
     for (;;) {
-        uint32_t seen = event_count();
+        uint32_t seen = console_events();
         struct hal_console_info info;
         device->info(&info);
         tty_set_size(info.rows, info.cols);
@@ -88,7 +111,8 @@ static void tty_thread(void *arg)
             tty_hangup();
             thread_exit();
         }
-        if (fs_wait(&console.wait, events_moved, &seen, UINT64_MAX))
+        tty_output();
+        if (console_wait(seen))
             thread_clear_interrupt(); /* nobody interrupts kernel threads */
     }
 }
@@ -154,7 +178,7 @@ static long stream_read(struct file *file, struct iov_iter *to, off64_t *pos)
     if (to->left == 0)
         return 0;
     for (;;) {
-        uint32_t seen = event_count();
+        uint32_t seen = console_events();
         mutex_lock(&console.in_lock);
         long done = read_locked(to);
         bool end = console.in_end;
@@ -163,24 +187,21 @@ static long stream_read(struct file *file, struct iov_iter *to, off64_t *pos)
             return done;
         if (file_flags(file) & O_NONBLOCK)
             return -EAGAIN;
-        int err = fs_wait(&console.wait, events_moved, &seen, UINT64_MAX);
+        int err = console_wait(seen);
         if (err)
             return err;
     }
 }
 
-static bool never(void *arg)
-{
-    return false;
-}
-
-/* Adds to *done what the machine has taken. A reader that is slow is asked again after a while: a
- * signal ends that, and meanwhile the CPU is others'. */
+/* Adds to *done what the machine has taken. */
 static int write_chunk(enum hal_stream stream, const uint8_t *buf, size_t len, bool wait,
                        long *done)
 {
     for (;;) {
+        uint32_t seen = console_events(); /* before the try: what is announced after it counts */
+        mutex_lock(&console.out_lock[stream]);
         int left = console_write(stream, buf, len);
+        mutex_unlock(&console.out_lock[stream]);
         if (left < 0)
             return left;
         size_t taken = len - (size_t)left;
@@ -191,8 +212,8 @@ static int write_chunk(enum hal_stream stream, const uint8_t *buf, size_t len, b
         len -= taken;
         if (!wait)
             return -EAGAIN;
-        int err = fs_wait(&console.wait, never, NULL, hal_clock_ns() + STALL_NS);
-        if (err != -ETIMEDOUT)
+        int err = console_wait(seen);
+        if (err)
             return err;
     }
 }
@@ -206,6 +227,8 @@ static long write_chunks(enum hal_stream stream, struct iov_iter *from, uint8_t 
         if (n <= 0)
             return done ? done : n;
         int err = write_chunk(stream, buf, (size_t)n, wait, &done);
+        if (err == -EPIPE && done)
+            proc_broken_pipe();
         if (err)
             return done ? done : err;
     }
@@ -221,19 +244,19 @@ static long stream_write(struct file *file, struct iov_iter *from, off64_t *pos)
         large = kmalloc(MIN(from->left, (size_t)CHUNK_LARGE), ALLOC_DEFAULT);
     size_t size = large ? MIN(from->left, (size_t)CHUNK_LARGE) : sizeof(small);
     bool wait = !(file_flags(file) & O_NONBLOCK);
-    mutex_lock(&console.out_lock[stream]);
     long done = write_chunks(stream, from, large ? large : small, size, wait);
-    mutex_unlock(&console.out_lock[stream]);
     kfree(large);
     return done;
 }
 
 static uint32_t stream_poll(struct file *file, struct poll_table *table)
 {
-    if ((file_flags(file) & O_ACCMODE) == O_WRONLY)
-        return POLLOUT | POLLWRNORM;
     if (table)
         table->add(table, &console.wait);
+    if ((file_flags(file) & O_ACCMODE) == O_WRONLY) {
+        int room = console_room((enum hal_stream)(uintptr_t)file->private_data);
+        return room == 0 ? 0 : POLLOUT | POLLWRNORM | (room == -EPIPE ? POLLERR : 0);
+    }
     mutex_lock(&console.in_lock);
     bool some = fill_locked();
     bool end = console.in_end;

@@ -90,8 +90,16 @@ enum {
 
 /* Boot, before console_init: let this device carry the streams, not the machine's console. */
 void console_use(const struct stdio_device *better);
-/* Write to a standard stream; may sleep. 0 or -EPIPE. */
+/* Write to a standard stream, as much as it takes: bytes left, or a negative errno. */
 int console_write(enum hal_stream stream, const void *buf, size_t len);
+/* 1: it takes something; 0: an event will announce room; or a negative errno. */
+int console_room(enum hal_stream stream);
+/* News of the console, counted. Wait until there are more than `seen`: 0 or -ERESTARTSYS. */
+uint32_t console_events(void);
+int must_check console_wait(uint32_t seen);
+struct waitq *console_waitq(void);
+/* Wait until the log's reader has taken what there is, or a signal comes. */
+void console_log_wait(void);
 /* Boot: learn what the streams are; starts the tty's input thread if input is a terminal. */
 int must_check console_init(void);
 bool console_has_tty(void);
@@ -103,6 +111,8 @@ enum hal_stream tty_default_stream(void);
 void tty_init(void);
 void tty_input(const uint8_t *data, size_t len);
 void tty_hangup(void);
+/* There may be room for output that waits. */
+void tty_output(void);
 void tty_set_size(uint16_t rows, uint16_t cols);
 
 #endif

@@ -86,6 +86,9 @@ void proc_hostname(struct strbuf *sb); /* uname's nodename, no newline */
 /* RLIMIT_FSIZE of the caller, in bytes; and SIGXFSZ for who wants more (linux/sys_file.c). */
 uint64_t proc_file_size_limit(void);
 void proc_file_too_big(void);
+/* A write was cut short because its reader has gone: SIGPIPE to the caller, who gets the count.
+ * Up-link as the one before. */
+void proc_broken_pipe(void);
 /* Console signals: send signo to the foreground process group (tty). */
 void proc_tty_signal(int pgrp, int signo);
 

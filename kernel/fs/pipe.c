@@ -264,6 +264,8 @@ static long pipe_write(struct file *file, struct iov_iter *from, off64_t *pos)
         }
         if (n == -EAGAIN && !nonblocking(file))
             n = fs_wait(&pipe->wait, can_write, &need, UINT64_MAX);
+        if (n == -EPIPE && done)
+            proc_broken_pipe();
         if (n < 0)
             return done ? done : n;
     }

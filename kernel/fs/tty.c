@@ -9,7 +9,9 @@
  * without returning it.
  *
  * The mutex (RANK_TTY) guards everything. `readable` and `stopped` are copies that sleepers look
- * at. Output is written through at once: the console has no queue, so draining is a no-op.
+ * at. Output is written through at once. What the console does not take, because whoever reads it
+ * is slow, waits in `late`; while something does, no program's output is accepted. Echo is put
+ * there until it is full, then lost: keys, above all those that signal, must be heard.
  */
 #include "fs/console.h"
 
@@ -24,6 +26,7 @@
 
 #define IN_SIZE 4096u /* as Linux's N_TTY_BUF_SIZE */
 #define NO_CHAR 0u    /* _POSIX_VDISABLE */
+#define LATE_SIZE 1024u
 
 /* Signals that the keyboard makes (Linux numbers). */
 enum { TTY_SIGINT = 2, TTY_SIGQUIT = 3, TTY_SIGTSTP = 20, TTY_SIGWINCH = 28 };
@@ -43,6 +46,9 @@ static struct {
     bool literal;              /* the next character is taken as it is (VLNEXT) */
     bool hung_up;
     bool readable, stopped; /* atomic copies */
+    enum hal_stream late_stream;
+    size_t late_len;
+    uint8_t late[LATE_SIZE];
 } tty;
 
 static const struct termios default_termios = {
@@ -83,9 +89,29 @@ struct out_buf {
 
 static void out_flush(struct out_buf *out)
 {
-    if (out->len > 0 && out->err == 0)
-        out->err = console_write(out->stream, out->data, out->len);
+    size_t left = out->len;
+    if (left > 0 && out->err == 0 && tty.late_len == 0) {
+        int n = console_write(out->stream, out->data, out->len);
+        out->err = MIN(n, 0);
+        left = n > 0 ? (size_t)n : 0;
+        tty.late_stream = out->stream;
+    }
+    size_t keep = out->err ? 0 : MIN(left, LATE_SIZE - tty.late_len);
+    memcpy(tty.late + tty.late_len, out->data + out->len - left, keep);
+    tty.late_len += keep;
     out->len = 0;
+}
+
+/* Is there nothing that waits any more? */
+static bool late_flush(void)
+{
+    if (tty.late_len > 0) {
+        int n = console_write(tty.late_stream, tty.late, tty.late_len);
+        size_t left = n > 0 ? (size_t)n : 0; /* an error is the next writer's */
+        memmove(tty.late, tty.late + tty.late_len - left, left);
+        tty.late_len = left;
+    }
+    return tty.late_len == 0;
 }
 
 static void out_byte(struct out_buf *out, uint8_t c)
@@ -560,19 +586,46 @@ static bool running(void *arg)
     return !__atomic_load_n(&tty.stopped, __ATOMIC_ACQUIRE);
 }
 
+static bool output_free(void)
+{
+    mutex_lock(&tty.lock);
+    bool is_free = late_flush();
+    mutex_unlock(&tty.lock);
+    return is_free;
+}
+
+void tty_output(void)
+{
+    if (running(NULL) && output_free())
+        waitq_wake_all(&tty.wait, POLLOUT | POLLWRNORM);
+}
+
+/* Until output is accepted, which means that all before it has been taken. */
+static int wait_output(bool nonblock)
+{
+    for (;;) {
+        uint32_t seen = console_events();
+        bool stopped = !running(NULL);
+        if (!stopped && output_free())
+            return 0;
+        if (nonblock)
+            return -EAGAIN;
+        int err = stopped ? fs_wait(&tty.wait, running, NULL, UINT64_MAX) : console_wait(seen);
+        if (err)
+            return err;
+    }
+}
+
 static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
 {
     struct out_buf out = {.stream = (enum hal_stream)(uintptr_t)file->private_data};
     uint8_t chunk[128];
+    bool nonblock = file_flags(file) & O_NONBLOCK;
     long done = 0;
     while (from->left > 0 && out.err == 0) {
-        if (!running(NULL)) {
-            if (file_flags(file) & O_NONBLOCK)
-                return done ? done : -EAGAIN;
-            int err = fs_wait(&tty.wait, running, NULL, UINT64_MAX);
-            if (err)
-                return done ? done : err;
-        }
+        int err = wait_output(nonblock);
+        if (err)
+            return done ? done : err;
         long n = iov_copy_from(from, chunk, MIN(from->left, sizeof(chunk)));
         if (n <= 0)
             return done ? done : n;
@@ -583,14 +636,24 @@ static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
         mutex_unlock(&tty.lock);
         done += n;
     }
-    return out.err ? -EIO : done;
+    if (out.err)
+        return -EIO;
+    /* The program may end now, and the machine with it. */
+    if (!nonblock && !output_free())
+        (void)!wait_output(false);
+    return done;
 }
 
 static uint32_t tty_poll(struct file *file, struct poll_table *table)
 {
-    if (table)
+    enum hal_stream stream = (enum hal_stream)(uintptr_t)file->private_data;
+    if (table) {
         table->add(table, &tty.wait);
-    uint32_t events = running(NULL) ? POLLOUT | POLLWRNORM : 0;
+        table->add(table, console_waitq());
+    }
+    uint32_t events = 0;
+    if (running(NULL) && output_free() && console_room(stream) != 0)
+        events |= POLLOUT | POLLWRNORM;
     if (readable(NULL))
         events |= POLLIN | POLLRDNORM;
     return events;
@@ -679,6 +742,14 @@ static int input_count(uintptr_t arg)
     return copyout(uaddr(arg), &count, sizeof(count));
 }
 
+static int output_count(uintptr_t arg)
+{
+    mutex_lock(&tty.lock);
+    int count = (int)tty.late_len;
+    mutex_unlock(&tty.lock);
+    return copyout(uaddr(arg), &count, sizeof(count));
+}
+
 static int flush(uintptr_t queue)
 {
     if (queue > 2) /* TCIFLUSH, TCOFLUSH, TCIOFLUSH */
@@ -686,6 +757,8 @@ static int flush(uintptr_t queue)
     mutex_lock(&tty.lock);
     if (queue != 1)
         flush_input();
+    if (queue != 0)
+        tty.late_len = 0;
     mutex_unlock(&tty.lock);
     return 0;
 }
@@ -709,14 +782,20 @@ static long tty_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
         return get_termios(arg, sizeof(struct termios));
     case TCGETS2:
         return get_termios(arg, sizeof(struct termios2));
-    case TCSETS:
     case TCSETSW:
     case TCSETSF:
-        return set_termios(arg, sizeof(struct termios), cmd == TCSETSF);
-    case TCSETS2:
     case TCSETSW2:
-    case TCSETSF2:
-        return set_termios(arg, sizeof(struct termios2), cmd == TCSETSF2);
+    case TCSETSF2: {
+        int err = wait_output(false);
+        if (err)
+            return err;
+        bool flush = cmd == TCSETSF || cmd == TCSETSF2, large = cmd == TCSETSW2 || cmd == TCSETSF2;
+        return set_termios(arg, large ? sizeof(struct termios2) : sizeof(struct termios), flush);
+    }
+    case TCSETS:
+        return set_termios(arg, sizeof(struct termios), false);
+    case TCSETS2:
+        return set_termios(arg, sizeof(struct termios2), false);
     case TIOCGWINSZ:
         return get_size(arg);
     case TIOCSWINSZ:
@@ -729,15 +808,17 @@ static long tty_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
         return set_pgrp(arg);
     case FIONREAD:
         return input_count(arg);
-    case TIOCOUTQ: /* output has no queue */
+    case TIOCOUTQ:
+        return output_count(arg);
     case TIOCGETD: /* N_TTY */
         return get_int(arg, &zero);
     case TCFLSH:
         return flush(arg);
     case TCXONC:
         return flow(arg);
-    case TCSBRK:
+    case TCSBRK: /* with an argument it is tcdrain(3) */
     case TCSBRKP:
+        return wait_output(false);
     case TIOCSCTTY:
     case TIOCNOTTY:
         return 0; /* the console is the controlling terminal of the one session */

@@ -8,6 +8,8 @@
 
 #include "lib/string.h"
 
+#define ERRNO_MAX 4095u
+
 size_t conframe_encode(struct conframe_out *out, enum hal_stream stream, const void *src,
                        size_t len, size_t *used, uint8_t *dst, size_t size)
 {
@@ -31,20 +33,29 @@ size_t conframe_encode(struct conframe_out *out, enum hal_stream stream, const v
     return put;
 }
 
-size_t conframe_encode_exit(int status, uint8_t *dst)
+static size_t encode_number(uint8_t kind, uint32_t value, uint8_t *dst)
 {
-    unsigned value = (unsigned)status & 0xff;
+    uint32_t unit = 1;
     size_t put = 0;
 
+    while (value / unit >= 10)
+        unit *= 10;
     dst[put++] = CONFRAME_DLE;
-    dst[put++] = 'X';
-    if (value >= 100)
-        dst[put++] = (uint8_t)('0' + value / 100);
-    if (value >= 10)
-        dst[put++] = (uint8_t)('0' + value / 10 % 10);
-    dst[put++] = (uint8_t)('0' + value % 10);
+    dst[put++] = kind;
+    for (; unit > 0; unit /= 10)
+        dst[put++] = (uint8_t)('0' + value / unit % 10);
     dst[put++] = ';';
     return put;
+}
+
+size_t conframe_encode_exit(int status, uint8_t *dst)
+{
+    return encode_number('X', (uint32_t)status & 0xff, dst);
+}
+
+size_t conframe_encode_credit(uint32_t bytes, uint8_t *dst)
+{
+    return encode_number('I', bytes, dst);
 }
 
 enum { IN_PLAIN, IN_DLE, IN_FIRST, IN_SECOND };
@@ -71,6 +82,8 @@ static enum conframe_event decode_escape(struct conframe_in *in, uint8_t byte)
         return CONFRAME_EOF;
     case 'W':
     case 'S':
+    case 'F':
+    case 'B':
         in->kind = byte;
         in->number[0] = in->number[1] = 0;
         in->state = IN_FIRST;
@@ -78,6 +91,43 @@ static enum conframe_event decode_escape(struct conframe_in *in, uint8_t byte)
     default:
         in->state = IN_PLAIN;
         return CONFRAME_NOTHING;
+    }
+}
+
+int conframe_room(const struct conframe_in *in, enum hal_stream stream)
+{
+    int broken = __atomic_load_n(&in->broken[stream], __ATOMIC_RELAXED);
+
+    if (broken)
+        return -broken;
+    return !__atomic_load_n(&in->stopped[stream], __ATOMIC_RELAXED);
+}
+
+/* The message is complete, and has as many numbers as it should. */
+static enum conframe_event decode_end(struct conframe_in *in)
+{
+    uint32_t first = in->number[0], second = in->number[1];
+
+    switch (in->kind) {
+    case 'W':
+        in->rows = (uint16_t)first;
+        in->cols = (uint16_t)second;
+        return CONFRAME_WINDOW;
+    case 'S':
+        if (first == 0 || first > 64)
+            return CONFRAME_NOTHING;
+        in->signo = (int)first;
+        return CONFRAME_SIGNAL;
+    case 'F':
+        if (first >= HAL_STREAM_COUNT)
+            return CONFRAME_NOTHING;
+        __atomic_store_n(&in->stopped[first], second != 0, __ATOMIC_RELAXED);
+        return CONFRAME_OUTPUT;
+    default:
+        if (first >= HAL_STREAM_COUNT || second > ERRNO_MAX)
+            return CONFRAME_NOTHING;
+        __atomic_store_n(&in->broken[first], (uint16_t)second, __ATOMIC_RELAXED);
+        return CONFRAME_OUTPUT;
     }
 }
 
@@ -89,7 +139,8 @@ static enum conframe_event decode_number(struct conframe_in *in, uint8_t byte)
         *number = MIN(*number * 10 + (byte - '0'), 0xffffu);
         return CONFRAME_NOTHING;
     }
-    if (byte == ',' && in->kind == 'W' && in->state == IN_FIRST) {
+    bool last = in->state == (in->kind == 'S' ? IN_FIRST : IN_SECOND);
+    if (byte == ',' && !last) {
         in->state = IN_SECOND;
         return CONFRAME_NOTHING;
     }
@@ -98,18 +149,8 @@ static enum conframe_event decode_number(struct conframe_in *in, uint8_t byte)
         in->state = IN_DLE;
         return CONFRAME_NOTHING;
     }
-    if (byte == ';' && in->kind == 'W' && in->state == IN_SECOND) {
-        in->state = IN_PLAIN;
-        in->rows = (uint16_t)in->number[0];
-        in->cols = (uint16_t)in->number[1];
-        return CONFRAME_WINDOW;
-    }
     in->state = IN_PLAIN;
-    if (byte == ';' && in->kind == 'S' && in->number[0] > 0 && in->number[0] <= 64) {
-        in->signo = (int)in->number[0];
-        return CONFRAME_SIGNAL;
-    }
-    return CONFRAME_NOTHING;
+    return byte == ';' && last ? decode_end(in) : CONFRAME_NOTHING;
 }
 
 size_t conframe_plain(const struct conframe_in *in, const uint8_t *src, size_t len)

@@ -9,11 +9,16 @@
  * Kernel to host:  DLE '0' | '1' | '2'   the bytes that follow are LOG, OUT, ERR
  *                  DLE DLE               one literal 0x10
  *                  DLE 'X' decimal ';'   the exit status; the machine goes off
+ *                  DLE 'I' decimal ';'   room for so many bytes of input more
  * Host to kernel:  plain bytes           standard input
  *                  DLE DLE               one literal 0x10
  *                  DLE 'E'               end of input (everything after it but controls is dropped)
  *                  DLE 'W' rows ',' cols ';'   window size
  *                  DLE 'S' signo ';'     orderly shutdown request
+ *                  DLE 'F' stream ',' 1 ';'    nobody reads this stream: send no more of it
+ *                  DLE 'F' stream ',' 0 ';'    go on
+ *                  DLE 'B' stream ',' errno ';'    writing to this stream fails, for good
+ * Plain bytes are sent as far as there is room for them, so that nothing else waits behind them.
  * Malformed sequences are dropped up to the byte that makes them so.
  *
  * Pure code: no device, no lock. The encoder's state is one stream number that the caller keeps
@@ -45,6 +50,9 @@ size_t conframe_encode(struct conframe_out *out, enum hal_stream stream, const v
 /* The exit announcement; dst holds CONFRAME_EXIT_MAX bytes. Returns its length. */
 #define CONFRAME_EXIT_MAX 8
 size_t conframe_encode_exit(int status, uint8_t *dst);
+/* Room for input; dst holds CONFRAME_CREDIT_MAX bytes. */
+#define CONFRAME_CREDIT_MAX 13
+size_t conframe_encode_credit(uint32_t bytes, uint8_t *dst);
 
 /* ---- inbound ---- */
 
@@ -54,6 +62,7 @@ enum conframe_event {
     CONFRAME_EOF,     /* end of input */
     CONFRAME_WINDOW,  /* in->rows, in->cols */
     CONFRAME_SIGNAL,  /* in->signo */
+    CONFRAME_OUTPUT,  /* conframe_room has changed */
 };
 struct conframe_in {
     uint8_t state; /* 0 initially */
@@ -63,8 +72,13 @@ struct conframe_in {
     uint32_t number[2];
     uint16_t rows, cols;
     int signo;
+    uint8_t stopped[HAL_STREAM_COUNT]; /* these two are atomic: read without the decoder's lock */
+    uint16_t broken[HAL_STREAM_COUNT];
 };
 enum conframe_event conframe_decode(struct conframe_in *in, uint8_t byte);
+/* Does the other side take output for the stream? 1, 0, or a negative errno for good. Relaxed:
+ * whoever acts on a change has been told of it by kernel_console. */
+int conframe_room(const struct conframe_in *in, enum hal_stream stream);
 /* How many bytes at the beginning of src are plain input: the decoder would give each of them back
  * and stay as it is, so it need not see them. */
 size_t conframe_plain(const struct conframe_in *in, const uint8_t *src, size_t len);

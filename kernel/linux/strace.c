@@ -7,6 +7,8 @@
  */
 #include "linux/strace.h"
 
+#include "core/log.h"
+#include "fs/console.h"
 #include "fs/fcntl.h"
 #include "isa/abi.h"
 #include "lib/format.h"
@@ -569,5 +571,6 @@ void strace_log(const struct syscall_info *info, uint64_t nr, const uint64_t *ar
         strbuf_printf(&sb, "?\n");
     size_t len = MIN(sb.len, sizeof line - 1);
     line[len - 1] = '\n';
-    (void)hal_console_write(HAL_STREAM_LOG, line, len);
+    console_log_wait(); /* as strace(1) does, rather than losing lines */
+    log_stream(line, len);
 }

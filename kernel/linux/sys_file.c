@@ -216,10 +216,15 @@ void proc_file_too_big(void)
     signal_self(SIGXFSZ);
 }
 
+void proc_broken_pipe(void)
+{
+    signal_self(SIGPIPE);
+}
+
 long write_result(long result)
 {
     if (result == -EPIPE)
-        signal_self(SIGPIPE);
+        proc_broken_pipe();
     return result;
 }
 

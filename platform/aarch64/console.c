@@ -31,9 +31,9 @@ int console_line_get(void)
     return pl011_read(uart);
 }
 
-void console_line_rx_interrupt(bool on)
+void console_line_interrupts(bool rx, bool tx)
 {
-    pl011_rx_interrupt(uart, on);
+    pl011_interrupts(uart, rx, tx);
 }
 
 /* The node that /chosen names as stdout, by path or alias, if it is a PL011; else the first PL011.
@@ -76,5 +76,5 @@ void aarch64_console_irq_init(void)
     if (!uart || aarch64_console_intid == 0)
         return;
     aarch64_irq_enable(aarch64_console_intid);
-    pl011_rx_interrupt(uart, true);
+    console_start_interrupts();
 }

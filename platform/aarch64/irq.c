@@ -346,7 +346,7 @@ void aarch64_irq_dispatch(void)
         else if (intid == aarch64_timer_intid)
             aarch64_timer_irq();
         else if (intid == aarch64_console_intid)
-            console_rx();
+            console_interrupt();
         else
             kernel_irq(intid);
     }

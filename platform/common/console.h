@@ -22,16 +22,19 @@ void console_line_put(const uint8_t *buf, size_t len);
 bool console_line_idle(void);
 /* One received byte, or -1 if there is none. */
 int console_line_get(void);
-/* Interrupt on received data, on or off; a level: turned on while bytes wait it comes at once. */
-void console_line_rx_interrupt(bool on);
+/* Interrupt on received data and on console_line_ready(), each on or off; levels: turned on while
+ * there is reason it comes at once. */
+void console_line_interrupts(bool rx, bool tx);
 
 /* ---- what the backend calls ---- */
 
 /* The line works from here on. `early`: a byte that it had received before, or -1. Once, at boot.
  */
 void console_start(const char *cmdline, int early);
-/* The line's receive interrupt. */
-void console_rx(void);
+/* The line's interrupt is routed: from here on it may come. */
+void console_start_interrupts(void);
+/* The line's interrupt. */
+void console_interrupt(void);
 /* At the end of the machine: let everything leave the line, the exit status last if it is framed.
  * Returns whether it was announced. Waits long, but not for ever. Interrupts off; panic-safe. */
 bool console_finish(int status);

@@ -23,6 +23,7 @@ enum { /* register offsets / 4 */
 #define LINE_FIFO 0x10u
 #define CONTROL_ENABLE 0x301u /* UART, transmitter, receiver */
 #define INTERRUPT_RX (1u << 4)
+#define INTERRUPT_TX (1u << 5)
 #define INTERRUPT_RX_TIMEOUT (1u << 6)
 
 /* 32-bit accesses only: what the bus guarantees. */
@@ -72,9 +73,9 @@ int pl011_read(volatile void *regs)
     return (int)(get(regs, REG_DATA) & 0xff);
 }
 
-void pl011_rx_interrupt(volatile void *regs, bool on)
+void pl011_interrupts(volatile void *regs, bool rx, bool tx)
 {
-    put(regs, REG_MASK, on ? INTERRUPT_RX | INTERRUPT_RX_TIMEOUT : 0);
+    put(regs, REG_MASK, (rx ? INTERRUPT_RX | INTERRUPT_RX_TIMEOUT : 0) | (tx ? INTERRUPT_TX : 0));
 }
 
 bool pl011_idle(volatile void *regs)

@@ -18,8 +18,8 @@ bool pl011_ready(volatile void *regs);
 void pl011_put(volatile void *regs, const uint8_t *buf, size_t len);
 /* One received byte, or -1 if there is none. */
 int pl011_read(volatile void *regs);
-/* Interrupt on received data, on or off. */
-void pl011_rx_interrupt(volatile void *regs, bool on);
+/* Interrupt on received data and on pl011_ready(), each on or off. */
+void pl011_interrupts(volatile void *regs, bool rx, bool tx);
 /* Has everything left the transmitter? */
 bool pl011_idle(volatile void *regs);
 

@@ -10,6 +10,7 @@
 
 enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 #define IER_RX 0x01
+#define IER_TX 0x02
 /* FIFOs on and empty; interrupt at 14 bytes or a pause of four characters. QEMU hands the guest as
  * many bytes at a time as the trigger says. */
 #define FCR_ENABLE_CLEAR 0xc7
@@ -64,9 +65,9 @@ int serial_read(uint16_t port)
     return in(port, REG_LSR) & LSR_DATA ? in(port, REG_DATA) : -1;
 }
 
-void serial_rx_interrupt(uint16_t port, bool on)
+void serial_interrupts(uint16_t port, bool rx, bool tx)
 {
-    out(port, REG_IER, on ? IER_RX : 0);
+    out(port, REG_IER, (rx ? IER_RX : 0) | (tx ? IER_TX : 0));
 }
 
 bool serial_idle(uint16_t port)

@@ -18,8 +18,8 @@ bool serial_ready(uint16_t port);
 void serial_put(uint16_t port, const uint8_t *buf, size_t len);
 /* One received byte, or -1 if there is none. */
 int serial_read(uint16_t port);
-/* Interrupt on received data, on or off. */
-void serial_rx_interrupt(uint16_t port, bool on);
+/* Interrupt on received data and on serial_ready(), each on or off. */
+void serial_interrupts(uint16_t port, bool rx, bool tx);
 /* Has everything left the transmitter? */
 bool serial_idle(uint16_t port);
 

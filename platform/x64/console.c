@@ -31,9 +31,9 @@ int console_line_get(void)
     return serial_read(COM1);
 }
 
-void console_line_rx_interrupt(bool on)
+void console_line_interrupts(bool rx, bool tx)
 {
-    serial_rx_interrupt(COM1, on);
+    serial_interrupts(COM1, rx, tx);
 }
 
 void x64_console_init(void)
@@ -48,12 +48,12 @@ void x64_console_init(void)
 void x64_console_irq_init(void)
 {
     if (present && x64_irq_route(COM1_IRQ, X64_VECTOR_SERIAL) == 0)
-        serial_rx_interrupt(COM1, true);
+        console_start_interrupts();
 }
 
 void x64_console_irq(void)
 {
-    console_rx();
+    console_interrupt();
 }
 
 bool x64_console_finish(int status)

@@ -5,10 +5,11 @@
  * has a virtio console (the port), that carries the program's streams and everything that goes
  * in; the log and the exit status stay on the line.
  *
- * One poll loop, no threads. Output is written as it comes: if our own standard output blocks, the
- * line fills and the guest waits, as it would on a pipe. Input goes in small portions, so that a
- * signal or a window change overtakes most of it. A terminal on standard input is put into raw mode
- * (the guest has its own line discipline) and put back at every exit, killing signals included.
+ * One poll loop, no threads. Nothing waits behind anything else: output that our own standard
+ * output or error does not take at once is kept, and the kernel is told to stop that stream; input
+ * is sent as far as the kernel has said that it has room. A terminal on standard input is put into
+ * raw mode (the guest has its own line discipline) and put back at every exit, killing signals
+ * included.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,26 +32,38 @@
 #define ESCAPE_COUNT 3
 #define REQUEST_COUNT 3 /* so many SIGINT, SIGTERM, SIGHUP or SIGQUIT end it as well */
 
-enum { STATE_PLAIN, STATE_DLE, STATE_STATUS };
+enum { STATE_PLAIN, STATE_DLE, STATE_NUMBER };
+#define KEPT_MAX (16u << 20) /* of a stream that the kernel does not stop: kernel messages */
 
 /* One direction of bytes from the kernel. */
 struct channel {
     int fd; /* -1: not there */
     int state, number;
-    int stream; /* the host's file descriptor of the stream selected; -1 before the first frame */
+    char kind;   /* of message the number is for */
+    int stream;  /* the kernel's number of the stream selected; -1 before the first frame */
+    size_t room; /* the kernel's, for input */
+    struct bytes pending; /* framed, not yet sent */
+};
+
+/* Our standard output or error. */
+struct out {
+    int fd;            /* ours, or another opening of the same terminal */
+    bool dead;         /* the kernel knows that nobody reads it */
+    bool stopped;      /* and this, too */
+    bool unwatched;    /* it always has something to say */
+    struct bytes data; /* not yet written */
 };
 
 struct console {
     struct channel line, port;
+    struct out out[3]; /* by our descriptors' numbers; 0 is not used */
     int signals, errors;
     int status;
-    bool dead[3]; /* that stream's reader is gone */
     bool input_open;
     unsigned escapes;
     unsigned requests; /* to stop, by signals */
     int last_request;
-    bool broken;          /* QEMU says that the machine cannot go on */
-    struct bytes pending; /* framed input not yet on the line */
+    bool broken; /* QEMU says that the machine cannot go on */
     struct bytes *complaint;
 };
 
@@ -95,52 +108,103 @@ char *console_words(void)
     return text("stdio=%s winsize=%ux%u", types, size.ws_row, size.ws_col);
 }
 
-static void take_signal(struct console *c);
-static void push_pending(struct console *c);
-
 static bool given_up(const struct console *c)
 {
     return c->escapes >= ESCAPE_COUNT || c->requests >= REQUEST_COUNT;
 }
 
-/* Wait until the stream takes a portion. Signals are still heard: a reader that has stopped reading
- * must not make us deaf. False if the user gave up. */
-static bool wait_writable(struct console *c, int stream)
+/* The channel that takes input. */
+static struct channel *input_channel(struct console *c)
 {
-    for (;;) {
-        struct pollfd fds[] = {{.fd = stream, .events = POLLOUT},
-                               {.fd = c->signals, .events = POLLIN}};
+    return c->port.fd >= 0 ? &c->port : &c->line;
+}
 
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return true; /* write() will say what is wrong */
-        if (fds[1].revents) {
-            take_signal(c);
-            push_pending(c);
+/* ---- output ---- */
+
+/* A terminal is opened once more: our not waiting for it is then nobody else's. */
+static void out_open(struct out *out, int fd)
+{
+    char *path = text("/proc/self/fd/%d", fd);
+    int again = isatty(fd) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+
+    *out = (struct out){.fd = again < 0 ? fd : again};
+}
+
+/* Tell the kernel about a stream: 'F' flow, 'B' broken. Kernel messages, which always go over the
+ * line, share standard error with the program. */
+static void out_tell(struct console *c, int fd, char kind, int value)
+{
+    bytes_print(&input_channel(c)->pending, "%c%c%d,%d;", DLE, kind, fd, value);
+    if (fd == STDERR_FILENO)
+        bytes_print(&c->line.pending, "%c%c0,%d;", DLE, kind, value);
+}
+
+static void out_broken(struct console *c, int fd, int err)
+{
+    if (err != EPIPE)
+        say("standard %s: %s", fd == STDOUT_FILENO ? "output" : "error", strerror(err));
+    c->out[fd].dead = true;
+    c->out[fd].data.len = 0;
+    out_tell(c, fd, 'B', err);
+}
+
+/* Write what there is room for. A pipe that poll() calls writable takes PIPE_BUF bytes without
+ * blocking. */
+static void out_push(struct console *c, int fd)
+{
+    struct out *out = &c->out[fd];
+    struct pollfd room = {.fd = out->fd, .events = POLLOUT};
+    size_t done = 0;
+
+    while (done < out->data.len && poll(&room, 1, 0) > 0) {
+        size_t left = out->data.len - done;
+        ssize_t n = write(out->fd, out->data.data + done, left < PIPE_BUF ? left : PIPE_BUF);
+
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            break;
+        if (n < 0) {
+            out_broken(c, fd, errno);
+            return;
         }
-        if (given_up(c))
-            return false;
-        if (fds[0].revents)
-            return true;
+        done += (size_t)n;
+    }
+    if (done)
+        memmove(out->data.data, out->data.data + done, out->data.len - done);
+    out->data.len -= done;
+    if (out->stopped != (out->data.len > 0)) {
+        out->stopped = !out->stopped;
+        out_tell(c, fd, 'F', out->stopped);
     }
 }
 
 static void put_out(struct console *c, int stream, const char *data, size_t len)
 {
-    while (len > 0 && stream >= 0 && !c->dead[stream] && wait_writable(c, stream)) {
-        /* A pipe that poll() calls writable takes PIPE_BUF bytes without blocking. */
-        ssize_t n = write(stream, data, len < PIPE_BUF ? len : PIPE_BUF);
+    int fd = stream == STDOUT_FILENO ? STDOUT_FILENO : STDERR_FILENO;
+    struct out *out = &c->out[fd];
 
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (n < 0) {
-            c->dead[stream] = true;
-            /* As the program would die natively when its reader is gone. */
-            bytes_print(&c->pending, "%cS%d;", DLE, SIGPIPE);
-            return;
-        }
-        data += n;
-        len -= (size_t)n;
-    }
+    if (stream < 0 || len == 0 || out->dead || out->data.len > KEPT_MAX)
+        return;
+    bytes_add(&out->data, data, len);
+    out_push(c, fd);
+}
+
+/* poll() had something to say. */
+static void out_event(struct console *c, int fd, short events)
+{
+    if (c->out[fd].data.len > 0)
+        out_push(c, fd);
+    else if (events & POLLERR)
+        out_broken(c, fd, EPIPE);
+    else if (events)
+        c->out[fd].unwatched = true;
+}
+
+static struct pollfd out_watch(const struct out *out)
+{
+    bool some = out->data.len > 0;
+
+    return (struct pollfd){.fd = out->dead || (out->unwatched && !some) ? -1 : out->fd,
+                           .events = some ? POLLOUT : 0};
 }
 
 static void take_escape(struct console *c, struct channel *from, unsigned char byte)
@@ -148,16 +212,14 @@ static void take_escape(struct console *c, struct channel *from, unsigned char b
     from->state = STATE_PLAIN;
     switch (byte) {
     case '0':
-        from->stream = STDERR_FILENO;
-        break;
     case '1':
-        from->stream = STDOUT_FILENO;
-        break;
     case '2':
-        from->stream = STDERR_FILENO;
+        from->stream = byte - '0';
         break;
     case 'X':
-        from->state = STATE_STATUS;
+    case 'I':
+        from->state = STATE_NUMBER;
+        from->kind = (char)byte;
         from->number = 0;
         break;
     case DLE:
@@ -166,6 +228,19 @@ static void take_escape(struct console *c, struct channel *from, unsigned char b
     default:
         break;
     }
+}
+
+static void take_number(struct console *c, struct channel *from, unsigned char byte)
+{
+    if (byte >= '0' && byte <= '9') {
+        from->number = (from->number * 10 + (byte - '0')) & 0xfffff;
+        return;
+    }
+    from->state = STATE_PLAIN;
+    if (byte == ';' && from->kind == 'X')
+        c->status = from->number & 0xff;
+    else if (byte == ';')
+        from->room += (size_t)from->number;
 }
 
 /* Demultiplex what the kernel sent. Firmware may print before the first frame: dropped. */
@@ -184,57 +259,54 @@ static void take_bytes(struct console *c, struct channel *from, const char *data
                 from->state = STATE_DLE;
         } else if (from->state == STATE_DLE) {
             take_escape(c, from, byte);
-        } else if (byte >= '0' && byte <= '9') {
-            from->number = from->number * 10 + (byte - '0');
-            from->number &= 0xffff;
         } else {
-            if (byte == ';')
-                c->status = from->number & 0xff;
-            from->state = STATE_PLAIN;
+            take_number(c, from, byte);
         }
     }
 }
 
+/* ---- input ---- */
+
 static void take_input(struct console *c)
 {
     char buf[1024];
-    ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
+    struct channel *in = input_channel(c);
+    ssize_t n = read(STDIN_FILENO, buf, in->room < sizeof(buf) ? in->room : sizeof(buf));
 
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n <= 0) {
         c->input_open = false;
-        bytes_print(&c->pending, "%cE", DLE);
+        bytes_print(&in->pending, "%cE", DLE);
         return;
     }
+    in->room -= (size_t)n;
     for (ssize_t i = 0; i < n; i++) {
         c->escapes = termios_changed && buf[i] == ESCAPE_KEY ? c->escapes + 1 : 0;
         if (buf[i] == DLE)
-            bytes_add(&c->pending, (const char[]){DLE}, 1);
-        bytes_add(&c->pending, &buf[i], 1);
+            bytes_add(&in->pending, (const char[]){DLE}, 1);
+        bytes_add(&in->pending, &buf[i], 1);
     }
-}
-
-/* The channel that takes input. */
-static struct channel *input_channel(struct console *c)
-{
-    return c->port.fd >= 0 ? &c->port : &c->line;
 }
 
 /* Nothing is sent before the kernel can receive it and has said so (CONFRAME_READY): what arrives
  * earlier would be lost. */
-static void push_pending(struct console *c)
+static bool can_push(const struct channel *to)
 {
-    const struct channel *in = input_channel(c);
+    return to->fd >= 0 && to->stream >= 0 && to->pending.len > 0;
+}
+
+static void push_pending(struct channel *to)
+{
     ssize_t n;
 
-    if (in->stream < 0 || c->pending.len == 0)
+    if (!can_push(to))
         return;
-    n = send(in->fd, c->pending.data, c->pending.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    n = send(to->fd, to->pending.data, to->pending.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n <= 0)
         return;
-    memmove(c->pending.data, c->pending.data + n, c->pending.len - (size_t)n);
-    c->pending.len -= (size_t)n;
+    memmove(to->pending.data, to->pending.data + n, to->pending.len - (size_t)n);
+    to->pending.len -= (size_t)n;
 }
 
 static void take_signal(struct console *c)
@@ -245,13 +317,13 @@ static void take_signal(struct console *c)
     if (read(c->signals, &info, sizeof(info)) != sizeof(info))
         return;
     if (info.ssi_signo != SIGWINCH) {
-        bytes_print(&c->pending, "%cS%u;", DLE, info.ssi_signo);
+        bytes_print(&input_channel(c)->pending, "%cS%u;", DLE, info.ssi_signo);
         c->last_request = (int)info.ssi_signo;
         c->requests++;
         return;
     }
     if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
-        bytes_print(&c->pending, "%cW%u,%u;", DLE, size.ws_row, size.ws_col);
+        bytes_print(&input_channel(c)->pending, "%cW%u,%u;", DLE, size.ws_row, size.ws_col);
 }
 
 static int catch_signals(void)
@@ -305,33 +377,68 @@ static void port_drain(struct console *c)
         ;
 }
 
+static struct pollfd channel_watch(const struct channel *channel)
+{
+    return (struct pollfd){.fd = channel->fd,
+                           .events = (short)(POLLIN | (can_push(channel) ? POLLOUT : 0))};
+}
+
 /* One turn of the loop; false when the line is closed. */
 static bool console_turn(struct console *c)
 {
-    struct channel *in = input_channel(c);
-    bool ready = in->stream >= 0;
-    short push = ready && c->pending.len ? POLLOUT : 0;
-    struct pollfd fds[5] = {
-        {.fd = c->line.fd, .events = (short)(POLLIN | (in == &c->line ? push : 0))},
-        {.fd = c->signals, .events = POLLIN},
-        {.fd = ready && c->input_open && c->pending.len == 0 ? STDIN_FILENO : -1, .events = POLLIN},
-        {.fd = c->errors, .events = POLLIN},
-        {.fd = c->port.fd, .events = (short)(POLLIN | (in == &c->port ? push : 0))},
+    enum { LINE, PORT, SIGNALS, INPUT, ERRORS, OUT, ERR, COUNT };
+    const struct channel *in = input_channel(c);
+    bool input = in->stream >= 0 && c->input_open && in->pending.len == 0 && in->room > 0;
+    struct pollfd fds[COUNT] = {
+        [LINE] = channel_watch(&c->line),
+        [PORT] = channel_watch(&c->port),
+        [SIGNALS] = {.fd = c->signals, .events = POLLIN},
+        [INPUT] = {.fd = input ? STDIN_FILENO : -1, .events = POLLIN},
+        [ERRORS] = {.fd = c->errors, .events = POLLIN},
+        [OUT] = out_watch(&c->out[STDOUT_FILENO]),
+        [ERR] = out_watch(&c->out[STDERR_FILENO]),
     };
 
-    if (poll(fds, 5, -1) < 0)
+    if (poll(fds, COUNT, -1) < 0)
         return errno == EINTR;
-    if (fds[3].revents)
+    if (fds[ERRORS].revents)
         take_errors(c);
-    if (fds[1].revents)
+    if (fds[SIGNALS].revents)
         take_signal(c);
-    if (fds[2].revents)
+    if (fds[INPUT].revents)
         take_input(c);
-    push_pending(c);
+    if (fds[OUT].revents)
+        out_event(c, STDOUT_FILENO, fds[OUT].revents);
+    if (fds[ERR].revents)
+        out_event(c, STDERR_FILENO, fds[ERR].revents);
+    push_pending(&c->line);
+    push_pending(&c->port);
     /* The line's end is the machine's end; the port may go first. */
-    if (fds[4].revents && !channel_take(c, &c->port))
+    if (fds[PORT].revents & ~POLLOUT && !channel_take(c, &c->port))
         c->port.fd = -1;
-    return !fds[0].revents || channel_take(c, &c->line);
+    return !(fds[LINE].revents & ~POLLOUT) || channel_take(c, &c->line);
+}
+
+/* The machine is off; what it wrote is still to be read by whoever reads us, unless somebody has
+ * had enough: a signal of ours has ended the program, or comes now. */
+static void out_finish(struct console *c)
+{
+    unsigned before = c->requests;
+
+    while (c->requests == before && (before == 0 || c->status != 128 + c->last_request)) {
+        struct pollfd fds[] = {out_watch(&c->out[STDOUT_FILENO]),
+                               out_watch(&c->out[STDERR_FILENO]),
+                               {.fd = c->signals, .events = POLLIN}};
+
+        if (c->out[STDOUT_FILENO].data.len + c->out[STDERR_FILENO].data.len == 0)
+            return;
+        if (poll(fds, 3, -1) < 0 && errno != EINTR)
+            return;
+        if (fds[2].revents)
+            take_signal(c);
+        out_push(c, STDOUT_FILENO);
+        out_push(c, STDERR_FILENO);
+    }
 }
 
 int console_carry(int line, int port, int errors, struct bytes *complaint)
@@ -345,10 +452,14 @@ int console_carry(int line, int port, int errors, struct bytes *complaint)
     bool open = true;
 
     c.signals = catch_signals();
+    out_open(&c.out[STDOUT_FILENO], STDOUT_FILENO);
+    out_open(&c.out[STDERR_FILENO], STDERR_FILENO);
     terminal_raw();
     while (open && c.status < 0 && !given_up(&c) && !c.broken)
         open = console_turn(&c);
     port_drain(&c);
+    if (!given_up(&c))
+        out_finish(&c);
     terminal_restore();
     while (c.errors >= 0 && !open)
         take_errors(&c);

@@ -249,6 +249,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_script(tests, "process", BACKEND_HOSTED, "hosted");
         for (int b = 0; b < BACKEND_COUNT; b++) {
             add_script(tests, "tty", (enum backend)b, backend_names[b]);
+            add_script(tests, "streams", (enum backend)b, backend_names[b]);
             add_script(tests, "gdb", (enum backend)b, text("%s-debug", backend_names[b]));
         }
     }

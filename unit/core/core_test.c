@@ -156,11 +156,39 @@ static void panic_prints_and_powers_off(void **state)
     assert_non_null(strstr(log_text(), "any more"));
 }
 
+/* Nobody waits for a reader that is slow; what is too much for the kernel to keep is lost, and
+ * said. */
+static void log_to_a_slow_reader(void **state)
+{
+    (void)state;
+    fake_console_reset();
+    log_set_level(LOG_ERROR);
+    fake_console_takes = 10;
+    log_error("first %d", 1);
+    log_error("second");
+    assert_string_equal(log_text(), "selkie: er");
+    assert_true(log_flush());
+    fake_console_takes = SIZE_MAX;
+    assert_false(log_flush());
+    assert_string_equal(log_text(), "selkie: error: first 1\nselkie: error: second\n");
+    fake_console_reset();
+    fake_console_takes = 0;
+    for (int i = 0; i < 1000; i++)
+        log_error("number %d", i);
+    fake_console_takes = SIZE_MAX;
+    log_error("after");
+    assert_non_null(strstr(log_text(), "number 0\n"));
+    assert_null(strstr(log_text(), "number 999\n"));
+    assert_non_null(strstr(log_text(), " messages lost: nobody read\nselkie: error: after\n"));
+    fake_console_reset();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(locks_nest_in_rank_order, set_up),
         cmocka_unit_test_setup(levels_go_to_the_console, set_up),
+        cmocka_unit_test_setup(log_to_a_slow_reader, set_up),
         cmocka_unit_test_setup(ring_wraps_and_lines_are_cut, set_up),
         cmocka_unit_test_setup(chacha_matches_rfc_8439, set_up),
         cmocka_unit_test_setup(random_bytes_differ, set_up),

@@ -365,7 +365,7 @@ static void opens_its_port_and_says_ready(void **state)
     assert_int_equal(device.status, 15);
     /* Told about room for input once the port was open. */
     assert_true(device.notified[RX] > 0);
-    expect_got("\x10\x30", 2);
+    expect_got("\x10\x30\x10I16383;", 10);
 }
 
 static void a_device_with_one_port(void **state)
@@ -375,7 +375,7 @@ static void a_device_with_one_port(void **state)
     console = virtio_console_open();
     assert_non_null(console);
     assert_false(device.ring[CONTROL_RX].ready);
-    expect_got("\x10\x30", 2);
+    expect_got("\x10\x30\x10I16383;", 10);
     assert_int_equal(console->write(HAL_STREAM_OUT, "hi", 2), 0);
     expect_got("\x10\x31hi", 4);
 }

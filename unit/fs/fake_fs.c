@@ -295,6 +295,11 @@ void proc_file_too_big(void)
 {
     fake_too_big++;
 }
+unsigned fake_broken_pipes;
+void proc_broken_pipe(void)
+{
+    fake_broken_pipes++;
+}
 void proc_tty_signal(int pgrp, int signo)
 {
     fake_tty_signal = signo;

@@ -231,12 +231,47 @@ static void plain_streams(void **state)
     assert_int_equal(st.mode & S_IFMT, S_IFIFO);
     file_put(out);
     assert_int_equal(file_poll(tty, NULL), 0);
+    /* A reader that is slow, and one that has gone half way. */
+    out = fd_get(fake_fdtable, 1);
+    fake_console_takes = 0;
+    assert_int_equal(file_poll(out, NULL), 0);
+    fake_console_takes = 4;
+    assert_int_equal(file_write(out, "abcdef", 6), 4);
+    fake_console_error = -EPIPE;
+    assert_int_equal(file_write(out, "x", 1), -EPIPE);
+    assert_int_equal(file_poll(out, NULL), POLLOUT | POLLWRNORM | POLLERR);
+    file_put(out);
+    fake_console_reset();
     fake_console_input("data\x03", 5, false);
     assert_int_equal(file_poll(tty, NULL), POLLIN | POLLRDNORM);
     expect_read("data\x03");
     fake_console_input("", 0, true);
     expect_read("");
     assert_int_equal(file_poll(tty, NULL), POLLHUP);
+}
+
+/* A terminal whose owner reads slowly: what it has not taken comes first, in order, and a signal
+ * key is heard meanwhile. */
+static void slow_terminal(void **state)
+{
+    (void)state;
+    fake_console_takes = 3;
+    assert_int_equal(file_write(tty, "hello\n", 6), 6); /* waits; the fake's sleep is interrupted */
+    assert_int_equal(file_write(tty, "never", 5), -ERESTARTSYS);
+    assert_int_equal(file_poll(tty, NULL), 0);
+    type("\x03");
+    assert_int_equal(fake_tty_signal, 2);
+    int queued = 0;
+    control(TIOCOUTQ, &queued);
+    assert_int_equal(queued, 4 + 2);
+    fake_console_takes = SIZE_MAX;
+    tty_output();
+    expect_echo("hello\r\n^C");
+    assert_int_equal(file_poll(tty, NULL), POLLOUT | POLLWRNORM);
+    tty->flags |= O_NONBLOCK;
+    fake_console_takes = 2;
+    assert_int_equal(file_write(tty, "abc", 3), 3);
+    assert_int_equal(file_write(tty, "d", 1), -EAGAIN);
 }
 
 int main(void)
@@ -248,6 +283,7 @@ int main(void)
         TTY(raw_mode),
         TTY(full_ring),
         TTY(stdio_of_a_tty),
+        TTY(slow_terminal),
         cmocka_unit_test_setup_teardown(plain_streams, set_up_streams, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

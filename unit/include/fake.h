@@ -48,6 +48,8 @@ extern size_t fake_console_len[HAL_STREAM_COUNT];
 void fake_console_reset(void);
 void fake_console_input(const void *data, size_t len, bool end);
 extern struct hal_console_info fake_console_state;
+extern size_t fake_console_takes; /* bytes that the reader will still take; SIZE_MAX: any number */
+extern int fake_console_error;    /* what every write fails with */
 
 /* hal_poweroff: jumps back if a test expects it, otherwise prints the log and aborts. */
 extern jmp_buf fake_poweroff_jump;

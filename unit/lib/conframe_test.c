@@ -152,6 +152,40 @@ static void input_and_controls(void **state)
     assert_true(in.eof);
 }
 
+static void flow_of_streams(void **state)
+{
+    const char bytes[] = "a\x10"
+                         "F1,1;b\x10"
+                         "F3,1;\x10"
+                         "B2,28;\x10"
+                         "F1;\x10"
+                         "B0,5000;c";
+    struct conframe_in in = {0};
+    char text[sizeof(bytes)], events[8];
+
+    (void)state;
+    decode(&in, bytes, sizeof(bytes) - 1, text, events);
+    assert_string_equal(text, "abc");
+    assert_int_equal(conframe_room(&in, HAL_STREAM_LOG), 1);
+    assert_int_equal(conframe_room(&in, HAL_STREAM_OUT), 0);
+    assert_int_equal(conframe_room(&in, HAL_STREAM_ERR), -28);
+    decode(&in,
+           "\x10"
+           "F1,0;",
+           6, text, events);
+    assert_int_equal(conframe_room(&in, HAL_STREAM_OUT), 1);
+}
+
+static void credit_is_a_number(void **state)
+{
+    uint8_t dst[CONFRAME_CREDIT_MAX];
+
+    (void)state;
+    assert_int_equal(conframe_encode_credit(16383, dst), 8);
+    assert_memory_equal(dst, "\x10I16383;", 8);
+    assert_int_equal(conframe_encode_credit(UINT32_MAX, dst), CONFRAME_CREDIT_MAX);
+}
+
 static void malformed_controls_are_dropped(void **state)
 {
     const char *const bad[] = {
@@ -206,6 +240,8 @@ int main(void)
         cmocka_unit_test(a_selected_stream_is_not_selected_again),
         cmocka_unit_test(exit_statuses),
         cmocka_unit_test(input_and_controls),
+        cmocka_unit_test(flow_of_streams),
+        cmocka_unit_test(credit_is_a_number),
         cmocka_unit_test(malformed_controls_are_dropped),
         cmocka_unit_test(options_of_the_machine),
     };

@@ -29,7 +29,7 @@ static bool stuck; /* the transmitter never has room */
 static unsigned long ready_calls;
 static uint8_t to_receive[16384];
 static size_t receive_at, receive_len;
-static bool rx_on;
+static bool rx_on, tx_on;
 static unsigned console_calls;
 static int shutdown_signo;
 static uint64_t now_ns;
@@ -63,9 +63,10 @@ int console_line_get(void)
     return receive_at < receive_len ? to_receive[receive_at++] : -1;
 }
 
-void console_line_rx_interrupt(bool on)
+void console_line_interrupts(bool rx, bool tx)
 {
-    rx_on = on;
+    rx_on = rx;
+    tx_on = tx;
 }
 
 /* ---- the kernel ---- */
@@ -91,7 +92,7 @@ static void arrive(const void *data, size_t len)
     receive_len = len;
     memcpy(to_receive, data, len);
     if (rx_on)
-        console_rx();
+        console_interrupt();
 }
 
 static void expect_sent(const char *bytes, size_t len)
@@ -109,9 +110,10 @@ static void starts_with_the_ready_mark(void **state)
     assert_int_equal(hal_console_write(HAL_STREAM_LOG, "lost", 4), 0); /* there is no line yet */
     assert_int_equal(sent_len, 0);
     console_start("conframe=1 stdio=ptp winsize=25x81", 'e');
-    expect_sent("\x10\x30", 2);
-    rx_on = true;
-    console_rx();
+    expect_sent("\x10\x30\x10I4094;", 9);
+    console_start_interrupts();
+    assert_true(rx_on && !tx_on);
+    console_interrupt();
 }
 
 static void writes_every_byte_in_fifo_sized_pieces(void **state)
@@ -174,10 +176,11 @@ static void a_full_ring_stops_the_sender(void **state)
         assert_true(some > 0);
         n += (size_t)some;
         if (rx_on)
-            console_rx();
+            console_interrupt();
     }
     assert_memory_equal(got, data, sizeof(data));
     assert_true(rx_on);
+    assert_true(sent_len > 0); /* and the sender heard of it */
     assert_int_equal(hal_console_read(got, 1), 0);
 }
 
@@ -194,9 +197,61 @@ static void end_of_input_comes_last(void **state)
     assert_int_equal(hal_console_read(buf, 0), 0);
 }
 
-/* A kernel message gets out of a line that is stuck or whose owner was stopped, and a long one does
- * not wait the full time for every piece. */
-static void messages_do_not_wait_for_ever(void **state)
+/* Nobody waits for a line that takes nothing: its interrupt tells when it does. */
+static void a_stalled_line_is_not_waited_for(void **state)
+{
+    unsigned calls = console_calls;
+
+    (void)state;
+    sent_len = 0; /* the reads before have made room for input */
+    stuck = true;
+    assert_int_equal(hal_console_write(HAL_STREAM_OUT, "late", 4), 4);
+    assert_true(tx_on && rx_on && !fake_irqs_off);
+    assert_int_equal(hal_console_room(HAL_STREAM_OUT), 0);
+    assert_int_equal(hal_console_write(HAL_STREAM_LOG, "log", 3), 3);
+    console_interrupt();
+    assert_int_equal(console_calls, calls);
+    stuck = false;
+    console_interrupt();
+    assert_int_equal(console_calls, calls + 1);
+    assert_false(tx_on);
+    assert_int_equal(hal_console_room(HAL_STREAM_OUT), 1);
+    assert_int_equal(sent_len, 0);
+}
+
+/* The other side stops one stream, not the others, and says when one can never be written to. */
+static void the_other_side_stops_a_stream(void **state)
+{
+    unsigned calls = console_calls;
+
+    (void)state;
+    arrive("\x10"
+           "F1,1;",
+           6);
+    assert_int_equal(console_calls, calls + 1);
+    assert_int_equal(hal_console_write(HAL_STREAM_OUT, "out", 3), 3);
+    assert_int_equal(hal_console_room(HAL_STREAM_OUT), 0);
+    assert_int_equal(hal_console_write(HAL_STREAM_ERR, "e", 1), 0);
+    expect_sent("e", 1);
+    arrive("\x10"
+           "F1,0;",
+           6);
+    assert_int_equal(console_calls, calls + 2);
+    assert_int_equal(hal_console_room(HAL_STREAM_OUT), 1);
+    arrive("\x10"
+           "B2,32;",
+           7);
+    assert_int_equal(hal_console_write(HAL_STREAM_ERR, "e", 1), -EPIPE);
+    assert_int_equal(hal_console_room(HAL_STREAM_ERR), -EPIPE);
+    arrive("\x10"
+           "B2,0;",
+           6);
+    assert_int_equal(hal_console_room(HAL_STREAM_ERR), 1);
+}
+
+/* A panic's message gets out of a line that is stuck or whose owner was stopped, and a long one
+ * does not wait the full time for every piece. */
+static void last_words_do_not_wait_for_ever(void **state)
 {
     char text[400];
     unsigned long first;
@@ -205,9 +260,9 @@ static void messages_do_not_wait_for_ever(void **state)
     memset(text, 'm', sizeof(text));
     stuck = true;
     ready_calls = 0;
-    hal_console_write(HAL_STREAM_LOG, text, 8);
+    hal_console_panic(text, 8);
     first = ready_calls;
-    hal_console_write(HAL_STREAM_LOG, text, sizeof(text));
+    hal_console_panic(text, sizeof(text));
     assert_true(put_while_busy >= 2);
     assert_true(ready_calls - first < first);
     assert_false(fake_irqs_off);
@@ -237,8 +292,10 @@ int main(void)
         cmocka_unit_test(writes_every_byte_in_fifo_sized_pieces),
         cmocka_unit_test(reads_what_arrived),
         cmocka_unit_test(a_full_ring_stops_the_sender),
+        cmocka_unit_test(a_stalled_line_is_not_waited_for),
+        cmocka_unit_test(the_other_side_stops_a_stream),
         cmocka_unit_test(end_of_input_comes_last),
-        cmocka_unit_test(messages_do_not_wait_for_ever),
+        cmocka_unit_test(last_words_do_not_wait_for_ever),
         cmocka_unit_test(the_exit_status_is_the_last),
     };
 

@@ -460,6 +460,7 @@ static void test_input(void)
     char buf[64];
     long n;
 
+    expect(hal_console_room(HAL_STREAM_OUT) == 1, "room for output", 0);
     (void)hal_irq_save();
     for (;;) {
         while ((n = hal_console_read(buf, sizeof(buf))) == 0 && shutdown_signal == 0)
