@@ -19,37 +19,17 @@
 #include "fs/context.h"
 #include "fs/fcntl.h"
 #include "fs/pollwait.h"
+#include "fs/tty_state.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "sched/timer.h"
 
-#define IN_SIZE 4096u /* as Linux's N_TTY_BUF_SIZE */
-#define NO_CHAR 0u    /* _POSIX_VDISABLE */
-#define LATE_SIZE 1024u
-
-/* Signals that the keyboard makes (Linux numbers). */
-enum { TTY_SIGINT = 2, TTY_SIGQUIT = 3, TTY_SIGTSTP = 20, TTY_SIGWINCH = 28 };
+#define NO_CHAR 0u /* _POSIX_VDISABLE */
 
 enum mark { MARK_NONE, MARK_LINE, MARK_EOF };
 
-static struct {
-    struct mutex lock;
-    struct waitq wait;
-    struct termios termios;
-    struct winsize size;
-    int pgrp, session;
-    uint8_t in[IN_SIZE], marks[IN_SIZE];
-    uint32_t head, line, tail; /* counters; index mod IN_SIZE */
-    unsigned column;           /* of the cursor */
-    unsigned line_column;      /* where the edited line began */
-    bool literal;              /* the next character is taken as it is (VLNEXT) */
-    bool hung_up;
-    bool readable, stopped; /* atomic copies */
-    enum hal_stream late_stream;
-    size_t late_len;
-    uint8_t late[LATE_SIZE];
-} tty;
+struct tty_state tty;
 
 static const struct termios default_termios = {
     .iflag = ICRNL | IXON | IUTF8,
@@ -68,7 +48,7 @@ void tty_init(void)
     tty.pgrp = tty.session = 1;
 }
 
-static bool lflag(uint32_t bit)
+bool tty_lflag(uint32_t bit)
 {
     return tty.termios.lflag & bit;
 }
@@ -156,7 +136,7 @@ static void out_processed(struct out_buf *out, uint8_t c)
 
 static bool shown_as_caret(uint8_t c)
 {
-    return (c < ' ' || c == 127) && c != '\t' && lflag(ECHOCTL);
+    return (c < ' ' || c == 127) && c != '\t' && tty_lflag(ECHOCTL);
 }
 
 static void echo_char(struct out_buf *out, uint8_t c)
@@ -203,9 +183,9 @@ static bool erase_char(struct out_buf *out)
     while ((tty.termios.iflag & IUTF8) && (*in_at(tty.head) & 0xc0) == 0x80 &&
            tty.head != tty.line);
     unsigned after = line_width(tty.head);
-    if (!lflag(ECHO))
+    if (!tty_lflag(ECHO))
         return true;
-    if (!lflag(ECHOE)) {
+    if (!tty_lflag(ECHOE)) {
         echo_char(out, tty.termios.cc[VERASE]);
         return true;
     }
@@ -235,21 +215,21 @@ static void erase_word(struct out_buf *out)
 
 static void erase_line(struct out_buf *out)
 {
-    if (lflag(ECHO) && lflag(ECHOKE) && lflag(ECHOE)) {
+    if (tty_lflag(ECHO) && tty_lflag(ECHOKE) && tty_lflag(ECHOE)) {
         while (erase_char(out))
             ;
         return;
     }
     tty.head = tty.line;
-    if (lflag(ECHO))
+    if (tty_lflag(ECHO))
         echo_char(out, tty.termios.cc[VKILL]);
-    if (lflag(ECHO) && lflag(ECHOK))
+    if (tty_lflag(ECHO) && tty_lflag(ECHOK))
         out_processed(out, '\n');
 }
 
 static void reprint_line(struct out_buf *out)
 {
-    if (!lflag(ECHO))
+    if (!tty_lflag(ECHO))
         return;
     echo_char(out, tty.termios.cc[VREPRINT]);
     out_processed(out, '\n');
@@ -266,21 +246,21 @@ static uint32_t in_used(void)
 }
 
 /* What one read could return now. */
-static uint32_t in_ready(void)
+uint32_t tty_in_ready(void)
 {
-    return (lflag(ICANON) ? tty.line : tty.head) - tty.tail;
+    return (tty_lflag(ICANON) ? tty.line : tty.head) - tty.tail;
 }
 
-static void update_readable(void)
+void tty_update_readable(void)
 {
     uint32_t need = 1;
-    if (!lflag(ICANON) && tty.termios.cc[VTIME] == 0 && tty.termios.cc[VMIN] > 1)
+    if (!tty_lflag(ICANON) && tty.termios.cc[VTIME] == 0 && tty.termios.cc[VMIN] > 1)
         need = tty.termios.cc[VMIN];
-    bool readable = in_ready() >= need || tty.hung_up;
+    bool readable = tty_in_ready() >= need || tty.hung_up;
     /* Release: the sleeper that sees it takes the mutex anyway; seq_cst is not needed because the
      * queue's lock orders it with the sleeper's state. */
     __atomic_store_n(&tty.readable, readable, __ATOMIC_RELEASE);
-    if (readable || (!lflag(ICANON) && in_ready() > 0))
+    if (readable || (!tty_lflag(ICANON) && tty_in_ready() > 0))
         waitq_wake_all(&tty.wait, POLLIN | POLLRDNORM);
 }
 
@@ -293,13 +273,13 @@ static void put_char(uint8_t c, enum mark mark)
     *in_at(tty.head++) = c;
 }
 
-static void flush_input(void)
+void tty_flush_input(void)
 {
     tty.tail = tty.line = tty.head;
-    update_readable();
+    tty_update_readable();
 }
 
-static void set_stopped(bool stopped)
+void tty_set_stopped(bool stopped)
 {
     __atomic_store_n(&tty.stopped, stopped, __ATOMIC_RELEASE);
     if (!stopped)
@@ -312,12 +292,12 @@ static bool input_signal(struct out_buf *out, uint8_t c)
                 : is_char(VQUIT, c) ? TTY_SIGQUIT
                 : is_char(VSUSP, c) ? TTY_SIGTSTP
                                     : 0;
-    if (!signo || !lflag(ISIG))
+    if (!signo || !tty_lflag(ISIG))
         return false;
-    if (!lflag(NOFLSH))
-        flush_input();
-    set_stopped(false);
-    if (lflag(ECHO))
+    if (!tty_lflag(NOFLSH))
+        tty_flush_input();
+    tty_set_stopped(false);
+    if (tty_lflag(ECHO))
         echo_char(out, c);
     proc_tty_signal(tty.pgrp, signo);
     return true;
@@ -328,11 +308,11 @@ static bool input_flow(uint8_t c)
     if (!(tty.termios.iflag & IXON))
         return false;
     if (is_char(VSTART, c) || is_char(VSTOP, c)) {
-        set_stopped(is_char(VSTOP, c) && !is_char(VSTART, c));
+        tty_set_stopped(is_char(VSTOP, c) && !is_char(VSTART, c));
         return true;
     }
     if (tty.stopped && (tty.termios.iflag & IXANY))
-        set_stopped(false);
+        tty_set_stopped(false);
     return false;
 }
 
@@ -347,7 +327,7 @@ static bool input_edit(struct out_buf *out, uint8_t c)
         erase_line(out);
         return true;
     }
-    if (!lflag(IEXTEN))
+    if (!tty_lflag(IEXTEN))
         return false;
     if (is_char(VWERASE, c)) {
         erase_word(out);
@@ -368,7 +348,7 @@ static void end_line(uint8_t c, enum mark mark)
 
 static void echo_input(struct out_buf *out, uint8_t c)
 {
-    if (lflag(ECHO) || (c == '\n' && lflag(ECHONL) && lflag(ICANON)))
+    if (tty_lflag(ECHO) || (c == '\n' && tty_lflag(ECHONL) && tty_lflag(ICANON)))
         echo_char(out, c);
 }
 
@@ -378,7 +358,7 @@ static void input_canonical(struct out_buf *out, uint8_t c)
         end_line(c, MARK_EOF);
         return;
     }
-    if (c == '\n' || is_char(VEOL, c) || (lflag(IEXTEN) && is_char(VEOL2, c))) {
+    if (c == '\n' || is_char(VEOL, c) || (tty_lflag(IEXTEN) && is_char(VEOL2, c))) {
         echo_input(out, c);
         end_line(c, MARK_LINE);
         return;
@@ -395,7 +375,7 @@ static void input_byte(struct out_buf *out, uint8_t c)
     uint32_t iflag = tty.termios.iflag;
     if (tty.literal) {
         tty.literal = false;
-        if (lflag(ECHO))
+        if (tty_lflag(ECHO))
             echo_char(out, c);
         put_char(c, MARK_NONE);
         return;
@@ -411,13 +391,13 @@ static void input_byte(struct out_buf *out, uint8_t c)
     } else if (c == '\n' && (iflag & INLCR)) {
         c = '\r';
     }
-    if (lflag(ICANON) && lflag(IEXTEN) && is_char(VLNEXT, c)) {
+    if (tty_lflag(ICANON) && tty_lflag(IEXTEN) && is_char(VLNEXT, c)) {
         tty.literal = true;
         if (tty.head == tty.line)
             tty.line_column = tty.column;
         return;
     }
-    if (lflag(ICANON)) {
+    if (tty_lflag(ICANON)) {
         if (!input_edit(out, c))
             input_canonical(out, c);
     } else {
@@ -433,7 +413,7 @@ void tty_input(const uint8_t *data, size_t len)
     for (size_t i = 0; i < len; i++)
         input_byte(&out, data[i]);
     out_flush(&out);
-    update_readable();
+    tty_update_readable();
     mutex_unlock(&tty.lock);
 }
 
@@ -442,7 +422,7 @@ void tty_hangup(void)
     mutex_lock(&tty.lock);
     tty.hung_up = true;
     tty.line = tty.head; /* an unfinished line can be read, then end of file */
-    update_readable();
+    tty_update_readable();
     mutex_unlock(&tty.lock);
 }
 
@@ -511,7 +491,7 @@ static bool raw_more(void *arg)
 {
     struct raw_need *need = arg;
     mutex_lock(&tty.lock);
-    bool more = in_ready() > need->seen || tty.hung_up;
+    bool more = tty_in_ready() > need->seen || tty.hung_up;
     mutex_unlock(&tty.lock);
     return more;
 }
@@ -532,9 +512,9 @@ static int wait_raw(size_t want)
     uint64_t deadline = min == 0 ? clock_mono_ns() + pause : UINT64_MAX;
     while (err == 0) {
         mutex_lock(&tty.lock);
-        uint32_t have = in_ready();
+        uint32_t have = tty_in_ready();
         bool done = (min > 0 && have >= min) || (min == 0 && (have > 0 || pause == 0)) ||
-                    tty.hung_up || lflag(ICANON);
+                    tty.hung_up || tty_lflag(ICANON);
         mutex_unlock(&tty.lock);
         if (done)
             break;
@@ -555,12 +535,12 @@ static long tty_read(struct file *file, struct iov_iter *to, off64_t *pos)
         return 0;
     for (;;) {
         mutex_lock(&tty.lock);
-        bool canonical = lflag(ICANON), ready = in_ready() > 0;
+        bool canonical = tty_lflag(ICANON), ready = tty_in_ready() > 0;
         bool end = tty.hung_up;
         long done = 0;
         if (ready && (canonical || nonblock))
             done = canonical ? read_canonical(to) : read_raw(to);
-        update_readable();
+        tty_update_readable();
         mutex_unlock(&tty.lock);
         if ((ready && (canonical || nonblock)) || (end && !ready))
             return done;
@@ -572,7 +552,7 @@ static long tty_read(struct file *file, struct iov_iter *to, off64_t *pos)
         if (!canonical) {
             mutex_lock(&tty.lock);
             done = read_raw(to);
-            update_readable();
+            tty_update_readable();
             mutex_unlock(&tty.lock);
             return done;
         }
@@ -601,7 +581,7 @@ void tty_output(void)
 }
 
 /* Until output is accepted, which means that all before it has been taken. */
-static int wait_output(bool nonblock)
+int tty_wait_output(bool nonblock)
 {
     for (;;) {
         uint32_t seen = console_events();
@@ -623,7 +603,7 @@ static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
     bool nonblock = file_flags(file) & O_NONBLOCK;
     long done = 0;
     while (from->left > 0 && out.err == 0) {
-        int err = wait_output(nonblock);
+        int err = tty_wait_output(nonblock);
         if (err)
             return done ? done : err;
         long n = iov_copy_from(from, chunk, MIN(from->left, sizeof(chunk)));
@@ -640,7 +620,7 @@ static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
         return -EIO;
     /* The program may end now, and the machine with it. */
     if (!nonblock && !output_free())
-        (void)!wait_output(false);
+        (void)!tty_wait_output(false);
     return done;
 }
 
@@ -657,174 +637,6 @@ static uint32_t tty_poll(struct file *file, struct poll_table *table)
     if (readable(NULL))
         events |= POLLIN | POLLRDNORM;
     return events;
-}
-
-/* ---- ioctl ---- */
-
-static int set_termios(uintptr_t arg, size_t size, bool flush)
-{
-    struct termios2 fresh;
-    int err = copyin(&fresh, uaddr(arg), size);
-    if (err)
-        return err;
-    mutex_lock(&tty.lock);
-    bool was_canonical = lflag(ICANON);
-    if (flush)
-        flush_input();
-    tty.termios = fresh.base;
-    if (was_canonical != lflag(ICANON)) /* what was typed so far becomes readable */
-        tty.line = tty.head;
-    if (!(tty.termios.iflag & IXON))
-        set_stopped(false);
-    update_readable();
-    mutex_unlock(&tty.lock);
-    return 0;
-}
-
-static int get_termios(uintptr_t arg, size_t size)
-{
-    mutex_lock(&tty.lock);
-    struct termios2 now = {tty.termios, 38400, 38400};
-    mutex_unlock(&tty.lock);
-    return copyout(uaddr(arg), &now, size);
-}
-
-static int get_int(uintptr_t arg, const int *value)
-{
-    mutex_lock(&tty.lock);
-    int copy = *value;
-    mutex_unlock(&tty.lock);
-    return copyout(uaddr(arg), &copy, sizeof(copy));
-}
-
-static int set_pgrp(uintptr_t arg)
-{
-    int pgrp;
-    int err = copyin(&pgrp, uaddr(arg), sizeof(pgrp));
-    if (err)
-        return err;
-    if (pgrp < 0)
-        return -EINVAL;
-    mutex_lock(&tty.lock);
-    tty.pgrp = pgrp;
-    mutex_unlock(&tty.lock);
-    return 0;
-}
-
-static int get_size(uintptr_t arg)
-{
-    mutex_lock(&tty.lock);
-    struct winsize size = tty.size;
-    mutex_unlock(&tty.lock);
-    return copyout(uaddr(arg), &size, sizeof(size));
-}
-
-static int set_size(uintptr_t arg)
-{
-    struct winsize size;
-    int err = copyin(&size, uaddr(arg), sizeof(size));
-    if (err)
-        return err;
-    mutex_lock(&tty.lock);
-    bool changed = memcmp(&size, &tty.size, sizeof(size)) != 0;
-    tty.size = size;
-    if (changed)
-        proc_tty_signal(tty.pgrp, TTY_SIGWINCH);
-    mutex_unlock(&tty.lock);
-    return 0;
-}
-
-static int input_count(uintptr_t arg)
-{
-    mutex_lock(&tty.lock);
-    int count = (int)in_ready();
-    mutex_unlock(&tty.lock);
-    return copyout(uaddr(arg), &count, sizeof(count));
-}
-
-static int output_count(uintptr_t arg)
-{
-    mutex_lock(&tty.lock);
-    int count = (int)tty.late_len;
-    mutex_unlock(&tty.lock);
-    return copyout(uaddr(arg), &count, sizeof(count));
-}
-
-static int flush(uintptr_t queue)
-{
-    if (queue > 2) /* TCIFLUSH, TCOFLUSH, TCIOFLUSH */
-        return -EINVAL;
-    mutex_lock(&tty.lock);
-    if (queue != 1)
-        flush_input();
-    if (queue != 0)
-        tty.late_len = 0;
-    mutex_unlock(&tty.lock);
-    return 0;
-}
-
-static int flow(uintptr_t action)
-{
-    if (action > 3) /* TCOOFF, TCOON, TCIOFF, TCION */
-        return -EINVAL;
-    mutex_lock(&tty.lock);
-    if (action <= 1)
-        set_stopped(action == 0);
-    mutex_unlock(&tty.lock);
-    return 0;
-}
-
-static long tty_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
-{
-    static const int zero;
-    switch (cmd) {
-    case TCGETS:
-        return get_termios(arg, sizeof(struct termios));
-    case TCGETS2:
-        return get_termios(arg, sizeof(struct termios2));
-    case TCSETSW:
-    case TCSETSF:
-    case TCSETSW2:
-    case TCSETSF2: {
-        int err = wait_output(false);
-        if (err)
-            return err;
-        bool flush = cmd == TCSETSF || cmd == TCSETSF2, large = cmd == TCSETSW2 || cmd == TCSETSF2;
-        return set_termios(arg, large ? sizeof(struct termios2) : sizeof(struct termios), flush);
-    }
-    case TCSETS:
-        return set_termios(arg, sizeof(struct termios), false);
-    case TCSETS2:
-        return set_termios(arg, sizeof(struct termios2), false);
-    case TIOCGWINSZ:
-        return get_size(arg);
-    case TIOCSWINSZ:
-        return set_size(arg);
-    case TIOCGPGRP:
-        return get_int(arg, &tty.pgrp);
-    case TIOCGSID:
-        return get_int(arg, &tty.session);
-    case TIOCSPGRP:
-        return set_pgrp(arg);
-    case FIONREAD:
-        return input_count(arg);
-    case TIOCOUTQ:
-        return output_count(arg);
-    case TIOCGETD: /* N_TTY */
-        return get_int(arg, &zero);
-    case TCFLSH:
-        return flush(arg);
-    case TCXONC:
-        return flow(arg);
-    case TCSBRK: /* with an argument it is tcdrain(3) */
-    case TCSBRKP:
-        return wait_output(false);
-    case TIOCSCTTY:
-    case TIOCNOTTY:
-        return 0; /* the console is the controlling terminal of the one session */
-    default:
-        return -ENOTTY;
-    }
 }
 
 static const struct file_ops tty_ops = {
