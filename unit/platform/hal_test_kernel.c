@@ -37,8 +37,9 @@ static uint8_t user_fp[16384] __attribute__((aligned(64)));
 static uintptr_t heads[TEST_CPUS_MAX][64]; /* what hal_thread_get returns */
 static unsigned timer_count, ipi_count[TEST_CPUS_MAX], online, faults_seen, ctx_steps;
 static unsigned preempted, user_returns, user_calls;
-static bool join_space, touch_now;
-static unsigned joined, touched[TEST_CPUS_MAX];
+/* Shootdown: the CPU that is to join the space, has joined it, is to touch the page, has touched it
+ * and what it found there. Each only grows, so that no CPU takes another one's turn. */
+static unsigned join_cpu, joined_cpu, touch_cpu, touched_cpu, touched;
 static long user_status = -1;
 static unsigned console_events;
 static int shutdown_signal;
@@ -326,16 +327,17 @@ void kernel_cpu_main(unsigned cpu)
     __atomic_fetch_add(&online, 1, __ATOMIC_RELEASE);
     for (;;) {
         hal_cpu_idle();
-        if (__atomic_load_n(&join_space, __ATOMIC_ACQUIRE)) {
+        /* Any interrupt ends the sleep: flushes for a space that the CPU has joined before, too. */
+        if (__atomic_load_n(&join_cpu, __ATOMIC_ACQUIRE) == cpu && touched_cpu < cpu) {
             hal_space_activate(&user_space);
             (void)*(volatile uint32_t *)USER_DATA; /* now in this CPU's TLB */
-            __atomic_fetch_add(&joined, 1, __ATOMIC_RELEASE);
+            __atomic_store_n(&joined_cpu, cpu, __ATOMIC_RELEASE);
             hal_irq_restore(HAL_IRQ_ON);
-            while (!__atomic_load_n(&touch_now, __ATOMIC_ACQUIRE))
+            while (__atomic_load_n(&touch_cpu, __ATOMIC_ACQUIRE) != cpu)
                 hal_cpu_relax();
             (void)hal_irq_save();
-            __atomic_store_n(&touched[cpu], *(volatile uint32_t *)USER_DATA, __ATOMIC_RELEASE);
-            __atomic_store_n(&join_space, false, __ATOMIC_RELAXED);
+            touched = *(volatile uint32_t *)USER_DATA;
+            __atomic_store_n(&touched_cpu, cpu, __ATOMIC_RELEASE);
         }
     }
 }
@@ -392,19 +394,17 @@ static void test_shootdown(void)
 
     *(uint32_t *)hal_phys_to_virt(pa) = 0xbeef;
     for (unsigned i = 1; i < count; i++) {
-        joined = 0;
-        touch_now = false;
-        __atomic_store_n(&join_space, true, __ATOMIC_RELEASE);
+        __atomic_store_n(&join_cpu, i, __ATOMIC_RELEASE);
         hal_ipi_send(i);
-        while (!__atomic_load_n(&joined, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(&joined_cpu, __ATOMIC_ACQUIRE) != i)
             hal_cpu_relax();
         expect(hal_space_map(&user_space, USER_DATA, pa, HAL_PAGE_SIZE,
                              HAL_PROT_READ | HAL_PROT_WRITE) == 0,
                "remap", i);
-        __atomic_store_n(&touch_now, true, __ATOMIC_RELEASE);
-        while (!__atomic_load_n(&touched[i], __ATOMIC_ACQUIRE))
+        __atomic_store_n(&touch_cpu, i, __ATOMIC_RELEASE);
+        while (__atomic_load_n(&touched_cpu, __ATOMIC_ACQUIRE) != i)
             hal_cpu_relax();
-        expect(touched[i] == 0xbeef, "stale translation on CPU", i);
+        expect(touched == 0xbeef, "stale translation on CPU", i);
         pa = kernel_table_alloc();
         *(uint32_t *)hal_phys_to_virt(pa) = 0xbeef;
     }
