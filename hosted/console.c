@@ -200,7 +200,7 @@ long hal_console_read(void *buf, size_t len)
     int fd = hosted_config.fd_in, events;
     long n;
 
-    if (len == 0)
+    if (len == 0 || !__atomic_load_n(&hosted_config.in_ours, __ATOMIC_ACQUIRE))
         return 0;
     if (SELKIE_SIM)
         return sim_read(buf, len);
@@ -211,11 +211,22 @@ long hal_console_read(void *buf, size_t len)
         do
             n = read_some(fd, buf, len);
         while (n == -HOST_EINTR);
+        /* A terminal that is there: we are in the background by now. The outer world finds out. */
+        if (n == -HOST_EIO && hosted_config.in_tty && !(events & HOST_POLLHUP))
+            n = -HOST_EAGAIN;
         if (n != -HOST_EAGAIN)
             return n > 0 ? n : -EPIPE;
     }
     watch_again();
     return 0;
+}
+
+void hal_console_want(void)
+{
+    if (__atomic_load_n(&hosted_config.in_ours, __ATOMIC_ACQUIRE))
+        return;
+    __atomic_fetch_or(&hosted_job, HOSTED_JOB_READ, __ATOMIC_RELEASE);
+    wake_outer();
 }
 
 void hal_console_info(struct hal_console_info *out)

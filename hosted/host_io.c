@@ -4,6 +4,12 @@
  * for the signals sent to the process; both turn what they see into interrupts of virtual CPU 0.
  * See console.c for how input is handed over.
  *
+ * Jobs. The terminal is ours only in the foreground. There it is raw, for the guest's terminal does
+ * the line discipline; when the job is stopped it is put back, and made raw again when it goes on
+ * in the foreground. In the background nothing is read; a program that wants input makes us do an
+ * empty read, with which the host stops the job as it would a native one (SIGTTIN). Becoming the
+ * foreground job without having been stopped is announced by nobody: we look from time to time.
+ *
  * Not signalfd: while anyone polls one, Linux wakes him for every signal of the process, and each
  * trapped system call and page fault of the program is one, on a virtual CPU's thread.
  */
@@ -27,7 +33,10 @@
 #define KERNEL_TCGETS 0x5401
 #define KERNEL_TCSETS 0x5402
 
-static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+#define LOOK_MS 200 /* in the background */
+
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
+static bool stopping; /* atomic: the next SIGTSTP is our own */
 static sigset_t watched_set;
 
 static void read_window(void)
@@ -43,33 +52,49 @@ static void read_window(void)
         }
 }
 
-static void restore_at_exit(void)
+static void restore_tty(void)
 {
-    if (hosted_config.restore_tty)
+    if (__atomic_exchange_n(&hosted_config.restore_tty, false, __ATOMIC_ACQ_REL))
         ioctl(hosted_config.fd_in, KERNEL_TCSETS, &hosted_config.tty);
 }
 
+static bool foreground(void)
+{
+    return !hosted_config.in_tty || tcgetpgrp(hosted_config.fd_in) == getpgrp();
+}
+
 /* The guest's terminal does the line discipline; ours only passes bytes. Not in the background:
- * the terminal is someone else's then. */
+ * the terminal is someone else's then. Whoever stopped us may have left it raw. */
 static void make_tty_raw(void)
 {
     struct hosted_config *c = &hosted_config;
-    struct hosted_termios raw;
+    static struct hosted_termios raw;
+    struct hosted_termios now;
 
-    if (!c->in_tty || tcgetpgrp(c->fd_in) != getpgrp() ||
-        ioctl(c->fd_in, KERNEL_TCGETS, &c->tty) < 0)
+    if (!c->in_tty || ioctl(c->fd_in, KERNEL_TCGETS, &now) < 0)
         return;
-    raw = c->tty;
+    if (memcmp(&now, &raw, sizeof(now)) != 0)
+        c->tty = raw = now;
     raw.iflag &= ~(uint32_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
     raw.oflag &= ~(uint32_t)OPOST;
     raw.lflag &= ~(uint32_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
     raw.cflag = (raw.cflag & ~(uint32_t)(CSIZE | PARENB)) | CS8;
     raw.cc[VMIN] = 1;
     raw.cc[VTIME] = 0;
-    if (ioctl(c->fd_in, KERNEL_TCSETS, &raw) == 0) {
-        c->restore_tty = true;
-        atexit(restore_at_exit);
-    }
+    if (ioctl(c->fd_in, KERNEL_TCSETS, &raw) == 0)
+        __atomic_store_n(&c->restore_tty, true, __ATOMIC_RELEASE);
+}
+
+/* Whose is the terminal now? */
+static void look_at_job(void)
+{
+    bool ours = foreground();
+
+    if (ours && !__atomic_load_n(&hosted_config.restore_tty, __ATOMIC_ACQUIRE))
+        make_tty_raw();
+    if (!ours)
+        __atomic_store_n(&hosted_config.restore_tty, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&hosted_config.in_ours, ours, __ATOMIC_RELEASE);
 }
 
 /* A standard stream that is closed stays so: its number goes to a descriptor that can neither be
@@ -132,7 +157,8 @@ void host_setup_io(const struct host_options *options)
 
     setup_streams(options->log_fd);
     read_window();
-    make_tty_raw();
+    atexit(restore_tty);
+    look_at_job();
 
     /* Blocked in every thread; one waits for them. */
     sigemptyset(&watched_set);
@@ -151,12 +177,29 @@ void host_setup_io(const struct host_options *options)
     c->exit_outside = SELKIE_SANITIZE || &__gcov_exit != NULL;
 }
 
+static void wake_main(void)
+{
+    const uint64_t one = 1;
+
+    if (write(hosted_config.wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+        host_fail("eventfd: %s", strerror(errno));
+}
+
 static void *take_signals(void *arg)
 {
     int signo;
 
     (void)arg;
     while (sigwait(&watched_set, &signo) == 0) {
+        if (signo == SIGTSTP && __atomic_exchange_n(&stopping, false, __ATOMIC_ACQ_REL))
+            continue;
+        if (signo == SIGCONT) {
+            /* It has taken back our own SIGTSTP if that was still to come. Stopped by force, the
+             * terminal is not as we left it: main looks. */
+            __atomic_store_n(&stopping, false, __ATOMIC_RELEASE);
+            __atomic_store_n(&hosted_config.restore_tty, false, __ATOMIC_RELEASE);
+            wake_main();
+        }
         if (signo == SIGWINCH) {
             read_window();
             hosted_raise(0, HOSTED_IRQ_CONSOLE);
@@ -176,6 +219,43 @@ void host_start_signals(void)
 
     if (err)
         host_fail("cannot create a thread: %s", strerror(err));
+}
+
+/* The whole job stops, as it does natively when the terminal says so. Our own thread takes the
+ * default action, which the host leaves out where nobody could continue us. */
+static void stop_job(void)
+{
+    sigset_t set;
+
+    restore_tty();
+    __atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
+    kill(0, SIGTSTP);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTSTP);
+    pthread_kill(pthread_self(), SIGTSTP);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* here */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    look_at_job();
+    read_window();
+    __atomic_fetch_or(&hosted_shutdown_signals, 1u << (SIGCONT - 1), __ATOMIC_RELEASE);
+    hosted_raise(0, HOSTED_IRQ_SHUTDOWN | HOSTED_IRQ_CONSOLE);
+}
+
+static void tend_job(void)
+{
+    uint32_t job = __atomic_exchange_n(&hosted_job, 0, __ATOMIC_ACQUIRE);
+    bool was = hosted_config.in_ours;
+    char none;
+
+    if (job & HOSTED_JOB_STOP)
+        stop_job();
+    look_at_job();
+    /* EIO: nobody could continue us, so we go on without input. */
+    if ((job & HOSTED_JOB_READ) && !hosted_config.in_ours &&
+        read(hosted_config.fd_in, &none, 0) == 0)
+        look_at_job();
+    if (!was && hosted_config.in_ours)
+        hosted_raise(0, HOSTED_IRQ_CONSOLE);
 }
 
 enum { WAKE, INPUT, OUTPUT, FD_COUNT = OUTPUT + HOSTED_STREAM_COUNT };
@@ -219,11 +299,14 @@ _Noreturn void host_io_loop(void)
         uint64_t count;
         int32_t status;
         /* A negative descriptor is not looked at. */
-        bool idle = __atomic_load_n(&hosted_input_idle, __ATOMIC_ACQUIRE);
+        bool idle;
 
+        if (c->in_tty)
+            tend_job();
+        idle = !c->in_ours || __atomic_load_n(&hosted_input_idle, __ATOMIC_ACQUIRE);
         fds[INPUT].fd = idle ? -1 : c->fd_in;
         watch_output(fds);
-        if (poll(fds, FD_COUNT, -1) < 0)
+        if (poll(fds, FD_COUNT, c->in_ours ? -1 : LOOK_MS) < 0)
             continue;
         if (fds[WAKE].revents && read(fds[WAKE].fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
             host_fail("eventfd: %s", strerror(errno));

@@ -9,6 +9,7 @@ int32_t hosted_exit_status = -1;
 uint32_t hosted_shutdown_signals;
 uint32_t hosted_input_idle;
 uint32_t hosted_room_wanted;
+uint32_t hosted_job;
 
 void hal_halt_others(void)
 {
@@ -31,7 +32,7 @@ _Noreturn void hal_poweroff(int status)
 
     if (SELKIE_SIM)
         sim_finish(status);
-    if (c->restore_tty)
+    if (__atomic_load_n(&c->restore_tty, __ATOMIC_ACQUIRE))
         (void)host_call3(HOST_ioctl, c->fd_in, TCSETS, (long)&c->tty);
     if (c->exit_outside) {
         hal_halt_others();
@@ -48,4 +49,16 @@ _Noreturn void hal_poweroff(int status)
 _Noreturn void hal_reboot(void)
 {
     hal_poweroff(0);
+}
+
+/* Any context; the outer world does it. */
+bool hal_suspend(void)
+{
+    const uint64_t one = 1;
+
+    if (!hosted_config.in_tty)
+        return false;
+    __atomic_fetch_or(&hosted_job, HOSTED_JOB_STOP, __ATOMIC_RELEASE);
+    (void)host_call3(HOST_write, hosted_config.wake_fd, (long)&one, sizeof(one));
+    return true;
 }

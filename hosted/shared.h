@@ -80,7 +80,8 @@ struct hosted_config {
     bool in_tty, out_tty, err_tty;
     bool out_file, err_file, log_file; /* writing takes as long as it takes */
     uint32_t window;                   /* atomic: rows << 16 | columns */
-    bool restore_tty;
+    bool in_ours;                      /* atomic: in the foreground, so that input may be read */
+    bool restore_tty;                  /* atomic: the terminal is as we want it, not as in `tty` */
     struct hosted_termios tty;
     int wake_fd;       /* eventfd that the outer world listens to */
     bool exit_outside; /* leave through exit(3), so that run-time libraries finish */
@@ -98,6 +99,9 @@ extern int32_t hosted_exit_status;       /* -1 until the machine is off (exit_ou
 extern uint32_t hosted_shutdown_signals; /* bit n: Linux signal n + 1 has been asked for */
 extern uint32_t hosted_input_idle;       /* 1: the kernel has been told of input and has not yet
                                             drained it, so nobody watches fd_in */
+extern uint32_t hosted_job;              /* HOSTED_JOB_*: what the kernel asks for */
+#define HOSTED_JOB_READ 1u               /* a program waits for the terminal's input */
+#define HOSTED_JOB_STOP 2u               /* it is stopped, so stop the process */
 extern uint32_t hosted_room_wanted;      /* bit n: stream n (enum hal_stream) had no room */
 
 /* Inner functions that the outer world calls. */

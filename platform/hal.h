@@ -271,6 +271,10 @@ void hal_console_panic(const void *buf, size_t len);
  * at end of input. kernel_console() announces new input and window changes. */
 long hal_console_read(void *buf, size_t len);
 
+/* A program waits for input of the terminal: the machine may be stopped if that is someone else's
+ * just now (hosted, in the background). */
+void hal_console_want(void);
+
 struct hal_console_info {
     bool in_tty, out_tty, err_tty; /* is that stream a terminal on the other side? */
     uint16_t rows, cols;           /* 0 if unknown */
@@ -341,6 +345,10 @@ int must_check hal_irq_unmask(unsigned irq);
 #define HAL_EXIT_PANIC 125
 _Noreturn void hal_poweroff(int status);
 _Noreturn void hal_reboot(void);
+/* The program has been stopped by a signal of the terminal: stop the machine as a job of whoever
+ * started it. False if nobody could continue it. Otherwise kernel_shutdown_request(SIGCONT) follows
+ * when it goes on, or at once if it was not stopped after all. */
+bool hal_suspend(void);
 /* Stop all other CPUs for good, as far as the machine can. Panic-safe. */
 void hal_halt_others(void);
 

@@ -607,6 +607,9 @@ long hal_console_read(void *buf, size_t len)
     console_in_len -= n;
     return (long)n;
 }
+void hal_console_want(void)
+{
+}
 void hal_console_info(struct hal_console_info *out)
 {
     *out = fake_console_state;
@@ -626,4 +629,8 @@ void fake_console_input(const void *data, size_t len, bool end)
     memcpy(console_in + console_in_len, data, len);
     console_in_len += len;
     console_in_end = end;
+}
+bool hal_suspend(void)
+{
+    return false;
 }

@@ -546,6 +546,7 @@ static long tty_read(struct file *file, struct iov_iter *to, off64_t *pos)
             return done;
         if (nonblock)
             return -EAGAIN;
+        hal_console_want();
         int err = canonical ? fs_wait(&tty.wait, readable, NULL, UINT64_MAX) : wait_raw(to->left);
         if (err)
             return err;

@@ -17,6 +17,7 @@
 #include "linux/syscall.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
+#include "proc/sigset.h"
 #include "sched/pressure.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -354,6 +355,8 @@ void kernel_shutdown_request(int signo)
     /* From an interrupt: as kill(1, signo) by the machine. */
     struct siginfo info = {.signo = signo, .code = SI_KERNEL};
     struct process *p = process_find(1);
+    if (!p && (SIG_BIT(signo) & (SIG_DEFAULT_IGNORE | SIG_STOPS)))
+        return;
     if (!p)
         hal_poweroff(128 + signo); /* nothing to ask */
     (void)signal_send_process(p, &info);

@@ -33,9 +33,9 @@ static bool default_action_locked(struct process *p, int signo)
         return true;
     if (!(bit & SIG_STOPS))
         return false;
-    /* POSIX: an orphaned process group, which this is (no parent could continue it), is not stopped
-     * by the terminal's signals. */
-    if (signo == SIGSTOP) {
+    /* POSIX: an orphaned process group, which this is if no job control of the host's could
+     * continue it, is not stopped by the terminal's signals. */
+    if (hal_suspend() || signo == SIGSTOP) {
         __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
         list_for_each (pos, &p->tasks)
             thread_interrupt(&list_entry(pos, struct task, process_link)->thread);

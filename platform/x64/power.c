@@ -149,3 +149,8 @@ bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset)
     return symtab_find(selkie_symtab_begin, (size_t)(selkie_symtab_end - selkie_symtab_begin),
                        text.lo, pc, name, offset);
 }
+
+bool hal_suspend(void)
+{
+    return false;
+}

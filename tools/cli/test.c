@@ -247,6 +247,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_hal_more(tests);
         add_hal(tests, BACKEND_AARCH64, NULL);
         add_script(tests, "process", BACKEND_HOSTED, "hosted");
+        add_script(tests, "job", BACKEND_HOSTED, "hosted");
         for (int b = 0; b < BACKEND_COUNT; b++) {
             add_script(tests, "tty", (enum backend)b, backend_names[b]);
             add_script(tests, "streams", (enum backend)b, backend_names[b]);
