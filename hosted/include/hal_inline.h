@@ -31,10 +31,13 @@ struct hal_space {
 
 static inline unsigned hal_cpu_id(void)
 {
-    unsigned id;
+    unsigned long id;
 
-    __asm__ volatile("movl %%gs:%c1, %0" : "=r"(id) : "i"(VCPU_ID));
-    return id;
+    /* movl clears the upper half: the compiler need not do so again. */
+    __asm__ volatile("movl %%gs:%c1, %k0" : "=r"(id) : "i"(VCPU_ID));
+    if (id > UINT32_MAX)
+        __builtin_unreachable();
+    return (unsigned)id;
 }
 
 /* Simulation: another virtual CPU may take its turn here (docs/simulation.md). */

@@ -133,9 +133,8 @@ slow_path static void *kmalloc_slow(size_t size, unsigned flags)
     return slot_alloc(size, flags);
 }
 
-slow_path static void kfree_slow(void *ptr)
+slow_path static void kfree_slow(struct page *page, void *ptr)
 {
-    struct page *page = page_of_virt(ptr);
     if (page->type == PAGE_SLAB)
         slab_free(page, ptr);
     else
@@ -149,7 +148,7 @@ static void quarantine_drain(void)
 {
     void *slot;
     while (SELKIE_MEMORY_DEBUG && (slot = memdebug_release()))
-        kfree_slow(slot);
+        kfree_slow(page_of_virt(slot), slot);
 }
 
 size_t memdebug_slot_bytes(const void *slot)
@@ -195,7 +194,7 @@ static void debug_free(void *ptr, uintptr_t pc, uintptr_t fp)
         slab_bad_free(ptr);
     void *out = memdebug_close(ptr, memdebug_slot_bytes(ptr), pc, fp);
     if (out)
-        kfree_slow(out);
+        kfree_slow(page_of_virt(out), out);
 }
 
 /* Of the caller of a public function, which its body must name itself. */
@@ -227,7 +226,7 @@ void *kmalloc(size_t size, unsigned flags)
     unsigned long brief = hal_brief_begin();
     void *object = pool_take(pool_for(pools_here(), size));
     hal_brief_end(brief);
-    return __builtin_expect(object != NULL, 1) ? object : kmalloc_slow(size, flags);
+    return __builtin_expect(object != NULL, 1) ? object : slab_alloc(size, flags);
 }
 
 void *kmalloc_array(size_t count, size_t size, unsigned flags)
@@ -263,14 +262,14 @@ void kfree(void *ptr)
     }
     if (SELKIE_ASAN)
         (void)*(volatile char *)ptr; /* the sanitizer reports a second free here */
-    struct page *page = page_of_virt(ptr);
+    struct page *page = page_of_direct(ptr);
     unsigned long brief = hal_brief_begin();
     struct pools *own = pools_here();
     bool done = __builtin_expect(page->slab_tag == own->tag, 1) &&
-                __builtin_expect(pool_give(&own->pool[page->slab_class], page, ptr), 1);
+                __builtin_expect(pool_give(pool_of(own, page), page, ptr), 1);
     hal_brief_end(brief);
     if (!done)
-        kfree_slow(ptr);
+        kfree_slow(page, ptr);
 }
 
 void *krealloc(void *old, size_t size, unsigned flags)

@@ -11,9 +11,10 @@
  * struct pages. Only chunks that contain RAM have them, so holes in physical space cost two small
  * table entries per 4 MiB. The chunks are numbered 0, 1, 2 ... in address order ("slot"):
  *     page_chunks[pa >> 22 - first] ->  first struct page of it, NULL for a hole (page.h)
+ *     page_near                     ->  the same by virtual address, for page_of_direct (page.h)
  *     chunk_base[slot]              ->  number of the chunk in physical space
  *     page_map[slot * 1024 + i]     ->  struct page of page i of it
- * All three are carved from RAM at boot but not touched: the struct pages of a chunk are
+ * All four are carved from RAM at boot but not touched: the struct pages of a chunk are
  * initialised when the chunk is opened, which happens when no open one can serve a request. So boot
  * costs nothing per page, and memory never used is never written.
  *
@@ -55,6 +56,7 @@
 #define CHUNK_PAGES PAGE_CHUNK_PAGES
 #define BLOCK_ORDER (PAGE_ORDER_MAX - 1) /* 2 MiB: what has a kind */
 #define CHUNK_SHIFT PAGE_CHUNK_SHIFT
+#define NEAR_PER_CHUNK (1u << (CHUNK_SHIFT - PAGE_NEAR_SHIFT))
 #define CHUNK_SIZE ((uint64_t)1 << CHUNK_SHIFT)
 
 static struct spinlock page_lock = SPINLOCK_INIT(RANK_PAGE);
@@ -62,6 +64,7 @@ static struct spinlock page_lock = SPINLOCK_INIT(RANK_PAGE);
 /* Fixed after page_init. */
 struct page **page_chunks;
 uint64_t page_chunk_first, page_chunk_span;
+uintptr_t page_near;
 static uint64_t *chunk_base;
 static uint32_t chunk_count;
 static struct page *page_map;
@@ -282,6 +285,21 @@ static void *early_alloc(uint64_t bytes)
           (unsigned long long)bytes >> 10);
 }
 
+/* Fill the table of page_of_direct, which begins with the first chunk. */
+static void near_init(uintptr_t *table)
+{
+    uintptr_t first = (uintptr_t)hal_phys_to_virt(page_chunk_first << CHUNK_SHIFT);
+    CHECK(is_aligned(first, 1ul << PAGE_NEAR_SHIFT));
+    page_near = (uintptr_t)table - (first >> PAGE_NEAR_SHIFT) * sizeof *table;
+    for (uint64_t i = 0; i < page_chunk_span * NEAR_PER_CHUNK; i++) {
+        const struct page *chunk = page_chunks[i / NEAR_PER_CHUNK];
+        table[i] =
+            chunk ? (uintptr_t)chunk - ((first >> PAGE_SHIFT) + i / NEAR_PER_CHUNK * CHUNK_PAGES) *
+                                           sizeof(struct page)
+                  : 0;
+    }
+}
+
 void page_init(void)
 {
     uint64_t last;
@@ -294,12 +312,15 @@ void page_init(void)
 
     uint64_t base_bytes = chunk_count * sizeof chunk_base[0];
     uint64_t slot_bytes = align_up(page_chunk_span * sizeof page_chunks[0], 16);
+    uint64_t near_bytes = page_chunk_span * NEAR_PER_CHUNK * sizeof(uintptr_t);
     uint64_t kind_bytes = (uint64_t)chunk_count << (PAGE_ORDER_MAX - BLOCK_ORDER);
     uint64_t page_bytes = (uint64_t)chunk_count * CHUNK_PAGES * sizeof(struct page);
     uint64_t hot = align_up(hot_bytes(), 64);
-    char *tables = early_alloc(hot + base_bytes + slot_bytes + page_bytes + kind_bytes);
+    char *tables =
+        early_alloc(hot + near_bytes + base_bytes + slot_bytes + page_bytes + kind_bytes);
     hot_init(tables, page_total);
-    tables += hot;
+    uintptr_t *near = (uintptr_t *)(void *)(tables + hot);
+    tables += hot + near_bytes;
     chunk_base = (uint64_t *)(void *)tables;
     page_chunks = (struct page **)(void *)(tables + base_bytes);
     page_map = (struct page *)(void *)(tables + base_bytes + slot_bytes);
@@ -311,6 +332,7 @@ void page_init(void)
         if (ram)
             chunk_base[slot++] = page_chunk_first + i;
     }
+    near_init(near);
 
     for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++) {
         for (unsigned kind = 0; kind < KIND_COUNT; kind++) {

@@ -50,7 +50,7 @@ struct page {
     union {
         uint16_t flags;
         struct { /* PAGE_SLAB */
-            uint8_t slab_class, slab_left;
+            uint8_t slab_pool, slab_left;
         };
     };
     union {
@@ -135,6 +135,18 @@ static inline void *page_virt(const struct page *page)
 static inline struct page *page_of_virt(const void *va)
 {
     return page_of_phys(hal_virt_to_phys(va));
+}
+/* The same of direct-map addresses only, in fewer instructions: by the number of the 2 MiB it lies
+ * in, the address that struct page 0 would have. */
+#define PAGE_NEAR_SHIFT 21
+extern uintptr_t page_near; /* the table, as if it began with address 0 */
+static inline struct page *page_of_direct(const void *va)
+{
+    uintptr_t base =
+        *(const uintptr_t *)(page_near + ((uintptr_t)va >> PAGE_NEAR_SHIFT) * sizeof(uintptr_t));
+    struct page *page = (struct page *)(base + ((uintptr_t)va >> PAGE_SHIFT) * sizeof(struct page));
+    ASSERT(page == page_of_virt(va));
+    return page;
 }
 
 /* Free pages out of the CPUs' caches into the buddy system, so that they can join to blocks. Any

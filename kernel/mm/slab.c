@@ -13,8 +13,8 @@
  *   returned          (of the owner's struct pools, by class): the first of those, see below.
  *
  * State of a slab: FULL (slab_free is NULL, slab_left is 1, on no list), PARTIAL (slab_left objects
- * in use, on pool->partial), EMPTY (slab_left is 0, on pool->empty). So "slab_left falls below 2"
- * is the only thing that a free has to look at: until then it pushes on slab_free and counts down.
+ * in use, on pool->partial), EMPTY (slab_left is 1, slab_remote REMOTE_EMPTY, on pool->empty). So a
+ * free counts slab_left down and has to look at the state only when that becomes zero.
  *
  * State changes are put off. An object of a full slab goes to `ready` as long as fewer than
  * pool->limit are there; the slab stays full. So a program that frees and allocates in turn changes
@@ -52,6 +52,7 @@
 #define SERVE_SPINS 2000 /* how long to wait for other CPUs to trim their pools */
 
 /* slab_remote: the number of objects on the chain, 16 bits, and where in the page the first is. */
+#define REMOTE_EMPTY 0xfffffffeu /* the slab is empty: nobody has an object to free */
 #define REMOTE_CLOSED UINT32_MAX
 #define REMOTE_NOBODY 0xffffu /* open, and nothing on the chain */
 
@@ -67,13 +68,16 @@ static void pools_init(struct pools *own, unsigned cpu)
     for (unsigned c = 0, units = 0; c < SLAB_CLASSES; c++) {
         uint16_t bytes = class_bytes[c];
         unsigned limit = READY_BYTES / bytes;
+        limit = MAX(MIN(limit, (unsigned)READY_MOST), (unsigned)READY_LEAST);
         own->pool[c] = (struct pool){
+            .room = (int32_t)limit,
             .inverse = UINT32_MAX / bytes + 1,
+            .inverse_last = UINT32_MAX / bytes,
             .partial = SLAB_NONE,
             .empty = SLAB_NONE,
             .bytes = bytes,
-            .total = (uint16_t)(PAGE_SIZE / bytes),
-            .limit = (uint16_t)MAX(MIN(limit, (unsigned)READY_MOST), (unsigned)READY_LEAST),
+            .others = (uint8_t)(PAGE_SIZE / bytes - 1),
+            .limit = (uint8_t)limit,
         };
         for (; units * SLAB_UNIT <= bytes; units++)
             own->pool_at[units] = (uint16_t)(c * sizeof(struct pool));
@@ -125,6 +129,13 @@ static void slabs_count(struct pool *pool, uint32_t delta)
     __atomic_store_n(&pool->slabs, pool->slabs + delta, __ATOMIC_RELAXED);
 }
 
+static void pool_fill(struct pool *pool, void *objects, unsigned count)
+{
+    pool->ready = objects;
+    counter_add(&pool->taken, count);
+    counter_add(&pool->room, -(int32_t)count);
+}
+
 /* A new slab, FULL; its objects are on `ready`, which was empty. */
 static bool slab_make(struct pools *own, struct pool *pool, unsigned flags)
 {
@@ -132,26 +143,24 @@ static bool slab_make(struct pools *own, struct pool *pool, unsigned flags)
     if (!slab)
         return false;
     char *base = page_virt(slab);
-    unsigned bytes = pool->bytes, total = pool->total;
+    unsigned bytes = pool->bytes, total = pool_total(pool);
     for (unsigned i = 0; i < total; i++)
         link_write(base + i * bytes, i + 1 < total ? base + (i + 1) * bytes : NULL, bytes);
     memory_poison(base + total * bytes, PAGE_SIZE - total * bytes);
     slab->slab_tag = own->tag;
-    slab->slab_class = (uint8_t)(pool - own->pool);
+    slab->slab_pool = (uint8_t)((uintptr_t)((char *)pool - (char *)own) / SLAB_POOL_SCALE);
     slab->slab_left = 1;
     slab->slab_free = NULL;
     /* Others know the slab only by an object of it, which they got in an ordered way. */
     __atomic_store_n(&slab->slab_remote, REMOTE_CLOSED, __ATOMIC_RELAXED);
     slabs_count(pool, 1);
-    pool->ready = base;
-    pool->entered += total;
+    pool_fill(pool, base, total);
     return true;
 }
 
 /* Not on a list, no object of it is out. */
 static void slab_release(struct pool *pool, struct page *slab)
 {
-    ASSERT(slab->slab_left == 0 && slab->slab_remote == REMOTE_CLOSED);
     slabs_count(pool, UINT32_MAX);
     slab->order = 0;
     slab->flags = 0;
@@ -162,21 +171,30 @@ static void slab_release(struct pool *pool, struct page *slab)
 /* Its last object has come back. Not on a list. */
 static void slab_emptied(struct pools *own, struct pool *pool, struct page *slab)
 {
+    /* Relaxed: what others did with its objects before they freed them came with those. */
+    CHECK(__atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED) == REMOTE_CLOSED);
     if (own->empty >= EMPTY_MAX) {
         slab_release(pool, slab);
         return;
     }
+    __atomic_store_n(&slab->slab_remote, REMOTE_EMPTY, __ATOMIC_RELAXED);
+    slab->slab_left = 1;
     own->empty++;
     list_add(&pool->empty, slab);
 }
 
-/* Give `count` linked objects back to their slab. */
+static bool is_empty(const struct page *slab)
+{
+    return __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED) == REMOTE_EMPTY;
+}
+
+/* Give `count` linked objects, of which nobody knows any more, back to their slab. */
 static void slab_settle(struct pools *own, struct page *slab, void *first, unsigned count)
 {
-    struct pool *pool = &own->pool[slab->slab_class];
+    struct pool *pool = pool_of(own, slab);
     bool was_full = !slab->slab_free;
-    unsigned used = was_full ? pool->total : slab->slab_left;
-    CHECK(count <= used);
+    unsigned used = was_full ? pool_total(pool) : slab->slab_left;
+    CHECK(count <= used && !is_empty(slab));
     if (!was_full) {
         void *last = first;
         for (unsigned i = 1; i < count; i++) {
@@ -215,9 +233,9 @@ static void returned_push(void **list, void *object, size_t bytes)
 void slab_free_remote(struct page *slab, void *object)
 {
     unsigned long brief = hal_brief_begin();
-    struct pool *pool = &pools_here()->pool[slab->slab_class];
+    struct pool *pool = pool_of(pools_here(), slab);
     bool valid = slab_slot_valid(pool, object);
-    counter_step(&pool->frees);
+    counter_step(&pool->given);
     hal_brief_end(brief);
     if (!valid)
         slab_bad_free(object);
@@ -226,6 +244,8 @@ void slab_free_remote(struct page *slab, void *object)
     char *base = (char *)object - offset;
     uint32_t word = __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED), pushed;
     do {
+        if (word == REMOTE_EMPTY)
+            slab_bad_free(object);
         if (word == REMOTE_CLOSED) {
             pushed = REMOTE_NOBODY;
         } else {
@@ -237,8 +257,10 @@ void slab_free_remote(struct page *slab, void *object)
         }
     } while (!__atomic_compare_exchange_n(&slab->slab_remote, &word, pushed, true, __ATOMIC_RELEASE,
                                           __ATOMIC_RELAXED));
-    if (word == REMOTE_CLOSED)
-        returned_push(&slab_pools[slab->slab_tag >> 8].returned[slab->slab_class], object, bytes);
+    if (word != REMOTE_CLOSED)
+        return;
+    struct pools *owner = &slab_pools[slab->slab_tag >> 8];
+    returned_push(&owner->returned[pool_of(owner, slab) - owner->pool], object, bytes);
 }
 
 static bool pending_look(struct pools *own, struct pool *pool)
@@ -278,8 +300,8 @@ static bool pool_refill(struct pools *own, struct pool *pool, unsigned flags)
 {
     unsigned count;
     if (pending_look(own, pool)) {
-        pool->ready = pending_take(pool, &count);
-        pool->entered += count;
+        void *objects = pending_take(pool, &count);
+        pool_fill(pool, objects, count);
         /* Some of the others each time, so that they do not pile up. */
         for (unsigned i = 0; i < SETTLE_MAX && pool->pending; i++)
             pending_settle(own, pool);
@@ -291,9 +313,14 @@ static bool pool_refill(struct pools *own, struct pool *pool, unsigned flags)
     struct page *slab = page_at(*list);
     ASSERT(slab->type == PAGE_SLAB && slab->slab_free);
     list_drop(list, slab);
-    own->empty -= slab->slab_left == 0;
-    pool->ready = slab->slab_free;
-    pool->entered += pool->total - slab->slab_left;
+    count = pool_total(pool);
+    if (list == &pool->empty) {
+        own->empty--;
+        __atomic_store_n(&slab->slab_remote, REMOTE_CLOSED, __ATOMIC_RELAXED);
+    } else {
+        count -= slab->slab_left;
+    }
+    pool_fill(pool, slab->slab_free, count);
     slab->slab_free = NULL;
     slab->slab_left = 1;
     return true;
@@ -321,15 +348,13 @@ void slab_free(struct page *slab, void *object)
         slab_free_remote(slab, object);
         return;
     }
-    struct pool *pool = &own->pool[slab->slab_class];
-    if (!pool_give(pool, slab, object)) {
-        if (!slab_slot_valid(pool, object) || pool->ready == object || slab->slab_free == object ||
-            slab->slab_left == 0)
-            slab_bad_free(object);
-        counter_step(&pool->frees);
-        link_write(object, NULL, pool->bytes);
-        slab_settle(own, slab, object, 1);
-    }
+    struct pool *pool = pool_of(own, slab);
+    if (!slab_slot_valid(pool, object) || pool->ready == object || slab->slab_free == object ||
+        is_empty(slab))
+        slab_bad_free(object);
+    counter_step(&pool->given);
+    link_write(object, NULL, pool->bytes);
+    slab_settle(own, slab, object, 1);
     hal_irq_restore(irq);
 }
 
@@ -340,11 +365,12 @@ static void ready_settle(struct pools *own, struct pool *pool)
 {
     for (void *object = pool->ready, *next; object; object = next) {
         next = link_read(object);
+        counter_add(&pool->room, 1);
+        counter_step(&pool->given);
         link_write(object, NULL, pool->bytes);
         slab_settle(own, page_of_virt(object), object, 1);
     }
     pool->ready = NULL;
-    pool->entered = pool->allocs;
 }
 
 /* At most *budget slabs; true when nothing is left to do. */
@@ -422,16 +448,19 @@ uint64_t slab_trim_all(void)
     return before > after ? before - after : 0;
 }
 
+/* Exact while nobody allocates; what is on `ready` counts neither as allocated nor as freed. */
 void slab_add_stats(struct kmalloc_stats *out)
 {
     for (unsigned c = 0; c < SLAB_CLASSES; c++) {
         uint64_t allocs = 0, frees = 0, slabs = 0;
         /* The frees first: those of objects counted later are not missed then. */
         for (unsigned i = 0; i < pools_count; i++)
-            frees += counter_read(&slab_pools[i].pool[c].frees);
+            frees += counter_read(&slab_pools[i].pool[c].given);
         for (unsigned i = 0; i < pools_count; i++) {
-            allocs += counter_read(&slab_pools[i].pool[c].allocs);
-            slabs += __atomic_load_n(&slab_pools[i].pool[c].slabs, __ATOMIC_RELAXED);
+            const struct pool *pool = &slab_pools[i].pool[c];
+            int32_t room = __atomic_load_n(&pool->room, __ATOMIC_RELAXED);
+            allocs += counter_read(&pool->taken) - (uint64_t)(pool->limit - room);
+            slabs += __atomic_load_n(&pool->slabs, __ATOMIC_RELAXED);
         }
         out->bytes_in_use += allocs > frees ? (allocs - frees) * class_bytes[c] : 0;
         out->bytes_held += slabs * PAGE_SIZE;

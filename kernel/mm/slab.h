@@ -15,20 +15,23 @@
 #define SLAB_UNIT 16u
 #define SLAB_SLOT_MAX 2048u
 #define SLAB_CLASSES 14u
+#define SLAB_POOL_SCALE 8u   /* page->slab_pool: offset of the pool in struct pools, in these */
 #define SLAB_NONE UINT32_MAX /* no page number */
 
 /* Only its CPU touches it; the counts are read by others. */
 struct pool {
-    void *ready;            /* objects for the next allocations, linked; NULL: none */
-    uint64_t allocs, frees; /* by this CPU */
-    uint64_t entered;       /* objects that were ever put on `ready`: entered - allocs are on it */
-    void *pending;          /* objects that name slabs, see pool_refill */
-    uint32_t inverse;       /* see slab_slot_valid */
-    uint32_t partial;       /* number of the first slab of the list, or SLAB_NONE */
-    uint32_t empty;         /* likewise: slabs that are free as a whole */
+    void *ready;           /* objects for the next allocations, linked; NULL: none */
+    uint64_t taken, given; /* objects: from slabs to `ready`, and freed elsewhere than to it */
+    void *pending;         /* objects that name slabs, see pool_refill */
+    int32_t room;          /* `limit` less the objects on `ready` */
+    uint32_t inverse;      /* see slab_slot_valid */
+    uint32_t inverse_last; /* inverse - 1 */
+    uint32_t partial;      /* number of the first slab of the list, or SLAB_NONE */
+    uint32_t empty;        /* likewise: slabs that are free as a whole */
     uint32_t slabs;
-    uint16_t bytes, total; /* of an object; objects in a slab */
-    uint16_t limit;        /* no more are put on `ready` one by one */
+    uint16_t bytes; /* of an object */
+    uint8_t others; /* objects in a slab, beside the first */
+    uint8_t limit;  /* no more are put on `ready` one by one */
 } cache_aligned;
 
 struct pools {
@@ -44,9 +47,20 @@ STATIC_ASSERT(HAL_CPU_MAX <= 256); /* page->slab_tag */
 
 extern struct pools *slab_pools; /* one per CPU */
 
+static inline unsigned pool_total(const struct pool *pool)
+{
+    return pool->others + 1u;
+}
+
 static inline struct pools *pools_here(void)
 {
     return &slab_pools[hal_cpu_id()];
+}
+
+/* That of an object's class, on this CPU or another. */
+static inline struct pool *pool_of(struct pools *pools, const struct page *slab)
+{
+    return (struct pool *)(void *)((char *)pools + (size_t)slab->slab_pool * SLAB_POOL_SCALE);
 }
 
 static inline struct pool *pool_for(struct pools *own, size_t bytes)
@@ -73,7 +87,7 @@ static inline void *link_read(const void *object)
 static inline bool slab_slot_valid(const struct pool *pool, const void *object)
 {
     uint32_t offset = (uint32_t)((uintptr_t)object & (PAGE_SIZE - 1));
-    return offset * pool->inverse < pool->inverse;
+    return offset * pool->inverse <= pool->inverse_last;
 }
 
 /* NULL: nothing is ready, take slab_alloc. */
@@ -82,21 +96,9 @@ static inline void *pool_take(struct pool *pool)
     void *object = pool->ready;
     if (__builtin_expect(object != NULL, 1)) {
         pool->ready = link_read(object);
-        counter_step(&pool->allocs);
+        counter_add(&pool->room, 1);
     }
     return object;
-}
-
-static inline bool pool_has_room(const struct pool *pool)
-{
-    return pool->entered - pool->allocs < pool->limit;
-}
-
-static inline void pool_put(struct pool *pool, void *object)
-{
-    link_write(object, pool->ready, pool->bytes);
-    pool->ready = object;
-    pool->entered++;
 }
 
 /* Free an object of this CPU's slab unless that changes the slab's state or something is wrong:
@@ -104,21 +106,20 @@ static inline void pool_put(struct pool *pool, void *object)
 static inline bool pool_give(struct pool *pool, struct page *slab, void *object)
 {
     void *head = slab->slab_free;
-    unsigned left = slab->slab_left;
-    if (__builtin_expect(!slab_slot_valid(pool, object), 0))
+    if (__builtin_expect(!slab_slot_valid(pool, object) || head == object, 0))
         return false;
-    if (left <= 1) {
-        if (head || !pool_has_room(pool) || pool->ready == object)
-            return false;
-        pool_put(pool, object); /* the slab stays full */
-    } else {
-        if (__builtin_expect(head == object, 0))
-            return false;
+    if (--slab->slab_left > 0) {
         link_write(object, head, pool->bytes);
         slab->slab_free = object;
-        slab->slab_left = (uint8_t)(left - 1);
+        counter_step(&pool->given);
+        return true;
     }
-    counter_step(&pool->frees);
+    slab->slab_left = 1;
+    if (head || pool->room <= 0 || pool->ready == object)
+        return false;
+    counter_add(&pool->room, -1); /* the slab stays full */
+    link_write(object, pool->ready, pool->bytes);
+    pool->ready = object;
     return true;
 }
 
@@ -131,7 +132,7 @@ void slab_free_remote(struct page *slab, void *object);
 _Noreturn void slab_bad_free(const void *object);
 static inline size_t slab_object_bytes(const struct page *slab)
 {
-    return slab_pools->pool[slab->slab_class].bytes;
+    return pool_of(slab_pools, slab)->bytes;
 }
 
 /* Empty slabs of all CPUs to the page allocator; how many. One that does not answer soon does so

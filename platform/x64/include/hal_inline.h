@@ -28,10 +28,13 @@ struct hal_space {
 
 static inline unsigned hal_cpu_id(void)
 {
-    unsigned id;
+    unsigned long id;
 
-    __asm__ volatile("movl %%gs:%c1, %0" : "=r"(id) : "i"(CPU_ID));
-    return id;
+    /* movl clears the upper half: the compiler need not do so again. */
+    __asm__ volatile("movl %%gs:%c1, %k0" : "=r"(id) : "i"(CPU_ID));
+    if (id > UINT32_MAX)
+        __builtin_unreachable();
+    return (unsigned)id;
 }
 
 /* Flush what other CPUs have asked this one to flush (mmu.c). */
