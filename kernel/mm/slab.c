@@ -242,10 +242,13 @@ void slab_free_remote(struct page *slab, void *object)
     size_t bytes = slab_object_bytes(slab);
     uint32_t offset = (uint32_t)((uintptr_t)object & (PAGE_SIZE - 1));
     char *base = (char *)object - offset;
+    struct pools *owner = &slab_pools[slab->slab_tag >> 8];
+    void **returned = &owner->returned[pool_of(owner, slab) - owner->pool];
     uint32_t word = __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED), pushed;
+    if (word == REMOTE_EMPTY ||
+        (word == REMOTE_NOBODY && __atomic_load_n(returned, __ATOMIC_RELAXED) == object))
+        slab_bad_free(object);
     do {
-        if (word == REMOTE_EMPTY)
-            slab_bad_free(object);
         if (word == REMOTE_CLOSED) {
             pushed = REMOTE_NOBODY;
         } else {
@@ -257,10 +260,8 @@ void slab_free_remote(struct page *slab, void *object)
         }
     } while (!__atomic_compare_exchange_n(&slab->slab_remote, &word, pushed, true, __ATOMIC_RELEASE,
                                           __ATOMIC_RELAXED));
-    if (word != REMOTE_CLOSED)
-        return;
-    struct pools *owner = &slab_pools[slab->slab_tag >> 8];
-    returned_push(&owner->returned[pool_of(owner, slab) - owner->pool], object, bytes);
+    if (word == REMOTE_CLOSED)
+        returned_push(returned, object, bytes);
 }
 
 static bool pending_look(struct pools *own, struct pool *pool)

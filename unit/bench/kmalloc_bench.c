@@ -9,7 +9,7 @@
  *     kmalloc_bench [--count WORKLOAD ALLOCATOR]   once, without a clock: for callgrind
  */
 #define _GNU_SOURCE
-#include "unit/bench/kmalloc_bench.h"
+#include "bench/kmalloc_bench.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -5,9 +5,10 @@
 
 #include <stddef.h>
 
+#define BENCH_CPUS 4
 /* Start the kernel's allocators on `size` bytes of zeroed memory, aligned to 4 MiB, on CPU 0. */
 void bench_machine(void *memory, size_t size);
-/* The calling host thread is this CPU (0, 1). */
+/* The calling host thread is this CPU. */
 void bench_cpu_enter(unsigned id);
 /* kernel/mm/kmalloc.h, which ordinary C cannot include. */
 void *kmalloc(size_t size, unsigned flags);

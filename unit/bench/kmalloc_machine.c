@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* kmalloc_machine.c - the machine under the allocator's benchmark: 256 MiB of RAM, two CPUs. Built
- * with the kernel's options; kmalloc_bench.c is ordinary C. */
+/* kmalloc_machine.c - the machine under the allocator's benchmark and its stress test: every host
+ * thread is a CPU. Built with the kernel's options; kmalloc_bench.c is ordinary C. */
 #include "core/current.h"
 #include "core/log.h"
 #include "core/percpu.h"
 #include "hal_up.h"
 #include "mm/kmalloc.h"
 #include "mm/object.h"
-#include "unit/bench/kmalloc_bench.h"
+#include "bench/kmalloc_bench.h"
 
-static struct bench_cpu cpus[2];
+static struct bench_cpu cpus[BENCH_CPUS];
 uintptr_t bench_direct_map;
 
 static struct hal_region ram;
 static struct hal_boot_info info;
-static struct thread_head threads[2];
+static struct thread_head threads[BENCH_CPUS];
 
 unsigned hal_cpu_count(void)
 {
-    return 2;
+    return BENCH_CPUS;
 }
 const struct hal_boot_info *hal_boot_info(void)
 {

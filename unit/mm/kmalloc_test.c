@@ -227,6 +227,35 @@ static void producer_and_consumer(void **state)
         EXPECT_PANIC(kfree(ring[63]));
 }
 
+/* Whoever frees and allocates in turn neither takes slabs nor gives any back, whichever objects. */
+static void turns_keep_the_slabs(void **state)
+{
+    (void)state;
+    static void *held[1000];
+    fake_cpu_id = 0;
+    for (int i = 0; i < 1000; i++)
+        assert_non_null(held[i] = kmalloc(200, 0));
+    uint64_t bytes = held_bytes(), pages = page_free_count();
+    srand(8);
+    for (int i = 0; i < 20000; i++) {
+        int which[8];
+        for (int k = 0; k < 8; k++) {
+            which[k] = rand() % 1000;
+            kfree(held[which[k]]);
+            held[which[k]] = NULL; /* kfree(NULL) if it is drawn again */
+        }
+        for (int k = 0; k < 8; k++)
+            if (!held[which[k]])
+                assert_non_null(held[which[k]] = kmalloc(200, 0));
+        assert_int_equal(held_bytes(), bytes);
+    }
+    assert_int_equal(page_free_count(), pages);
+    for (int i = 0; i < 1000; i++)
+        kfree(held[i]);
+    kmalloc_trim();
+    assert_int_equal(held_bytes(), 0);
+}
+
 /* What another CPU has freed while its owner does nothing is given back on request. */
 static void idle_cpus_are_trimmed(void **state)
 {
@@ -345,6 +374,39 @@ static void double_free_is_found(void **state)
     kfree(p);
     EXPECT_PANIC(kfree(stale));
 }
+
+/* Frees that no list of free objects begins with, here and on another CPU. */
+static void bad_frees_are_found(void **state)
+{
+    (void)state;
+    static char *all[200];
+    char *p = kmalloc(96, 0);
+    EXPECT_PANIC(kfree(p + 16));
+    EXPECT_PANIC(kfree(p + 8));
+    char *block = kmalloc(5000, 0);
+    EXPECT_PANIC(kfree(block + 4096));
+    if (SELKIE_MEMORY_DEBUG)
+        return; /* it has its own tests, and a quarantine */
+    kfree(p);
+    fake_cpu_id = 1; /* its objects, freed by CPU 0 */
+    p = kmalloc(96, 0);
+    fake_cpu_id = 0;
+    EXPECT_PANIC(kfree(p + 16));
+    kfree(p);
+    EXPECT_PANIC(kfree(p)); /* the object that names the slab */
+    for (unsigned cpu = 2; cpu-- > 0;) {
+        fake_cpu_id = cpu;
+        for (int i = 0; i < 200; i++)
+            assert_non_null(all[i] = kmalloc(512, 0));
+        for (int i = 0; i < 200; i++)
+            kfree(all[i]);
+        /* Slabs that are empty, here and on CPU 1. */
+        fake_cpu_id = 0;
+        char *volatile stale = all[100];
+        EXPECT_PANIC(kfree(stale));
+        EXPECT_PANIC(kfree((void *)((uintptr_t)stale ^ 512)));
+    }
+}
 #endif
 
 int main(void)
@@ -356,12 +418,14 @@ int main(void)
         cmocka_unit_test_setup(atomic_takes_the_reserve, set_up),
         cmocka_unit_test_setup_teardown(cpus_free_for_each_other, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(producer_and_consumer, four_cpus, one_cpu),
+        cmocka_unit_test_setup_teardown(turns_keep_the_slabs, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(idle_cpus_are_trimmed, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(caches_of_two_cpus, four_cpus, one_cpu),
         cmocka_unit_test_setup(stacks_have_guards, set_up),
 #if !SELKIE_ASAN
         cmocka_unit_test_setup(use_after_free_is_found, set_up),
         cmocka_unit_test_setup(double_free_is_found, set_up),
+        cmocka_unit_test_setup_teardown(bad_frees_are_found, four_cpus, one_cpu),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
