@@ -43,6 +43,7 @@ void core_mutex(const struct bench *bench);
 void core_memory(const struct bench *bench);
 void core_crowd(const struct bench *bench);
 void core_machine(const struct bench *bench);
+void core_pool(const struct bench *bench);
 
 extern const struct bench benches[];
 extern const size_t bench_count;

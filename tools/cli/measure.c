@@ -245,6 +245,7 @@ const struct bench benches[] = {
     {"core-memory", "mappings, first touch, the heap, the page cache, the clock", core_memory},
     {"core-crowd", "many threads, many mappings: growth, latency, fairness", core_crowd},
     {"core-machine", "x64 beside a Linux guest on the same QEMU (TCG)", core_machine},
+    {"core-pool", "the kernel's allocator, mimalloc and malloc in one process", core_pool},
     {"boot", "reset to hello to power-off: x64 microvm, 1 CPU, 256 MiB, QEMU's TCG", bench_boot},
     {"size", "the x64 kernel's file", bench_size},
     {"memory", "smallest --memory that runs a static hello: x64 microvm", bench_memory},

@@ -5,6 +5,12 @@
  * hosted and in gVisor; or in Selkie x64 and on Debian's kernel, both on the same QEMU.
  */
 #include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "child.h"
 #include "peers.h"
 
 #define CPUS 2 /* as few as the smallest host has, so that the peers have no more */
@@ -163,4 +169,43 @@ void core_machine(const struct bench *bench)
     contest_rows(bench, &contest, pages, COUNT(pages));
     contest.program = "sync";
     contest_rows(bench, &contest, sync, COUNT(sync));
+}
+
+/* tools/bench/kmalloc prints a line for each of its workloads: name, then ns of each allocator. */
+void core_pool(const struct bench *bench)
+{
+    static const struct {
+        const char *workload, *what;
+    } rows[] = {
+        {"pairs", "  one object, in turn"},
+        {"batches", "  batches of 1,000"},
+        {"random", "  random sizes and order"},
+        {"cross", "  freed on another CPU"},
+    };
+    const char *const argv[] = {text("%s/tools/bench/kmalloc", top_dir()), NULL};
+    struct bytes out = {0};
+    int status = run_quiet(argv, &out, STDERR_FILENO);
+
+    if (status != 0)
+        bench_why("tools/bench/kmalloc", "exit status %d", status);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *line =
+            status == 0 && out.data ? strstr(out.data, text("\n%s ", rows[i].workload)) : NULL;
+        double ours = 0, mimalloc = 0, glibc = 0;
+        struct row row = {.bench = bench->name, .what = rows[i].what, .unit = "ns"};
+
+        if (line && sscanf(line, "%*s %lf %lf %lf", &ours, &mimalloc, &glibc) != 3)
+            ours = 0;
+        row.ours = ours;
+        row.peer = "mimalloc";
+        row.theirs = mimalloc;
+        row.wanted = WANTED_FASTER;
+        row.goal = 0.83; /* within 1.2x */
+        bench_row(&row);
+        row.what = "";
+        row.peer = "glibc";
+        row.theirs = glibc;
+        row.wanted = WANTED_NOTHING;
+        bench_row(&row);
+    }
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* kmalloc_machine.c - the machine under the allocator's benchmark and its stress test: every host
  * thread is a CPU. Built with the kernel's options; kmalloc_bench.c is ordinary C. */
+#include "bench/kmalloc_bench.h"
 #include "core/current.h"
 #include "core/log.h"
 #include "core/percpu.h"
 #include "hal_up.h"
 #include "mm/kmalloc.h"
 #include "mm/object.h"
-#include "bench/kmalloc_bench.h"
 
 static struct bench_cpu cpus[BENCH_CPUS];
 uintptr_t bench_direct_map;
