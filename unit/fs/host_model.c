@@ -3,10 +3,12 @@
 #define _GNU_SOURCE
 #include "host_model.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -38,6 +40,41 @@ void host_end(void)
     snprintf(command, sizeof command, "rm -rf %s", root);
     if (chdir("/") || system(command))
         perror(command);
+}
+/* Is everything below `path` gone, apart from a folder "w" there if keep? */
+static int clean_folder(const char *path, int keep)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int err = dir ? 0 : -errno;
+
+    while (dir && !err && (entry = readdir(dir))) {
+        char name[4096];
+        struct stat st;
+
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+            (keep && !strcmp(entry->d_name, "w")))
+            continue;
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        if (lstat(name, &st) == 0 && S_ISDIR(st.st_mode))
+            err = clean_folder(name, 0);
+        if (!err)
+            err = result(remove(name));
+    }
+    if (dir)
+        closedir(dir);
+    return err;
+}
+int host_clean(unsigned above)
+{
+    char path[64] = ".";
+    int err = clean_folder(path, 0);
+
+    for (unsigned i = 0; i < above && !err; i++) {
+        strcat(path, "/..");
+        err = clean_folder(path, 1);
+    }
+    return err;
 }
 int host_mkdir(const char *path, unsigned mode)
 {

@@ -7,6 +7,8 @@
 /* Make an empty directory and go there; 0 if the host has none that fits. */
 int host_begin(void);
 void host_end(void); /* remove it */
+/* Remove all that is here, and in so many folders above it all but "w"; 0, or -errno. */
+int host_clean(unsigned above);
 int host_mkdir(const char *path, unsigned mode);
 int host_rmdir(const char *path);
 int host_unlink(const char *path);
