@@ -7,8 +7,9 @@
  * down to NULL passes the same number of black nodes. NULL counts as black.
  *
  * Augmentation: rotations recompute the two nodes they move; insertion and removal recompute the
- * path from the lowest changed node to the root, before they rebalance. A rotation keeps the set of
- * nodes of its subtree, so nothing above it changes.
+ * path from the lowest changed node up, before they rebalance, until a node comes out as it was. A
+ * node that is in a new place has nothing to compare with, so its path always goes on above it. A
+ * rotation keeps the set of nodes of its subtree, so nothing above it changes.
  */
 #include "lib/rbtree.h"
 
@@ -20,15 +21,26 @@ static bool is_red(const struct rb_node *node)
 static void update_node(struct rb_tree *tree, struct rb_node *node)
 {
     if (tree->update)
-        tree->update(node);
+        (void)tree->update(node);
+}
+
+/* From node up; `moved` (maybe NULL) is on that path, in a new place. */
+static void update_path(struct rb_tree *tree, struct rb_node *node, const struct rb_node *moved)
+{
+    if (!tree->update)
+        return;
+    for (; node; node = node->parent) {
+        bool changed = tree->update(node);
+        if (!changed && !moved)
+            return;
+        if (node == moved)
+            moved = NULL;
+    }
 }
 
 void rb_update(struct rb_tree *tree, struct rb_node *node)
 {
-    if (!tree->update)
-        return;
-    for (; node; node = node->parent)
-        tree->update(node);
+    update_path(tree, node, NULL);
 }
 
 /* Put `to` (may be NULL) in the place of `from` below from's parent. */
@@ -110,7 +122,7 @@ static void insert_at(struct rb_tree *tree, struct rb_node *node, struct rb_node
     node->left = node->right = NULL;
     node->red = true;
     *link = node;
-    rb_update(tree, node);
+    update_path(tree, node, node);
     insert_fixup(tree, node);
 }
 
@@ -222,6 +234,7 @@ static void remove_fixup(struct rb_tree *tree, struct rb_node *node, struct rb_n
 void rb_remove(struct rb_tree *tree, struct rb_node *node)
 {
     struct rb_node *child, *parent; /* what moved up, and its new parent */
+    struct rb_node *moved = NULL;   /* what took the node's place */
     bool lost_red;
     if (node == tree->first)
         tree->first = rb_next(node);
@@ -246,13 +259,14 @@ void rb_remove(struct rb_tree *tree, struct rb_node *node)
         next->left = node->left;
         next->left->parent = next;
         next->red = node->red;
+        moved = next;
     } else {
         child = node->left ? node->left : node->right;
         parent = node->parent;
         lost_red = node->red;
         replace_child(tree, node, child);
     }
-    rb_update(tree, parent);
+    update_path(tree, parent, moved);
     if (!lost_red)
         remove_fixup(tree, child, parent);
     node->parent = node->left = node->right = NULL;

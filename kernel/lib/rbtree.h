@@ -15,9 +15,9 @@ struct rb_node {
 struct rb_tree {
     struct rb_node *root;
     struct rb_node *first, *last; /* the ends, so that a queue need not walk to them */
-    /* Called bottom-up for every node whose subtree changed, to keep augmented data; may be NULL.
-     */
-    void (*update)(struct rb_node *node);
+    /* Called bottom-up for nodes whose subtree changed, to keep augmented data; may be NULL. False:
+     * what it computed is what was there, so nothing above changes either. */
+    bool (*update)(struct rb_node *node);
 };
 
 /* Insert node; less(a, b) orders strictly. Equal elements go after existing ones. */
@@ -38,7 +38,7 @@ static inline struct rb_node *rb_last(const struct rb_tree *tree)
 }
 struct rb_node *rb_next(const struct rb_node *node);
 struct rb_node *rb_prev(const struct rb_node *node);
-/* Recompute augmented data from node up to the root. */
+/* The node's own data changed: recompute augmented data from it up, as far as it changes. */
 void rb_update(struct rb_tree *tree, struct rb_node *node);
 /* Check colours, balance, parent links and ends; for tests and debug builds. */
 bool rb_valid(const struct rb_tree *tree);

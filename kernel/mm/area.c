@@ -43,10 +43,12 @@ static vaddr_t gap_max_exact(const struct area *area)
     return MAX(area->gap_below, below);
 }
 
-static void gap_update(struct rb_node *node)
+static bool gap_update(struct rb_node *node)
 {
     struct area *area = area_of(node);
+    vaddr_t before = area->gap_max;
     area->gap_max = gap_max_exact(area);
+    return area->gap_max != before;
 }
 
 /* Where others must end: below the guard gap of a stack. */

@@ -24,14 +24,16 @@
 #include "mm/object.h"
 
 struct area {
+    /* What a search of the tree looks at: one cache line. */
     struct rb_node node;
-    vaddr_t lo, hi;           /* page aligned, hi exclusive */
+    vaddr_t lo, hi;    /* page aligned, hi exclusive */
+    vaddr_t gap_below; /* augmented: unmapped bytes between the previous area and this one */
+    vaddr_t gap_max;   /* augmented: largest gap_below in the subtree */
+
     uint32_t prot;            /* PROT_* */
     uint32_t flags;           /* AREA_* */
     struct vm_object *object; /* a reference through ops->get; NULL: anonymous */
     uint64_t off;             /* byte offset of lo in object */
-    vaddr_t gap_below;        /* augmented: unmapped bytes between the previous area and this one */
-    vaddr_t gap_max;          /* augmented: largest gap_below in the subtree */
     char name[16];            /* "[heap]", "[stack]", "" */
     struct list object_link;  /* object's list of areas that map it */
     struct space *space;

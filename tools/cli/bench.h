@@ -42,6 +42,8 @@ void core_switch(const struct bench *bench);
 void core_mutex(const struct bench *bench);
 void core_memory(const struct bench *bench);
 void core_crowd(const struct bench *bench);
+void core_mappings(const struct bench *bench);
+void core_fragment(const struct bench *bench);
 void core_machine(const struct bench *bench);
 void core_pool(const struct bench *bench);
 

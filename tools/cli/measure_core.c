@@ -113,18 +113,6 @@ void core_crowd(const struct bench *bench)
         {"growth-switch-1000", "  switch, 1,000 threads", WANTED_NOTHING, 0},
         {"growth-switch-10000", "  switch, 10,000 threads", WANTED_NOTHING, 0},
     };
-    static const struct measured faults[] = {
-        {"growth-fault-1000", "  fault, 1,000 mappings", WANTED_NOTHING, 0},
-        {"growth-fault-10000", "  fault, 10,000 mappings", WANTED_NOTHING, 0},
-        {"growth-fault-60000", "  fault, 60,000 mappings", WANTED_NOTHING, 0},
-        {"growth-fault-1000000", "  fault, 1,000,000 mappings", WANTED_NOTHING, 0},
-    };
-    static const struct measured maps[] = {
-        {"growth-map-1000", "  map, 1,000 mappings", WANTED_NOTHING, 0},
-        {"growth-map-10000", "  map, 10,000 mappings", WANTED_NOTHING, 0},
-        {"growth-map-60000", "  map, 60,000 mappings", WANTED_NOTHING, 0},
-        {"growth-map-1000000", "  map, 1,000,000 mappings", WANTED_NOTHING, 0},
-    };
     static const struct measured rows[] = {
         {"crowd-wake", "  wake-up among 100, p99", WANTED_NOTHING, 0, "us"},
         {"crowd-unfair", "  1,000 (1 - Jain), 64", WANTED_AT_MOST, 10, ""},
@@ -136,13 +124,59 @@ void core_crowd(const struct bench *bench)
                               .rounds = CROWD_ROUNDS};
 
     curve(bench, &contest, switches, COUNT(switches), "  switch: most by least");
-    contest.arguments = "growth-fault";
-    curve(bench, &contest, faults, COUNT(faults), "  fault: most by least");
-    contest.arguments = "growth-map";
-    curve(bench, &contest, maps, COUNT(maps), "  map: most by least");
     contest.program = "crowd";
     contest.arguments = "few";
     contest_rows(bench, &contest, rows, COUNT(rows));
+}
+
+void core_mappings(const struct bench *bench)
+{
+    static const struct measured faults[] = {
+        {"mappings-fault-1000", "  fault, 1,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-fault-10000", "  fault, 10,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-fault-100000", "  fault, 100,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-fault-1000000", "  fault, 1,000,000 mappings", WANTED_NOTHING, 0},
+    };
+    static const struct measured maps[] = {
+        {"mappings-map-1000", "  map, 1,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-map-10000", "  map, 10,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-map-100000", "  map, 100,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-map-1000000", "  map, 1,000,000 mappings", WANTED_NOTHING, 0},
+    };
+    static const struct measured unmaps[] = {
+        {"mappings-unmap-1000", "  unmap, 1,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-unmap-10000", "  unmap, 10,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-unmap-100000", "  unmap, 100,000 mappings", WANTED_NOTHING, 0},
+        {"mappings-unmap-1000000", "  unmap, 1,000,000 mappings", WANTED_NOTHING, 0},
+    };
+    struct contest contest = {.program = "mappings",
+                              .ways = 1u << WAY_NATIVE | 1u << WAY_SELKIE,
+                              .cpus = CPUS,
+                              .rounds = CROWD_ROUNDS};
+
+    contest.arguments = "mappings-fault";
+    curve(bench, &contest, faults, COUNT(faults), "  fault: most by least");
+    contest.arguments = "mappings-map";
+    curve(bench, &contest, maps, COUNT(maps), "  map: most by least");
+    contest.arguments = "mappings-unmap";
+    curve(bench, &contest, unmaps, COUNT(unmaps), "  unmap: most by least");
+}
+
+/* Of 1,000 free pages, how many lie in blocks of 2 MiB or more (1,000 less the unusable-free
+ * index): at the worst minute of the hour, at its end, and after a compaction then. */
+void core_fragment(const struct bench *bench)
+{
+    static const struct measured rows[] = {
+        {"fragment-worst", "  free as 2 MiB, worst", WANTED_NOTHING, 0, "/1000"},
+        {"fragment-end", "  free as 2 MiB, end", WANTED_NOTHING, 0, "/1000"},
+        {"fragment-compact", "  the same, compacted", WANTED_NOTHING, 0, "/1000"},
+        {"fragment-largest", "  largest free block, end", WANTED_NOTHING, 0, "KiB"},
+    };
+
+    contest_rows(bench,
+                 &(struct contest){
+                     .program = "fragment", .ways = 1u << WAY_SELKIE, .cpus = CPUS, .rounds = 1},
+                 rows, COUNT(rows));
 }
 
 void core_machine(const struct bench *bench)

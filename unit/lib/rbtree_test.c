@@ -31,10 +31,12 @@ static unsigned long sum_of(const struct rb_node *node)
 {
     return node ? item_of(node)->sum : 0;
 }
-static void update(struct rb_node *node)
+static bool update(struct rb_node *node)
 {
+    unsigned long before = item_of(node)->sum;
     item_of(node)->sum =
         (unsigned long)item_of(node)->key + sum_of(node->left) + sum_of(node->right);
+    return item_of(node)->sum != before;
 }
 static bool less(const struct rb_node *a, const struct rb_node *b)
 {

@@ -166,6 +166,12 @@ static void report(const char *when, const struct free_memory *m)
            m->largest < 0 ? 0ul : 4ul << m->largest, unusable(m));
 }
 
+/* For `selkie bench`: of 1,000 free pages, those in blocks of 2 MiB or more. */
+static void row(const char *key, const struct free_memory *m)
+{
+    printf("fragment-%s %u /1000\n", key, 1000 - unusable(m));
+}
+
 int main(void)
 {
     struct free_memory start = look(), now = start, worst = start;
@@ -186,6 +192,9 @@ int main(void)
     report("start", &start);
     report("worst", &worst);
     report("end", &now);
+    row("worst", &worst);
+    row("end", &now);
+    printf("fragment-largest %lu KiB\n", now.largest < 0 ? 0ul : 4ul << now.largest);
     printf("during   %lu runs of compaction, %lu blocks freed, %lu pages moved\n",
            compaction_count("compact_stall"), compaction_count("compact_success"),
            compaction_count("pgmigrate_success"));
@@ -194,6 +203,7 @@ int main(void)
         die("compact_memory");
     now = look();
     report("compact", &now);
+    row("compact", &now);
     end_items(~0u);
     now = look();
     report("freed", &now);

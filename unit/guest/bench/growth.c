@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * bench/growth - how costs grow:
+ * bench/growth - how costs grow with the number of threads:
  *
  *   growth-switch-N  ns of a sched_yield that runs another of N threads, all runnable on one CPU;
  *                    the median
- *   growth-fault-N   ns of the first touch of a page of its own mapping among N mappings
- *   growth-map-N     ns of mapping and unmapping one more page then
  */
 #include "bench.h"
-
-#define PAGE 4096ul
 
 static pthread_attr_t attr;
 static int stop;
@@ -134,83 +130,13 @@ static double switch10000(void)
     return switches(10000);
 }
 
-/* ---- mappings ---- */
-
-enum { TOUCHES = 50, BATCHES = 20 };
-
-/* Each page once, all over the area. */
-static double touch_some(char *area, unsigned count)
-{
-    size_t step = count / (TOUCHES * BATCHES) * 2 * PAGE;
-    int64_t best = INT64_MAX;
-    for (int batch = 0; batch < BATCHES; batch++) {
-        int64_t begin = now();
-        for (int i = 0; i < TOUCHES; i++, area += step)
-            *(volatile char *)area = 1;
-        int64_t took = now() - begin;
-        best = took < best ? took : best;
-    }
-    return (double)best / TOUCHES;
-}
-
-static double map_some(void)
-{
-    int64_t best = INT64_MAX;
-    for (int batch = 0; batch < BATCHES; batch++) {
-        int64_t begin = now();
-        for (int i = 0; i < TOUCHES; i++) {
-            void *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-            if (p == MAP_FAILED)
-                return -1;
-            munmap(p, PAGE);
-        }
-        int64_t took = now() - begin;
-        best = took < best ? took : best;
-    }
-    return (double)best / TOUCHES;
-}
-
-/* `count` mappings of one page each, with a hole behind each; the figure of `what`. */
-static double mappings(unsigned count, bool fault)
-{
-    size_t len = count * 2 * PAGE;
-    char *area = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    double cost = 0;
-    if (area == MAP_FAILED || munmap(area, len))
-        return -1;
-    for (unsigned i = 0; i < count && cost >= 0; i++)
-        if (mmap(area + i * 2 * PAGE, PAGE, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
-            cost = -1; /* vm.max_map_count, say */
-    if (cost >= 0)
-        cost = fault ? touch_some(area, count) : map_some();
-    munmap(area, len);
-    return cost;
-}
-
-#define ROW(n) \
-    static double fault##n(void) \
-    { \
-        return mappings(n, true); \
-    } \
-    static double map##n(void) \
-    { \
-        return mappings(n, false); \
-    }
-ROW(1000)
-ROW(10000)
-ROW(60000)
-ROW(1000000)
-
 int main(int argc, char **argv)
 {
     static const struct bench_row rows[] = {
-        {"growth-switch-10", "ns", switch10},     {"growth-switch-100", "ns", switch100},
-        {"growth-switch-1000", "ns", switch1000}, {"growth-switch-10000", "ns", switch10000},
-        {"growth-fault-1000", "ns", fault1000},   {"growth-fault-10000", "ns", fault10000},
-        {"growth-fault-60000", "ns", fault60000}, {"growth-fault-1000000", "ns", fault1000000},
-        {"growth-map-1000", "ns", map1000},       {"growth-map-10000", "ns", map10000},
-        {"growth-map-60000", "ns", map60000},     {"growth-map-1000000", "ns", map1000000},
+        {"growth-switch-10", "ns", switch10},
+        {"growth-switch-100", "ns", switch100},
+        {"growth-switch-1000", "ns", switch1000},
+        {"growth-switch-10000", "ns", switch10000},
     };
     return bench_main(argc, argv, rows, sizeof rows / sizeof rows[0]);
 }
