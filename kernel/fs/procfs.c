@@ -145,12 +145,12 @@ static int show_vmstat(struct inode *inode, struct strbuf *sb)
         "nr_page_table_pages %llu\nnr_slab_unreclaimable %llu\n"
         "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
         "pgmigrate_success %llu\ncompact_stall %llu\ncompact_fail %llu\n"
-        "compact_success %llu\n",
+        "compact_success %llu\nnr_cpu_cached_pages %llu\n",
         (unsigned long long)st.free, (unsigned long long)st.by_type[PAGE_ANON],
         (unsigned long long)st.by_type[PAGE_FILE], (unsigned long long)st.by_type[PAGE_TABLE],
         (unsigned long long)st.by_type[PAGE_SLAB], (unsigned long long)compact.pages_moved,
         (unsigned long long)compact.runs, (unsigned long long)compact.blocks_failed,
-        (unsigned long long)compact.blocks_freed);
+        (unsigned long long)compact.blocks_freed, (unsigned long long)hot_count());
     return 0;
 }
 

@@ -4,7 +4,8 @@
  *
  * Moving a page means finding the one page-table entry that maps it. Nothing leads from a page back
  * to its entry, and with one program per machine nothing needs to: a run chooses a few blocks by
- * their struct pages, then walks the page table of the space once and moves what it meets of them.
+ * their struct pages, then walks the page table of the space once and moves what it meets of them,
+ * in batches, between which it lets go of the space's lock.
  *
  *   choose  page_block_survey: the blocks with the fewest used pages, all of them PAGE_ANON
  *   take    page_block_take: the free pages of these blocks leave the allocator, so that neither
@@ -39,6 +40,7 @@ struct run {
     unsigned order;
     unsigned count;
     uint64_t moved;
+    bool failed;                       /* there is no memory to move pages to */
     struct target target[TARGETS_MAX]; /* fewest used pages first */
 };
 
@@ -120,31 +122,64 @@ static bool move_page(struct run *run, const struct area *area, vaddr_t va, stru
     return true;
 }
 
-static void move_area(struct run *run, const struct area *area)
+/* What one hold of the space's lock may do: everybody's faults wait for it. */
+#define BATCH_MOVES 32u
+#define BATCH_LOOKS 2048u
+
+/* Go on in the area from va for a batch; returns how far it came. A large page is no target: its
+ * block is full. */
+static vaddr_t move_area(struct run *run, const struct area *area, vaddr_t va, unsigned *looks)
 {
     struct hal_space *hal = &run->space->hal;
+    uint64_t enough = run->moved + BATCH_MOVES;
     unsigned prot;
     paddr_t pa;
-    for (vaddr_t va = area->lo; (va = hal_space_next(hal, va, area->hi)) < area->hi;
-         va += PAGE_SIZE) {
-        if (!hal_space_query(hal, va, &pa, &prot))
+    while (*looks > 0 && run->moved < enough &&
+           (va = hal_space_next(hal, va, area->hi)) < area->hi) {
+        --*looks;
+        if (!hal_space_query(hal, va, &pa, &prot) || (prot & HAL_PTE_LARGE)) {
+            va = MIN(align_down(va, REGION_SIZE) + REGION_SIZE, area->hi);
             continue;
+        }
         struct page *page = page_of_phys(pa);
-        if (!chosen(run, page) || page->type != PAGE_ANON || ref_read(&page->refs) != 1)
-            continue;
         prot &= HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC;
-        if (!move_page(run, area, va, page, prot))
-            return;
+        if (chosen(run, page) && page->type == PAGE_ANON && ref_read(&page->refs) == 1 &&
+            !move_page(run, area, va, page, prot))
+            run->failed = true;
+        va += PAGE_SIZE;
+        if (run->failed)
+            break;
     }
+    return va;
 }
 
+/* One batch from va on; returns where the next one begins. */
+static vaddr_t move_some(struct run *run, vaddr_t va)
+{
+    unsigned looks = BATCH_LOOKS;
+    rwlock_write_lock(&run->space->lock);
+    const struct area *a = area_above(run->space, va);
+    for (uint64_t enough = run->moved + BATCH_MOVES;
+         a && looks > 0 && run->moved < enough && !run->failed; a = area_next(a)) {
+        --looks;
+        va = MAX(va, a->lo);
+        if (!(a->flags & (AREA_SHARED | AREA_SPECIAL)))
+            va = move_area(run, a, va, &looks);
+        else
+            va = a->hi;
+        if (va < a->hi)
+            break;
+    }
+    rwlock_write_unlock(&run->space->lock);
+    return a ? va : hal_layout()->user_end;
+}
+
+/* Areas that come or go between the batches do no harm: what the walk misses stays where it is. */
 static void move_all(struct run *run)
 {
-    rwlock_write_lock(&run->space->lock);
-    for (struct area *a = area_of(rb_first(&run->space->areas)); a; a = area_next(a))
-        if (!(a->flags & (AREA_SHARED | AREA_SPECIAL)))
-            move_area(run, a);
-    rwlock_write_unlock(&run->space->lock);
+    vaddr_t va = 0, end = hal_layout()->user_end;
+    while (va < end && !run->failed)
+        va = move_some(run, va);
 }
 
 unsigned compact_space(struct space *space, unsigned order, unsigned blocks)

@@ -12,6 +12,10 @@
  * A page in a cache is free: it counts in page_free_count, and its type is PAGE_TAIL, so that no
  * neighbour joins it and a second free of it is noticed. PAGE_FLAG_ZERO stays with it.
  *
+ * Idle CPUs. A CPU that has not filled a list for a while does not need what it keeps: the reclaim
+ * thread is told (memory_cached) when there is something in a cache, then calls hot_trim every
+ * second until all is given back. So a machine at rest keeps nothing and nobody wakes up for it.
+ *
  * The reserve (page.h) lies in the buddy system: a list is only filled from what is above it, so
  * whatever is in a cache is for everyone. When the buddy system has no more to give, an allocation
  * takes from the other CPUs' lists: none fails while a cache has a page. When memory is low,
@@ -36,11 +40,14 @@ struct hot {
     struct spinlock lock;
     struct hot_list list[KIND_COUNT];
     int64_t used[PAGE_RESERVED + 1]; /* see hot_used */
+    bool filled;                     /* since hot_trim has last looked */
 } cache_aligned;
 
 static struct hot *hots; /* one per CPU */
 static unsigned hot_cpus;
 static unsigned limit; /* pages in one list */
+static bool noted;     /* memory_cached was told of pages in the caches; relaxed atomic */
+void (*memory_cached)(void);
 
 size_t hot_bytes(void)
 {
@@ -73,13 +80,27 @@ static void used_add(struct hot *hot, enum page_type type, int64_t delta)
 /* ---- taking -----------------------------------------------------------------------------------
  */
 
-/* Lock held. False: the buddy system gives nothing. */
-static bool fill(struct hot_list *hot, enum page_kind kind, unsigned flags)
+/* Lock held: a cache has got pages that somebody should look after. Once until hot_trim has found
+ * all caches empty; nothing depends on it being exact. */
+static void note(struct hot *hot)
 {
+    hot->filled = true;
+    if (!__atomic_load_n(&noted, __ATOMIC_RELAXED) && memory_cached) {
+        __atomic_store_n(&noted, true, __ATOMIC_RELAXED);
+        memory_cached();
+    }
+}
+
+/* Lock held. False: the buddy system gives nothing. */
+static bool fill(struct hot *hot, enum page_kind kind, unsigned flags)
+{
+    struct hot_list *list = &hot->list[kind];
     uint64_t spare = buddy_spare();
     unsigned want = (unsigned)MIN(spare, (uint64_t)(limit / 2));
-    count_set(hot, buddy_take(&hot->pages, kind, MAX(want, 1u), flags));
-    return hot->count > 0;
+    count_set(list, buddy_take(&list->pages, kind, MAX(want, 1u), flags));
+    if (list->count > 1)
+        note(hot);
+    return list->count > 0;
 }
 
 static struct page *take_from(struct hot *hot, enum page_kind kind, enum page_type type,
@@ -88,7 +109,7 @@ static struct page *take_from(struct hot *hot, enum page_kind kind, enum page_ty
     struct hot_list *list = &hot->list[kind];
     struct page *page = NULL;
     unsigned long irq = spin_lock_irqsave(&hot->lock);
-    if (list->count > 0 || (may_fill && fill(list, kind, flags))) {
+    if (list->count > 0 || (may_fill && fill(hot, kind, flags))) {
         page = list_entry(list_pop_front(&list->pages), struct page, link);
         ASSERT(page->type == PAGE_TAIL && page->order == 0);
         count_set(list, list->count - 1);
@@ -161,16 +182,42 @@ void hot_give(struct page *page)
         shrink_all(hot);
     else if (list->count > limit)
         shrink(list, limit / 2);
+    else if (list->count == 1)
+        note(hot);
     spin_unlock_irqrestore(&hot->lock, irq);
+}
+
+/* One list at a time: interrupts are off for 40 pages at most. */
+static void drain(struct hot *hot)
+{
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+        unsigned long irq = spin_lock_irqsave(&hot->lock);
+        shrink(&hot->list[kind], 0);
+        spin_unlock_irqrestore(&hot->lock, irq);
+    }
 }
 
 void page_drain(void)
 {
+    for (unsigned i = 0; i < hot_cpus; i++)
+        drain(&hots[i]);
+}
+
+bool hot_trim(void)
+{
+    __atomic_store_n(&noted, false, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < hot_cpus; i++) {
         unsigned long irq = spin_lock_irqsave(&hots[i].lock);
-        shrink_all(&hots[i]);
+        bool busy = hots[i].filled;
+        hots[i].filled = false;
         spin_unlock_irqrestore(&hots[i].lock, irq);
+        if (!busy)
+            drain(&hots[i]);
     }
+    bool left = hot_count() > 0;
+    if (left)
+        __atomic_store_n(&noted, true, __ATOMIC_RELAXED);
+    return left;
 }
 
 /* ---- counts -----------------------------------------------------------------------------------

@@ -25,8 +25,6 @@ void hot_init(void *memory, uint64_t total);
 struct page *hot_take(enum page_type type, unsigned flags);
 /* Take back a page that nobody refers to any more. */
 void hot_give(struct page *page);
-/* Pages in all caches. */
-uint64_t hot_count(void);
 /* Pages that have left the caches for each type, less those that came back; may be negative. */
 int64_t hot_used(enum page_type type);
 /* Check every cache; nothing else may run. Returns hot_count. */

@@ -18,7 +18,9 @@
  * keeps its place in the list by an entry of its own, an area without a space. Areas that appear
  * meanwhile come behind it. Walks of several threads do not disturb each other. The space of
  * an area found is kept alive by a reference while areas_lock is dropped; what it maps of the
- * object is removed at once, so it does no harm that areas passed by later take in others.
+ * object is removed at once, so it does no harm that areas passed by later take in others, and
+ * the areas of the same space that follow need no second look: what is mapped there since is new
+ * (a fault that came later sees the new size, or gets a fresh page).
  *
  * User copies run without object->lock, for they may fault.
  */
@@ -28,6 +30,7 @@
 #include "lib/string.h"
 #include "mm/area.h"
 #include "mm/kmalloc.h"
+#include "mm/reclaim.h"
 #include "mm/space.h"
 #include "mm/usercopy.h"
 
@@ -40,10 +43,16 @@ static const struct radix_alloc node_allocator = {node_alloc, kfree};
 /* Objects whose pages can be filled again, the next to be looked at by vm_cache_evict first. */
 static struct spinlock cache_lock = SPINLOCK_INIT(RANK_AREAS);
 static struct list cache_list;
+static size_t cache_objects; /* on the list */
+static uint64_t refaults;    /* relaxed atomic */
+static uint64_t cache_pages; /* theirs; relaxed atomic */
+#define CACHE_STEPS 64       /* of the list under one hold of its lock */
 
 void vm_cache_init(void)
 {
     list_init(&cache_list);
+    cache_objects = 0;
+    cache_pages = 0;
 }
 
 void vm_object_init(struct vm_object *object, const struct vm_object_ops *ops, uint64_t size)
@@ -61,8 +70,11 @@ void vm_object_set_backed(struct vm_object *object, const struct vm_object_ops *
     ASSERT(object->page_count == 0 && ops->fill && ops->get_live);
     object->ops = ops;
     spin_lock(&cache_lock);
-    if (list_empty(&object->cache_link))
+    if (list_empty(&object->cache_link)) {
         list_push_back(&cache_list, &object->cache_link);
+        cache_objects++;
+    }
+    object->evictable = true;
     spin_unlock(&cache_lock);
 }
 
@@ -74,13 +86,21 @@ static uint64_t object_size(struct vm_object *object)
 /* ---- pages -------------------------------------------------------------------------------------
  */
 
+/* object->lock held. */
+static void count_pages_locked(struct vm_object *object, uint64_t delta)
+{
+    __atomic_store_n(&object->page_count, object->page_count + delta, __ATOMIC_RELAXED);
+    if (object->evictable)
+        __atomic_add_fetch(&cache_pages, delta, __ATOMIC_RELAXED);
+}
+
 /* Drop cached pages with first <= index < end; object->lock held. */
 static void drop_pages_locked(struct vm_object *object, uint64_t first, uint64_t end)
 {
     struct page *page;
     for (uint64_t index = first; (page = radix_next(&object->pages, &index)) && index < end;) {
         (void)radix_remove(&object->pages, index);
-        __atomic_store_n(&object->page_count, object->page_count - 1, __ATOMIC_RELAXED);
+        count_pages_locked(object, -(uint64_t)1);
         page_put(page);
     }
 }
@@ -91,7 +111,10 @@ void vm_object_destroy(struct vm_object *object)
     /* Who finds the object in the list takes a reference on it under the lock, and cannot any more.
      */
     spin_lock(&cache_lock);
-    list_remove(&object->cache_link);
+    if (!list_empty(&object->cache_link)) {
+        list_remove(&object->cache_link);
+        cache_objects--;
+    }
     spin_unlock(&cache_lock);
     mutex_lock(&object->lock);
     drop_pages_locked(object, 0, UINT64_MAX);
@@ -99,9 +122,28 @@ void vm_object_destroy(struct vm_object *object)
     mutex_unlock(&object->lock);
 }
 
+uint64_t vm_cache_refaults(void)
+{
+    return __atomic_load_n(&refaults, __ATOMIC_RELAXED);
+}
+
+/* A page is there that may have been evicted before: which ones were is not known, only how many.
+ * object->lock held. */
+static void note_refault_locked(struct vm_object *object)
+{
+    if (object->evicted == 0)
+        return;
+    object->evicted--;
+    if (__atomic_load_n(&object->code, __ATOMIC_RELAXED))
+        __atomic_add_fetch(&refaults, 1, __ATOMIC_RELAXED);
+}
+
 /* A fresh page at index, filled and in the cache. object->lock held. */
 static int page_make_locked(struct vm_object *object, uint64_t index, struct page **out)
 {
+    /* Code that goes as soon as it is here: no memory for it is the truth (sched/pressure.c). */
+    if (memory_thrashing() && object->evicted && __atomic_load_n(&object->code, __ATOMIC_RELAXED))
+        return -ENOMEM;
     struct page *page = page_alloc(0, PAGE_FILE, ALLOC_ZERO);
     if (!page)
         return -ENOMEM;
@@ -115,7 +157,8 @@ static int page_make_locked(struct vm_object *object, uint64_t index, struct pag
         return err;
     }
     page->flags |= PAGE_FLAG_UPTODATE;
-    __atomic_store_n(&object->page_count, object->page_count + 1, __ATOMIC_RELAXED);
+    count_pages_locked(object, 1);
+    note_refault_locked(object);
     *out = page;
     return 0;
 }
@@ -215,6 +258,8 @@ int vm_object_resize(struct vm_object *object, uint64_t size)
     return 0;
 }
 
+#define WALK_STEPS 64 /* of the list under one hold of its lock */
+
 static void walk_begin(struct vm_object *object, struct area *place)
 {
     *place = (struct area){0};
@@ -223,16 +268,28 @@ static void walk_begin(struct vm_object *object, struct area *place)
     spin_unlock(&object->areas_lock);
 }
 
-/* The space of the next area, with a reference; NULL: all were seen, the walk is over. */
-static struct space *walk_next(struct vm_object *object, struct area *place)
+/* The space of the next area, with a reference; NULL: all were seen, the walk is over. `done` is
+ * the space that the caller has just dealt with as a whole, and still refers to: the rest of its
+ * areas that follow, maybe tens of thousands, are passed by. */
+static struct space *walk_next(struct vm_object *object, struct area *place,
+                               const struct space *done)
 {
     struct space *found = NULL;
     struct list *next;
     spin_lock(&object->areas_lock);
-    while (!found && (next = place->object_link.next) != &object->areas) {
+    for (unsigned steps = 0; !found && (next = place->object_link.next) != &object->areas;
+         steps++) {
+        if (steps == WALK_STEPS) { /* the place stays: let others run */
+            spin_unlock(&object->areas_lock);
+            steps = 0;
+            spin_lock(&object->areas_lock);
+            continue;
+        }
         struct area *area = list_entry(next, struct area, object_link);
         list_remove(&place->object_link);
         list_insert_after(next, &place->object_link);
+        if (area->space == done)
+            continue; /* also another walk's place, if there is none done yet */
         /* Another walk's place has no space. A space without references is being torn down: it
          * unmaps everything itself, and no program runs in it. */
         if (area->space && ref_get_live(&area->space->refs))
@@ -247,14 +304,18 @@ static struct space *walk_next(struct vm_object *object, struct area *place)
 static void unmap_range(struct vm_object *object, uint64_t off, uint64_t len, bool copies)
 {
     struct area place;
-    struct space *space;
+    struct space *space, *done = NULL;
     walk_begin(object, &place);
-    while ((space = walk_next(object, &place))) {
+    while ((space = walk_next(object, &place, done))) {
+        if (done)
+            space_put(done);
+        done = space;
         rwlock_write_lock(&space->lock);
         space_unmap_object_locked(space, object, off, len, copies);
         rwlock_write_unlock(&space->lock);
-        space_put(space);
     }
+    if (done)
+        space_put(done);
 }
 
 void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len)
@@ -284,6 +345,8 @@ void vm_object_add_area(struct vm_object *object, struct area *area)
     /* Before any of its pages can be mapped, so eviction sees it before a page is dirty. */
     if ((area->flags & AREA_SHARED) && (area->flags & AREA_MAYWRITE))
         __atomic_store_n(&object->written_by_maps, true, __ATOMIC_RELEASE);
+    if (area->prot & PROT_EXEC)
+        __atomic_store_n(&object->code, true, __ATOMIC_RELAXED);
     spin_lock(&object->areas_lock);
     list_push_back(&object->areas, &area->object_link); /* walks in progress come to it */
     spin_unlock(&object->areas_lock);
@@ -316,8 +379,9 @@ static uint64_t evict_object(struct vm_object *object, uint64_t want)
                 (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & PAGE_FLAG_DIRTY))
                 continue;
             (void)radix_remove(&object->pages, index);
-            __atomic_store_n(&object->page_count, object->page_count - 1, __ATOMIC_RELAXED);
+            count_pages_locked(object, -(uint64_t)1);
             page_put(page);
+            object->evicted++;
             done++;
         }
     mutex_unlock(&object->lock);
@@ -328,14 +392,18 @@ static uint64_t evict_object(struct vm_object *object, uint64_t want)
 static void unmap_clean(struct vm_object *object)
 {
     struct area place;
-    struct space *space;
+    struct space *space, *done = NULL;
     walk_begin(object, &place);
-    while ((space = walk_next(object, &place))) {
+    while ((space = walk_next(object, &place, done))) {
+        if (done)
+            space_put(done);
+        done = space;
         rwlock_write_lock(&space->lock);
         space_unmap_clean_locked(space, object);
         rwlock_write_unlock(&space->lock);
-        space_put(space);
     }
+    if (done)
+        space_put(done);
 }
 
 /* The next object, with a reference, at most `left` steps on; it goes to the end of the list. */
@@ -343,7 +411,13 @@ static struct vm_object *cache_next(size_t *left)
 {
     struct vm_object *found = NULL;
     spin_lock(&cache_lock);
-    while (!found && *left > 0 && !list_empty(&cache_list)) {
+    for (unsigned steps = 0; !found && *left > 0 && !list_empty(&cache_list); steps++) {
+        if (steps == CACHE_STEPS) { /* thousands may be empty: let others run */
+            spin_unlock(&cache_lock);
+            steps = 0;
+            spin_lock(&cache_lock);
+            continue; /* the list may be empty by now */
+        }
         struct vm_object *object = list_entry(cache_list.next, struct vm_object, cache_link);
         list_remove(&object->cache_link);
         list_push_back(&cache_list, &object->cache_link);
@@ -359,23 +433,15 @@ static struct vm_object *cache_next(size_t *left)
 
 uint64_t vm_cache_pages(void)
 {
-    uint64_t pages = 0;
-    spin_lock(&cache_lock);
-    list_for_each (pos, &cache_list)
-        pages += __atomic_load_n(&list_entry(pos, struct vm_object, cache_link)->page_count,
-                                 __ATOMIC_RELAXED);
-    spin_unlock(&cache_lock);
-    return pages;
+    return __atomic_load_n(&cache_pages, __ATOMIC_RELAXED);
 }
 
 uint64_t vm_cache_evict(uint64_t want, bool mapped)
 {
     uint64_t done = 0;
-    size_t left = 0;
     struct vm_object *object;
     spin_lock(&cache_lock);
-    list_for_each (pos, &cache_list)
-        left++;
+    size_t left = cache_objects;
     spin_unlock(&cache_lock);
     while (done < want && (object = cache_next(&left))) {
         if (mapped && !__atomic_load_n(&object->written_by_maps, __ATOMIC_ACQUIRE))

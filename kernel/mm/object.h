@@ -38,8 +38,11 @@ struct vm_object {
     struct list areas;          /* area.object_link: who maps this object; entries without a space
                                    are places of walks (object.c) */
     struct list cache_link;     /* among those whose pages can be filled again; object.c */
-    bool written_by_maps;       /* a shared mapping could ever write: pages may be dirty unseen;
-                                   set once, atomic */
+    bool evictable;             /* on that list; set before it has pages */
+    bool code;                  /* a program has executed it; set once, atomic */
+    uint64_t evicted;     /* pages that were evicted and have not come back; guarded by lock */
+    bool written_by_maps; /* a shared mapping could ever write: pages may be dirty unseen;
+                             set once, atomic */
 };
 
 /* Once, at boot. */
@@ -52,6 +55,9 @@ void vm_object_set_backed(struct vm_object *object, const struct vm_object_ops *
  * number. `mapped`: also such that programs have mapped (never those of locked areas). Thread
  * context, no lock held. */
 uint64_t vm_cache_evict(uint64_t want, bool mapped);
+/* How many pages of programs' code had been evicted and were filled again, ever: what reclaim takes
+ * without winning anything. */
+uint64_t vm_cache_refaults(void);
 /* Pages of objects that vm_cache_evict looks at: at most so many could go. */
 uint64_t vm_cache_pages(void);
 /* Drop all pages; no mapping and no user is left. */

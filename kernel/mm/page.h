@@ -153,6 +153,13 @@ static inline struct page *page_of_direct(const void *va)
  * context without mm's locks. */
 void page_drain(void);
 
+/* Give back what CPUs keep that have not refilled their caches since the last call. False: nothing
+ * is left in any cache; then memory_cached will be called when there is something again (any
+ * context, any lock held). The reclaim thread calls this every second meanwhile. */
+bool hot_trim(void);
+extern void (*memory_cached)(void);
+uint64_t hot_count(void); /* pages in all caches; they count as free */
+
 struct page_stats {
     uint64_t total, free; /* pages */
     uint64_t by_type[PAGE_RESERVED + 1];

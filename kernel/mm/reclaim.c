@@ -42,6 +42,18 @@ enum memory_level memory_level(void)
     return (enum memory_level)level;
 }
 
+static bool thrashing; /* relaxed atomic: a moment sooner or later does not matter */
+
+bool memory_thrashing(void)
+{
+    return __atomic_load_n(&thrashing, __ATOMIC_RELAXED);
+}
+
+void memory_set_thrashing(bool now)
+{
+    __atomic_store_n(&thrashing, now, __ATOMIC_RELAXED);
+}
+
 void shrinker_register(struct shrinker *shrinker)
 {
     spin_lock(&shrinkers_lock);

@@ -51,6 +51,11 @@ void memory_alarm_set(uint64_t pages); /* 0: never */
 /* May an ordinary allocation of `pages` single pages succeed now? */
 bool memory_available(uint64_t pages);
 
+/* Does what is reclaimed come back at once, and has for some time? Then code that is evicted is no
+ * longer filled again: the fault is -ENOMEM. Set by the reclaim thread (sched/pressure.c). */
+bool memory_thrashing(void);
+void memory_set_thrashing(bool thrashing);
+
 /* Who has the memory, as kernel messages: for the one that tells of a death by lack of it. */
 void memory_dump(void);
 

@@ -20,6 +20,7 @@
 
 #include "core/log.h"
 #include "lib/errno.h"
+#include "mm/object.h"
 #include "mm/page.h"
 #include "sched/thread.h"
 
@@ -29,6 +30,10 @@
 #define PASSES_TOTAL 64                  /* with others ever faster: thrashing, not progress */
 #define WATCHER_WAIT_NS (50 * NS_PER_MS) /* for programs that watch, after each futile pass */
 #define WATCHER_PASSES_MAX 20
+#define THRASH_WINDOW_NS (250 * NS_PER_MS)
+#define THRASH_NS (1500 * NS_PER_MS)
+#define THRASH_PAGES 64 /* refaults in one window, at least */
+#define TRIM_NS NS_PER_SEC
 #define RECHECK_NS (100 * NS_PER_MS) /* while memory is short */
 #define PASS_TIMEOUT_NS (10 * NS_PER_SEC)
 
@@ -39,6 +44,7 @@ static struct waitq passes;      /* woken after each pass */
 static uint64_t asked, passed;   /* atomic */
 static uint64_t reclaimed;       /* pages, in all passes; atomic */
 static bool wanted;              /* atomic */
+static bool cached;              /* CPUs keep free pages at hand; atomic */
 static uint32_t level_changes;   /* atomic */
 static int watchers;             /* atomic */
 
@@ -142,6 +148,17 @@ static void on_alarm(void)
         thread_wake(thread);
 }
 
+/* Any context, any lock held. */
+static void on_cached(void)
+{
+    /* Seq_cst: as above. */
+    if (__atomic_exchange_n(&cached, true, __ATOMIC_SEQ_CST))
+        return;
+    struct thread *thread = __atomic_load_n(&reclaimer, __ATOMIC_ACQUIRE);
+    if (thread)
+        thread_wake(thread);
+}
+
 static void note_level(enum memory_level *last)
 {
     enum memory_level now = memory_level();
@@ -152,6 +169,29 @@ static void note_level(enum memory_level *last)
     waitq_wake_all(&pressure_changes, 0);
 }
 
+/*
+ * Thrashing: of what passes take, at least half is code that comes back (refaults), window after
+ * window for THRASH_NS. The program still gets on a little, so no pass is futile, but it would take
+ * minutes to its end or to that of the memory. One that watches gets twice the time. A time
+ * without passes ends it. Only the reclaim thread comes here.
+ */
+static void note_thrashing(uint64_t reclaimed_now)
+{
+    static uint64_t window_start, window_reclaimed, window_refaults, since;
+    uint64_t now = clock_mono_ns(), refaults = vm_cache_refaults();
+    uint64_t patience = __atomic_load_n(&watchers, __ATOMIC_RELAXED) ? 2 * THRASH_NS : THRASH_NS;
+    if (now - window_start < THRASH_WINDOW_NS)
+        return;
+    uint64_t back = refaults - window_refaults, taken = reclaimed_now - window_reclaimed;
+    bool bad =
+        now - window_start < 2 * THRASH_WINDOW_NS && back >= THRASH_PAGES && back >= taken / 2;
+    since = !bad ? 0 : since ? since : window_start;
+    memory_set_thrashing(since && now - since >= patience);
+    window_start = now;
+    window_reclaimed = reclaimed_now;
+    window_refaults = refaults;
+}
+
 /* One pass: up to the level `low` and an eighth more, so that the next alarm is some time off. */
 static void reclaim_pass(void)
 {
@@ -159,22 +199,40 @@ static void reclaim_pass(void)
     uint64_t want = free < goal ? MAX(goal - free, (uint64_t)BATCH_PAGES) : 0;
     uint64_t done = want ? memory_reclaim(want, memory_level() >= MEMORY_MEDIUM) : 0;
     /* Relaxed: `passed`, which is stored later, tells waiters to look. */
-    __atomic_fetch_add(&reclaimed, done, __ATOMIC_RELAXED);
+    note_thrashing(__atomic_add_fetch(&reclaimed, done, __ATOMIC_RELAXED));
     free = page_free_count();
     memory_alarm_set(free >= low || done >= want / 4 ? low : free - free / 8);
+}
+
+/* Idle CPUs give their free pages back: look once a second while any keeps some. */
+static void trim_if_due(uint64_t *due)
+{
+    uint64_t now = clock_mono_ns();
+    if (*due == UINT64_MAX) {
+        *due = __atomic_load_n(&cached, __ATOMIC_SEQ_CST) ? now + TRIM_NS : UINT64_MAX;
+    } else if (now >= *due) {
+        /* Cleared before the look: who fills a cache later tells us again. */
+        __atomic_store_n(&cached, false, __ATOMIC_SEQ_CST);
+        bool left = hot_trim();
+        *due = left || __atomic_load_n(&cached, __ATOMIC_SEQ_CST) ? now + TRIM_NS : UINT64_MAX;
+    }
 }
 
 static void reclaim_thread(void *arg)
 {
     enum memory_level last = MEMORY_PLENTY;
+    uint64_t trim_due = UINT64_MAX;
     (void)arg;
     for (;;) {
-        bool plenty = last == MEMORY_PLENTY;
+        uint64_t until = last == MEMORY_PLENTY ? UINT64_MAX : clock_mono_ns() + RECHECK_NS;
         thread_prepare_sleep(false);
-        if (!__atomic_load_n(&wanted, __ATOMIC_SEQ_CST))
-            (void)thread_sleep(plenty ? UINT64_MAX : clock_mono_ns() + RECHECK_NS);
+        bool told = trim_due == UINT64_MAX && __atomic_load_n(&cached, __ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&wanted, __ATOMIC_SEQ_CST) && !told)
+            (void)thread_sleep(MIN(until, trim_due));
         thread_finish_sleep();
+        trim_if_due(&trim_due);
         note_level(&last);
+        note_thrashing(__atomic_load_n(&reclaimed, __ATOMIC_RELAXED)); /* it may be over */
         /* Cleared before the questions are read: one asked later wakes us again. */
         if (!__atomic_exchange_n(&wanted, false, __ATOMIC_SEQ_CST)) {
             memory_alarm_set(memory_level_pages(MEMORY_LOW));
@@ -197,6 +255,7 @@ int pressure_init(void)
         return -ENOMEM;
     __atomic_store_n(&reclaimer, thread, __ATOMIC_RELEASE);
     memory_alarm = on_alarm;
+    memory_cached = on_cached;
     memory_alarm_set(memory_level_pages(MEMORY_LOW));
     return 0;
 }
@@ -220,12 +279,15 @@ static void wait_for_pass(void)
 bool memory_wait(void)
 {
     bool enough = memory_available(RETRY_PAGES);
+    if (memory_thrashing())
+        return false; /* the little that is free would only prolong it */
     if (enough || !__atomic_load_n(&reclaimer, __ATOMIC_ACQUIRE))
         return enough;
     stall_change(+1);
     uint64_t before = __atomic_load_n(&reclaimed, __ATOMIC_RELAXED), now;
     int futile = 0, max = PASSES_MAX;
-    for (int total = 0; futile < max && total < PASSES_TOTAL && !enough; total++, before = now) {
+    for (int total = 0; futile < max && total < PASSES_TOTAL && !enough && !memory_thrashing();
+         total++, before = now) {
         wait_for_pass();
         enough = memory_available(RETRY_PAGES);
         now = __atomic_load_n(&reclaimed, __ATOMIC_RELAXED);

@@ -2,7 +2,8 @@
 /*
  * pressure - a program that needs more memory than is free: pages of files that nobody has changed
  * make room and come back when they are needed; the pressure is told in /proc/pressure/memory. With
- * the argument "oom" it goes on until the kernel ends it. The image has a large file as /big;
+ * the argument "oom" it goes on until the kernel ends it; with "thrash", too, though it asks for no
+ * more. The image has a large file as /big;
  * natively only the interfaces are tested.
  */
 #include "guest.h"
@@ -132,9 +133,28 @@ static void eviction(const char *path, bool to_the_end)
     REQUIRE(read(level, text, sizeof(text)) > 0 && close(level) == 0 && close(fd) == 0);
 }
 
+/* Code that does not fit: each page of it is there for a moment only. That would go on for ever. */
+static void thrash(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY);
+    REQUIRE(fd >= 0 && fstat(fd, &st) == 0);
+    size_t len = (size_t)st.st_size;
+    unsigned char *code = mmap(NULL, len, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    REQUIRE(code != MAP_FAILED);
+    uint64_t want = sum(code, len);
+    touch(((size_t)meminfo("MemFree") << 10) + len / 4 * 3);
+    printf("until the end\n");
+    fflush(stdout);
+    for (;;)
+        REQUIRE(sum(code, len) == want);
+}
+
 int main(int argc, char **argv)
 {
     interfaces();
+    if (argc > 1 && strcmp(argv[1], "thrash") == 0)
+        thrash("/big");
     if (access("/big", R_OK) == 0)
         eviction("/big", argc > 1 && strcmp(argv[1], "oom") == 0);
     return guest_pass("pressure");

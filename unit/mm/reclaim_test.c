@@ -207,6 +207,30 @@ static void futile_reclaim_is_worse(void **state)
     assert_int_equal(memory_level(), MEMORY_PLENTY);
 }
 
+/* Code that was evicted and comes back is counted; while the machine thrashes it does not come. */
+static void code_that_comes_back(void **state)
+{
+    (void)state;
+    struct page *page;
+    vaddr_t a;
+    uint64_t before = vm_cache_refaults();
+    cache_all();
+    assert_int_equal(vm_cache_evict(1000, false), 40);
+    cache_all();
+    assert_int_equal(vm_cache_refaults(), before); /* data */
+    assert_int_equal(map_file(0, 4, PROT_READ | PROT_EXEC, MAP_PRIVATE, 0, &a), 0);
+    assert_int_equal(vm_cache_evict(10, false), 10);
+    check_file();
+    check_file();
+    assert_int_equal(vm_cache_refaults(), before + 10);
+    assert_int_equal(vm_cache_evict(10, false), 10);
+    memory_set_thrashing(true);
+    assert_int_equal(vm_object_page(&file.object, 5, true, &page), -ENOMEM);
+    memory_set_thrashing(false);
+    check_file();
+    assert_int_equal(vm_cache_refaults(), before + 20);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, space_tear_down)
@@ -215,6 +239,7 @@ int main(void)
         TEST(mapped_pages_go_only_if_asked), TEST(locked_pages_stay),
         TEST(shared_writers_keep_all),       TEST(futile_reclaim_is_worse),
         TEST(shrinkers_come_first),          TEST(levels_and_alarm),
+        TEST(code_that_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
