@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * patch.c - from trap to jump: rewrites a system-call site of the program after its first trap.
+ * patch.c - from trap to jump: rewrites a system-call site of the program after its second trap.
+ * (A program's start executes most of its sites once: a change costs as much as several traps.)
  *
  * The plan is the ISA's (isa/patch.c); here is where trampolines live and when patching is safe.
  * Trampolines stand in special areas (read, execute; written through the kernel's alias only)
@@ -185,7 +186,7 @@ static bool worth_barriers(struct process *p, uintptr_t site)
     uint8_t *traps = &p->patch_traps[slot_of(site)];
     if (++*traps < TRAPS_MIN)
         return false;
-    *traps = 0;
+    *traps = 1;
     return true;
 }
 
@@ -234,6 +235,16 @@ static bool patch_locked(struct process *p, uintptr_t site)
     return !err || err == -EAGAIN;
 }
 
+/* Sites of the same hash are taken for one, which does no harm. patch_lock is held. */
+static bool seen_before(struct process *p, uintptr_t site)
+{
+    uint8_t *traps = &p->patch_traps[slot_of(site)];
+    if (*traps)
+        return true;
+    *traps = 1;
+    return false;
+}
+
 void patch_site(struct isa_frame *frame)
 {
     struct process *p = task_current()->process;
@@ -242,7 +253,7 @@ void patch_site(struct isa_frame *frame)
         return;
     if (!mutex_try(&p->patch_lock))
         return;
-    if (!patch_locked(p, site))
+    if (seen_before(p, site) && !patch_locked(p, site))
         refuse(p, site);
     mutex_unlock(&p->patch_lock);
 }

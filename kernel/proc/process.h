@@ -93,7 +93,7 @@ struct process {
     unsigned patch_hand;                          /* where slots are looked for again; patch_lock */
     struct mutex patch_lock;                      /* RANK_EXEC */
     uintptr_t patch_refused[PATCH_REFUSED_COUNT]; /* sites not to try again; relaxed atomics */
-    uint8_t patch_traps[PATCH_REFUSED_COUNT]; /* of sites that are costly to change; patch_lock */
+    uint8_t patch_traps[PATCH_REFUSED_COUNT]; /* of sites seen, or costly to change; patch_lock */
     struct list all_link;
     /* guarded by lock */
     bool stopped;            /* SIGSTOP: every task waits in kernel_user_return; atomic */

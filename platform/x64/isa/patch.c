@@ -179,35 +179,51 @@ static bool straight(const uint8_t *code, size_t at, size_t site)
     return true;
 }
 
-enum route { NOWHERE, THROUGH, PAST };
+/* The bytes before a site, and how long the instructions in them are that have been looked at: the
+ * search comes to most of them again and again. */
+#define UNKNOWN 0xff
+struct scan {
+    const uint8_t *code;
+    size_t site;
+    uint8_t length[MOVED_MAX + STEP_MAX + 1]; /* by distance to the site; 0: none */
+};
 
-/* Does decoding from `from` arrive at `site`, and through `anchor` or past it? What is decoded to
- * nothing or cut by the site is not what the program has run through. */
-static enum route route(const uint8_t *code, size_t from, size_t anchor, size_t site)
+static unsigned length_at(struct scan *s, size_t at)
 {
+    uint8_t *length = &s->length[s->site - at];
     struct x64_insn insn;
 
-    for (size_t at = from; at < site; at += insn.length) {
-        if (at == anchor)
-            return THROUGH;
-        if (!x64_insn_decode(code + at, site - at, &insn))
-            return NOWHERE;
-    }
-    return PAST;
+    if (*length == UNKNOWN)
+        *length = x64_insn_decode(s->code + at, s->site - at, &insn) ? insn.length : 0;
+    return *length;
 }
 
-static bool certain(const uint8_t *code, size_t anchor, size_t site)
+/* Does decoding that arrives at the site pass through `anchor`, from wherever it starts, and from
+ * somewhere? What is decoded to nothing or cut by the site is not what the program has run through.
+ */
+static bool certain(struct scan *s, size_t anchor)
 {
     size_t lo = anchor > STEP_MAX ? anchor - STEP_MAX : 0;
     size_t hi = MIN(lo + INSN_LENGTH_MAX, anchor);
     bool through = anchor == 0; /* there is no code before it */
+    uint64_t seen[2] = {0};     /* by distance to the site: decoding from there does not arrive, or
+                                   passes through the anchor */
 
+    STATIC_ASSERT(MOVED_MAX + STEP_MAX < 128);
     for (size_t from = lo; from < hi; from++) {
-        enum route way = route(code, from, anchor, site);
+        size_t at = from;
 
-        if (way == PAST)
+        while (at < s->site && at != anchor) {
+            size_t bit = s->site - at;
+
+            if (seen[bit / 64] >> bit % 64 & 1 || length_at(s, at) == 0)
+                break;
+            seen[bit / 64] |= 1ull << bit % 64;
+            at += length_at(s, at);
+        }
+        if (at == s->site)
             return false;
-        through = through || way == THROUGH;
+        through = through || at == anchor;
     }
     return through;
 }
@@ -216,11 +232,11 @@ static bool certain(const uint8_t *code, size_t anchor, size_t site)
 static size_t find_anchor(const uint8_t *code, size_t site)
 {
     size_t lo = site > MOVED_MAX ? site - MOVED_MAX : 0;
-    struct x64_insn insn;
+    struct scan scan = {.code = code, .site = site};
 
+    memset(scan.length, UNKNOWN, sizeof(scan.length));
     for (size_t at = site; at-- > lo;)
-        if (x64_insn_decode(code + at, site - at, &insn) && insn.length >= JUMP_LEN &&
-            straight(code, at, site) && certain(code, at, site))
+        if (length_at(&scan, at) >= JUMP_LEN && straight(code, at, site) && certain(&scan, at))
             return at;
     return SIZE_MAX;
 }
