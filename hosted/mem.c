@@ -25,7 +25,7 @@
 #define LARGE_SKIP_MIN 8u
 #define LARGE_SKIP_MAX 512u
 #define LARGE_FAILURES_MAX 8u
-#define FILL_MIN (32 * HAL_PAGE_SIZE) /* less is left to be touched: much of it may never be */
+#define FILL_MIN (128 * HAL_PAGE_SIZE) /* less is left to be touched: much of it may never be */
 #define FILL_SIZE (64ul << 10)
 
 uintptr_t hosted_direct_map;
