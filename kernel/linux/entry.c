@@ -31,6 +31,18 @@ static struct task *user_task(void)
 
 /* ---- system calls ---- */
 
+/* Written out: of a loop gcc makes a jump through a table for each, after a `rep stos`. */
+static inline void args_take(struct syscall_args *args, struct isa_frame *frame)
+{
+    args->arg[0] = isa_frame_arg(frame, 0);
+    args->arg[1] = isa_frame_arg(frame, 1);
+    args->arg[2] = isa_frame_arg(frame, 2);
+    args->arg[3] = isa_frame_arg(frame, 3);
+    args->arg[4] = isa_frame_arg(frame, 4);
+    args->arg[5] = isa_frame_arg(frame, 5);
+    args->frame = frame;
+}
+
 /* Once per name, or per unknown number. */
 static long absent(const struct syscall_info *info, enum syscall_id id, uint64_t nr)
 {
@@ -116,10 +128,9 @@ void kernel_syscall(struct isa_frame *frame)
     uint64_t nr = isa_frame_sysno(frame);
     sched_account_entry();
     enum syscall_id id = syscall_of_number(nr);
-    struct syscall_args args = {.frame = frame};
+    struct syscall_args args;
+    args_take(&args, frame);
     task->frame = frame;
-    for (unsigned i = 0; i < 6; i++)
-        args.arg[i] = isa_frame_arg(frame, i);
     long result = unlikely(syscall_trace) ? call_traced(id, nr, &args) : call(id, nr, &args);
     finish(task, id, &args, result);
 }
@@ -256,9 +267,8 @@ static bool vsyscall(const struct hal_fault *fault)
     if (fault->kind != HAL_FAULT_PAGE || fault->access != HAL_ACCESS_EXEC ||
         likely(!isa_vsyscall(fault->pc, &nr)))
         return false;
-    struct syscall_args args = {.frame = frame};
-    for (unsigned i = 0; i < 6; i++)
-        args.arg[i] = isa_frame_arg(frame, i);
+    struct syscall_args args;
+    args_take(&args, frame);
     long result = -EFAULT;
     if (nr != ISA_NO_SYSCALL && copyin(&caller, uaddr(isa_frame_sp(frame)), sizeof(caller)) == 0)
         result = call(syscall_of_number(nr), nr, &args);
