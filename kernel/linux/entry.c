@@ -43,10 +43,12 @@ static inline void args_take(struct syscall_args *args, struct isa_frame *frame)
     args->frame = frame;
 }
 
-/* Once per name, or per unknown number. */
-static long absent(const struct syscall_info *info, enum syscall_id id, uint64_t nr)
+/* The warning once per name, or per unknown number. */
+static no_inline long absent(const struct syscall_info *info, enum syscall_id id, uint64_t nr)
 {
     static uint8_t told[SC_COUNT];
+    if (info->status == SYSCALL_IGNORED)
+        return info->result;
     if (!__atomic_exchange_n(&told[id], 1, __ATOMIC_RELAXED)) {
         if (id == SC_none)
             log_warn("system call %llu does not exist here", (unsigned long long)nr);
@@ -61,7 +63,7 @@ static long call(enum syscall_id id, uint64_t nr, const struct syscall_args *arg
     const struct syscall_info *info = syscall_info(id);
     if (likely(info->handler))
         return info->handler(args);
-    return info->status == SYSCALL_IGNORED ? info->result : absent(info, id, nr);
+    return absent(info, id, nr);
 }
 
 static bool may_not_return(enum syscall_id id)
@@ -171,7 +173,7 @@ static bool has_work(const struct task *task)
 }
 
 /* Interrupts on. */
-static no_inline void do_work(struct task *task, struct isa_frame *frame)
+static void do_work(struct task *task, struct isa_frame *frame)
 {
     sched_account_entry();
     task->frame = frame;
@@ -188,16 +190,22 @@ static no_inline void do_work(struct task *task, struct isa_frame *frame)
         thread_interrupt(&task->thread);
 }
 
+static no_inline void do_all_work(struct task *task, struct isa_frame *frame)
+{
+    do {
+        proc_irq_on();
+        do_work(task, frame);
+        (void)hal_irq_save();
+    } while (has_work(task));
+}
+
 void kernel_user_return(struct isa_frame *frame)
 {
     struct task *task = user_task();
     /* Relaxed loads with interrupts off: whoever sets the flags from elsewhere sends an interrupt
      * that is taken right after the return, and comes here again. */
-    while (unlikely(has_work(task))) {
-        proc_irq_on();
-        do_work(task, frame);
-        (void)hal_irq_save();
-    }
+    if (unlikely(has_work(task)))
+        do_all_work(task, frame);
     sched_account_return();
 }
 

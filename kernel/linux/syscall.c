@@ -2,7 +2,7 @@
 /* syscall.c - the tables made of syscalls.def and the ISA's sysnr.def. */
 #include "linux/syscall.h"
 
-static const struct syscall_info infos[SC_COUNT] = {
+const struct syscall_info syscall_infos[SC_COUNT] = {
     [SC_none] = {.name = "?", .args = "", .note = "", .status = SYSCALL_ABSENT},
 #define DONE(name_, args_, note_) \
     [SC_##name_] = {.name = #name_, \
@@ -30,11 +30,6 @@ static const uint16_t numbers[] = {
 #undef NR
 };
 STATIC_ASSERT(SC_COUNT <= UINT16_MAX);
-
-const struct syscall_info *syscall_info(enum syscall_id id)
-{
-    return &infos[(unsigned)id < SC_COUNT ? id : SC_none];
-}
 
 enum syscall_id syscall_of_number(uint64_t nr)
 {

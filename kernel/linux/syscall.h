@@ -50,7 +50,11 @@ struct syscall_info {
     long (*handler)(const struct syscall_args *a);
     long result; /* IGNORED: what it returns */
 };
-const struct syscall_info *syscall_info(enum syscall_id id);
+extern const struct syscall_info syscall_infos[SC_COUNT];
+static inline const struct syscall_info *syscall_info(enum syscall_id id)
+{
+    return &syscall_infos[(unsigned)id < SC_COUNT ? id : SC_none];
+}
 enum syscall_id syscall_of_number(uint64_t nr); /* SC_none if there is no such number */
 
 /* strace-like log on HAL_STREAM_LOG (boot option strace=1). */
