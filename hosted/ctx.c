@@ -135,17 +135,19 @@ void hal_ctx_destroy(struct hal_ctx *ctx)
 /* Give the FS base and the vector registers of `from` up, prepare those of `to`. */
 static void registers_switch(struct vcpu *v, struct hal_ctx *from, struct hal_ctx *to)
 {
+    uint64_t base;
     bool held;
 
     if (SELKIE_SANITIZE)
         return;
+    base = fs_base_read();
     if (from->fp)
-        from->tls = fs_base_read();
+        from->tls = base;
     if (from->fp_live) {
         isa_fp_save(from->fp);
         from->fp_live = false;
     }
-    if (to->fp && fs_base_read() != to->tls)
+    if (to->fp && base != to->tls)
         fs_base_write(to->tls);
     held = to->fp && v->fp_owner == to && to->fp_cpu == v->id;
     to->fp_live = held;

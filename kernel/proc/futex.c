@@ -14,8 +14,8 @@
  * may use it and its thread. Those who are to be woken are taken out under the lock and woken after
  * it, since there may be thousands: from then on a waiter does not leave before `woken` is set,
  * which is the last that is done to it. Its thread may be gone right after that, but not its
- * memory: it is woken in an RCU section (sched/reap.c). References to objects are dropped without
- * locks, since that may sleep.
+ * memory: it is woken in an RCU section (sched/reap.c), or cannot run because it is this CPU's.
+ * References to objects are dropped without locks, since that may sleep.
  */
 #include "proc/futex.h"
 
@@ -178,18 +178,39 @@ void futex_waiter_take(struct futex_waiter *w, struct list *taken)
     w->taken = true;
 }
 
-void futex_wake_taken(struct list *taken)
+/* A thread of this CPU: with interrupts off it stays one and does not run, so it is still there
+ * after `woken` is set, and sees both that and its state. False if it is another's. */
+static bool wake_own(struct futex_waiter *w)
 {
-    if (list_empty(taken))
-        return;
-    unsigned token = rcu_read_lock();
-    list_for_each_safe (link, next, taken) { /* `next` is read before this one goes away */
-        struct futex_waiter *w = list_entry(link, struct futex_waiter, link);
-        struct thread *thread = w->thread;
-        __atomic_store_n(&w->woken, true, __ATOMIC_SEQ_CST); /* as futex_waiter_notify */
+    struct thread *thread = w->thread;
+    preempt_disable();
+    unsigned long irq = hal_irq_save();
+    bool own = __atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE) == this_cpu();
+    if (own) {
+        __atomic_store_n(&w->woken, true, __ATOMIC_RELEASE);
         thread_wake(thread);
     }
+    hal_irq_restore(irq);
+    preempt_enable(); /* the place to give way to the woken thread */
+    return own;
+}
+
+static void wake_other(struct futex_waiter *w)
+{
+    struct thread *thread = w->thread;
+    unsigned token = rcu_read_lock();
+    __atomic_store_n(&w->woken, true, __ATOMIC_SEQ_CST); /* as futex_waiter_notify */
+    thread_wake(thread);
     rcu_read_unlock(token);
+}
+
+void futex_wake_taken(struct list *taken)
+{
+    list_for_each_safe (link, next, taken) { /* `next` is read before this one goes away */
+        struct futex_waiter *w = list_entry(link, struct futex_waiter, link);
+        if (!wake_own(w))
+            wake_other(w);
+    }
 }
 
 bool futex_has_plain_waiter(struct futex_bucket *b, const struct futex_key *key)
@@ -248,17 +269,22 @@ int futex_wake(uaddr_t addr, unsigned count, uint32_t bitset)
 
 #define URGENCY_REAL_TIME 41 /* core/pi.h */
 
+/* Field by field: gcc would clear the whole by `rep stos`, which takes longer than the rest of the
+ * call on the way to sleep. */
 void futex_waiter_init(struct futex_waiter *w, const struct futex_time *time, uint32_t bitset)
 {
     unsigned urgency = thread_urgency(thread_current());
-    *w = (struct futex_waiter){
-        .task = task_current(),
-        .thread = thread_current(),
-        .bitset = bitset,
-        .rt = (uint8_t)(urgency >= URGENCY_REAL_TIME ? urgency : 0),
-        .wall = time->wall,
-    };
     list_init(&w->link);
+    w->bucket = NULL;
+    w->key = w->target = (struct futex_key){0};
+    w->task = task_current();
+    w->thread = thread_current();
+    w->line = NULL;
+    w->pi = (struct pi_waiter){0};
+    w->bitset = bitset;
+    w->rt = (uint8_t)(urgency >= URGENCY_REAL_TIME ? urgency : 0);
+    w->wall = time->wall;
+    w->taken = w->granted = w->woken = false;
 }
 
 /* As on Linux real-time threads come first, by their priority now; all others in order of arrival.

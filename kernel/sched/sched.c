@@ -279,7 +279,9 @@ void sched_finish_switch(void)
     struct runqueue *rq = this_cpu()->rq;
     struct thread *prev = rq->previous;
     rq->previous = NULL;
-    __atomic_store_n(&prev->on_cpu, false, __ATOMIC_SEQ_CST);
+    /* Release is enough, unlike for the store of true: who still sees true sends an interrupt too
+     * many, and what the fields around mean is decided by this CPU alone. */
+    __atomic_store_n(&prev->on_cpu, false, __ATOMIC_RELEASE);
     if (state_of(prev) == THREAD_DEAD) {
         if (sched_claim(prev))
             thread_bury(prev);

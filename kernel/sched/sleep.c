@@ -29,7 +29,11 @@ void thread_prepare_sleep(bool interruptible)
 void thread_finish_sleep(void)
 {
     struct thread *self = thread_current();
-    __atomic_store_n(&self->state, THREAD_READY, __ATOMIC_SEQ_CST);
+    /* A wake has made it READY, and nobody changes it from that: the store, a full barrier, is only
+     * needed by who did not sleep or was told otherwise. The load makes what the waker did visible,
+     * as the store would. */
+    if (__atomic_load_n(&self->state, __ATOMIC_SEQ_CST) != THREAD_READY)
+        __atomic_store_n(&self->state, THREAD_READY, __ATOMIC_SEQ_CST);
 }
 
 /* End the caller's own sleep before it begins, unless somebody was faster. */

@@ -483,19 +483,25 @@ int pgtable_protect(struct pgtable *pt, vaddr_t va, size_t len, unsigned prot,
 }
 
 /* Descend to the leaf or hole for va; *level tells where it was found. */
-static pte_t entry_find(const struct pgtable *pt, vaddr_t va, unsigned *level)
+static const pte_t *entry_slot(const struct pgtable *pt, vaddr_t va, unsigned *level)
 {
     paddr_t table = pt->root;
 
     for (unsigned at = ROOT_LEVEL;; at--) {
-        pte_t e = entry_load(&table_at(table)[level_index(va, at)]);
+        const pte_t *slot = &table_at(table)[level_index(va, at)];
+        pte_t e = entry_load(slot);
 
         if (!pte_is_table(e, at)) {
             *level = at;
-            return e;
+            return slot;
         }
         table = pte_pa(e);
     }
+}
+
+static pte_t entry_find(const struct pgtable *pt, vaddr_t va, unsigned *level)
+{
+    return entry_load(entry_slot(pt, va, level));
 }
 
 bool pgtable_query(const struct pgtable *pt, vaddr_t va, paddr_t *pa, unsigned *prot)
@@ -516,10 +522,19 @@ vaddr_t pgtable_next(const struct pgtable *pt, vaddr_t va, vaddr_t end)
 {
     while (va < end) {
         unsigned level;
+        const pte_t *slot = entry_slot(pt, va, &level);
 
-        if (pte_is_mapped(entry_find(pt, va, &level)))
-            return va;
-        va = slot_end(va, level, end);
+        /* Its neighbours in the same table, without descending again: a thread's stack, given back
+         * at its end, is hundreds of holes and a few pages. */
+        do {
+            pte_t e = entry_load(slot++);
+
+            if (pte_is_table(e, level))
+                break;
+            if (pte_is_mapped(e))
+                return va;
+            va = slot_end(va, level, end);
+        } while (va < end && level_index(va, level) != 0);
     }
     return end;
 }
