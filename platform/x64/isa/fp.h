@@ -36,6 +36,7 @@ struct isa_fp_info {
     size_t size;
     /* Components are moved by plain loads and stores: the CPU tells which are in use. */
     bool by_hand;
+    bool x87_untracked; /* XGETBV says that x87 is in use, always */
     uint16_t offset[FP_EXTENDED_LAST + 1], length[FP_EXTENDED_LAST + 1];
 };
 extern struct isa_fp_info isa_fp_info;
