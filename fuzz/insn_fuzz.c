@@ -42,9 +42,10 @@ static void check_insn(const uint8_t *data, size_t size)
 
 static void check_plan(const uint8_t *code, size_t len, size_t site, uintptr_t tramp)
 {
-    struct isa_patch p;
+    struct isa_patch p, again;
     int32_t rel;
     uint64_t entry;
+    size_t at;
 
     memset(&p, 0, sizeof(p));
     if (!isa_patch_plan(code, len, VA, VA + site, tramp, ENTRY, &p))
@@ -55,8 +56,15 @@ static void check_plan(const uint8_t *code, size_t len, size_t site, uintptr_t t
     memcpy(&rel, p.patch + 1, 4);
     FUZZ_CHECK(p.patch_va + 5 + (uintptr_t)(intptr_t)rel == tramp);
     FUZZ_CHECK(p.tramp_len >= 8 && p.tramp_len <= ISA_TRAMPOLINE_MAX);
-    memcpy(&entry, p.tramp + p.tramp_len - 8, 8);
-    FUZZ_CHECK(entry == ENTRY);
+    /* It jumps through an aligned word of its own, and says at its end what it stands for. */
+    for (at = 0, entry = 0; entry != ENTRY; at++) {
+        FUZZ_CHECK(at + 8 <= p.tramp_len);
+        memcpy(&entry, p.tramp + at, 8);
+    }
+    FUZZ_CHECK((tramp + at - 1) % 8 == 0);
+    isa_patch_of(p.tramp, tramp, &again);
+    FUZZ_CHECK(again.patch_va == p.patch_va && again.patch_len == p.patch_len);
+    FUZZ_CHECK(memcmp(again.patch, p.patch, p.patch_len) == 0);
     /* The trampoline begins with whole instructions. */
     struct x64_insn insn;
     FUZZ_CHECK(x64_insn_decode(p.tramp, p.tramp_len, &insn));
