@@ -72,11 +72,12 @@ static void attributes_copy(struct task *child, const struct clone_args *args)
 static int join(struct task *child)
 {
     struct process *p = child->process;
+    bool unlimited = child->cred->uid == 0 || child->cred->euid == 0;
     int err = 0;
     unsigned long irq = spin_lock_irqsave(&p->lock);
     if (p->exiting || p->exec_task)
         err = -ERESTARTSYS;
-    else if (p->task_count >= p->limits[RLIMIT_NPROC].cur)
+    else if (p->task_count >= p->limits[RLIMIT_NPROC].cur && !unlimited)
         err = -EAGAIN;
     else
         task_join_process_locked(child);
@@ -99,18 +100,18 @@ long process_clone(const struct clone_args *args, const struct isa_frame *frame)
         return -EAGAIN;
     registers_copy(child, args, frame);
     attributes_copy(child, args);
-    /* A bad address is the program's loss only (Linux: copy_process, schedule_tail). The address
-     * space is one: the child's word is ours. */
-    if (args->flags & CLONE_PARENT_SETTID)
-        (void)!user_store_u32(args->parent_tid, word);
-    if (args->flags & CLONE_CHILD_SETTID)
-        (void)!user_store_u32(args->child_tid, word);
     err = join(child);
     if (err) {
         task_discard(child);
         return err;
     }
     task_table_add(child);
+    /* A bad address is the program's loss only (Linux: copy_process, schedule_tail). The address
+     * space is one: the child's word is ours. It has joined, so the space stays. */
+    if (args->flags & CLONE_PARENT_SETTID)
+        (void)!user_store_u32(args->parent_tid, word);
+    if (args->flags & CLONE_CHILD_SETTID)
+        (void)!user_store_u32(args->child_tid, word);
     thread_start(&child->thread);
     return tid;
 }

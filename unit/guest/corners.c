@@ -3,9 +3,11 @@
 #include "guest.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -70,11 +72,46 @@ static void test_dumpable(void)
     }
 }
 
+/* ---- threads beyond the limit ---- */
+
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+static int thread_makes(void)
+{
+    pthread_t thread;
+    int err = pthread_create(&thread, NULL, nothing, NULL);
+    if (!err)
+        REQUIRE(pthread_join(thread, NULL) == 0);
+    return err;
+}
+
+static void test_thread_limit(void)
+{
+    struct rlimit none = {0, 0}, old;
+    uint32_t tid = 77;
+    if (geteuid() != 0 || getuid() != 0)
+        return;
+    REQUIRE(getrlimit(RLIMIT_NPROC, &old) == 0);
+    none.rlim_max = old.rlim_max;
+    REQUIRE(setrlimit(RLIMIT_NPROC, &none) == 0);
+    REQUIRE(thread_makes() == 0); /* root has none */
+    REQUIRE(syscall(SYS_setresuid, 1000, 1000, 0) == 0);
+    REQUIRE(thread_makes() == EAGAIN);
+    /* What fails leaves nothing behind: CLONE_VM, FS, FILES, SIGHAND, THREAD, PARENT_SETTID. */
+    REQUIRE_ERRNO(syscall(SYS_clone, 0x110f00, NULL, &tid, NULL, NULL), EAGAIN);
+    REQUIRE(tid == 77);
+    REQUIRE(syscall(SYS_setresuid, 0, 0, 0) == 0 && setrlimit(RLIMIT_NPROC, &old) == 0);
+}
+
 int main(void)
 {
     test_sleep_clocks();
     test_futex();
     test_pipe();
+    test_thread_limit();
     test_dumpable();
     return guest_pass("corners");
 }

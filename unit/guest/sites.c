@@ -156,7 +156,7 @@ static void test_address(void)
 
 /* ---- code whose mapping changes ---- */
 
-enum { MOVERS = 3, FILE_PAGES = 8, FILE_ROUNDS = 3, FILE_SITES = FILE_PAGES * PAGE / SLOT };
+enum { MOVERS = 3, FILE_PAGES = 2, FILE_ROUNDS = 2, FILE_SITES = FILE_PAGES * PAGE / SLOT };
 static uint8_t *text;
 static bool still;
 
@@ -178,7 +178,7 @@ static void *mover(void *arg)
 static void *runner(void *arg)
 {
     (void)arg;
-    for (int round = 0; round < 8; round++)
+    for (int round = 0; round < 6; round++)
         for (int i = 0; i < FILE_SITES; i++) {
             site_fn call = (site_fn)(uintptr_t)(text + i * SLOT + LEAD + i % ALIGNMENTS);
             for (int again = 0; again < 3; again++)
@@ -218,7 +218,7 @@ static void test_moved(void)
  * and none is mistaken for another. */
 static void test_many(void)
 {
-    enum { LOADS = 400, EACH = 32 };
+    enum { LOADS = 320, EACH = 32 };
     for (int load = 0; load < LOADS; load++) {
         uint8_t *code =
             mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
