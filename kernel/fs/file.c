@@ -16,6 +16,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/account.h"
+#include "mm/area.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 
@@ -294,7 +295,11 @@ long file_path(struct file *file, char *buf, size_t size)
 
 long vfs_object_path(struct vm_object *object, char *buf, size_t size)
 {
-    struct inode *inode = container_of(object, struct inode, object);
+    struct inode *inode = inode_of_mapping(object);
+    if (!inode) { /* Linux's shared anonymous memory is a file without a name, too */
+        int len = anon_object_is(object) ? snprintf(buf, size, "/dev/zero (deleted)") : 0;
+        return (size_t)len < size ? len : -ENAMETOOLONG;
+    }
     struct dentry *dentry = dentry_alias(inode);
     if (!dentry) {
         int len = snprintf(buf, size, "/ (deleted)");
@@ -307,7 +312,7 @@ long vfs_object_path(struct vm_object *object, char *buf, size_t size)
 
 void vfs_object_id(struct vm_object *object, uint64_t *dev, uint64_t *ino)
 {
-    struct inode *inode = container_of(object, struct inode, object);
-    *dev = inode->super->dev;
-    *ino = inode->ino;
+    struct inode *inode = inode_of_mapping(object);
+    *dev = inode ? inode->super->dev : 0;
+    *ino = inode ? inode->ino : 0;
 }

@@ -125,8 +125,8 @@ long must_check file_read_iter(struct file *file, struct iov_iter *to, off64_t *
 long must_check file_write_iter(struct file *file, struct iov_iter *from, off64_t *pos);
 /* fstat(2): every kind of file has an answer. */
 int must_check file_stat(struct file *file, struct kstat *out);
-/* For /proc/self/maps: the file behind a mapped object. Length of the path or -errno. The caller
- * keeps the object alive. Takes only spinlocks. */
+/* For /proc/self/maps: the file behind a mapped object. Length of the path, 0 if it is no file, or
+ * -errno. The caller keeps the object alive. Takes only spinlocks. */
 long must_check vfs_object_path(struct vm_object *object, char *buf, size_t size);
 void vfs_object_id(struct vm_object *object, uint64_t *dev, uint64_t *ino);
 /* Path of an open file for /proc and AT_EXECFN: length or -errno. */

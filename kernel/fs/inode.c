@@ -53,6 +53,12 @@ static const struct vm_object_ops memory_object_ops = {.get = object_get, .put =
 static const struct vm_object_ops backed_object_ops = {
     .fill = object_fill, .get = object_get, .put = object_put, .get_live = object_get_live};
 
+struct inode *inode_of_mapping(struct vm_object *object)
+{
+    bool ours = object->ops == &memory_object_ops || object->ops == &backed_object_ops;
+    return ours ? inode_of_object(object) : NULL;
+}
+
 void inode_set_backing(struct inode *inode, const uint8_t *data, uint64_t len)
 {
     inode->backing = data;

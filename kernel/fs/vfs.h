@@ -129,6 +129,8 @@ extern struct list vfs_supers;
 struct inode *inode_alloc(struct super *super, uint32_t mode);
 void inode_get(struct inode *inode);
 void inode_put(struct inode *inode);
+/* The inode whose memory an object is; NULL for what programs map that is no file. */
+struct inode *inode_of_mapping(struct vm_object *object);
 /* Boot: the first len bytes of a regular file nobody has opened come from memory that stays. */
 void inode_set_backing(struct inode *inode, const uint8_t *data, uint64_t len);
 void inode_touch(struct inode *inode, bool mtime, bool ctime);

@@ -93,7 +93,9 @@ static int copy_mappings(struct hal_space *hal, vaddr_t from, vaddr_t to, size_t
     return 0;
 }
 
-/* Without the name: as on Linux, a heap or a stack is what lies at its place. */
+/* Without the name of a heap or a stack: as on Linux, that is what lies at its place. An object
+ * that is no file's has its name from the area alone, and keeps it (procfs asks the others for
+ * theirs). */
 static void describe_copy(struct area *copy, const struct remap *r, vaddr_t to)
 {
     const struct area *area = r->area;
@@ -103,6 +105,8 @@ static void describe_copy(struct area *copy, const struct remap *r, vaddr_t to)
     copy->flags = area->flags;
     copy->object = area->object;
     copy->off = area->object ? area->off + (r->old - area->lo) : 0;
+    if (area->object)
+        memcpy(copy->name, area->name, sizeof copy->name);
 }
 
 /* Move (or, with old_len 0, duplicate) to the free range at `to`. */

@@ -21,6 +21,7 @@
 #include "fs/locks.h"
 #include "host_model.h"
 #include "lib/string.h"
+#include "mm/area.h"
 #include "mm/kmalloc.h"
 
 static struct dentry *start; /* the directory that stands for the host's */
@@ -212,6 +213,25 @@ static void random_against_host(void **state)
             dentry_shrink((size_t)rand() % 50);
     }
     host_end();
+}
+
+/* Whatever can be mapped may be asked for its file: /proc/self/maps does. */
+static void objects_without_a_file(void **state)
+{
+    (void)state;
+    char text[64];
+    uint64_t dev = 1, ino = 1;
+    struct vm_object *anon = anon_object_create(PAGE_SIZE), other;
+    assert_non_null(anon);
+    assert_int_equal(vfs_object_path(anon, text, sizeof text), 19);
+    assert_string_equal(text, "/dev/zero (deleted)");
+    vfs_object_id(anon, &dev, &ino);
+    assert_true(dev == 0 && ino == 0);
+    static const struct vm_object_ops other_ops;
+    vm_object_init(&other, &other_ops, PAGE_SIZE);
+    assert_int_equal(vfs_object_path(&other, text, sizeof text), 0);
+    vm_object_destroy(&other);
+    anon->ops->put(anon);
 }
 
 static void path_errors(void **state)
@@ -625,10 +645,19 @@ static void sparse_and_limited(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(random_against_host), TEST(path_errors),       TEST(restricted_walks),
-        TEST(permissions),         TEST(regular_files),     TEST(seals),
-        TEST(tmpfile_gets_a_name), TEST(listing_in_pieces), TEST(procfs_and_sysfs),
-        TEST(record_locks),        TEST(nothing_leaks),     TEST(sparse_and_limited),
+        TEST(random_against_host),
+        TEST(objects_without_a_file),
+        TEST(path_errors),
+        TEST(restricted_walks),
+        TEST(permissions),
+        TEST(regular_files),
+        TEST(seals),
+        TEST(tmpfile_gets_a_name),
+        TEST(listing_in_pieces),
+        TEST(procfs_and_sysfs),
+        TEST(record_locks),
+        TEST(nothing_leaks),
+        TEST(sparse_and_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

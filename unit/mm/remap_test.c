@@ -57,6 +57,26 @@ static void names_stay_behind(void **state)
     assert_int_equal(space_walk(space, find_name, &at), 1);
 }
 
+/* A segment of shared memory has a name, but no file that could give it. */
+static void names_of_objects_move(void **state)
+{
+    (void)state;
+    vaddr_t at, out;
+    struct map_request req = {.len = 4 * PG,
+                              .prot = RW,
+                              .flags = MAP_SHARED,
+                              .object = &file.object,
+                              .may_write = true,
+                              .name = "/SYSV00000001"};
+    assert_int_equal(space_map(space, &req, &at), 0);
+    assert_int_equal(space_walk(space, find_name, &at), 1);
+    assert_int_equal(
+        space_remap(space, at, 4 * PG, 8 * PG, MREMAP_MAYMOVE | MREMAP_FIXED, BASE_ADDR, &out), 0);
+    assert_int_equal(space_walk(space, find_name, &out), 1);
+    assert_int_equal(space_remap(space, out, 0, 2 * PG, MREMAP_MAYMOVE, 0, &out), 0);
+    assert_int_equal(space_walk(space, find_name, &out), 1);
+}
+
 static void remap_dontunmap(void **state)
 {
     (void)state;
@@ -344,6 +364,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPACE_TEST(remap_shrinks_grows_moves),
         SPACE_TEST(names_stay_behind),
+        SPACE_TEST(names_of_objects_move),
         SPACE_TEST(remap_dontunmap),
         SPACE_TEST(remap_errors),
         SPACE_TEST(advice),
