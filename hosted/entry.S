@@ -246,6 +246,21 @@ FUNC hosted_switch
     ret
 END hosted_switch
 
+#if SELKIE_SIM
+/* void hosted_call_on(void (*function)(void *), void *argument, void *stack_top) */
+FUNC hosted_call_on
+    pushq %rbp
+    movq %rsp, %rbp
+    movq %rdi, %rax
+    movq %rsi, %rdi
+    movq %rdx, %rsp
+    call *%rax
+    movq %rbp, %rsp
+    popq %rbp
+    ret
+END hosted_call_on
+#endif
+
 /* First code of a new context. */
 FUNC hosted_ctx_start
     xorl %ebp, %ebp

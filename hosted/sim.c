@@ -26,6 +26,7 @@ struct sim {
     uint64_t order, entropy, skew; /* the states of the generators */
     uint64_t changes;              /* of priorities, still to come */
     uint64_t stays;                /* in user code, so far */
+    uint64_t torn;                 /* of these, interrupted at no particular place */
     uint32_t inside;               /* no points now */
     bool on;
     /* Of each CPU, the higher the sooner; with the knob `depth` only. */
@@ -64,6 +65,7 @@ void sim_note(enum sim_event event, uint64_t a, uint64_t b)
     uint32_t inside = sim.inside;
 
     sim.inside = 1;
+    sim.torn += event == SIM_TORN;
     trace_event(++sim.events, sim.now, vcpu_self()->id, event, a, b);
     sim.inside = inside;
 }
@@ -391,7 +393,12 @@ void sim_start(struct vcpu *v)
 
 void sim_finish(int status)
 {
+    static const char torn[] = "selkie: simulation: the program computed for too long without a "
+                               "system call and was interrupted: this run is not repeatable\n";
+
     sim.on = false;
+    if (sim.torn > 0)
+        (void)hal_console_write(HAL_STREAM_LOG, torn, sizeof(torn) - 1);
     sim_note(SIM_END, (uint64_t)(unsigned)status, 0);
     trace_end(status, sim.events, sim.points, sim.now);
 }

@@ -61,6 +61,7 @@ void sim_taken(struct isa_frame *frame);
 void hosted_sim_enter(struct isa_frame *frame);
 void hosted_sim_leave(struct isa_frame *frame);
 _Noreturn void hosted_sim_first(void);
+void hosted_call_on(void (*function)(void *), void *argument, void *stack_top);
 
 /* sim_trace.c */
 void trace_event(uint64_t number, uint64_t now, unsigned cpu, enum sim_event event, uint64_t a,

@@ -4,8 +4,10 @@
  * and it waits in loops for what other threads write.
  *
  * A host timer ticks. Has user code stayed out for a whole tick, it is stepped: if its registers
- * come back to a state they had, it is in a cycle that only another thread can end (or a very long
- * one with the same registers each time, for which giving up the CPU does no harm). It
+ * come back to a state they had, and go through the same states several times more, it is in a
+ * cycle that only another thread can end. One time is not enough: a loop may count in memory (an
+ * interpreter's does), but then it meets its counter in a register or the flags somewhere on the
+ * way, and that state differs from the last round's. The program
  * is left in the cycle's lowest state, which does not depend on when the tick came. The search is
  * Brent's (An improved Monte Carlo factorization algorithm, BIT 20, 1980, section 2), and is done
  * at the 1st, 2nd, 4th, 8th ... tick of a stay, each time for longer.
@@ -16,8 +18,10 @@
 
 #if SELKIE_SIM
 
-#define TICK_NS 4000000
-#define STEPS 512
+#define TICK_NS 1000000
+#define CLOCK_THREAD_CPUTIME_ID 3
+#define STEPS 1024
+#define ROUNDS 8
 #define TSC_NS 20 /* the time that reading the counter takes; the counter runs at 1 GHz */
 #define SPIN_NS 50000
 #define TORN_NS 1000000000 /* it may count itself how long it has run */
@@ -32,11 +36,14 @@ struct state {
 static struct {
     uint64_t stay;  /* sim_stays() at the last tick */
     uint64_t ticks; /* in this stay */
+    uint64_t began; /* the thread's CPU time at the stay's first tick */
     uint64_t steps; /* left */
     enum { QUIET, SEARCH, ROUND, LEAVE } phase;
     struct state saved, lowest;
     unsigned since, power; /* steps since `saved`; when to save anew */
     unsigned length;       /* of the cycle */
+    unsigned rounds;       /* to go */
+    uint64_t sum, last;    /* of the states of this round; of those of the one before */
     enum sim_event why;
 } spin;
 
@@ -58,13 +65,30 @@ static int state_compare(const struct state *a, const struct state *b)
     return 0;
 }
 
-static void step_begin(struct host_ucontext *uc)
+static uint64_t state_sum(uint64_t sum, const struct state *s)
 {
-    state_take(&spin.saved, uc);
+    for (unsigned i = 0; i < STATE_WORDS; i++) {
+        sum = (sum ^ s->word[i]) * 0x9e3779b97f4a7c15ull;
+        sum ^= sum >> 29;
+    }
+    return sum;
+}
+
+static void search_from(const struct state *now)
+{
+    spin.saved = *now;
     spin.since = 0;
     spin.power = 1;
-    spin.steps = STEPS * spin.ticks * spin.ticks;
     spin.phase = SEARCH;
+}
+
+static void step_begin(struct host_ucontext *uc)
+{
+    struct state now;
+
+    state_take(&now, uc);
+    search_from(&now);
+    spin.steps = STEPS * spin.ticks * spin.ticks;
     uc->rflags |= ISA_RFLAGS_TF;
 }
 
@@ -73,6 +97,41 @@ static enum sim_verdict step_end(struct host_ucontext *uc, enum sim_verdict verd
     uc->rflags &= ~ISA_RFLAGS_TF;
     spin.phase = QUIET;
     return verdict;
+}
+
+static void search(const struct state *now)
+{
+    if (state_compare(now, &spin.saved) == 0) {
+        spin.length = spin.since;
+        spin.lowest = *now;
+        spin.since = 0;
+        spin.sum = 0;
+        spin.rounds = ROUNDS;
+        spin.phase = ROUND;
+    } else if (spin.since == spin.power) {
+        spin.saved = *now;
+        spin.since = 0;
+        spin.power *= 2;
+    }
+}
+
+/* Once more round a cycle. */
+static void round_step(const struct state *now)
+{
+    if (state_compare(now, &spin.lowest) < 0)
+        spin.lowest = *now;
+    spin.sum = state_sum(spin.sum, now);
+    if (spin.since < spin.length)
+        return;
+    if (spin.rounds < ROUNDS && spin.sum != spin.last) {
+        search_from(now);
+        return;
+    }
+    spin.last = spin.sum;
+    spin.sum = 0;
+    spin.since = 0;
+    if (--spin.rounds == 0)
+        spin.phase = LEAVE;
 }
 
 /* One more instruction has been executed. */
@@ -84,44 +143,37 @@ static enum sim_verdict step(struct host_ucontext *uc)
         return step_end(uc, SIM_DONE); /* no cycle, or a long one */
     state_take(&now, uc);
     spin.since++;
-    if (spin.phase == SEARCH) {
-        if (state_compare(&now, &spin.saved) == 0) {
-            spin.length = spin.since;
-            spin.lowest = now;
-            spin.since = 0;
-            spin.steps += 2 * spin.length;
-            spin.phase = ROUND;
-        } else if (spin.since == spin.power) {
-            spin.saved = now;
-            spin.since = 0;
-            spin.power *= 2;
-        }
-        return SIM_DONE;
-    }
-    if (spin.phase == ROUND) {
-        if (state_compare(&now, &spin.lowest) < 0)
-            spin.lowest = now;
-        if (spin.since < spin.length)
-            return SIM_DONE;
-        spin.phase = LEAVE;
-    }
-    if (state_compare(&now, &spin.lowest) != 0)
+    if (spin.phase == SEARCH)
+        search(&now);
+    else if (spin.phase == ROUND)
+        round_step(&now);
+    if (spin.phase != LEAVE || state_compare(&now, &spin.lowest) != 0)
         return SIM_DONE;
     spin.why = SIM_SPIN;
     return step_end(uc, SIM_TAKE);
 }
 
+/* Time in which the thread ran, not the host's other work. */
+static uint64_t cpu_time(void)
+{
+    struct host_timespec ts = {0, 0};
+
+    (void)host_call3(HOST_clock_gettime, CLOCK_THREAD_CPUTIME_ID, (long)&ts, 0);
+    return (uint64_t)ts.sec * NS_PER_SEC + (uint64_t)ts.nsec;
+}
+
 static enum sim_verdict tick(struct host_ucontext *uc, bool user)
 {
-    uint64_t limit = hosted_config.sim.knob[HOSTED_KNOB_STAY] * (NS_PER_SEC / TICK_NS);
+    uint64_t limit = hosted_config.sim.knob[HOSTED_KNOB_STAY] * NS_PER_SEC;
 
     if (!user || spin.stay != sim_stays()) {
         spin.stay = sim_stays();
         spin.ticks = 0;
+        spin.began = cpu_time();
         return SIM_DONE;
     }
     spin.ticks++;
-    if (spin.ticks >= limit) {
+    if (spin.ticks >= limit / TICK_NS && cpu_time() - spin.began >= limit) {
         spin.why = SIM_TORN;
         return step_end(uc, SIM_TAKE);
     }

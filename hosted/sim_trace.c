@@ -3,6 +3,9 @@
  * sim_trace.c - the record of a simulated run: a line per event, a hash of all of them, and at the
  * end one of the memory. With a file to compare with (--sim-replay) the first line that differs
  * ends the run.
+ *
+ * All of it runs on a stack of its own: the kernel's stacks are part of the memory, and what is
+ * left there must not depend on whether a trace is written or compared.
  */
 #include "sim.h"
 
@@ -101,34 +104,53 @@ static void line_out(const char *line, size_t len)
     out_used += len;
 }
 
-void trace_event(uint64_t number, uint64_t now, unsigned cpu, enum sim_event event, uint64_t a,
-                 uint64_t b)
+static uint8_t stack[32768] cache_aligned;
+
+struct event_line {
+    uint64_t number, now;
+    unsigned cpu;
+    enum sim_event event;
+    uint64_t a, b;
+};
+
+static void event_out(void *argument)
 {
+    const struct event_line *e = argument;
     char line[128], *at = line;
 
-    hash = mix(mix(mix(mix(hash, now), cpu << 8 | event), a), b);
+    hash = mix(mix(mix(mix(hash, e->now), e->cpu << 8 | e->event), e->a), e->b);
     if (hosted_config.sim.trace_fd < 0 && !compare)
         return;
-    put_number(&at, number, 10);
+    put_number(&at, e->number, 10);
     *at++ = ' ';
-    put_number(&at, now, 10);
+    put_number(&at, e->now, 10);
     *at++ = ' ';
-    put_number(&at, cpu, 10);
+    put_number(&at, e->cpu, 10);
     *at++ = ' ';
-    put_text(&at, names[event]);
+    put_text(&at, names[e->event]);
     *at++ = ' ';
-    put_number(&at, a, event == SIM_CALL || event == SIM_ARM || event == SIM_JUMP ? 10 : 16);
+    put_number(&at, e->a,
+               e->event == SIM_CALL || e->event == SIM_ARM || e->event == SIM_JUMP ? 10 : 16);
     *at++ = ' ';
-    put_number(&at, b, 16);
+    put_number(&at, e->b, 16);
     *at++ = '\n';
     line_out(line, (size_t)(at - line));
 }
 
-void trace_start(void)
+void trace_event(uint64_t number, uint64_t now, unsigned cpu, enum sim_event event, uint64_t a,
+                 uint64_t b)
+{
+    struct event_line line = {number, now, cpu, event, a, b};
+
+    hosted_call_on(event_out, &line, stack + sizeof(stack));
+}
+
+static void header_out(void *argument)
 {
     const struct hosted_sim *s = &hosted_config.sim;
     char line[512], *at = line;
 
+    (void)argument;
     compare = s->compare;
     compare_end = s->compare + s->compare_size;
     put_text(&at, "selkie-sim seed=");
@@ -143,6 +165,11 @@ void trace_start(void)
     }
     *at++ = '\n';
     line_out(line, (size_t)(at - line));
+}
+
+void trace_start(void)
+{
+    hosted_call_on(header_out, NULL, stack + sizeof(stack));
 }
 
 /* Pages that are all zero do not count: whether the host has given one its own memory is not ours
@@ -179,18 +206,24 @@ static uint64_t memory_hash(void)
     return state;
 }
 
-void trace_end(int status, uint64_t events, uint64_t points, uint64_t now)
+struct last_line {
+    int status;
+    uint64_t events, points, now;
+};
+
+static void last_out(void *argument)
 {
+    const struct last_line *e = argument;
     char line[256], *at = line;
 
     put_text(&at, "selkie-sim status=");
-    put_number(&at, (uint64_t)(unsigned)status, 10);
+    put_number(&at, (uint64_t)(unsigned)e->status, 10);
     put_text(&at, " events=");
-    put_number(&at, events, 10);
+    put_number(&at, e->events, 10);
     put_text(&at, " points=");
-    put_number(&at, points, 10);
+    put_number(&at, e->points, 10);
     put_text(&at, " time=");
-    put_number(&at, now, 10);
+    put_number(&at, e->now, 10);
     put_text(&at, " trace=");
     put_number(&at, hash, 16);
     put_text(&at, " memory=");
@@ -200,6 +233,13 @@ void trace_end(int status, uint64_t events, uint64_t points, uint64_t now)
     flush();
     if (hosted_config.sim.report)
         (void)hal_console_write(HAL_STREAM_LOG, line, (size_t)(at - line));
+}
+
+void trace_end(int status, uint64_t events, uint64_t points, uint64_t now)
+{
+    struct last_line line = {status, events, points, now};
+
+    hosted_call_on(last_out, &line, stack + sizeof(stack));
 }
 
 #endif

@@ -157,6 +157,25 @@ static void add_script(struct tests *tests, const char *script, enum backend bac
     test->backend = backend;
 }
 
+/* Simulated runs, twice each (docs/simulation.md). */
+static void add_sim(struct tests *tests)
+{
+    static const char *const cases[] = {"sqlite",         "python", "sysbench-threads",
+                                        "sysbench-mutex", "go",     "threads",
+                                        "futex",          "poll",   "node",
+                                        "sleep",          "idle",   "replay"};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
+
+        list_add(&test->words, text("%s/tools/tests/sim", top_dir()));
+        list_add(&test->words, cases[i]);
+        test->needs = "hosted-sim";
+        test->backend = BACKEND_HOSTED;
+        test->timeout_seconds = 300;
+    }
+}
+
 /* Unit tests are found in the source tree, so that one that was not built fails. */
 static void add_units(struct tests *tests)
 {
@@ -226,6 +245,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_build(tests, "hosted-coop", false);
         add_build(tests, "hosted-memdebug", false);
         add_build(tests, "x64-memdebug", false);
+        add_build(tests, "hosted-sim", false);
         add_build(tests, "hosted-clang", false);
         add_build(tests, "fuzz", false);
         add_build(tests, "x64-debug", false);
@@ -253,6 +273,7 @@ static void all_tests(struct tests *tests, bool coverage)
             add_script(tests, "streams", (enum backend)b, backend_names[b]);
             add_script(tests, "gdb", (enum backend)b, text("%s-debug", backend_names[b]));
         }
+        add_sim(tests);
     }
     add_units(tests);
     add_fuzz(tests);
