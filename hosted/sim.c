@@ -26,6 +26,7 @@ struct sim {
     uint64_t order, entropy, skew; /* the states of the generators */
     uint64_t changes;              /* of priorities, still to come */
     uint64_t stays;                /* in user code, so far */
+    uint64_t boot;                 /* points before the first of them */
     uint64_t torn;                 /* of these, interrupted at no particular place */
     uint32_t inside;               /* no points now */
     bool on;
@@ -285,6 +286,10 @@ void hosted_sim_enter(struct isa_frame *frame)
 
 void hosted_sim_leave(struct isa_frame *frame)
 {
+    if (!sim.boot) {
+        sim.boot = sim.points;
+        sim.countdown = next_countdown();
+    }
     hosted_sim_point();
     sim_note(SIM_LEAVE, frame->rip, 0);
 }
@@ -383,7 +388,8 @@ void sim_start(struct vcpu *v)
         sim.priority[j] = p;
     }
     sim.changes = knob(HOSTED_KNOB_DEPTH);
-    sim.countdown = next_countdown();
+    /* The few changes of priority are for the program, not for the kernel's start. */
+    sim.countdown = sim.changes ? UINT64_MAX : next_countdown();
     sim.next_due = UINT64_MAX;
     trace_start();
     sim_note(SIM_BOOT, seed, hosted_config.cpu_count);
@@ -400,7 +406,7 @@ void sim_finish(int status)
     if (sim.torn > 0)
         (void)hal_console_write(HAL_STREAM_LOG, torn, sizeof(torn) - 1);
     sim_note(SIM_END, (uint64_t)(unsigned)status, 0);
-    trace_end(status, sim.events, sim.points, sim.now);
+    trace_end(status, sim.events, sim.boot, sim.points, sim.now);
 }
 
 #endif

@@ -67,6 +67,6 @@ void hosted_call_on(void (*function)(void *), void *argument, void *stack_top);
 void trace_event(uint64_t number, uint64_t now, unsigned cpu, enum sim_event event, uint64_t a,
                  uint64_t b);
 void trace_start(void);
-void trace_end(int status, uint64_t events, uint64_t points, uint64_t now);
+void trace_end(int status, uint64_t events, uint64_t boot, uint64_t points, uint64_t now);
 
 #endif

@@ -208,7 +208,7 @@ static uint64_t memory_hash(void)
 
 struct last_line {
     int status;
-    uint64_t events, points, now;
+    uint64_t events, boot, points, now;
 };
 
 static void last_out(void *argument)
@@ -220,6 +220,8 @@ static void last_out(void *argument)
     put_number(&at, (uint64_t)(unsigned)e->status, 10);
     put_text(&at, " events=");
     put_number(&at, e->events, 10);
+    put_text(&at, " boot=");
+    put_number(&at, e->boot, 10);
     put_text(&at, " points=");
     put_number(&at, e->points, 10);
     put_text(&at, " time=");
@@ -235,9 +237,9 @@ static void last_out(void *argument)
         (void)hal_console_write(HAL_STREAM_LOG, line, (size_t)(at - line));
 }
 
-void trace_end(int status, uint64_t events, uint64_t points, uint64_t now)
+void trace_end(int status, uint64_t events, uint64_t boot, uint64_t points, uint64_t now)
 {
-    struct last_line line = {status, events, points, now};
+    struct last_line line = {status, events, boot, points, now};
 
     hosted_call_on(last_out, &line, stack + sizeof(stack));
 }

@@ -15,5 +15,7 @@ int command_bench(int argc, char **argv);
 int command_fuzz(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_unpack(int argc, char **argv);
+int command_explore(int argc, char **argv);
+int command_sim_diff(int argc, char **argv);
 
 #endif

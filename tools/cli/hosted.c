@@ -2,6 +2,7 @@
 /* hosted.c - starting the kernel as a process: it simply takes this one's place, so that streams,
  * terminal, signals and exit status need no help. With --gdb the debugger does. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,7 +23,8 @@ static void sim_words(const struct run_options *options, struct list *words)
     add(words, "--sim-replay", options->sim_replay);
     for (size_t i = 0; i < options->sim_set.count; i++)
         add(words, "--sim-set", options->sim_set.items[i]);
-    if (options->verbose && (options->sim || options->sim_replay))
+    /* From `selkie explore`: unlike --verbose this changes nothing in the kernel. */
+    if ((options->verbose || getenv("SELKIE_SIM_REPORT")) && (options->sim || options->sim_replay))
         list_add(words, "--sim-report");
 }
 

@@ -163,7 +163,8 @@ static void add_sim(struct tests *tests)
     static const char *const cases[] = {"sqlite",         "python", "sysbench-threads",
                                         "sysbench-mutex", "go",     "threads",
                                         "futex",          "poll",   "node",
-                                        "sleep",          "idle",   "replay"};
+                                        "sleep",          "idle",   "replay",
+                                        "diff",           "explore"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
