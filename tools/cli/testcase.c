@@ -390,7 +390,9 @@ struct test *tests_add(struct tests *tests, char *name,
 static void add_table_test(struct tests *tests, const char *group, struct json_object *table,
                            enum backend backend, const char *build)
 {
-    struct json_object *timeout = get(table, "timeout"), *seconds = get(table, "seconds");
+    struct json_object *timeout = get(table, "timeout");
+    struct json_object *seconds = get(table, "seconds"),
+                       *sanitized = get(table, "sanitized_seconds");
     const char *where = build ? build : backend_names[backend], *name = get_text(table, "name");
     struct test *test;
 
@@ -403,6 +405,8 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
     test->needs = build ? build : backend_names[backend];
     test->quick = !build && get_chosen(table, "quick", where);
     test->timeout_seconds = backend == BACKEND_HOSTED && !build ? 120 : 300;
+    if (build && sanitized)
+        seconds = sanitized;
     test->seconds = seconds ? (unsigned)json_object_get_int(seconds) : 0;
     if (timeout)
         test->timeout_seconds = (unsigned)json_object_get_int(timeout);
