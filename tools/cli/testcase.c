@@ -405,7 +405,7 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
     test->needs = build ? build : backend_names[backend];
     test->quick = !build && get_chosen(table, "quick", where);
     test->timeout_seconds = backend == BACKEND_HOSTED && !build ? 120 : 300;
-    if (build && sanitized)
+    if (build && sanitized && strcmp(build, "hosted-coop") != 0)
         seconds = sanitized;
     test->seconds = seconds ? (unsigned)json_object_get_int(seconds) : 0;
     if (timeout)
