@@ -107,6 +107,10 @@ static inline paddr_t hal_virt_to_phys(const void *va)
 {
     return (uintptr_t)va - bench_direct_map;
 }
+static inline void hal_ram_prepare(paddr_t pa, size_t len)
+{
+    (void)pa, (void)len;
+}
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {
     return *(const volatile uint32_t *)reg;
