@@ -228,7 +228,7 @@ static void test_many(void)
             memcpy(code + i * SLOT + LEAD + load % ALIGNMENTS, plain, sizeof plain);
         REQUIRE(mprotect(code, PAGE, PROT_READ | PROT_EXEC) == 0);
         for (int i = 0; i < EACH; i++)
-            for (int round = 0; round < 2; round++)
+            for (int round = 0; round < 3; round++)
                 REQUIRE(((site_fn)(uintptr_t)(code + i * SLOT + LEAD + load % ALIGNMENTS))(39) ==
                         self);
         REQUIRE(munmap(code, PAGE) == 0);
