@@ -71,6 +71,10 @@ static inline __attribute__((always_inline)) void isa_prefetch(const void *at, s
 /* AT_HWCAP, AT_HWCAP2 for programs. */
 void isa_hwcap(uint64_t *hwcap, uint64_t *hwcap2);
 
+/* CPU `cpu` of `count`, all of a kind, as a block of /proc/cpuinfo. */
+struct strbuf;
+void isa_cpuinfo(struct strbuf *sb, unsigned cpu, unsigned count);
+
 /*
  * Signal frames. The kernel asks for the size, chooses where, lets the ISA fill a kernel buffer,
  * copies it out, and later gives back what it copied in from the stack pointer at rt_sigreturn.

@@ -12,6 +12,7 @@
 #include "core/version.h"
 #include "fs/inotify.h"
 #include "fs/pipe.h"
+#include "isa.h"
 #include "lib/string.h"
 #include "mm/account.h"
 #include "mm/compact.h"
@@ -30,10 +31,7 @@ static int show_cpuinfo(struct inode *inode, struct strbuf *sb)
 {
     unsigned count = cpu_online_count();
     for (unsigned i = 0; i < count; i++)
-        strbuf_printf(sb,
-                      "processor\t: %u\nmodel name\t: Selkie virtual CPU\nphysical id\t: 0\n"
-                      "siblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n\n",
-                      i, count, i, count);
+        isa_cpuinfo(sb, i, count);
     return 0;
 }
 

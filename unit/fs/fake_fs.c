@@ -8,6 +8,7 @@
 #include "core/percpu.h"
 #include "core/random.h"
 #include "fake.h"
+#include "isa.h"
 #include "lib/format.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
@@ -294,6 +295,10 @@ uint64_t proc_file_size_limit(void)
 void proc_file_too_big(void)
 {
     fake_too_big++;
+}
+void isa_cpuinfo(struct strbuf *sb, unsigned cpu, unsigned count)
+{
+    strbuf_printf(sb, "processor\t: %u\n\n", cpu);
 }
 unsigned fake_broken_pipes;
 void proc_broken_pipe(void)

@@ -5,6 +5,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
@@ -77,6 +79,45 @@ static void test_self(const char *self)
     REQUIRE(n == 4 && memcmp(text, "/tmp", 4) == 0);
 }
 
+static bool has_word(const char *line, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = line; (at = strstr(at, word)) != NULL; at += len)
+        if (at > line && at[-1] == ' ' && (at[len] == ' ' || at[len] == '\n'))
+            return true;
+    return false;
+}
+
+/* What programs and libraries look for: one block for each processor, and in it the same features
+ * that the processor or the auxiliary vector tells of. */
+static void test_cpuinfo(void)
+{
+    char *line;
+    int blocks = 0;
+    slurp("/proc/cpuinfo");
+    for (const char *at = text; (at = strstr(at, "processor\t:")) != NULL; at++)
+        blocks++;
+    REQUIRE(blocks == sysconf(_SC_NPROCESSORS_ONLN));
+#if defined(__x86_64__)
+    REQUIRE(strstr(text, "vendor_id\t: ") && strstr(text, "\nmodel name\t: "));
+    REQUIRE(strstr(text, "\ncpu family\t: ") && strstr(text, "\ncpu cores\t: "));
+    REQUIRE((line = strstr(text, "\nflags\t\t: ")) != NULL);
+    *strchr(line + 1, '\n') = ' ';
+    REQUIRE(has_word(line, "fpu") && has_word(line, "sse2") && has_word(line, "lm"));
+    REQUIRE(has_word(line, "sse4_2") == !!__builtin_cpu_supports("sse4.2"));
+    REQUIRE(has_word(line, "avx2") == !!__builtin_cpu_supports("avx2"));
+    REQUIRE(has_word(line, "avx512f") == !!__builtin_cpu_supports("avx512f"));
+    REQUIRE(has_word(line, "bmi2") == !!__builtin_cpu_supports("bmi2"));
+#elif defined(__aarch64__)
+    REQUIRE(strstr(text, "\nCPU implementer\t: 0x") && strstr(text, "\nCPU part\t: 0x"));
+    REQUIRE((line = strstr(text, "\nFeatures\t: ")) != NULL);
+    *strchr(line + 1, '\n') = ' ';
+    REQUIRE(has_word(line, "fp") && has_word(line, "asimd"));
+    REQUIRE(has_word(line, "aes") == !!(getauxval(AT_HWCAP) & 1 << 3));
+    REQUIRE(has_word(line, "atomics") == !!(getauxval(AT_HWCAP) & 1 << 8));
+#endif
+}
+
 static void test_machine(void)
 {
     unsigned long value;
@@ -86,7 +127,7 @@ static void test_machine(void)
     REQUIRE(sscanf(strstr(slurp("/proc/meminfo"), "MemTotal:"), "MemTotal: %lu kB", &value) == 1 &&
             value > 1000);
     REQUIRE(strstr(text, "MemFree:") && strstr(text, "MemAvailable:"));
-    REQUIRE(strstr(slurp("/proc/cpuinfo"), "processor"));
+    test_cpuinfo();
     REQUIRE(strncmp(slurp("/proc/stat"), "cpu ", 4) == 0 && strstr(text, "cpu0 "));
     REQUIRE(sscanf(slurp("/proc/uptime"), "%lf", &up) == 1 && up >= 0);
     REQUIRE(strlen(slurp("/proc/mounts")) > 0 && strstr(text, "/proc"));
