@@ -44,7 +44,7 @@
 
 #define EMPTY_MAX 16     /* slabs */
 #define READY_BYTES 8192 /* pool->limit */
-#define READY_LEAST 16
+#define READY_LEAST 24
 #define READY_MOST 64
 #define SETTLE_MAX 4     /* returned slabs put back beside the one that is taken, per refill */
 #define TRIM_STEP 16     /* slabs, with interrupts off */
