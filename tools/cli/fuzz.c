@@ -3,6 +3,9 @@
  * fuzz.c - `selkie fuzz`: runs libFuzzer on the targets of fuzz/, keeps what it finds, and counts
  * the lines that the inputs reach. docs/fuzzing.md says where everything lies.
  *
+ * A guest target (fuzz/guest/) is a program that makes random calls inside the kernel built with
+ * sanitizers, one seed after the other; there are no inputs to keep.
+ *
  * Found inputs grow in build/fuzz/corpus/TARGET, beside those of the source tree; an input that
  * fails goes to build/fuzz/crash/TARGET/.
  */
@@ -13,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -25,6 +29,10 @@
 #define INPUT_SECONDS 20 /* one input that takes longer is a find */
 #define STOP_SECONDS 60  /* beyond its time a fuzzer is ended */
 #define MERGE_SECONDS 600
+#define GUEST_PRESET "hosted-asan"
+#define GUEST_CALLS 10000 /* of each thread, by one seed */
+#define GUEST_THREADS 4
+#define GUEST_SECONDS 120
 
 struct fuzz_options {
     bool all, list, coverage, merge;
@@ -34,20 +42,29 @@ struct fuzz_options {
 
 /* ---- targets ---- */
 
-static struct list targets;
+static struct list targets, guests;
+
+/* The names between `folder` and `end` of the files there. */
+static void names_find(struct list *names, const char *folder, const char *end)
+{
+    char *prefix = text("%s/%s/", top_dir(), folder);
+    glob_t found;
+
+    if (glob(text("%s*%s", prefix, end), 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *name = found.gl_pathv[i] + strlen(prefix);
+
+        list_add(names, must_alloc(strndup(name, strlen(name) - strlen(end))));
+    }
+}
 
 static void targets_find(void)
 {
-    const char *top = top_dir();
-    glob_t found;
-
-    if (glob(text("%s/fuzz/*_fuzz.c", top), 0, NULL, &found) != 0)
-        fail(EXIT_TOOL, "fuzz/: no targets");
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        const char *name = found.gl_pathv[i] + strlen(top) + strlen("/fuzz/");
-
-        list_add(&targets, must_alloc(strndup(name, strlen(name) - strlen("_fuzz.c"))));
-    }
+    names_find(&targets, "fuzz", "_fuzz.c");
+    names_find(&guests, "fuzz/guest", ".c");
+    for (size_t i = 0; i < guests.count; i++)
+        list_add(&targets, guests.items[i]);
 }
 
 static char *source_of(const char *name)
@@ -181,6 +198,60 @@ static bool fuzz_one(const char *name, unsigned seconds)
     return false;
 }
 
+/* ---- guests ---- */
+
+static struct list *guest_words(const char *name, unsigned long seed)
+{
+    static struct list words;
+
+    words = (struct list){0};
+    list_add(&words, text("%s/tools/selkie", top_dir()));
+    list_split(&words, "run --build " GUEST_PRESET " --cpus 4 --memory 256M", " ");
+    list_add(&words, build_need(GUEST_PRESET, text("fuzz/%s", name)));
+    list_add(&words, text("%lu", seed));
+    list_add(&words, text("%d", GUEST_CALLS));
+    list_add(&words, text("%d", GUEST_THREADS));
+    return &words;
+}
+
+/* Seeds that no run before had, until the time is over or one fails. */
+static bool fuzz_guest(const char *name, unsigned seconds)
+{
+    unsigned long first = (unsigned long)time(NULL) % 100000 * 1000, seed = first;
+    double end = now_seconds() + seconds, cpu;
+    struct outcome outcome = {0};
+
+    setenv("SELKIE_QUIET", "1", 1);
+    guest_words(name, seed); /* built before the time is taken */
+    cpu = cpu_seconds();
+    while (now_seconds() < end && outcome.status == 0)
+        outcome_get(&outcome, &(struct command_line){.words = guest_words(name, seed++),
+                                                     .folder = top_dir(),
+                                                     .seconds = GUEST_SECONDS});
+    cpu = cpu_seconds() - cpu;
+    printf("%-10s %9lu calls %8.0f/s  %5lu seeds  %s\n", name,
+           (seed - first) * GUEST_CALLS * GUEST_THREADS,
+           (double)((seed - first) * GUEST_CALLS * GUEST_THREADS) / (cpu > 0 ? cpu : 1),
+           seed - first, outcome.status == 0 ? "ok" : "FOUND");
+    if (outcome.status == 0)
+        return true;
+    printf("%s%s%sexit status %d\nagain: selkie fuzz %s %lu\n", outcome.out.data, outcome.err.data,
+           outcome.late ? "no end; " : "", outcome.status, name, seed - 1);
+    return false;
+}
+
+static int run_guest(const char *name, char **seeds)
+{
+    for (; *seeds; seeds++) {
+        const struct list *words = guest_words(name, strtoul(*seeds, NULL, 0));
+        int status = run_quiet((const char *const *)words->items, NULL, STDERR_FILENO);
+
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
 /* Inputs named on the command line, once each. */
 static int run_inputs(const char *name, char **inputs)
 {
@@ -279,13 +350,16 @@ static error_t fuzz_key(int key, char *value, struct argp_state *state)
 
 static const char fuzz_doc[] =
     "Feed the kernel's parsers and operations with inputs that libFuzzer makes."
-    "\vTARGET is one of those that --list shows. With an INPUT it is run on these files only. The"
+    "\vTARGET is one of those that --list shows. With an INPUT (a file; a seed for a target that "
+    "is a guest) it is run on these only. The"
     " exit status is 0 if nothing was found.\n\nExamples:\n"
     "  selkie fuzz elf --seconds 300\n  selkie fuzz --all --seconds 600\n"
     "  selkie fuzz elf fuzz/regress/elf/*\n  selkie fuzz --all --coverage";
 
 static bool fuzz_target(const struct fuzz_options *options, const char *name, unsigned seconds)
 {
+    if (list_has(&guests, name))
+        return options->coverage || options->merge || fuzz_guest(name, seconds);
     if (options->coverage)
         return cover(name);
     if (options->merge) {
@@ -316,6 +390,8 @@ int command_fuzz(int argc, char **argv)
         fail(EXIT_TOOL, "which target? see selkie fuzz --list, or --all");
     if (!list_has(&targets, names->items[0]))
         fail(EXIT_TOOL, "%s: no such target; see selkie fuzz --list", names->items[0]);
+    if (!options.all && names->count > 1 && list_has(&guests, names->items[0]))
+        return run_guest(names->items[0], names->items + 1);
     if (!options.all && names->count > 1)
         return run_inputs(names->items[0], names->items + 1);
     for (size_t i = 0; i < names->count; i++) {

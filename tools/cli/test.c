@@ -219,6 +219,19 @@ static void add_fuzz(struct tests *tests)
     }
 }
 
+/* The guest targets, with seeds that stay the same. */
+static void add_fuzz_guest(struct tests *tests, const char *name)
+{
+    struct test *test = tests_add(tests, text("fuzz/%s", name), path_run);
+
+    list_add(&test->words, text("%s/tools/selkie", top_dir()));
+    list_add(&test->words, "fuzz");
+    list_add(&test->words, name);
+    list_split(&test->words, "1 2 3 4", " ");
+    test->needs = "hosted-asan";
+    test->quick = true;
+}
+
 /* The hosted tests once more, on the measured build: last, and alone. */
 static void add_coverage(struct tests *tests)
 {
@@ -278,6 +291,8 @@ static void all_tests(struct tests *tests, bool coverage)
     }
     add_units(tests);
     add_fuzz(tests);
+    if (!coverage)
+        add_fuzz_guest(tests, "syscalls");
     tests_load(tests, "guest", "guest");
     tests_load(tests, "bad", "bad");
     tests_load(tests, "ring3", "ring3");
