@@ -94,7 +94,7 @@ static struct thread {
     unsigned nr;        /* the call being made, for the report; atomic */
     bool done;          /* atomic */
     sigjmp_buf fault;
-    bool filling; /* a fault is ours */
+    volatile sig_atomic_t filling; /* a fault is ours */
 } threads[THREADS_MAX];
 static unsigned thread_count, started;
 static __thread struct thread *self;
