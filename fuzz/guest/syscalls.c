@@ -99,6 +99,7 @@ static struct thread {
 static unsigned thread_count, started;
 static __thread struct thread *self;
 static char *arena;
+static uint64_t heap; /* its end at the start */
 static int pid;
 
 static uint64_t next(void)
@@ -426,6 +427,10 @@ static void tame_memory(const char *name, uint64_t *a)
 static void tame(const char *name, uint64_t *a)
 {
     tame_memory(name, a);
+    if (strcmp(name, "brk") == 0) /* a heap up to anywhere, locked: all memory there is */
+        a[0] = below(2) ? 0 : heap + below(16) * PAGE;
+    if (strcmp(name, "shmget") == 0)
+        a[1] %= 16 * PAGE;
     if (strcmp(name, "pselect6") == 0)
         a[5] = 0; /* a mask out of the arena may block the kick */
     if (strcmp(name, "mmap") == 0 && (a[3] & MAP_FIXED) && (a[0] - (uint64_t)arena) >= ARENA)
@@ -550,6 +555,7 @@ int main(int argc, char **argv)
     if (thread_count < 1 || thread_count > THREADS_MAX)
         return 2;
     pid = getpid();
+    heap = (uint64_t)syscall(SYS_brk, 0);
     ground = mmap(NULL, ARENA + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (ground == MAP_FAILED)
         return 2;
