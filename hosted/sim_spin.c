@@ -217,8 +217,10 @@ enum sim_verdict sim_signal(int signo, const struct host_siginfo *info, struct h
         return stepped && !(uc->rflags & ISA_RFLAGS_TF) ? SIM_DONE : SIM_PASS;
     if (stepped && user)
         return step(uc);
-    /* It has entered the kernel. */
+    /* It has entered the kernel. The SYSCALL instruction has put the flags into r11. */
     (void)step_end(uc, SIM_DONE);
+    if (signo == HOST_SIGSYS)
+        uc->r11 &= ~ISA_RFLAGS_TF;
     return stepped ? SIM_DONE : SIM_PASS;
 }
 
