@@ -123,9 +123,4 @@ static inline void hal_device_barrier(void)
 {
 }
 
-static inline void hal_ram_prepare(paddr_t pa, size_t len)
-{
-    (void)pa, (void)len;
-}
-
 #endif
