@@ -219,9 +219,15 @@ void space_zap_locked(struct space *space, vaddr_t lo, vaddr_t hi)
     for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi;)
         va += hal_space_query(&space->hal, va, &pa, NULL) ? zap_page(&z, va, page_of_phys(pa))
                                                           : PAGE_SIZE;
-    /* The whole range at the end: with it go the tables of pages that went before. */
-    if (z.count > 0 || hi - lo >= REGION_SIZE)
-        hal_space_unmap(&space->hal, lo, hi - lo);
+    /* With whole regions go the tables of pages that went before; at the edges, which are walked
+     * entry by entry, only what was found. */
+    vaddr_t from = align_up(lo, REGION_SIZE), to = align_down(hi, REGION_SIZE);
+    if (z.count > 0) {
+        from = from < to ? MIN(from, z.lo) : z.lo;
+        to = MAX(to, z.hi);
+    }
+    if (from < to)
+        hal_space_unmap(&space->hal, from, to - from);
     zap_drop(&z);
 }
 

@@ -411,6 +411,8 @@ static int unmap_level(struct pgtable *pt, paddr_t table, unsigned level, vaddr_
         pte_t e;
 
         next = slot_end(va, level, end);
+        if (entry_load(entry) == 0)
+            continue; /* most of a thread's stack */
         err = leaf_trim(pt, entry, va, next, level, change);
         if (err)
             return err;
@@ -421,8 +423,6 @@ static int unmap_level(struct pgtable *pt, paddr_t table, unsigned level, vaddr_
                 return err;
             continue;
         }
-        if (e == 0)
-            continue;
         /* Exchange: the hardware may have set a dirty bit since. */
         e = __atomic_exchange_n(entry, 0, __ATOMIC_ACQ_REL);
         if (pte_is_table(e, level))
