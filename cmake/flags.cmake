@@ -25,7 +25,7 @@ target_include_directories(selkie_freestanding INTERFACE
   ${CMAKE_SOURCE_DIR}/kernel ${CMAKE_SOURCE_DIR}/platform)
 
 # Values are always defined, 0 or 1 (docs/style: -Wundef).
-foreach(option DEBUG PREEMPT MEMORY_DEBUG SIM)
+foreach(option DEBUG PREEMPT MEMORY_DEBUG SIM FAILPOINTS)
   target_compile_definitions(selkie_freestanding INTERFACE SELKIE_${option}=$<BOOL:${SELKIE_${option}}>)
 endforeach()
 set(sanitize_on 0)

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +21,7 @@
 const char *const hosted_knob_names[HOSTED_KNOBS] = {
     [HOSTED_KNOB_SWITCH] = "switch", [HOSTED_KNOB_DEPTH] = "depth", [HOSTED_KNOB_LENGTH] = "length",
     [HOSTED_KNOB_MEMORY] = "memory", [HOSTED_KNOB_SKEW] = "skew",   [HOSTED_KNOB_STAY] = "stay",
+    [HOSTED_KNOB_NOMEM] = "nomem",   [HOSTED_KNOB_STOP] = "stop",
 };
 
 #if SELKIE_SIM
@@ -33,6 +36,7 @@ static const struct knob_range ranges[HOSTED_KNOBS] = {
     [HOSTED_KNOB_SWITCH] = {100, 1, 1000000000},    [HOSTED_KNOB_DEPTH] = {0, 0, 1000000},
     [HOSTED_KNOB_LENGTH] = {100000, 1, 1ull << 50}, [HOSTED_KNOB_MEMORY] = {0, 0, 1},
     [HOSTED_KNOB_SKEW] = {0, 0, 1000000000},        [HOSTED_KNOB_STAY] = {10, 1, 100000},
+    [HOSTED_KNOB_NOMEM] = {0, 0, 1000000000},       [HOSTED_KNOB_STOP] = {0, 0, UINT64_MAX},
 };
 static bool given[HOSTED_KNOBS];
 
@@ -168,6 +172,21 @@ static void map_recorded(struct hosted_sim *s, const char *path)
     take_header(s, path);
 }
 
+/* A copy, whose address does not depend on the environment as that of argv does, with the kernel's
+ * own option for failing allocations (docs/boot.md) in front. */
+static const char *command_line(const struct hosted_sim *s, const char *text)
+{
+    char *copy;
+    uint64_t mean = s->knob[HOSTED_KNOB_NOMEM];
+
+    int n = mean ? asprintf(&copy, "nomem=%ju:%ju %s", (uintmax_t)mean, (uintmax_t)s->seed, text)
+                 : asprintf(&copy, "%s", text);
+
+    if (n < 0)
+        host_fail("no memory for the command line");
+    return copy;
+}
+
 void host_sim_setup(const struct host_options *options)
 {
     struct hosted_config *c = &hosted_config;
@@ -188,6 +207,7 @@ void host_sim_setup(const struct host_options *options)
         if (s->trace_fd < 0)
             host_fail("%s: %s", options->sim.trace, strerror(errno));
     }
+    c->cmdline = command_line(s, c->cmdline);
     read_input(s);
     hosted_input_idle = 1; /* nobody watches for more */
     c->in_tty = c->out_tty = c->err_tty = false;

@@ -50,6 +50,8 @@ enum hosted_knob {
     HOSTED_KNOB_MEMORY,
     HOSTED_KNOB_SKEW,
     HOSTED_KNOB_STAY,
+    HOSTED_KNOB_NOMEM,
+    HOSTED_KNOB_STOP, /* the last: belongs to who watches, not to the run */
     HOSTED_KNOBS,
 };
 extern const char *const hosted_knob_names[HOSTED_KNOBS];

@@ -68,6 +68,8 @@ void sim_note(enum sim_event event, uint64_t a, uint64_t b)
     sim.inside = 1;
     sim.torn += event == SIM_TORN;
     trace_event(++sim.events, sim.now, vcpu_self()->id, event, a, b);
+    if (sim.events == knob(HOSTED_KNOB_STOP))
+        __asm__ volatile("int3"); /* for the debugger */
     sim.inside = inside;
 }
 

@@ -27,6 +27,8 @@ static const char *const names[SIM_EVENTS] = {
 static char out[1 << 16];
 static size_t out_used;
 static uint64_t hash;
+/* What the trace itself says on the log is no event, and its stack is in use then. */
+static bool closed;
 static const char *compare, *compare_end; /* what is left of the file to compare with */
 
 static uint64_t mix(uint64_t state, uint64_t word)
@@ -77,6 +79,7 @@ _Noreturn static void diverged(const char *line, size_t len)
                       there[] = "selkie: simulation: recorded: ";
     const char *end = compare;
 
+    closed = true;
     while (end < compare_end && *end != '\n')
         end++;
     (void)hal_console_write(HAL_STREAM_LOG, here, sizeof(here) - 1);
@@ -142,6 +145,8 @@ void trace_event(uint64_t number, uint64_t now, unsigned cpu, enum sim_event eve
 {
     struct event_line line = {number, now, cpu, event, a, b};
 
+    if (closed)
+        return;
     hosted_call_on(event_out, &line, stack + sizeof(stack));
 }
 
@@ -157,7 +162,7 @@ static void header_out(void *argument)
     put_number(&at, s->seed, 10);
     put_text(&at, " cpus=");
     put_number(&at, hosted_config.cpu_count, 10);
-    for (unsigned i = 0; i < HOSTED_KNOBS; i++) {
+    for (unsigned i = 0; i < HOSTED_KNOB_STOP; i++) {
         *at++ = ' ';
         put_text(&at, hosted_knob_names[i]);
         *at++ = '=';
@@ -233,6 +238,7 @@ static void last_out(void *argument)
     *at++ = '\n';
     line_out(line, (size_t)(at - line));
     flush();
+    closed = true;
     if (hosted_config.sim.report)
         (void)hal_console_write(HAL_STREAM_LOG, line, (size_t)(at - line));
 }

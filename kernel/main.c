@@ -90,10 +90,31 @@ static void console_choose(const char *text)
         log_warn("console=virtio: this machine has no virtio console that works");
 }
 
+/* nomem=MEAN[:SEED]: how allocations are to fail once the program is there (docs/boot.md). */
+static void fail_rate_read(const char *text, uint64_t *mean, uint64_t *seed)
+{
+    char value[48];
+    const char *end;
+    *mean = *seed = 0;
+    if (!cmdline_option(text, "nomem", value, sizeof value))
+        return;
+    int err = str_to_u64(value, &end, mean);
+    if (err == 0 && *end == ':')
+        err = str_to_u64(end + 1, NULL, seed);
+    else if (err == 0 && *end)
+        err = -EINVAL;
+    if (err)
+        boot_fail("nomem: not MEAN or MEAN:SEED");
+    if (*mean && !SELKIE_FAILPOINTS)
+        boot_fail("nomem: this kernel is built without SELKIE_FAILPOINTS");
+}
+
 static int run_program(const struct cmdline *options)
 {
     if (SELKIE_MEMORY_DEBUG)
         memdebug_mark();
+    uint64_t fail_mean, fail_seed;
+    fail_rate_read(hal_boot_info()->cmdline, &fail_mean, &fail_seed);
     static const char *const no_reason = "it could not be started";
     char why[192] = "";
     struct program program = {
@@ -107,7 +128,9 @@ static int run_program(const struct cmdline *options)
         log_error("cannot run %s: %s", program.path, why[0] ? why : no_reason);
         return status_of_start_error(err);
     }
+    alloc_fail_rate(fail_mean, fail_seed);
     int status = status_of_wait(process_wait_first());
+    alloc_fail_rate(0, 0);
     if (SELKIE_MEMORY_DEBUG && log_enabled(LOG_INFO))
         (void)memdebug_report();
     return status;

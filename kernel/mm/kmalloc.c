@@ -125,7 +125,7 @@ static void *slot_alloc(size_t size, unsigned flags)
 
 slow_path static void *kmalloc_slow(size_t size, unsigned flags)
 {
-    if (failpoint_hit())
+    if (failpoint_hit(flags))
         return NULL;
     size = MAX(size, (size_t)1);
     if (size > SLAB_SLOT_MAX || slot_bytes(size) > SLAB_SLOT_MAX)
@@ -168,7 +168,7 @@ static void *debug_alloc(size_t size, unsigned flags, uintptr_t pc, uintptr_t fp
 {
     size = MAX(size, (size_t)1);
     size_t bytes = memdebug_slot(size);
-    if (failpoint_hit() || bytes == 0)
+    if (failpoint_hit(flags) || bytes == 0)
         return NULL;
     void *slot = debug_take(bytes, flags);
     if (!slot) { /* before it fails, what is only kept under observation goes */

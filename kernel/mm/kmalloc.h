@@ -40,6 +40,9 @@ void kmalloc_serve(void);
 /* Tests: make the nth allocation (1 = next) of kmalloc or page_alloc fail, once. 0 turns it off. */
 void alloc_fail_nth(uint64_t n);
 bool alloc_fail_hit(void); /* has it fired? */
+/* One in `mean` of those fails, by chance, but for ALLOC_ATOMIC; the same seed, the same ones. 0
+ * turns it off. Does nothing without SELKIE_FAILPOINTS. */
+void alloc_fail_rate(uint64_t mean, uint64_t seed);
 
 /* Kernel virtual ranges: kernel stacks with an unmapped guard page below, in
  * hal_layout()->kernel_lo..hi. */

@@ -497,7 +497,7 @@ struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flag
 
 struct page *page_alloc(unsigned order, enum page_type type, unsigned flags)
 {
-    return failpoint_hit() ? NULL : page_alloc_quiet(order, type, flags);
+    return failpoint_hit(flags) ? NULL : page_alloc_quiet(order, type, flags);
 }
 
 void page_get(struct page *page)

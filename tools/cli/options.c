@@ -277,6 +277,9 @@ static void check_sim(struct run_options *options)
     if (options->sim &&
         (options->sim[0] < '0' || options->sim[0] > '9' || (strtoull(options->sim, &end, 0), *end)))
         fail(EXIT_TOOL, "--sim %s: a number is wanted", options->sim);
+    for (size_t i = 0; i < options->sim_set.count && !options->gdb; i++)
+        if (text_starts(options->sim_set.items[i], "stop="))
+            fail(EXIT_TOOL, "--sim-set %s: only with --gdb", options->sim_set.items[i]);
     if (!options->build)
         options->build = "hosted-sim";
 }

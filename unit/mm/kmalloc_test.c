@@ -120,6 +120,36 @@ static void failing_on_request(void **state)
     kfree(p);
 }
 
+/* Which of `count` small allocations fail, as a sum of their numbers; how many, in *failures. */
+static uint64_t failing(uint64_t seed, unsigned count, unsigned flags, unsigned *failures)
+{
+    uint64_t sum = 0;
+    *failures = 0;
+    alloc_fail_rate(10, seed);
+    for (unsigned i = 0; i < count; i++) {
+        void *p = kmalloc(100, flags);
+        if (!p) {
+            sum += (uint64_t)i * i;
+            ++*failures;
+        }
+        kfree(p);
+    }
+    alloc_fail_rate(0, 0);
+    return sum;
+}
+
+static void failing_by_chance(void **state)
+{
+    (void)state;
+    unsigned n, m;
+    uint64_t first = failing(7, 10000, 0, &n);
+    assert_in_range(n, 800, 1200);
+    assert_true(failing(7, 10000, 0, &m) == first && m == n);
+    assert_true(failing(8, 10000, 0, &m) != first);
+    (void)failing(7, 1000, ALLOC_ATOMIC, &n);
+    assert_int_equal(n, 0);
+}
+
 /* What interrupt handlers allocate (queued signals) may come from the reserve, small or large. */
 static void atomic_takes_the_reserve(void **state)
 {
@@ -415,6 +445,7 @@ int main(void)
         cmocka_unit_test_setup(random_use, set_up),
         cmocka_unit_test_setup(limits, set_up),
         cmocka_unit_test_setup(failing_on_request, set_up),
+        cmocka_unit_test_setup(failing_by_chance, set_up),
         cmocka_unit_test_setup(atomic_takes_the_reserve, set_up),
         cmocka_unit_test_setup_teardown(cpus_free_for_each_other, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(producer_and_consumer, four_cpus, one_cpu),
