@@ -142,7 +142,7 @@ static void out_tell(struct console *c, int fd, char kind, int value)
 static void out_broken(struct console *c, int fd, int err)
 {
     if (err != EPIPE)
-        say("standard %s: %s", fd == STDOUT_FILENO ? "output" : "error", strerror(err));
+        warn("standard %s: %s", fd == STDOUT_FILENO ? "output" : "error", strerror(err));
     c->out[fd].dead = true;
     c->out[fd].data.len = 0;
     out_tell(c, fd, 'B', err);
@@ -466,7 +466,7 @@ int console_carry(int line, int port, int errors, struct bytes *complaint)
     if (c.status >= 0 || !given_up(&c))
         return c.status;
     /* The machine is ended as a process is that takes no notice. */
-    say("the machine was ended by %s",
-        c.escapes >= ESCAPE_COUNT ? "Ctrl-] three times" : "repeated signals");
+    warn("the machine was ended by %s",
+         c.escapes >= ESCAPE_COUNT ? "Ctrl-] three times" : "repeated signals");
     return 128 + (c.escapes >= ESCAPE_COUNT ? SIGKILL : c.last_request);
 }

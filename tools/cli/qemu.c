@@ -251,7 +251,7 @@ void qemu_start(const struct run_options *options, const struct image *image)
     child_wait(&qemu, NULL);
     why = first_complaint(&complaint);
     if (options->verbose && why)
-        say("%s", complaint.data);
+        warn("%s", complaint.data);
     if (announced >= 0)
         exit(announced);
     fail(EXIT_TOOL, "%s: the machine stopped without an exit status%s%.200s", words.items[0],

@@ -12,17 +12,31 @@
 #include <time.h>
 #include <unistd.h>
 
+static void line(const char *format, va_list args)
+{
+    fputs("selkie: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
 void fail(int status, const char *format, ...)
 {
     va_list args;
 
     fflush(stdout);
     va_start(args, format);
-    fputs("selkie: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    line(format, args);
     va_end(args);
     exit(status);
+}
+
+void warn(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    line(format, args);
+    va_end(args);
 }
 
 void say(const char *format, ...)
@@ -32,9 +46,7 @@ void say(const char *format, ...)
     if (getenv("SELKIE_QUIET"))
         return;
     va_start(args, format);
-    fputs("selkie: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    line(format, args);
     va_end(args);
 }
 

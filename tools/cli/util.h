@@ -23,6 +23,8 @@ enum {
 };
 
 _Noreturn void fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Something went wrong, and the command goes on. */
+void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One progress or information line, prefixed like an error; not with SELKIE_QUIET in the
  * environment. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
