@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # threads - Thread, Mutex, ConditionVariable, Queue, SizedQueue, Monitor, thread locals, kill and raise.
-require 'digest'
+require 'digest/sha2'
 require 'monitor'
 
 count = 0
@@ -32,6 +32,7 @@ changed = ConditionVariable.new
 end.each(&:join)
 puts "condition #{order.join(' ')}"
 
+Digest::SHA256.hexdigest('') # the first use sets the class up, which Ruby does not lock
 sums = (0...10).map { |n| Thread.new { Thread.current[:n] = n; Digest::SHA256.hexdigest(n.to_s * 10_000)[0, 8] } }.map(&:value)
 puts "values #{sums.join(' ')}"
 
