@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void line(const char *format, va_list args)
+static void __attribute__((format(printf, 1, 0))) line(const char *format, va_list args)
 {
     fputs("selkie: ", stderr);
     vfprintf(stderr, format, args);
