@@ -16,6 +16,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "linux/syscall.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 #include "mm/memdebug.h"
 #include "mm/object.h"
@@ -161,6 +162,7 @@ void kernel_boot(void *stack, size_t size)
     kmalloc_init();                              /* small objects */
     kvm_init();                                  /* kernel stacks */
     vm_cache_init();                             /* file pages */
+    hugetlb_init();                              /* and the pool of huge ones */
     random_init();                               /* seed, from the machine */
     sched_start_cpus();                          /* all other CPUs */
     log_info("%s, %u CPUs, %llu KiB of RAM", hal_boot_info()->machine, hal_cpu_count(),

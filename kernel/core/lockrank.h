@@ -23,6 +23,7 @@ enum lock_rank {
     RANK_INODE,      /* S inode: data writes, truncation, attributes */
     RANK_PIPE,       /* S pipe buffer */
     RANK_TTY,        /* S tty: line discipline */
+    RANK_HUGETLB,    /* S size of the pool of huge pages; compaction runs under it */
     RANK_SPACE,      /* S address space: area tree and page tables */
     RANK_FAULT,      /* S address space: page-table entries of 2 MiB, among concurrent faults */
     RANK_PAGECACHE,  /* S one page-cache object: filling and truncation */

@@ -15,10 +15,12 @@
  * Pages that a smaller nr_hugepages finds in use are surplus: they leave the pool when they are
  * released, unless a promise needs them.
  *
- * Lock: pool_lock (irqsave, RANK_PAGE: nothing is allocated or freed under it).
+ * Locks: pool_lock (irqsave, RANK_PAGE: nothing is allocated or freed under it); count_lock around
+ * a change of the size.
  */
 #include "mm/hugetlb.h"
 
+#include "core/mutex.h"
 #include "core/spinlock.h"
 #include "lib/errno.h"
 #include "lib/sanitize.h"
@@ -32,6 +34,7 @@ STATIC_ASSERT(HUGETLB_SIZE == REGION_SIZE);
 /* page->private_[0] of a huge page outside the pool. */
 enum { USED_FREELY, USED_AS_PROMISED, LEAVING };
 
+static struct mutex count_lock; /* one change of the pool's size at a time */
 static struct spinlock pool_lock = SPINLOCK_INIT(RANK_PAGE);
 static struct list pool = {&pool, &pool};
 static uint64_t total, available, surplus; /* `available` are on the list */
@@ -46,6 +49,11 @@ static uint64_t spare_locked(void)
 {
     int64_t outstanding = outstanding_locked();
     return available > (uint64_t)outstanding ? available - (uint64_t)outstanding : 0;
+}
+
+void hugetlb_init(void)
+{
+    mutex_init(&count_lock, RANK_HUGETLB);
 }
 
 void hugetlb_get_stats(struct hugetlb_stats *out)
@@ -179,7 +187,7 @@ static void shrink(void)
         page = list_entry(list_pop_front(&pool), struct page, link);
         available--;
         total--;
-    } else {
+    } else if (surplus < total) {
         surplus++;
     }
     spin_unlock_irqrestore(&pool_lock, irq);
@@ -190,9 +198,32 @@ static void shrink(void)
     page_put(page);
 }
 
+/* Free pages that were only kept for a promise go. */
+static void surplus_settle(void)
+{
+    for (;;) {
+        struct page *page = NULL;
+        unsigned long irq = spin_lock_irqsave(&pool_lock);
+        if (surplus > 0 && spare_locked() > 0) {
+            page = list_entry(list_pop_front(&pool), struct page, link);
+            available--;
+            surplus--;
+            total--;
+        }
+        spin_unlock_irqrestore(&pool_lock, irq);
+        if (!page)
+            return;
+        ref_init(&page->refs);
+        page->private_[0] = LEAVING;
+        page_put(page);
+    }
+}
+
 void hugetlb_set_count(struct space *space, uint64_t count)
 {
     __atomic_store_n(&page_huge_release, release, __ATOMIC_RELEASE);
+    mutex_lock(&count_lock);
+    surplus_settle();
     for (;;) {
         struct hugetlb_stats now;
         hugetlb_get_stats(&now);
@@ -200,6 +231,7 @@ void hugetlb_set_count(struct space *space, uint64_t count)
         if (have > count)
             shrink();
         else if (have == count || !grow(space))
-            return;
+            break;
     }
+    mutex_unlock(&count_lock);
 }

@@ -25,6 +25,8 @@ void hugetlb_get_stats(struct hugetlb_stats *out);
 /* Make the pool (without surplus) as near to `count` as memory and its users allow. Thread context,
  * no lock of mm held; compacts the space (if it is not NULL) if it must. */
 void hugetlb_set_count(struct space *space, uint64_t count);
+/* At boot. */
+void hugetlb_init(void);
 
 /* Could a mapping of so many huge pages be promised them? */
 bool hugetlb_available(uint64_t count);

@@ -159,6 +159,8 @@ static uint32_t map_area_flags(const struct space *space, const struct map_reque
         flags |= AREA_NORESERVE;
     if (!(flags & AREA_SPECIAL)) /* as on Linux, those are never locked */
         flags |= space->future_flags;
+    if (req->flags & MAP_HUGETLB) /* never pageable, so never locked either */
+        flags &= ~(uint32_t)(AREA_LOCKED | AREA_LOCKONFAULT);
     return flags;
 }
 
@@ -194,7 +196,8 @@ static int map_locked(struct change *c, const struct map_request *req, struct vm
         return err;
     }
     space_remove_locked(c, addr, addr + len);
-    *locked = area->flags & AREA_LOCKED;
+    *locked =
+        (area->flags & AREA_LOCKED) || ((area->flags & AREA_HUGETLB) && (req->flags & MAP_LOCKED));
     area_insert(c->space, area);
     area_merge(c, area);
     *out = addr;

@@ -138,11 +138,13 @@ static void note_refault_locked(struct vm_object *object)
         __atomic_add_fetch(&refaults, 1, __ATOMIC_RELAXED);
 }
 
-/* A fresh page at index, filled and in the cache. object->lock held. */
-static int page_make_locked(struct vm_object *object, uint64_t index, struct page **out)
+/* A fresh page at index, filled and in the cache. object->lock held. Reading a file that is code,
+ * too, is no sign of thrashing: `fault`. */
+static int page_make_locked(struct vm_object *object, uint64_t index, bool fault, struct page **out)
 {
     /* Code that goes as soon as it is here: no memory for it is the truth (sched/pressure.c). */
-    if (memory_thrashing() && object->evicted && __atomic_load_n(&object->code, __ATOMIC_RELAXED))
+    if (fault && memory_thrashing() && object->evicted &&
+        __atomic_load_n(&object->code, __ATOMIC_RELAXED))
         return -ENOMEM;
     struct page *page = page_alloc(0, PAGE_FILE, ALLOC_ZERO);
     if (!page)
@@ -158,12 +160,14 @@ static int page_make_locked(struct vm_object *object, uint64_t index, struct pag
     }
     page->flags |= PAGE_FLAG_UPTODATE;
     count_pages_locked(object, 1);
-    note_refault_locked(object);
+    if (fault)
+        note_refault_locked(object);
     *out = page;
     return 0;
 }
 
-static int page_get_locked(struct vm_object *object, uint64_t index, bool create, struct page **out)
+static int page_get_locked(struct vm_object *object, uint64_t index, bool create, bool fault,
+                           struct page **out)
 {
     /* Compare page numbers: index * PAGE_SIZE could wrap. */
     if (index >= (object_size(object) + PAGE_SIZE - 1) >> PAGE_SHIFT)
@@ -173,7 +177,7 @@ static int page_get_locked(struct vm_object *object, uint64_t index, bool create
     if (!page) {
         if (!create && object->ops->fill)
             return -ENOENT;
-        err = page_make_locked(object, index, &page);
+        err = page_make_locked(object, index, fault, &page);
     }
     if (!err) {
         page_get(page);
@@ -185,7 +189,7 @@ static int page_get_locked(struct vm_object *object, uint64_t index, bool create
 int vm_object_page(struct vm_object *object, uint64_t index, bool create, struct page **out)
 {
     mutex_lock(&object->lock);
-    int err = page_get_locked(object, index, create, out);
+    int err = page_get_locked(object, index, create, true, out);
     mutex_unlock(&object->lock);
     return err;
 }
@@ -194,7 +198,7 @@ size_t vm_object_pages(struct vm_object *object, uint64_t index, size_t count, s
 {
     size_t got = 0;
     mutex_lock(&object->lock);
-    while (got < count && page_get_locked(object, index + got, true, &out[got]) == 0)
+    while (got < count && page_get_locked(object, index + got, true, true, &out[got]) == 0)
         got++;
     mutex_unlock(&object->lock);
     return got;
@@ -226,7 +230,7 @@ static int prepare_tail_locked(struct vm_object *object, uint64_t size)
     if ((size & (PAGE_SIZE - 1)) == 0 || size >= object_size(object) || !object->ops->fill)
         return 0;
     struct page *page;
-    int err = page_get_locked(object, size >> PAGE_SHIFT, true, &page);
+    int err = page_get_locked(object, size >> PAGE_SHIFT, true, false, &page);
     if (!err)
         page_put(page);
     return err;
@@ -487,7 +491,9 @@ static long copy_loop(enum copy_kind kind, struct vm_object *object, uint64_t of
         size_t offset = (off + done) & (PAGE_SIZE - 1);
         size_t n = MIN(len - done, PAGE_SIZE - offset);
         struct page *page;
-        err = vm_object_page(object, (off + done) >> PAGE_SHIFT, true, &page);
+        mutex_lock(&object->lock);
+        err = page_get_locked(object, (off + done) >> PAGE_SHIFT, true, false, &page);
+        mutex_unlock(&object->lock);
         if (err)
             break;
         err = copy_part(kind, page, offset, other + done, n);

@@ -427,10 +427,8 @@ static uint64_t slabs_held(void)
     return sum;
 }
 
-uint64_t slab_trim_all(void)
+void slab_trim_ask(void)
 {
-    uint64_t before = slabs_held();
-    kmalloc_trim();
     for (unsigned i = 0; i < pools_count; i++) {
         struct cpu *cpu = cpu_get(i);
         if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
@@ -438,6 +436,13 @@ uint64_t slab_trim_all(void)
         __atomic_store_n(&slab_pools[i].trim, true, __ATOMIC_RELAXED);
         hal_ipi_send(i);
     }
+}
+
+uint64_t slab_trim_all(void)
+{
+    uint64_t before = slabs_held();
+    kmalloc_trim();
+    slab_trim_ask();
     for (unsigned i = 0, spins = 0; i < pools_count && spins < SERVE_SPINS; spins++) {
         if (__atomic_load_n(&slab_pools[i].trim, __ATOMIC_ACQUIRE))
             hal_cpu_relax();

@@ -138,6 +138,8 @@ static inline size_t slab_object_bytes(const struct page *slab)
 /* Empty slabs of all CPUs to the page allocator; how many. One that does not answer soon does so
  * later on. */
 uint64_t slab_trim_all(void);
+/* Have every CPU, this one included, do so soon. Any context. */
+void slab_trim_ask(void);
 struct kmalloc_stats;
 void slab_add_stats(struct kmalloc_stats *out);
 

@@ -363,6 +363,8 @@ vaddr_t space_brk(struct space *space, vaddr_t want)
         goto out;
     new_end = align_down(end, PAGE_SIZE);
     old_end = align_up(space->brk, PAGE_SIZE);
+    if (new_end < old_end && space_check_removal(space, new_end, old_end))
+        goto out;
     if (new_end < old_end)
         space_remove_locked(&c, new_end, old_end);
     else if (new_end > old_end && brk_grow_locked(&c, old_end, new_end))

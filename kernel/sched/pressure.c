@@ -183,8 +183,8 @@ static void note_thrashing(uint64_t reclaimed_now)
     if (now - window_start < THRASH_WINDOW_NS)
         return;
     uint64_t back = refaults - window_refaults, taken = reclaimed_now - window_reclaimed;
-    bool bad =
-        now - window_start < 2 * THRASH_WINDOW_NS && back >= THRASH_PAGES && back >= taken / 2;
+    bool bad = now - window_start < 2 * THRASH_WINDOW_NS && back >= THRASH_PAGES &&
+               taken >= THRASH_PAGES && back >= taken / 2;
     since = !bad ? 0 : since ? since : window_start;
     memory_set_thrashing(since && now - since >= patience);
     window_start = now;
@@ -204,7 +204,8 @@ static void reclaim_pass(void)
     memory_alarm_set(free >= low || done >= want / 4 ? low : free - free / 8);
 }
 
-/* Idle CPUs give their free pages back: look once a second while any keeps some. */
+/* Idle CPUs give their free pages back: look once a second while any keeps some. Slabs, too, whose
+ * objects others have freed since their CPU last looked. */
 static void trim_if_due(uint64_t *due)
 {
     uint64_t now = clock_mono_ns();
@@ -214,6 +215,7 @@ static void trim_if_due(uint64_t *due)
         /* Cleared before the look: who fills a cache later tells us again. */
         __atomic_store_n(&cached, false, __ATOMIC_SEQ_CST);
         bool left = hot_trim();
+        slab_trim_ask();
         *due = left || __atomic_load_n(&cached, __ATOMIC_SEQ_CST) ? now + TRIM_NS : UINT64_MAX;
     }
 }
@@ -224,7 +226,8 @@ static void reclaim_thread(void *arg)
     uint64_t trim_due = UINT64_MAX;
     (void)arg;
     for (;;) {
-        uint64_t until = last == MEMORY_PLENTY ? UINT64_MAX : clock_mono_ns() + RECHECK_NS;
+        bool calm = last == MEMORY_PLENTY && !memory_thrashing();
+        uint64_t until = calm ? UINT64_MAX : clock_mono_ns() + RECHECK_NS;
         thread_prepare_sleep(false);
         bool told = trim_due == UINT64_MAX && __atomic_load_n(&cached, __ATOMIC_SEQ_CST);
         if (!__atomic_load_n(&wanted, __ATOMIC_SEQ_CST) && !told)

@@ -96,6 +96,28 @@ static void pool_of_huge_pages(void **state)
     assert_int_equal(stats.by_type[PAGE_HUGETLB], 0);
 }
 
+/* The heap may have a huge page in it, which is not cut; what only a promise kept goes later. */
+static void pool_and_heap(void **state)
+{
+    (void)state;
+    const vaddr_t big = 2 * MIB, start = 64 * MIB;
+    vaddr_t a;
+    hugetlb_set_count(NULL, 1);
+    space_set_brk(space, start);
+    assert_int_equal(space_brk(space, start + 4 * big), start + 4 * big);
+    assert_int_equal(map(start + big, 512, RW, HUGE_ANON | MAP_FIXED, &a), 0);
+    assert_int_equal(user_write(a, 7), 0);
+    assert_int_equal(space_brk(space, start + big + PG), start + 4 * big);
+    assert_int_equal(space_brk(space, start), start);
+    assert_pool(1, 1, 0, 0);
+    assert_int_equal(map(0, 512, RW, HUGE_ANON, &a), 0);
+    hugetlb_set_count(NULL, 0);
+    assert_pool(1, 1, 1, 1);
+    assert_int_equal(space_unmap(space, a, big), 0);
+    hugetlb_set_count(NULL, 0);
+    assert_pool(0, 0, 0, 0);
+}
+
 /* A pool takes what there is, and leaves the machine something. */
 static void pool_is_bounded(void **state)
 {
@@ -151,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(large_pages_where_they_pay, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(pool_of_huge_pages, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(pool_and_heap, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(pool_is_bounded, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(small_entries_in_long_runs, much_set_up, space_tear_down),
     };

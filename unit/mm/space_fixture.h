@@ -19,6 +19,7 @@
 #include "fake.h"
 #include "lib/errno.h"
 #include "mm/area.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 
@@ -89,6 +90,7 @@ static int space_set_up_ram(size_t size)
     kmalloc_init();
     kvm_init();
     vm_cache_init();
+    hugetlb_init();
     kfree(kmalloc(1, 0));
     pages_at_start = page_free_count();
     bytes_at_start = heap_bytes();
