@@ -22,6 +22,7 @@
 #include "lib/errno.h"
 #include "mm/object.h"
 #include "mm/page.h"
+#include "mm/slab.h"
 #include "sched/thread.h"
 
 #define RETRY_PAGES 32                   /* a retry makes sense with this much */
