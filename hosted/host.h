@@ -144,6 +144,7 @@ struct host_ucontext {
     uint64_t rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
     uint16_t cs, gs, fs, ss;
     uint64_t err, trapno, oldmask, cr2;
+    const uint64_t *fpstate; /* FXSAVE area, perhaps the beginning of an XSAVE area */
 };
 STATIC_ASSERT(offsetof(struct host_ucontext, r8) == 40);
 STATIC_ASSERT(offsetof(struct host_ucontext, cr2) == 40 + 176);

@@ -36,7 +36,8 @@
 #define LOOK_MS 200 /* in the background */
 
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
-static bool stopping; /* atomic: the next SIGTSTP is our own */
+static bool stopping;  /* atomic: the next SIGTSTP is our own */
+static bool continued; /* atomic: somebody may have changed the terminal */
 static sigset_t watched_set;
 
 static void read_window(void)
@@ -60,7 +61,10 @@ static void restore_tty(void)
 
 static bool foreground(void)
 {
-    return !hosted_config.in_tty || tcgetpgrp(hosted_config.fd_in) == getpgrp();
+    pid_t group = hosted_config.in_tty ? tcgetpgrp(hosted_config.fd_in) : -1;
+
+    /* One that does not control us (setsid, a container's init) cannot put us in the background. */
+    return group < 0 || group == getpgrp();
 }
 
 /* The guest's terminal does the line discipline; ours only passes bytes. Not in the background:
@@ -88,9 +92,12 @@ static void make_tty_raw(void)
 /* Whose is the terminal now? */
 static void look_at_job(void)
 {
-    bool ours = foreground();
+    bool ours = SELKIE_SIM || foreground();
+    bool changed = __atomic_exchange_n(&continued, false, __ATOMIC_ACQ_REL);
 
-    if (ours && !__atomic_load_n(&hosted_config.restore_tty, __ATOMIC_ACQUIRE))
+    /* A simulation reads no terminal. */
+    if (ours && !SELKIE_SIM &&
+        (changed || !__atomic_load_n(&hosted_config.restore_tty, __ATOMIC_ACQUIRE)))
         make_tty_raw();
     if (!ours)
         __atomic_store_n(&hosted_config.restore_tty, false, __ATOMIC_RELEASE);
@@ -148,6 +155,14 @@ static void setup_streams(int log_fd)
     c->fd_log = log_fd == STDERR_FILENO ? c->fd_err : own(log_fd, isatty(log_fd), O_WRONLY);
 }
 
+/* By whoever started us (nohup, a shell's background job): so it stays. */
+static bool ignored(int signo)
+{
+    struct sigaction now;
+
+    return sigaction(signo, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 extern void __gcov_exit(void) __attribute__((weak));
 
 void host_setup_io(const struct host_options *options)
@@ -163,7 +178,8 @@ void host_setup_io(const struct host_options *options)
     /* Blocked in every thread; one waits for them. */
     sigemptyset(&watched_set);
     for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
-        sigaddset(&watched_set, watched[i]);
+        if (!ignored(watched[i]))
+            sigaddset(&watched_set, watched[i]);
     blocked = watched_set;
     sigaddset(&blocked, HOSTED_IRQ_SIGNAL); /* not for threads outside the machine */
     sigaddset(&blocked, HOSTED_TIMER_SIGNAL);
@@ -197,7 +213,7 @@ static void *take_signals(void *arg)
             /* It has taken back our own SIGTSTP if that was still to come. Stopped by force, the
              * terminal is not as we left it: main looks. */
             __atomic_store_n(&stopping, false, __ATOMIC_RELEASE);
-            __atomic_store_n(&hosted_config.restore_tty, false, __ATOMIC_RELEASE);
+            __atomic_store_n(&continued, true, __ATOMIC_RELEASE);
             wake_main();
         }
         if (signo == SIGWINCH) {
@@ -263,10 +279,18 @@ enum { WAKE, INPUT, OUTPUT, FD_COUNT = OUTPUT + HOSTED_STREAM_COUNT };
 /* Which streams to look at for room; the loss of a reader is always told, once. */
 static void watch_output(struct pollfd *fds)
 {
+    const struct hosted_config *c = &hosted_config;
+    const int streams[HOSTED_STREAM_COUNT] = {
+        c->log_file ? -1 : c->fd_log, c->out_file ? -1 : c->fd_out, c->err_file ? -1 : c->fd_err};
     uint32_t wanted = __atomic_load_n(&hosted_room_wanted, __ATOMIC_ACQUIRE);
 
-    for (unsigned i = 0; i < HOSTED_STREAM_COUNT; i++)
-        fds[OUTPUT + i].events = wanted & 1u << i ? POLLOUT : 0;
+    for (unsigned i = 0; i < HOSTED_STREAM_COUNT; i++) {
+        bool want = wanted & 1u << i;
+
+        fds[OUTPUT + i].events = want ? POLLOUT : 0;
+        if (want) /* a pipe with a name may have a reader again */
+            fds[OUTPUT + i].fd = streams[i];
+    }
 }
 
 static void tell_output(struct pollfd *fds)

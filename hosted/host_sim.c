@@ -211,6 +211,7 @@ void host_sim_setup(const struct host_options *options)
     read_input(s);
     hosted_input_idle = 1; /* nobody watches for more */
     c->in_tty = c->out_tty = c->err_tty = false;
+    c->in_ours = true;
     c->window = 0;
     c->wall_base_ns = WALL_BASE_NS;
     c->tsc_mult = c->tsc_base = c->clock_base_ns = 0;

@@ -23,6 +23,10 @@
 #include "proc/process.h"
 #include "sched/pressure.h"
 #include "sched/thread.h"
+#include "sched/timer.h"
+
+#define SETTLE_NS (3 * NS_PER_SEC)
+#define SETTLE_LOOK_NS (2 * NS_PER_MS)
 
 /* Exit statuses when the program could not be started, as shells and env(1) have them. */
 enum { EXIT_FAILURE = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
@@ -137,6 +141,14 @@ static int run_program(const struct cmdline *options)
     return status;
 }
 
+/* The last words of the program and the kernel, for a reader that is a little behind. */
+static void settle_output(void)
+{
+    uint64_t until = clock_mono_ns() + SETTLE_NS;
+    while ((log_flush() || !tty_settled()) && clock_mono_ns() < until)
+        (void)!sleep_until(clock_mono_ns() + SETTLE_LOOK_NS, false);
+}
+
 /* The first kernel thread: the part of the boot that may sleep. */
 static void boot_thread(void *arg)
 {
@@ -150,7 +162,9 @@ static void boot_thread(void *arg)
     console_choose(info->cmdline);               /* who carries the standard streams */
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
         boot_fail("the root file system could not be built");
-    hal_poweroff(run_program(&options)); /* process 1, until it ends */
+    int status = run_program(&options); /* process 1, until it ends */
+    settle_output();
+    hal_poweroff(status);
 }
 
 void kernel_boot(void *stack, size_t size)

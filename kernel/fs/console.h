@@ -113,6 +113,8 @@ void tty_input(const uint8_t *data, size_t len);
 void tty_hangup(void);
 /* There may be room for output that waits. */
 void tty_output(void);
+/* Is there nothing of the program's output that the reader has not taken? Thread context. */
+bool tty_settled(void);
 void tty_set_size(uint16_t rows, uint16_t cols);
 
 #endif

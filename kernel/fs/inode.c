@@ -173,6 +173,21 @@ void inode_stat(struct inode *inode, struct kstat *out)
     out->blocks = inode_blocks(inode, out->size);
 }
 
+void inode_set_owner(struct inode *inode, const struct inode *dir)
+{
+    const struct fs_cred *cred = proc_cred();
+    inode->uid = cred->fsuid;
+    inode->gid = cred->fsgid;
+    if (!(inode_mode(dir) & S_ISGID))
+        return;
+    inode->gid = dir->gid;
+    if (inode_is(inode, S_IFDIR))
+        inode->mode |= S_ISGID;
+    else if ((inode->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && cred->fsuid != 0 &&
+             !cred_in_group(cred, dir->gid))
+        inode->mode &= ~(uint32_t)S_ISGID;
+}
+
 bool cred_in_group(const struct fs_cred *cred, uint32_t gid)
 {
     if (cred->fsgid == gid)

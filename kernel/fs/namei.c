@@ -67,13 +67,7 @@ static struct inode *make_inode(struct fs_context *ctx, struct inode *dir, uint3
     struct inode *inode = ramfs_inode(dir->super, mode, rdev);
     if (!inode)
         return NULL;
-    inode->uid = proc_cred()->fsuid;
-    inode->gid = proc_cred()->fsgid;
-    if (inode_mode(dir) & S_ISGID) {
-        inode->gid = dir->gid;
-        if ((mode & S_IFMT) == S_IFDIR)
-            inode->mode |= S_ISGID;
-    }
+    inode_set_owner(inode, dir);
     return inode;
 }
 

@@ -202,8 +202,7 @@ static int find_or_create(const struct open_how *how, struct path_walk *walk,
         err = -ENOMEM;
         goto out;
     }
-    inode->uid = proc_cred()->fsuid;
-    inode->gid = (inode_mode(dir) & S_ISGID) ? dir->gid : proc_cred()->fsgid;
+    inode_set_owner(inode, dir);
     dentry_instantiate(*dentry, inode);
     inode_touch(dir, true, true);
     inotify_report_name(dir, IN_CREATE, 0, walk->last, walk->last_len, false);

@@ -575,6 +575,11 @@ static bool output_free(void)
     return is_free;
 }
 
+bool tty_settled(void)
+{
+    return !running(NULL) || output_free();
+}
+
 void tty_output(void)
 {
     if (running(NULL) && output_free())
@@ -607,10 +612,16 @@ static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
         int err = tty_wait_output(nonblock);
         if (err)
             return done ? done : err;
-        long n = iov_copy_from(from, chunk, MIN(from->left, sizeof(chunk)));
-        if (n <= 0)
-            return done ? done : n;
         mutex_lock(&tty.lock);
+        if (!late_flush()) { /* another writer was faster */
+            mutex_unlock(&tty.lock);
+            continue;
+        }
+        long n = iov_copy_from(from, chunk, MIN(from->left, sizeof(chunk)));
+        if (n <= 0) {
+            mutex_unlock(&tty.lock);
+            return done ? done : n;
+        }
         for (long i = 0; i < n; i++)
             out_processed(&out, chunk[i]);
         out_flush(&out);

@@ -158,6 +158,10 @@ static inline uint32_t inode_flags(const struct inode *inode)
 #define MAY_READ 4u
 int must_check inode_permission(const struct fs_cred *cred, struct inode *inode, unsigned want);
 bool cred_in_group(const struct fs_cred *cred, uint32_t gid);
+/* The owner of something new in dir, as the caller's credentials and dir's set-group-id bit say.
+ * Its own set-group-id bit stays only if the caller may have made a file of that group. Nobody else
+ * sees the inode yet. */
+void inode_set_owner(struct inode *inode, const struct inode *dir);
 static inline bool cred_owns(const struct fs_cred *cred, const struct inode *inode)
 {
     return cred->fsuid == 0 || cred->fsuid == __atomic_load_n(&inode->uid, __ATOMIC_RELAXED);

@@ -147,7 +147,9 @@ static bool slab_make(struct pools *own, struct pool *pool, unsigned flags)
     for (unsigned i = 0; i < total; i++)
         link_write(base + i * bytes, i + 1 < total ? base + (i + 1) * bytes : NULL, bytes);
     memory_poison(base + total * bytes, PAGE_SIZE - total * bytes);
-    slab->slab_tag = own->tag;
+    /* The tag. Its lower half is the type, which is there and which page.c may be reading: a
+     * neighbour that becomes free looks at it. */
+    slab->order = (uint8_t)(own->tag >> 8);
     slab->slab_pool = (uint8_t)((uintptr_t)((char *)pool - (char *)own) / SLAB_POOL_SCALE);
     slab->slab_left = 1;
     slab->slab_free = NULL;

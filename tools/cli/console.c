@@ -30,6 +30,7 @@
 #define DLE 0x10
 #define ESCAPE_KEY 0x1d /* Ctrl-], pressed ESCAPE_COUNT times in a row ends the machine */
 #define ESCAPE_COUNT 3
+#define REQUEST_SECONDS 3
 #define REQUEST_COUNT 3 /* so many SIGINT, SIGTERM, SIGHUP or SIGQUIT end it as well */
 
 enum { STATE_PLAIN, STATE_DLE, STATE_NUMBER };
@@ -61,7 +62,8 @@ struct console {
     int status;
     bool input_open;
     unsigned escapes;
-    unsigned requests; /* to stop, by signals */
+    unsigned requests; /* to stop, by signals, shortly after one another */
+    double requested;
     int last_request;
     bool broken; /* QEMU says that the machine cannot go on */
     struct bytes *complaint;
@@ -318,6 +320,10 @@ static void take_signal(struct console *c)
         return;
     if (info.ssi_signo != SIGWINCH) {
         bytes_print(&input_channel(c)->pending, "%cS%u;", DLE, info.ssi_signo);
+        /* Whoever is in a hurry repeats himself at once. */
+        if (now_seconds() - c->requested > REQUEST_SECONDS)
+            c->requests = 0;
+        c->requested = now_seconds();
         c->last_request = (int)info.ssi_signo;
         c->requests++;
         return;
@@ -328,14 +334,14 @@ static void take_signal(struct console *c)
 
 static int catch_signals(void)
 {
+    static const int caught[] = {SIGWINCH, SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct sigaction now;
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGWINCH);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGQUIT);
+    for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+        if (sigaction(caught[i], NULL, &now) != 0 || now.sa_handler != SIG_IGN) /* nohup */
+            sigaddset(&set, caught[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC);
@@ -423,9 +429,10 @@ static bool console_turn(struct console *c)
  * had enough: a signal of ours has ended the program, or comes now. */
 static void out_finish(struct console *c)
 {
-    unsigned before = c->requests;
+    double before = c->requested;
+    bool none = c->requests == 0;
 
-    while (c->requests == before && (before == 0 || c->status != 128 + c->last_request)) {
+    while (c->requested == before && (none || c->status != 128 + c->last_request)) {
         struct pollfd fds[] = {out_watch(&c->out[STDOUT_FILENO]),
                                out_watch(&c->out[STDERR_FILENO]),
                                {.fd = c->signals, .events = POLLIN}};

@@ -213,8 +213,9 @@ static void job_end(struct search *search, struct explore_options *options, stru
     close(job->output);
     job->busy = false;
     search->done++;
-    /* Without a last line nothing was simulated: a mistake in the options, a build that failed. */
-    if (!late && status >= EXIT_TOOL && points(output.data) == 0)
+    /* Without a last line nothing was simulated: a mistake in the options, a build that failed. If
+     * others were, the kernel has crashed. */
+    if (!late && status >= EXIT_TOOL && points(output.data) == 0 && search->done == 1)
         fail(status, "seed %ju could not be run:\n%s", (uintmax_t)job->seed, output.data);
     if (search->done == 1 && points(output.data) > 0)
         search->length = points(output.data);

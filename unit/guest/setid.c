@@ -157,6 +157,27 @@ static void test_changes(void)
     REQUIRE(close(fd) == 0 && unlink(other) == 0);
 }
 
+/* What is made in a set-group-id directory of a group one is not in has no set-group-id bit. */
+static void made_in_a_directory(void)
+{
+    char folder[64], file[80];
+    struct stat st;
+    snprintf(folder, sizeof folder, "/tmp/setid.%d", (int)getpid());
+    snprintf(file, sizeof file, "%s/f", folder);
+    umask(0);
+    REQUIRE(mkdir(folder, 0777) == 0 && chown(folder, OWNER, GROUP) == 0);
+    REQUIRE(chmod(folder, 02777) == 0);
+    for (int how = 0; how < 2; how++) {
+        REQUIRE(syscall(SYS_setresuid, -1, USER, -1) == 0);
+        int fd = how ? mknod(file, S_IFREG | 02775, 0) : open(file, O_CREAT | O_RDWR, 02775);
+        REQUIRE(fd >= 0 && stat(file, &st) == 0 && st.st_gid == GROUP);
+        REQUIRE((st.st_mode & 07777) == 0775);
+        REQUIRE(syscall(SYS_setresuid, -1, 0, -1) == 0);
+        REQUIRE((how || close(fd) == 0) && unlink(file) == 0);
+    }
+    REQUIRE(rmdir(folder) == 0);
+}
+
 static void first(char **argv)
 {
     struct statvfs fs;
@@ -223,6 +244,7 @@ int main(int argc, char **argv)
     if (argc == 1 && geteuid() == 0) {
         test_threads();
         test_changes();
+        made_in_a_directory();
         first(argv);
     } else if (argc == 2 && strcmp(argv[1], "second") == 0) {
         second(argv);
