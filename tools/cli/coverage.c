@@ -72,7 +72,7 @@ static struct json_object *summarize(void)
     struct json_object *summary;
 
     list_split(&words,
-               "gcovr -r . --object-directory " BUILD " --filter kernel/ -j 2 --txt " BUILD
+               "gcovr -r . --object-directory " BUILD " --filter kernel/ --txt " BUILD
                "/coverage.txt --json-summary " BUILD "/coverage.json",
                " ");
     outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
