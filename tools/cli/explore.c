@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -122,9 +123,9 @@ static void job_start(struct search *search, unsigned place, uint64_t seed)
     int null;
 
     *job = (struct job){.busy = true, .seed = seed};
-    job->output = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    job->output = memfd_create("explore", MFD_CLOEXEC);
     if (job->output < 0)
-        fail(EXIT_TOOL, "/tmp: %s", strerror(errno));
+        fail(EXIT_TOOL, "memfd_create: %s", strerror(errno));
     if (!child_fork(&job->child, search->options->timeout, true))
         return;
     take_cpu(place);
