@@ -129,12 +129,12 @@ uint64_t vm_cache_refaults(void)
 
 /* A page is there that may have been evicted before: which ones were is not known, only how many.
  * object->lock held. */
-static void note_refault_locked(struct vm_object *object)
+static void note_refault_locked(struct vm_object *object, bool fault)
 {
     if (object->evicted == 0)
         return;
     object->evicted--;
-    if (__atomic_load_n(&object->code, __ATOMIC_RELAXED))
+    if (fault && __atomic_load_n(&object->code, __ATOMIC_RELAXED))
         __atomic_add_fetch(&refaults, 1, __ATOMIC_RELAXED);
 }
 
@@ -160,8 +160,7 @@ static int page_make_locked(struct vm_object *object, uint64_t index, bool fault
     }
     page->flags |= PAGE_FLAG_UPTODATE;
     count_pages_locked(object, 1);
-    if (fault)
-        note_refault_locked(object);
+    note_refault_locked(object, fault);
     *out = page;
     return 0;
 }
