@@ -98,5 +98,9 @@ static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
 static inline void hal_device_barrier(void)
 {
 }
+static inline void hal_ram_prepare(paddr_t pa, size_t len)
+{
+    (void)pa, (void)len;
+}
 
 #endif
