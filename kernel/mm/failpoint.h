@@ -10,26 +10,20 @@
 /* Must this allocation fail? Only tests of kernel sources and builds that are made for it ask, so
  * nobody else pays. */
 #if defined(SELKIE_UNIT_TEST) || SELKIE_FAILPOINTS
+#define FAILPOINTS 1
+#else
+#define FAILPOINTS 0
+#endif
 extern uint64_t failpoint_countdown; /* relaxed atomic; 0: off */
 bool failpoint_count(unsigned flags);
+/* Each once, whatever the build: the coverage of several is merged by their lines. */
 static inline bool failpoint_armed(void)
 {
-    return __atomic_load_n(&failpoint_countdown, __ATOMIC_RELAXED) != 0;
+    return FAILPOINTS && __atomic_load_n(&failpoint_countdown, __ATOMIC_RELAXED) != 0;
 }
-#else
-static inline bool failpoint_armed(void)
-{
-    return false;
-}
-static inline bool failpoint_count(unsigned flags)
-{
-    (void)flags;
-    return false;
-}
-#endif
 static inline bool failpoint_hit(unsigned flags)
 {
-    return __builtin_expect(failpoint_armed(), 0) && failpoint_count(flags);
+    return FAILPOINTS && __builtin_expect(failpoint_armed(), 0) && failpoint_count(flags);
 }
 /* page_alloc without failpoint. */
 struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flags);
