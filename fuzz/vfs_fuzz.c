@@ -73,48 +73,6 @@ static int our_link(const char *from, const char *to)
     return err;
 }
 
-static int our_truncate(const char *path, uint64_t size)
-{
-    struct dentry *dentry;
-    int err = path_lookup(fake_context, NULL, path, LOOKUP_FOLLOW, &dentry);
-
-    if (err)
-        return err;
-    err = inode_truncate(dentry->inode, size);
-    dentry_put(dentry);
-    return err;
-}
-
-static void our_stat(const char *path, char *out, size_t size)
-{
-    struct dentry *dentry;
-    struct kstat st;
-    int err = path_lookup(fake_context, NULL, path, 0, &dentry);
-
-    if (err) {
-        snprintf(out, size, "%d", err);
-        return;
-    }
-    inode_stat(dentry->inode, &st);
-    dentry_put(dentry);
-    snprintf(out, size, "%o nlink %u size %ld", st.mode, st.nlink,
-             (st.mode & S_IFMT) == S_IFDIR ? 0L : (long)st.size);
-}
-
-static void our_readlink(const char *path, char *out, size_t size)
-{
-    struct dentry *dentry;
-    int err = path_lookup(fake_context, NULL, path, 0, &dentry);
-    long n = err ? err : vfs_readlink(dentry, out, size - 1);
-
-    if (err == 0)
-        dentry_put(dentry);
-    if (n < 0)
-        snprintf(out, size, "%ld", n);
-    else
-        out[n] = 0;
-}
-
 static void same(const char *what, const char *p, const char *q, uint32_t flags, int ours,
                  int theirs)
 {

@@ -16,6 +16,8 @@
  */
 #include "hosted.h"
 
+#include "common/ctx_prefetch.h"
+
 #define FP_NOWHERE UINT_MAX
 #define USER_ADDRESS_END (1ull << 47)
 
@@ -167,23 +169,9 @@ no_sanitize void hal_ctx_switch(struct hal_ctx *from, struct hal_ctx *to, bool l
     __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
 }
 
-/* What a switch pops and what the kernel's functions use on their way back to user code. */
-#define RETURN_BYTES 768
-#define USER_STACK_BYTES 128
-
 void hal_ctx_prefetch(const struct hal_ctx *ctx, bool close)
 {
-    const struct isa_frame *frame = (const struct isa_frame *)stack_top(ctx) - 1;
-
-    if (!close)
-        isa_prefetch((const void *)ctx->sp, MIN(stack_top(ctx) - ctx->sp, RETURN_BYTES));
-    if (!ctx->fp)
-        return;
-    isa_fp_prefetch(ctx->fp, close);
-    if (close) {
-        isa_prefetch((const void *)(isa_frame_sp(frame) - USER_STACK_BYTES), 2 * USER_STACK_BYTES);
-        isa_prefetch((const void *)ctx->tls, 64);
-    }
+    ctx_prefetch(ctx, stack_top(ctx), close);
 }
 
 void hal_ctx_set_tls(struct hal_ctx *ctx, uint64_t base)

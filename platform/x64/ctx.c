@@ -12,6 +12,8 @@
 #include "lib/string.h"
 #include "x64.h"
 
+#include "common/ctx_prefetch.h"
+
 #define MSR_FS_BASE 0xc0000100
 
 static uint64_t fs_read(const struct hal_ctx *ctx)
@@ -95,23 +97,9 @@ void hal_ctx_switch(struct hal_ctx *from, struct hal_ctx *to, bool last)
     x64_switch(&from->sp, to->sp);
 }
 
-/* What a switch pops and what the kernel's functions use on their way back to user code. */
-#define RETURN_BYTES 768
-#define USER_STACK_BYTES 128
-
 void hal_ctx_prefetch(const struct hal_ctx *ctx, bool close)
 {
-    const struct isa_frame *frame = (const struct isa_frame *)ctx->stack_top - 1;
-
-    if (!close)
-        isa_prefetch((const void *)ctx->sp, MIN(ctx->stack_top - ctx->sp, RETURN_BYTES));
-    if (!ctx->fp)
-        return;
-    isa_fp_prefetch(ctx->fp, close);
-    if (close) {
-        isa_prefetch((const void *)(isa_frame_sp(frame) - USER_STACK_BYTES), 2 * USER_STACK_BYTES);
-        isa_prefetch((const void *)ctx->tls, 64);
-    }
+    ctx_prefetch(ctx, ctx->stack_top, close);
 }
 
 /* From entry.S on the way to user code, interrupts off. */

@@ -2,6 +2,7 @@
 /* fake_fs.c - wait queues, timers and process queries for a test program with one thread. */
 #include "fake_fs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,4 +352,45 @@ void fake_fs_end(void)
     fs_context_put(fake_context);
     fake_fdtable = NULL;
     fake_context = NULL;
+}
+
+/* ---- to be compared with host_model.h's ---- */
+
+int our_truncate(const char *path, uint64_t size)
+{
+    struct dentry *dentry;
+    int err = path_lookup(fake_context, NULL, path, LOOKUP_FOLLOW, &dentry);
+    if (err)
+        return err;
+    err = inode_truncate(dentry->inode, size);
+    dentry_put(dentry);
+    return err;
+}
+
+void our_stat(const char *path, char *out, size_t size)
+{
+    struct dentry *dentry;
+    struct kstat st;
+    int err = path_lookup(fake_context, NULL, path, 0, &dentry);
+    if (err) {
+        snprintf(out, size, "%d", err);
+        return;
+    }
+    inode_stat(dentry->inode, &st);
+    dentry_put(dentry);
+    snprintf(out, size, "%o nlink %u size %ld", st.mode, st.nlink,
+             (st.mode & S_IFMT) == S_IFDIR ? 0L : (long)st.size);
+}
+
+void our_readlink(const char *path, char *out, size_t size)
+{
+    struct dentry *dentry;
+    int err = path_lookup(fake_context, NULL, path, 0, &dentry);
+    long n = err ? err : vfs_readlink(dentry, out, size - 1);
+    if (err == 0)
+        dentry_put(dentry);
+    if (n < 0)
+        snprintf(out, size, "%ld", n);
+    else
+        out[n] = '\0';
 }

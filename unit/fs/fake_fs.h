@@ -25,4 +25,9 @@ extern unsigned fake_too_big;         /* SIGXFSZ sent */
 int fake_fs_boot(const void *archive, size_t len);
 void fake_fs_end(void);
 
+/* What the kernel does or says, in the words of host_model.h. */
+int our_truncate(const char *path, uint64_t size);
+void our_stat(const char *path, char *out, size_t size);
+void our_readlink(const char *path, char *out, size_t size);
+
 #endif
