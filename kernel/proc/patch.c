@@ -9,7 +9,9 @@
  * process. When the ones in reach are full, slots are looked at in turn, a few per attempt: one
  * whose site is not there any more (its library unloaded, its code overwritten) is used
  * again. A thread that is still in such a trampoline would execute code that has been taken from
- * under it without us, too.
+ * under it without us, too. A site that has only lost its jump (MADV_DONTNEED: the page is read
+ * from the file again) is still there, and a thread may be in its trampoline with every right: that
+ * slot stays its own, and the next patch of the site finds it (patch_area.sites).
  *
  * Other threads may execute the site meanwhile. The trampoline is complete, and instruction caches
  * know it, before the site changes. The address space is locked against changes while the site is
@@ -21,7 +23,7 @@
  *   2. sched_barrier: every CPU takes an interrupt. One that had fetched the old bytes before has
  *      executed them or dropped them: returning from an interrupt serializes;
  *   3. the other bytes are written; another barrier; then the first byte.
- * A thread that met the breakpoint waits for patch_lock, and if there is none there any more goes
+ * A thread that met the breakpoint waits for patch_lock, and if there is none there then goes
  * back to where it stood (patch_guard_hit).
  *
  * Sites that cannot be patched are remembered in a small hash, so that each later trap costs
@@ -34,6 +36,7 @@
 #include "isa.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
 
@@ -42,6 +45,12 @@
 #define LOOKS_MAX 32 /* at slots in use, per attempt */
 #define TRAPS_MIN 20
 #define SITE_BYTES (ISA_PATCH_BEFORE + ISA_SYSCALL_LEN)
+#define SITES_BYTES (SLOTS * sizeof(int32_t))
+
+struct slot {
+    struct patch_area *area;
+    unsigned index;
+};
 
 enum { PATCH_UNKNOWN, PATCH_ON, PATCH_OFF };
 static uint32_t patch_state; /* atomic; the boot option patch=0 */
@@ -97,61 +106,19 @@ static int area_map(struct process *p, struct patch_area *area, uintptr_t site)
         .lo = site > reach ? align_up(site - reach, PAGE_SIZE) : PAGE_SIZE,
         .hi = align_down(site + reach, PAGE_SIZE),
     };
-    int err = space_map(p->space, &req, &base);
-    if (err)
+    int err;
+    area->sites = owner_alloc(OWNER_PROCESS, SITES_BYTES);
+    if (!area->sites)
+        return -ENOMEM;
+    err = space_map(p->space, &req, &base);
+    if (err) {
+        owner_free(OWNER_PROCESS, area->sites, SITES_BYTES);
+        area->sites = NULL;
         return err;
+    }
     area->used = 0;
     __atomic_store_n(&area->base, base, __ATOMIC_RELEASE);
     return 0;
-}
-
-/* Does the site that the slot was made for still jump to it? */
-static bool slot_in_use(uintptr_t slot)
-{
-    uint8_t tramp[ISA_TRAMPOLINE_MAX], code[sizeof(((struct isa_patch *)0)->patch)];
-    struct isa_patch patch;
-    if (copyin(tramp, uaddr(slot), sizeof tramp))
-        return true;
-    isa_patch_of(tramp, slot, &patch);
-    return copyin(code, uaddr(patch.patch_va), patch.patch_len) == 0 &&
-           memcmp(code, patch.patch, patch.patch_len) == 0;
-}
-
-/* A slot whose site is gone, or 0. */
-static uintptr_t slot_again(struct process *p, uintptr_t site)
-{
-    for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
-        unsigned at = p->patch_hand++ % (PATCH_AREAS * SLOTS);
-        const struct patch_area *area = &p->patch_areas[at / SLOTS];
-        if (!area->base || !in_reach(area, site)) {
-            p->patch_hand += SLOTS - at % SLOTS - 1;
-            continue;
-        }
-        uintptr_t slot = area->base + at % SLOTS * ISA_TRAMPOLINE_MAX;
-        if (at % SLOTS < area->used && !slot_in_use(slot))
-            return slot;
-    }
-    return 0;
-}
-
-/* Room for one trampoline near the site, or 0: a slot of *area that was never used, or one to be
- * used again; then *area is NULL. */
-static uintptr_t slot_for(struct process *p, uintptr_t site, struct patch_area **area)
-{
-    struct patch_area *spare = NULL;
-    for (unsigned i = PATCH_AREAS; i-- > 0;) {
-        *area = &p->patch_areas[i];
-        if (!(*area)->base)
-            spare = *area;
-        else if ((*area)->used < SLOTS && in_reach(*area, site))
-            return (*area)->base + (*area)->used * ISA_TRAMPOLINE_MAX;
-    }
-    *area = NULL;
-    uintptr_t slot = slot_again(p, site);
-    if (slot || !spare || area_map(p, spare, site))
-        return slot;
-    *area = spare;
-    return spare->base;
 }
 
 /* The site and what is before it, as much as is mapped. False if even the site cannot be read. */
@@ -164,6 +131,105 @@ static bool site_read(uintptr_t site, uint8_t *code, uintptr_t *va, size_t *len)
     *va = MAX(align_down(site, PAGE_SIZE), *va);
     *len = site + ISA_SYSCALL_LEN - *va;
     return copyin(code, uaddr(*va), *len) == 0;
+}
+
+static uintptr_t slot_va(const struct slot *slot)
+{
+    return slot->area->base + slot->index * ISA_TRAMPOLINE_MAX;
+}
+
+/* Does the code that the slot was made for still stand there, with the jump to it or without? */
+static bool slot_in_use(const struct slot *slot)
+{
+    uint8_t tramp[ISA_TRAMPOLINE_MAX], code[SITE_BYTES];
+    uintptr_t site = slot->area->base + (intptr_t)slot->area->sites[slot->index], va;
+    struct isa_patch patch;
+    size_t len;
+    if (copyin(tramp, uaddr(slot_va(slot)), sizeof tramp))
+        return true;
+    if (!site_read(site, code, &va, &len))
+        return false;
+    if (isa_patch_plan(code, len, va, site, slot_va(slot), hal_direct_entry(), &patch))
+        return memcmp(tramp, patch.tramp, sizeof tramp) == 0;
+    isa_patch_of(tramp, slot_va(slot), &patch);
+    return patch.patch_va >= va && patch.patch_va < site + ISA_SYSCALL_LEN &&
+           memcmp(code + (patch.patch_va - va), patch.patch, patch.patch_len) == 0;
+}
+
+/* The slot that the site has had before. */
+static bool slot_of_before(struct process *p, uintptr_t site, struct slot *slot)
+{
+    for (unsigned i = 0; i < PATCH_AREAS && p->patch_areas[i].base; i++) {
+        struct patch_area *area = &p->patch_areas[i];
+        if (!in_reach(area, site))
+            continue;
+        int32_t offset = (int32_t)(intptr_t)(site - area->base);
+        for (unsigned index = 0; index < area->used; index++)
+            if (area->sites[index] == offset) {
+                *slot = (struct slot){area, index};
+                return true;
+            }
+    }
+    return false;
+}
+
+/* A slot whose site is gone. */
+static bool slot_of_none(struct process *p, uintptr_t site, struct slot *slot)
+{
+    for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
+        unsigned at = p->patch_hand++ % (PATCH_AREAS * SLOTS);
+        struct patch_area *area = &p->patch_areas[at / SLOTS];
+        if (!area->base || !in_reach(area, site)) {
+            p->patch_hand += SLOTS - at % SLOTS - 1;
+            continue;
+        }
+        *slot = (struct slot){area, at % SLOTS};
+        if (slot->index < area->used && !slot_in_use(slot))
+            return true;
+    }
+    return false;
+}
+
+/* Room for one trampoline near the site: its own of before, one never used, or one whose site is
+ * gone. False: there is none. */
+static bool slot_for(struct process *p, uintptr_t site, struct slot *slot)
+{
+    struct patch_area *spare = NULL;
+    if (slot_of_before(p, site, slot))
+        return true;
+    for (unsigned i = PATCH_AREAS; i-- > 0;) {
+        struct patch_area *area = &p->patch_areas[i];
+        *slot = (struct slot){area, area->used};
+        if (!area->base)
+            spare = area;
+        else if (area->used < SLOTS && in_reach(area, site))
+            return true;
+    }
+    if (slot_of_none(p, site, slot))
+        return true;
+    *slot = (struct slot){spare, 0};
+    return spare && area_map(p, spare, site) == 0;
+}
+
+/* Let the slot have this trampoline. */
+static int slot_write(struct process *p, const struct slot *slot, uintptr_t site,
+                      const struct isa_patch *patch)
+{
+    uint8_t there[ISA_TRAMPOLINE_MAX];
+    bool fresh = slot->index == slot->area->used;
+    int err;
+    if (!fresh && copyin(there, uaddr(slot_va(slot)), sizeof there) == 0 &&
+        memcmp(there, patch->tramp, sizeof there) == 0)
+        return 0; /* a thread may be in it */
+    err = space_patch(p->space, slot_va(slot), patch->tramp, patch->tramp_len);
+    if (err)
+        return err;
+    slot->area->sites[slot->index] = (int32_t)(intptr_t)(site - slot->area->base);
+    if (fresh)
+        slot->area->used++;
+    else
+        sched_barrier(); /* no CPU holds instructions of the former trampoline */
+    return 0;
 }
 
 static bool one_word(const struct isa_patch *patch)
@@ -221,17 +287,13 @@ static bool patch_locked(struct process *p, uintptr_t site)
     bool simple = one_word(&patch) || alone(p);
     if (!simple && !worth_barriers(p, site))
         return true;
-    struct patch_area *area;
-    uintptr_t slot = slot_for(p, site, &area);
-    if (!slot || !isa_patch_plan(code, len, va, site, slot, hal_direct_entry(), &patch) ||
-        space_patch(p->space, slot, patch.tramp, patch.tramp_len))
+    struct slot slot;
+    if (!slot_for(p, site, &slot) ||
+        !isa_patch_plan(code, len, va, site, slot_va(&slot), hal_direct_entry(), &patch) ||
+        slot_write(p, &slot, site, &patch))
         return false;
-    if (!area)
-        sched_barrier(); /* no CPU holds instructions of the former trampoline */
     int err = change(p->space, &patch, code + (patch.patch_va - va),
                      site + ISA_SYSCALL_LEN - patch.patch_va, simple);
-    if (!err && area)
-        area->used++;
     return !err || err == -EAGAIN;
 }
 
@@ -273,13 +335,13 @@ bool patch_guard_hit(struct isa_frame *frame)
     uintptr_t pc = isa_frame_pc(frame);
     if (!isa_patch_guard || !patch_enabled())
         return false;
-    /* Whoever is changing a site finishes first. */
+    /* Whoever is changing a site finishes first, and nobody begins. */
     mutex_lock(&p->patch_lock);
+    bool own = own_breakpoint(pc);
     mutex_unlock(&p->patch_lock);
-    if (own_breakpoint(pc))
-        return false;
-    isa_frame_set_pc(frame, pc - 1);
-    return true;
+    if (!own)
+        isa_frame_set_pc(frame, pc - 1);
+    return !own;
 }
 
 void patch_leave(struct isa_frame *frame)
@@ -301,8 +363,13 @@ void patch_leave(struct isa_frame *frame)
 
 void patch_forget(struct process *process)
 {
-    for (unsigned i = 0; i < PATCH_AREAS; i++)
-        __atomic_store_n(&process->patch_areas[i].base, 0, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < PATCH_AREAS; i++) {
+        struct patch_area *area = &process->patch_areas[i];
+        __atomic_store_n(&area->base, 0, __ATOMIC_RELAXED);
+        if (area->sites)
+            owner_free(OWNER_PROCESS, area->sites, SITES_BYTES);
+        area->sites = NULL;
+    }
     for (unsigned i = 0; i < PATCH_REFUSED_COUNT; i++)
         __atomic_store_n(&process->patch_refused[i], 0, __ATOMIC_RELAXED);
     memset(process->patch_traps, 0, sizeof process->patch_traps);

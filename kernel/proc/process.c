@@ -207,6 +207,7 @@ void process_put(struct process *process)
     spin_unlock_irqrestore(&pid_lock, irq);
     ASSERT(list_empty(&process->tasks));
     signal_pending_clear(&process->shared_pending, UINT64_MAX);
+    patch_forget(process);
     if (process->files)
         fdtable_put(process->files);
     if (process->fs)

@@ -55,8 +55,9 @@ struct cpu_timer {
 #define PATCH_AREAS 16
 /* Trampolines of system calls, proc/patch.c. */
 struct patch_area {
-    vaddr_t base;  /* 0: none yet; atomic */
-    uint32_t used; /* slots taken so far; patch_lock */
+    vaddr_t base;   /* 0: none yet; atomic */
+    uint32_t used;  /* slots taken so far; patch_lock */
+    int32_t *sites; /* of each slot: its system-call instruction, from base; patch_lock */
 };
 struct process {
     struct refcount refs;
