@@ -144,6 +144,8 @@ void isa_patch_of(const uint8_t *tramp, uintptr_t tramp_va, struct isa_patch *ou
  * ISA_TRAMPOLINE_MAX bytes. If it can as well stand in the program's own code: makes the frame do
  * that. There is always such a place but after interrupts have been masked, when nobody looks. */
 void isa_patch_leave(struct isa_frame *frame, const uint8_t *tramp, size_t at);
+/* May these bytes of one instruction change by one store while other CPUs fetch it? */
+bool isa_patch_one_store(uintptr_t va, size_t len);
 /* How far from the site a trampoline may be. */
 extern const uintptr_t isa_patch_reach;
 /* A byte that, as the first of the instruction that changes, makes it a breakpoint: user code that

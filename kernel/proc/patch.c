@@ -16,7 +16,7 @@
  * Other threads may execute the site meanwhile. The trampoline is complete, and instruction caches
  * know it, before the site changes. The address space is locked against changes while the site is
  * compared with what was read before, and replaced (space_change_code). The change is one store if
- * its bytes lie in one aligned 8-byte word, or if the process has a single task, which is the
+ * the ISA says that one will do, or if the process has a single task, which is the
  * caller. Otherwise (Intel SDM vol. 3, 9.1.3: another CPU must not fetch a mixture, and must
  * serialize before it executes what has changed):
  *   1. the first byte becomes a breakpoint: nobody gets past it any more;
@@ -232,11 +232,6 @@ static int slot_write(struct process *p, const struct slot *slot, uintptr_t site
     return 0;
 }
 
-static bool one_word(const struct isa_patch *patch)
-{
-    return align_down(patch->patch_va, 8) == align_down(patch->patch_va + patch->patch_len - 1, 8);
-}
-
 /* Is the caller the only task? Then it stays so until it makes another. */
 static bool alone(struct process *p)
 {
@@ -284,7 +279,7 @@ static bool patch_locked(struct process *p, uintptr_t site)
     /* First without a place: most refusals need none. */
     if (!isa_patch_plan(code, len, va, site, site, hal_direct_entry(), &patch))
         return false;
-    bool simple = one_word(&patch) || alone(p);
+    bool simple = isa_patch_one_store(patch.patch_va, patch.patch_len) || alone(p);
     if (!simple && !worth_barriers(p, site))
         return true;
     struct slot slot;

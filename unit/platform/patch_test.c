@@ -214,6 +214,14 @@ static void test_refused(void **state)
     assert_true(plan(good, sizeof good, 6, TRAMP));
 }
 
+static void test_one_store(void **state)
+{
+    bool within = isa_patch_one_store(0x1000, 5); /* not where an emulator translates */
+    (void)state;
+    for (uintptr_t va = 0x1000; va < 0x1010; va++)
+        assert_int_equal(isa_patch_one_store(va, 5), within && va % 8 <= 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,7 +229,7 @@ int main(void)
         cmocka_unit_test(test_between),   cmocka_unit_test(test_condition),
         cmocka_unit_test(test_uncertain), cmocka_unit_test(test_long),
         cmocka_unit_test(test_refused),   cmocka_unit_test(test_evidence),
-        cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_leave),     cmocka_unit_test(test_one_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,8 +19,8 @@
  *     before the instruction (and will find the jump) or behind it (and finds what was there).
  *  2. A jump from elsewhere to anything behind the anchor, the `syscall` too, still works. A
  *     restarted system call is simply made again by trap, at next - 2.
- *  3. The bytes must change in one store, for CPUs that fetch them meanwhile; the caller sees to
- *     that (proc/patch.c).
+ *  3. The bytes must change in one store (isa_patch_one_store), or behind a breakpoint, for CPUs
+ *     that fetch them meanwhile; the caller sees to that (proc/patch.c).
  *
  *  4. A thread in the trampoline can be put where it would be without it (isa_patch_leave), which a
  *     signal handler that looks at the interrupted address counts on (musl's thread cancellation).
@@ -55,6 +55,11 @@
 #define OP_MOV_IMM 0xc7
 #define OP_LEA 0x8d
 #define RSP 4
+#define CPUID_HYPERVISOR (1u << 31) /* leaf 1, ecx */
+#define CPUID_HYPERVISOR_NAME 0x40000000u
+#define NAME_TCGT 0x54474354u /* "TCGTCGTCGTCG" */
+#define NAME_CGTC 0x43544743u
+#define NAME_GTCG 0x47435447u
 
 STATIC_ASSERT(ISA_PATCH_BEFORE >= MOVED_MAX + STEP_MAX);
 
@@ -394,6 +399,35 @@ void isa_patch_of(const uint8_t *tramp, uintptr_t tramp_va, struct isa_patch *ou
 
     memcpy(&origin, tramp + ORIGIN_AT, sizeof(origin));
     (void)jump_write(out, origin.va, tramp_va);
+}
+
+/* Processors fetch an aligned quadword at once (AMD64 APM vol. 2, 7.6.1; Intel's do, without a
+ * promise). An emulator that translates instructions need not: QEMU reads opcode and operands by a
+ * load each, and until 8.2 misses what is stored meanwhile, so that a mixture is executed
+ * from then on. CPUID (leaf 0x40000000) says who that is. */
+static bool fetched_by_parts(void)
+{
+    static uint32_t known; /* atomic: any CPU finds the same. 1: no, 2: yes */
+    uint32_t state = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    uint32_t eax = 1, ebx, ecx = 0, edx;
+
+    if (state == 0) {
+        state = 1;
+        __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+        if (ecx & CPUID_HYPERVISOR) {
+            eax = CPUID_HYPERVISOR_NAME, ecx = 0;
+            __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+            if (ebx == NAME_TCGT && ecx == NAME_CGTC && edx == NAME_GTCG)
+                state = 2;
+        }
+        __atomic_store_n(&known, state, __ATOMIC_RELAXED);
+    }
+    return state == 2;
+}
+
+bool isa_patch_one_store(uintptr_t va, size_t len)
+{
+    return va / 8 == (va + len - 1) / 8 && !fetched_by_parts();
 }
 
 /* The instructions of the trampoline, with what each stands for; those behind them make the call,
