@@ -12,8 +12,9 @@
  * counts all time since the last one as that kind. The period doubles while nothing changes: a
  * program that computes is interrupted 30 times a second. The interrupt is one that is programmed
  * already, mostly, so a switch costs no look at the timer; idle CPUs and kernel threads have none.
- * An interrupt that comes late says nothing: on hosted and in a virtual machine the host has run
- * something else meanwhile, and it likes to do that where we call it, which is in kernel code.
+ * An interrupt that comes late says little: on hosted and in a virtual machine the host has run
+ * something else meanwhile, and it likes to do that where we call it, which is in kernel code. It
+ * counts a quarter; where all come late that is as good as any.
  *
  * What is told to programs is the exact total divided as the samples are, as Linux does
  * (cputime_adjust), and never less than was told before. Without any sample all is user time.
@@ -23,6 +24,7 @@
 #define TICK_MIN_NS (4 * NS_PER_MS)
 #define TICK_MAX_NS (32 * NS_PER_MS)
 #define LATE_NS (300 * NS_PER_US)
+#define LATE_PART 4
 #define STOLEN_MIN_NS (100 * NS_PER_US) /* less is interrupts and the ways into the kernel */
 #define STOLEN_TURN_NS NS_PER_MS        /* turns of which the end is worth a look */
 
@@ -110,8 +112,10 @@ void account_sample(struct runqueue *rq, uint64_t late_ns)
     if (cur == rq->idle)
         return;
     cur->sampled_ns = cur->runtime_ns;
-    if (late_ns > LATE_NS)
+    if (late_ns > LATE_NS) {
+        add_relaxed(user ? &cur->user_ns : &cur->system_ns, ns / LATE_PART);
         return;
+    }
     add_relaxed(user ? &cur->user_ns : &cur->system_ns, ns);
     rq->tick_ns = user == rq->tick_user ? MIN(rq->tick_ns * 2, TICK_MAX_NS) : TICK_MIN_NS;
     rq->tick_ns = MAX(rq->tick_ns, TICK_MIN_NS);
