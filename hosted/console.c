@@ -138,6 +138,8 @@ int hal_console_write(enum hal_stream stream, const void *buf, size_t len)
 
     if (SELKIE_SIM) {
         sim_note(SIM_WRITE, stream, len);
+        if (sim_linked())
+            return sim_link_write(stream, buf, len);
         return write_waiting(fd, buf, len);
     }
     left = is_file(stream) ? write_file(fd, buf, len) : write_patiently(fd, buf, len);
@@ -150,6 +152,8 @@ int hal_console_room(enum hal_stream stream)
 {
     int events;
 
+    if (SELKIE_SIM && sim_linked())
+        return sim_link_room(stream);
     if (SELKIE_SIM || is_file(stream))
         return 1;
     events = look(stream_fd(stream), HOST_POLLOUT, 0);
@@ -167,6 +171,10 @@ void hal_console_panic(const void *buf, size_t len)
     const uint8_t *from = buf;
     int left;
 
+    if (SELKIE_SIM && sim_linked()) {
+        (void)sim_link_write(HAL_STREAM_LOG, from, len);
+        return;
+    }
     if (is_file(HAL_STREAM_LOG)) {
         (void)write_file(fd, buf, len);
         return;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "outer.h"
+#include "sim_wire.h"
 
 const char *const hosted_knob_names[HOSTED_KNOBS] = {
     [HOSTED_KNOB_SWITCH] = "switch", [HOSTED_KNOB_DEPTH] = "depth", [HOSTED_KNOB_LENGTH] = "length",
@@ -172,6 +173,20 @@ static void map_recorded(struct hosted_sim *s, const char *path)
     take_header(s, path);
 }
 
+/* One of several kernels: whoever holds their clock says what is connected. */
+static void take_link(struct hosted_sim *s, int fd)
+{
+    struct sim_wire setup;
+
+    s->link_fd = fd;
+    if (fd < 0)
+        return;
+    if (read(fd, &setup, sizeof(setup)) != (ssize_t)sizeof(setup) || setup.kind != SIM_WIRE_SETUP)
+        host_fail("--sim-link %d: nobody there", fd);
+    s->link_flags = (unsigned)setup.a;
+    s->link_delay = setup.b;
+}
+
 /* A copy, whose address does not depend on the environment as that of argv does, with the kernel's
  * own option for failing allocations (docs/boot.md) in front. */
 static const char *command_line(const struct hosted_sim *s, const char *text)
@@ -208,7 +223,9 @@ void host_sim_setup(const struct host_options *options)
             host_fail("%s: %s", options->sim.trace, strerror(errno));
     }
     c->cmdline = command_line(s, c->cmdline);
-    read_input(s);
+    take_link(s, options->sim.link);
+    if (s->link_fd < 0)
+        read_input(s);
     hosted_input_idle = 1; /* nobody watches for more */
     c->in_tty = c->out_tty = c->err_tty = false;
     c->in_ours = true;

@@ -43,7 +43,8 @@ static const char usage[] =
     "  --cmdline STRING  boot command line (docs/boot.md)\n"
     "  --log-fd FD       where kernel messages go (default: standard error)\n"
     "Builds for simulation only (docs/simulation.md):\n"
-    "  --sim SEED --sim-set NAME=VALUE --sim-trace FILE --sim-replay FILE --sim-report\n";
+    "  --sim SEED --sim-set NAME=VALUE --sim-trace FILE --sim-replay FILE --sim-report --sim-link "
+    "FD\n";
 
 static uint64_t number(const char *name, const char *text, uint64_t lo, uint64_t hi)
 {
@@ -71,12 +72,13 @@ static void parse(int argc, char **argv, struct host_options *out)
         {"sim-trace", required_argument, NULL, 'T'},
         {"sim-replay", required_argument, NULL, 'R'},
         {"sim-report", no_argument, NULL, 'P'},
+        {"sim-link", required_argument, NULL, 'L'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int c;
 
-    *out = (struct host_options){.cpus = 1, .log_fd = STDERR_FILENO};
+    *out = (struct host_options){.cpus = 1, .log_fd = STDERR_FILENO, .sim.link = -1};
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
         case 'm':
@@ -108,6 +110,9 @@ static void parse(int argc, char **argv, struct host_options *out)
             break;
         case 'P':
             out->sim.report = true;
+            break;
+        case 'L':
+            out->sim.link = (int)number("--sim-link", optarg, 0, 1 << 20);
             break;
         case 'h':
             fputs(usage, stdout);

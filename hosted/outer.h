@@ -12,6 +12,7 @@ struct host_options {
     int log_fd;
     struct host_sim_options {
         const char *seed, *trace, *replay;
+        int link; /* -1: none */
         bool report;
     } sim;
 };

@@ -64,7 +64,13 @@ struct hosted_sim {
     size_t compare_size;
     const uint8_t *input; /* all of standard input */
     size_t input_size;
+    /* One of several kernels (sim_wire.h). */
+    int link_fd;         /* -1: it is alone */
+    unsigned link_flags; /* HOSTED_LINK_* */
+    uint64_t link_delay; /* the least of any message */
 };
+#define HOSTED_LINK_IN 1u
+#define HOSTED_LINK_OUT 2u
 
 /* Filled by the outer world before any virtual CPU starts; constant afterwards unless noted. */
 struct hosted_config {

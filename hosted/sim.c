@@ -21,6 +21,8 @@
 struct sim {
     uint64_t now;       /* ns */
     uint64_t next_due;  /* the least of all CPUs' sim_due */
+    uint64_t horizon;   /* until then nothing comes from other kernels that is not here */
+    uint64_t next_look; /* no later than the two above */
     uint64_t countdown; /* points until the next change over */
     uint64_t points, events;
     uint64_t order, entropy, skew; /* the states of the generators */
@@ -166,6 +168,32 @@ static void timers_look(void)
         next = MIN(next, v->sim_due);
     }
     sim.next_due = next;
+    sim.next_look = MIN(next, sim.horizon);
+}
+
+/* What has arrived, and how far to go now. `next`: when this kernel goes on by itself. Returns when
+ * it goes on. */
+static uint64_t others_look(uint64_t next)
+{
+    uint64_t at = sim_link_wait(next, &sim.horizon);
+
+    sim.next_look = MIN(sim.next_due, sim.horizon);
+    return at;
+}
+
+/* The clock has come to next_look. */
+static void look(void)
+{
+    while (sim.now >= sim.horizon)
+        (void)others_look(sim.now);
+    if (sim.now >= sim.next_due)
+        timers_look();
+}
+
+void sim_look_by(uint64_t time)
+{
+    sim.horizon = MIN(sim.horizon, time);
+    sim.next_look = MIN(sim.next_look, time);
 }
 
 void sim_arm(struct vcpu *v)
@@ -178,6 +206,7 @@ void sim_arm(struct vcpu *v)
     }
     v->sim_due = v->deadline_ns + (late ? below(&sim.skew, late + 1) : 0);
     sim.next_due = MIN(sim.next_due, v->sim_due);
+    sim.next_look = MIN(sim.next_look, v->sim_due);
     sim_note(SIM_ARM, v->sim_due, 0);
 }
 
@@ -188,8 +217,8 @@ static void point_slow(void)
     struct vcpu *self = vcpu_self(), *to;
 
     sim.inside = 1;
-    if (sim.now >= sim.next_due)
-        timers_look();
+    if (sim.now >= sim.next_look)
+        look();
     to = NULL;
     if (knob(HOSTED_KNOB_DEPTH)) {
         if (sim.countdown == 0 && sim.changes > 0) {
@@ -213,7 +242,7 @@ void hosted_sim_point(void)
         return;
     sim.points++;
     sim.now += POINT_NS;
-    if (--sim.countdown == 0 || sim.now >= sim.next_due)
+    if (--sim.countdown == 0 || sim.now >= sim.next_look)
         point_slow();
 }
 
@@ -227,8 +256,8 @@ void sim_relax(void)
     sim.inside = 1;
     sim.points++;
     sim.now += POINT_NS;
-    if (sim.now >= sim.next_due)
-        timers_look();
+    if (sim.now >= sim.next_look)
+        look();
     if (knob(HOSTED_KNOB_DEPTH)) {
         demote(self);
         to = first(self);
@@ -253,6 +282,8 @@ _Noreturn static void nothing_left(void)
 
 void sim_idle(struct vcpu *v)
 {
+    uint64_t next;
+
     sim.inside = 1;
     v->idle = 1;
     sim_note(SIM_IDLE, 0, 0);
@@ -263,11 +294,12 @@ void sim_idle(struct vcpu *v)
             turn(v, to);
             continue;
         }
-        if (sim.next_due == UINT64_MAX)
+        next = sim_linked() ? others_look(MAX(sim.next_due, sim.now)) : sim.next_due;
+        if (next == UINT64_MAX)
             nothing_left();
-        if (sim.next_due > sim.now) {
-            sim_note(SIM_JUMP, sim.next_due - sim.now, 0);
-            sim.now = sim.next_due;
+        if (next > sim.now) {
+            sim_note(SIM_JUMP, next - sim.now, 0);
+            sim.now = next;
         }
         timers_look();
     }
@@ -301,11 +333,14 @@ uint64_t sim_stays(void)
     return sim.stays;
 }
 
-/* User code waits in a loop. If it is the only one that does anything, it waits for a timer. */
+/* User code waits in a loop. If it is the only one that does anything, it waits for a timer, or for
+ * another kernel. */
 void sim_wait(uint64_t ns)
 {
-    if (!other(vcpu_self()) && sim.next_due != UINT64_MAX)
-        sim.now = MAX(sim.now, sim.next_due);
+    uint64_t next = MIN(sim.next_due, sim.horizon);
+
+    if (!other(vcpu_self()) && next != UINT64_MAX)
+        sim.now = MAX(sim.now, next);
     else
         sim.now += ns;
     sim_relax();
@@ -327,15 +362,20 @@ void sim_raise(unsigned cpu, uint32_t bits)
 long sim_read(void *buf, size_t len)
 {
     struct hosted_sim *s = &hosted_config.sim;
-    size_t n = MIN(len, s->input_size);
+    long n = (long)MIN(len, s->input_size);
 
-    if (n == 0)
-        return -EPIPE;
-    memcpy(buf, s->input, n);
-    s->input += n;
-    s->input_size -= n;
-    sim_note(SIM_READ, n, 0);
-    return (long)n;
+    if (sim_linked()) {
+        n = sim_link_read(buf, len);
+    } else if (n > 0) {
+        memcpy(buf, s->input, (size_t)n);
+        s->input += n;
+        s->input_size -= (size_t)n;
+    } else {
+        n = -EPIPE;
+    }
+    if (n > 0)
+        sim_note(SIM_READ, (uint64_t)n, 0);
+    return n;
 }
 
 void sim_entropy(void *buf, size_t len)
@@ -393,6 +433,9 @@ void sim_start(struct vcpu *v)
     /* The few changes of priority are for the program, not for the kernel's start. */
     sim.countdown = sim.changes ? UINT64_MAX : next_countdown();
     sim.next_due = UINT64_MAX;
+    sim.horizon = sim_linked() ? 0 : UINT64_MAX; /* the first point asks */
+    sim.next_look = sim.horizon;
+    sim_link_start();
     trace_start();
     sim_note(SIM_BOOT, seed, hosted_config.cpu_count);
     v->pending = HOSTED_IRQ_CONSOLE; /* all input is there */

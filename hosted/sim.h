@@ -25,8 +25,9 @@ enum sim_event {
     SIM_RANDOM,
     SIM_WRITE, /* stream, length */
     SIM_READ,
-    SIM_SPIN, /* a waiting loop of user code at this pc gave the CPU up */
-    SIM_TORN, /* user code was interrupted at no particular place: not repeatable */
+    SIM_ARRIVE, /* from another kernel: kind of message, length */
+    SIM_SPIN,   /* a waiting loop of user code at this pc gave the CPU up */
+    SIM_TORN,   /* user code was interrupted at no particular place: not repeatable */
     SIM_END,
     SIM_EVENTS,
 };
@@ -46,6 +47,18 @@ void sim_wait(uint64_t ns);
 void sim_relax(void);
 void sim_entropy(void *buf, size_t len);
 void sim_finish(int status);
+/* Look for what comes from other kernels at this time, too. */
+void sim_look_by(uint64_t time);
+/* sim_link.c: this kernel as one of several. */
+bool sim_linked(void);
+void sim_link_start(void);
+/* Wait until this kernel may go on. `next`: when it does so by itself. Returns when it goes on;
+ * UINT64_MAX: never. */
+uint64_t sim_link_wait(uint64_t next, uint64_t *horizon);
+int sim_link_write(enum hal_stream stream, const uint8_t *buf, size_t len);
+int sim_link_room(enum hal_stream stream);
+long sim_link_read(uint8_t *buf, size_t len);
+void sim_link_end(int status, uint64_t trace, uint64_t memory);
 /* sim_spin.c */
 enum sim_verdict {
     SIM_PASS, /* none of ours */

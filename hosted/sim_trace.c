@@ -18,10 +18,11 @@
 #define HASH_PRIME 0x9e3779b97f4a7c15ull
 
 static const char *const names[SIM_EVENTS] = {
-    [SIM_BOOT] = "boot", [SIM_CALL] = "call",   [SIM_FAULT] = "fault",   [SIM_LEAVE] = "leave",
-    [SIM_TURN] = "turn", [SIM_RAISE] = "raise", [SIM_ARM] = "arm",       [SIM_DUE] = "due",
-    [SIM_IDLE] = "idle", [SIM_JUMP] = "jump",   [SIM_RANDOM] = "random", [SIM_WRITE] = "write",
-    [SIM_READ] = "read", [SIM_SPIN] = "spin",   [SIM_TORN] = "torn",     [SIM_END] = "end",
+    [SIM_BOOT] = "boot", [SIM_CALL] = "call",     [SIM_FAULT] = "fault",   [SIM_LEAVE] = "leave",
+    [SIM_TURN] = "turn", [SIM_RAISE] = "raise",   [SIM_ARM] = "arm",       [SIM_DUE] = "due",
+    [SIM_IDLE] = "idle", [SIM_JUMP] = "jump",     [SIM_RANDOM] = "random", [SIM_WRITE] = "write",
+    [SIM_READ] = "read", [SIM_ARRIVE] = "arrive", [SIM_SPIN] = "spin",     [SIM_TORN] = "torn",
+    [SIM_END] = "end",
 };
 
 static char out[1 << 16];
@@ -219,6 +220,7 @@ struct last_line {
 static void last_out(void *argument)
 {
     const struct last_line *e = argument;
+    uint64_t memory = memory_hash();
     char line[256], *at = line;
 
     put_text(&at, "selkie-sim status=");
@@ -234,13 +236,15 @@ static void last_out(void *argument)
     put_text(&at, " trace=");
     put_number(&at, hash, 16);
     put_text(&at, " memory=");
-    put_number(&at, memory_hash(), 16);
+    put_number(&at, memory, 16);
     *at++ = '\n';
     line_out(line, (size_t)(at - line));
     flush();
     closed = true;
     if (hosted_config.sim.report)
         (void)hal_console_write(HAL_STREAM_LOG, line, (size_t)(at - line));
+    if (sim_linked())
+        sim_link_end(e->status, hash, memory);
 }
 
 void trace_end(int status, uint64_t events, uint64_t boot, uint64_t points, uint64_t now)

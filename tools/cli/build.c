@@ -44,13 +44,9 @@ static bool build_fresh(const char *preset, const char *file)
         "CMakeLists.txt", "CMakePresets.json", "cmake", "kernel", "platform", "hosted", NULL};
     static const char *const fuzz[] = {
         "CMakeLists.txt", "CMakePresets.json", "cmake", "kernel", "platform", "unit", "fuzz", NULL};
-    static const char *const tools[] = {"CMakeLists.txt",
-                                        "CMakePresets.json",
-                                        "cmake/flags.cmake",
-                                        "tools",
-                                        "unit/guest",
-                                        "unit/ladder",
-                                        NULL};
+    static const char *const tools[] = {
+        "CMakeLists.txt",    "CMakePresets.json", "cmake/flags.cmake", "tools",
+        "hosted/sim_wire.h", "unit/guest",        "unit/ladder",       NULL};
     const char *const *names = strcmp(preset, "tools") == 0 ? tools : kernel;
     struct stat stamp;
 

@@ -16,6 +16,7 @@ int command_fuzz(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_unpack(int argc, char **argv);
 int command_explore(int argc, char **argv);
+int command_sim(int argc, char **argv);
 int command_sim_diff(int argc, char **argv);
 
 #endif

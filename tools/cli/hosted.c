@@ -21,6 +21,7 @@ static void sim_words(const struct run_options *options, struct list *words)
     add(words, "--sim", options->sim);
     add(words, "--sim-trace", options->sim_trace);
     add(words, "--sim-replay", options->sim_replay);
+    add(words, "--sim-link", options->sim_link);
     for (size_t i = 0; i < options->sim_set.count; i++)
         add(words, "--sim-set", options->sim_set.items[i]);
     /* From `selkie explore`: unlike --verbose this changes nothing in the kernel. */

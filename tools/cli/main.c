@@ -25,6 +25,7 @@ static const struct command {
     {"fuzz", command_fuzz, "feed the kernel with inputs made to break it"},
     {"bench", command_bench, "measure speed and size against peers"},
     {"explore", command_explore, "search the orders of events for one in which a program fails"},
+    {"sim", command_sim, "run several simulated machines on one virtual clock"},
     {"sim-diff", command_sim_diff, "show where two traces of simulated runs part"},
     {"doctor", command_doctor, "say what this host can run, and what to do about the rest"},
     {"unpack", command_unpack, "unpack Debian packages into the cache and print where"},

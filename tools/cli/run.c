@@ -38,7 +38,7 @@ void run_check_memory(const struct run_options *options, uint64_t image_bytes)
          options->memory_text ? options->memory_text : "1G (the default)");
 }
 
-void run_main(struct run_options *options)
+struct image run_prepare(struct run_options *options)
 {
     struct image image;
 
@@ -50,6 +50,13 @@ void run_main(struct run_options *options)
         options->cpus = 1;
     image = image_get(options);
     run_check_memory(options, image.size);
+    return image;
+}
+
+void run_main(struct run_options *options)
+{
+    struct image image = run_prepare(options);
+
     if (options->backend == BACKEND_HOSTED)
         hosted_start(options, &image);
     qemu_start(options, &image);

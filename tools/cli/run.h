@@ -25,6 +25,7 @@ struct run_options {
     const char *build; /* the preset to run instead of the backend's usual one */
     const char *sim, *sim_trace, *sim_replay; /* seed, files; NULL: not asked for */
     struct list sim_set;                      /* NAME=VALUE */
+    const char *sim_link; /* descriptor of `selkie sim`; NULL: a single machine */
     bool gdb, strace, verbose;
     char **argv; /* the program and its arguments */
     int argc;
@@ -46,6 +47,8 @@ struct image {
 
 /* The image for these options, from the cache or made now. Fails the command with a clear line. */
 struct image image_get(const struct run_options *options);
+/* Fill in what was not given; make the image. */
+struct image run_prepare(struct run_options *options);
 /* Write the tree as a cpio (newc) archive to path. */
 void image_write(struct tree *tree, const char *path);
 
