@@ -66,6 +66,8 @@ int hosted_exit_work(struct isa_frame *frame)
     struct vcpu *v = vcpu_self();
 
     (void)frame;
+    if (SELKIE_SIM)
+        sim_step_undo(frame);
     /* They came while the kernel ran: had they come later they would be signals. */
     if (__atomic_load_n(&v->pending, __ATOMIC_RELAXED)) {
         kernel_user_delay();

@@ -51,6 +51,7 @@ enum hosted_knob {
     HOSTED_KNOB_SKEW,
     HOSTED_KNOB_STAY,
     HOSTED_KNOB_NOMEM,
+    HOSTED_KNOB_STEP,
     HOSTED_KNOB_STOP, /* the last: belongs to who watches, not to the run */
     HOSTED_KNOBS,
 };

@@ -326,6 +326,12 @@ void hosted_sim_leave(struct isa_frame *frame)
     }
     hosted_sim_point();
     sim_note(SIM_LEAVE, frame->rip, 0);
+    sim_step_begin(frame);
+}
+
+uint64_t sim_slice(void)
+{
+    return 1 + below(&sim.order, knob(HOSTED_KNOB_STEP) * 2);
 }
 
 uint64_t sim_stays(void)

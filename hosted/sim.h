@@ -26,6 +26,7 @@ enum sim_event {
     SIM_WRITE, /* stream, length */
     SIM_READ,
     SIM_ARRIVE, /* from another kernel: kind of message, length */
+    SIM_STEP,   /* so many instructions of user code were enough */
     SIM_SPIN,   /* a waiting loop of user code at this pc gave the CPU up */
     SIM_TORN,   /* user code was interrupted at no particular place: not repeatable */
     SIM_END,
@@ -42,6 +43,8 @@ void sim_raise(unsigned cpu, uint32_t bits);
 long sim_read(void *buf, size_t len);
 /* How often user code has been entered; and time that passes otherwise. */
 uint64_t sim_stays(void);
+/* After how many instructions of user code the CPU is taken. */
+uint64_t sim_slice(void);
 void sim_pass(uint64_t ns);
 void sim_wait(uint64_t ns);
 void sim_relax(void);
@@ -69,6 +72,9 @@ enum sim_verdict sim_signal(int signo, const struct host_siginfo *info, struct h
                             bool user);
 void sim_watch(int timer);
 void sim_taken(struct isa_frame *frame);
+/* User code is stepped from here on, if the knob `step` says so; and is not, after all. */
+void sim_step_begin(struct isa_frame *frame);
+void sim_step_undo(struct isa_frame *frame);
 
 /* From entry.S. */
 void hosted_sim_enter(struct isa_frame *frame);

@@ -23,6 +23,7 @@
 #define STEPS 1024
 #define ROUNDS 8
 #define TSC_NS 20 /* the time that reading the counter takes; the counter runs at 1 GHz */
+#define STEP_NS 20 /* an instruction that is stepped, as a point */
 #define SPIN_NS 50000
 #define TORN_NS 1000000000 /* it may count itself how long it has run */
 #define TRAP_DEBUG 1
@@ -42,13 +43,14 @@ static struct {
     uint64_t ticks; /* in this stay */
     uint64_t began; /* the thread's CPU time at the stay's first tick */
     uint64_t steps; /* left */
-    enum { QUIET, SEARCH, ROUND, LEAVE } phase;
+    enum { QUIET, SEARCH, ROUND, LEAVE, SLICE } phase;
     struct state saved, lowest;
     unsigned since, power; /* steps since `saved`; when to save anew */
     unsigned length;       /* of the cycle */
     unsigned rounds;       /* to go */
     uint64_t sum, last;    /* of the states of this round; of those of the one before */
     enum sim_event why;
+    uint64_t slice, length_of_slice; /* instructions to go; of how many (the knob `step`) */
 } spin;
 
 /* All vector and x87 registers as one word: what computes in them only is no waiting loop. */
@@ -174,6 +176,36 @@ static enum sim_verdict step(struct host_ucontext *uc)
     return step_end(uc, SIM_TAKE);
 }
 
+static uint64_t slices(void)
+{
+    return hosted_config.sim.knob[HOSTED_KNOB_STEP];
+}
+
+void sim_step_begin(struct isa_frame *frame)
+{
+    if (!slices())
+        return;
+    if (spin.slice == 0)
+        spin.slice = spin.length_of_slice = sim_slice();
+    frame->rflags |= ISA_RFLAGS_TF;
+    frame->trapped |= FRAME_TRAPPED_FULL;
+    spin.phase = SLICE;
+}
+
+void sim_step_undo(struct isa_frame *frame)
+{
+    if (slices())
+        frame->rflags &= ~ISA_RFLAGS_TF;
+}
+
+static enum sim_verdict slice_step(struct host_ucontext *uc)
+{
+    if (--spin.slice > 0)
+        return SIM_DONE;
+    spin.why = SIM_STEP;
+    return step_end(uc, SIM_TAKE);
+}
+
 /* Time in which the thread ran, not the host's other work. */
 static uint64_t cpu_time(void)
 {
@@ -231,15 +263,16 @@ enum sim_verdict sim_signal(int signo, const struct host_siginfo *info, struct h
     bool stepped = signo == HOST_SIGTRAP && uc->trapno == TRAP_DEBUG;
 
     if (signo == HOSTED_TIMER_SIGNAL)
-        return spin.phase == QUIET ? tick(uc, user) : SIM_DONE;
+        return spin.phase == QUIET && !slices() ? tick(uc, user) : SIM_DONE;
     if (tsc_read(signo, info, uc))
         return SIM_DONE;
     if (spin.phase == QUIET)
         return stepped && !(uc->rflags & ISA_RFLAGS_TF) ? SIM_DONE : SIM_PASS;
     if (stepped && user)
-        return step(uc);
+        return spin.phase == SLICE ? slice_step(uc) : step(uc);
     /* It has entered the kernel. The SYSCALL instruction has put the flags into r11. */
     (void)step_end(uc, SIM_DONE);
+    sim_step_undo(vcpu_self()->frame); /* if it did not come as far as user code */
     if (signo == HOST_SIGSYS)
         uc->r11 &= ~ISA_RFLAGS_TF;
     return stepped ? SIM_DONE : SIM_PASS;
@@ -255,7 +288,12 @@ void sim_watch(int timer)
 void sim_taken(struct isa_frame *frame)
 {
     sim_note(spin.why, frame->rip, 0);
-    sim_wait(spin.why == SIM_SPIN ? SPIN_NS : TORN_NS);
+    if (spin.why == SIM_STEP) {
+        sim_pass(spin.length_of_slice * STEP_NS);
+        sim_relax();
+    } else {
+        sim_wait(spin.why == SIM_SPIN ? SPIN_NS : TORN_NS);
+    }
 }
 
 #endif

@@ -161,10 +161,10 @@ static void add_script(struct tests *tests, const char *script, enum backend bac
 static void add_sim(struct tests *tests)
 {
     static const char *const cases[] = {
-        "sqlite",   "python", "sysbench-threads", "sysbench-mutex", "go",    "threads",
-        "futex",    "poll",   "fploop",           "node",           "sleep", "idle",
-        "replay",   "diff",   "explore",          "nomem",          "stop",  "nodes",
-        "nodes-end"};
+        "sqlite",    "python", "sysbench-threads", "sysbench-mutex", "go",    "threads",
+        "futex",     "poll",   "fploop",           "node",           "sleep", "idle",
+        "replay",    "diff",   "explore",          "nomem",          "stop",  "nodes",
+        "nodes-end", "step"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
