@@ -20,7 +20,7 @@
 
 void signal_pending_init(struct signal_pending *pending)
 {
-    pending->set = 0;
+    pending->set = pending->bare = 0;
     list_init(&pending->queue);
 }
 
@@ -49,6 +49,7 @@ static unsigned pending_drop(struct signal_pending *pending, uint64_t set)
             count += entry_finish(q, &info);
     }
     pending->set &= ~set;
+    pending->bare &= ~set;
     return count;
 }
 
@@ -104,7 +105,7 @@ static int queue_locked(struct process *p, struct signal_pending *pending,
     else if (info->signo >= SIGRTMIN && info->code != SI_USER)
         return -EAGAIN;
     else
-        pending->set |= bit;
+        pending->set |= bit, pending->bare |= bit;
     return 0;
 }
 
@@ -123,8 +124,10 @@ static void dequeue_locked(struct process *p, struct signal_pending *pending, in
         }
         found = q;
     }
-    if (!more)
+    if (!more) { /* one without an entry is told with the last that has one, as on Linux */
         pending->set &= ~SIG_BIT(signo);
+        pending->bare &= ~SIG_BIT(signo);
+    }
     memset(out, 0, sizeof *out);
     out->signo = signo;
     if (found)
@@ -261,6 +264,8 @@ void signal_unqueue_timer_locked(struct queued_signal *q)
     if (!list_linked(&q->link))
         return;
     list_remove(&q->link);
+    if (q->pending->bare & SIG_BIT(q->info.signo))
+        return;
     list_for_each (pos, &q->pending->queue)
         if (list_entry(pos, struct queued_signal, link)->info.signo == q->info.signo)
             return;

@@ -115,6 +115,7 @@ struct signal_actions {
 };
 struct signal_pending {
     uint64_t set;      /* bit per signal number - 1 */
+    uint64_t bare;     /* those of them that wait without an entry, too: no memory, the limit */
     struct list queue; /* struct queued_signal */
 };
 struct task;
