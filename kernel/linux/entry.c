@@ -157,14 +157,6 @@ long sys_restart_syscall(const struct syscall_args *a)
 
 /* ---- the way back ---- */
 
-static bool must_leave(const struct task *task)
-{
-    const struct process *p = task->process;
-    /* Acquire: the status that goes with it is visible. */
-    const struct task *exec = __atomic_load_n(&p->exec_task, __ATOMIC_ACQUIRE);
-    return __atomic_load_n(&p->exiting, __ATOMIC_ACQUIRE) || (exec && exec != task);
-}
-
 static bool has_work(const struct task *task)
 {
     return __atomic_load_n(&task->thread.head.need_resched, __ATOMIC_RELAXED) ||
@@ -179,11 +171,11 @@ static void do_work(struct task *task, struct isa_frame *frame)
     task->frame = frame;
     sched_poll();
     thread_clear_interrupt();
-    if (must_leave(task))
+    if (task_must_leave(task))
         task_exit(0);
     if (__atomic_load_n(&task->process->stopped, __ATOMIC_ACQUIRE))
         signal_stop_wait(task->process);
-    if (must_leave(task))
+    if (task_must_leave(task))
         task_exit(0);
     signal_deliver(frame);
     if (signal_deliverable(task))
@@ -216,14 +208,6 @@ void kernel_user_delay(void)
 
 /* ---- faults ---- */
 
-/* The policy: the program that needs the page and cannot have it ends. */
-static void out_of_memory(void)
-{
-    memory_dump();
-    log_warn("%s[%d]: killed: out of memory", task_current()->thread.name, task_current()->tid);
-    process_exit_group(SIGKILL);
-}
-
 static void fault_signal_of(int err, const struct hal_fault *fault)
 {
     switch (err) {
@@ -235,7 +219,7 @@ static void fault_signal_of(int err, const struct hal_fault *fault)
         signal_force(SIGBUS, BUS_ADRERR, fault->addr);
         break;
     case -ENOMEM:
-        out_of_memory();
+        process_out_of_memory();
         break;
     default:
         signal_force(SIGSEGV, SEGV_MAPERR, fault->addr);
@@ -351,9 +335,9 @@ static bool kernel_exception(const struct hal_fault *fault)
     int err;
     do
         err = space_fault(task->process->space, fault->addr, fault->access, sp);
-    while (err == -ENOMEM && !must_leave(task) && memory_wait());
-    if (err == -ENOMEM && !must_leave(task))
-        out_of_memory();
+    while (err == -ENOMEM && !task_must_leave(task) && memory_wait());
+    if (err == -ENOMEM && !task_must_leave(task))
+        process_out_of_memory();
     hal_irq_restore(irq);
     return err == 0;
 }

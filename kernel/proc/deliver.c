@@ -18,6 +18,7 @@
 #include "mm/usercopy.h"
 #include "proc/internal.h"
 #include "proc/sigset.h"
+#include "sched/pressure.h"
 
 struct delivery {
     int signo;
@@ -123,14 +124,28 @@ static uintptr_t handler_stack(const struct task *task, const struct isa_frame *
     return sp;
 }
 
-/* Build the frame on the user stack; *frame is changed only on success. */
+/* Kernel memory for an image of a signal frame. A program cannot be told that there is none: it
+ * waits and, in the end, dies as of a page that it does not get. NULL: the task leaves. */
+static void *image_alloc(struct task *task, size_t size)
+{
+    void *buf;
+    do
+        buf = kmalloc(size, ALLOC_ZERO);
+    while (!buf && !task_must_leave(task) && memory_wait());
+    if (!buf && !task_must_leave(task))
+        process_out_of_memory();
+    return buf;
+}
+
+/* Build the frame on the user stack; *frame is changed only on success. -ENOMEM: the task leaves.
+ */
 static int frame_push(struct task *task, struct isa_frame *frame, const struct delivery *d,
                       uint64_t old_mask)
 {
     uintptr_t sp = handler_stack(task, frame, d->action.flags), at;
     if (!sp)
         return -EFAULT;
-    void *buf = kmalloc(isa_sigframe_size(), ALLOC_ZERO);
+    void *buf = image_alloc(task, isa_sigframe_size());
     if (!buf)
         return -ENOMEM;
     struct isa_frame next = *frame;
@@ -161,7 +176,10 @@ static void handler_start(struct task *task, struct isa_frame *frame, const stru
     uint64_t old_mask = task->sig_restore_mask ? task->sig_saved_mask : task->sig_mask;
     restart_for_handler(task, frame, d->action.flags);
     patch_leave(frame);
-    if (frame_push(task, frame, d, old_mask)) {
+    int err = frame_push(task, frame, d, old_mask);
+    if (err == -ENOMEM)
+        return; /* the task leaves */
+    if (err) {
         /* No stack for a handler: not even one for SIGSEGV if that was it. */
         if (d->signo == SIGSEGV)
             (void)!signal_set_action(SIGSEGV, &(struct signal_action){.handler = SIG_DFL}, NULL);
@@ -232,7 +250,7 @@ static int frame_pop(struct task *task, struct isa_frame *frame)
     uintptr_t at = isa_sigframe_addr(frame);
     size_t size = isa_sigframe_image_size();
     struct isa_sigreturn ret;
-    void *buf = kmalloc(size, ALLOC_ZERO);
+    void *buf = image_alloc(task, size);
     if (!buf)
         return -ENOMEM;
     size = image_copyin(at, buf, size);
@@ -253,6 +271,7 @@ void signal_return(struct isa_frame *frame)
     struct task *task = task_current();
     task->restart.id = 0;
     task->frame_replaced = true;
-    if (frame_pop(task, frame))
+    int err = frame_pop(task, frame);
+    if (err && err != -ENOMEM)
         signal_force(SIGSEGV, SI_KERNEL, 0);
 }

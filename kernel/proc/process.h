@@ -196,6 +196,16 @@ struct clone_args {
 long must_check process_clone(const struct clone_args *args, const struct isa_frame *frame);
 _Noreturn void task_exit(int code); /* exit(2): this task only; the last one ends the process */
 void process_exit_group(int wait_status); /* all tasks leave; the caller at its next way out */
+/* The policy: the program that needs memory and cannot have it ends. For the calling task. */
+void process_out_of_memory(void);
+/* The process ends, or another of its tasks executes another program. */
+static inline bool task_must_leave(const struct task *task)
+{
+    const struct process *p = task->process;
+    /* Acquire: the status that goes with it is visible. */
+    const struct task *exec = __atomic_load_n(&p->exec_task, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&p->exiting, __ATOMIC_ACQUIRE) || (exec && exec != task);
+}
 /* execve in place. On success the caller's frame is the new program's. argv/envp are kernel copies.
  */
 long must_check process_exec(const char *path, char *const *argv, char *const *envp,

@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "mm/account.h"
 #include "mm/kmalloc.h"
+#include "mm/reclaim.h"
 #include "mm/usercopy.h"
 #include "proc/futex.h"
 #include "proc/internal.h"
@@ -167,4 +168,12 @@ void process_exit_group(int wait_status)
     }
     spin_unlock_irqrestore(&p->lock, irq);
     waitq_wake_all(&p->wait, 0);
+}
+
+void process_out_of_memory(void)
+{
+    const struct task *task = task_current();
+    memory_dump();
+    log_warn("%s[%d]: killed: out of memory", task->thread.name, task->tid);
+    process_exit_group(SIGKILL);
 }
