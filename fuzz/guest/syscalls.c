@@ -86,6 +86,7 @@ static const char *const left_out[] = {"exit",
 #define GUARD ((size_t)4 << 20)
 #define KICK SIGUSR2 /* no real-time signal: those may be refused (RLIMIT_SIGPENDING) */
 #define PAGE 4096u
+#define TRANSFER (1u << 20)
 
 static struct thread {
     uint64_t random;
@@ -443,6 +444,11 @@ static void tame(const char *name, uint64_t *a)
         a[1] = below(2) ? 0 : a[1] % 8;
     if (strncmp(name, "sched_set", 9) == 0 && below(2))
         a[1] = 0;
+    /* From /dev/zero into a file until no memory is left: then the program that needs some ends. */
+    if (strcmp(name, "sendfile") == 0)
+        a[3] %= TRANSFER;
+    if (strcmp(name, "copy_file_range") == 0 || strcmp(name, "splice") == 0)
+        a[4] %= TRANSFER;
     if (strcmp(name, "kill") == 0 && (int64_t)a[0] < 0)
         a[0] = (uint64_t)pid;
 }
