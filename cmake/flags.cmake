@@ -32,11 +32,33 @@ set(sanitize_on 0)
 if(NOT SELKIE_SANITIZE STREQUAL "none")
   set(sanitize_on 1)
 endif()
+# On bare metal the run-time library is ours (platform/common/kasan.c), and its shadow begins where this says: the shadow
+# byte of an address is at address / 8 + offset, for kernel addresses, which begin at the half (layout.h shows the place).
+set(kasan_on 0)
+if(SELKIE_SANITIZE STREQUAL "address" AND SELKIE_BACKEND MATCHES "^(x64|aarch64)$")
+  set(kasan_on 1)
+elseif(sanitize_on AND NOT SELKIE_BACKEND STREQUAL "hosted")
+  message(FATAL_ERROR "SELKIE_SANITIZE=${SELKIE_SANITIZE} needs the hosted backend")
+endif()
+if(SELKIE_BACKEND STREQUAL "aarch64")
+  set(kasan_offset 0xdfff800000000000)
+  set(kasan_half 0xffff000000000000)
+else()
+  set(kasan_offset 0xdffffc0000000000)
+  set(kasan_half 0xffff800000000000)
+endif()
 target_compile_definitions(selkie_freestanding INTERFACE SELKIE_SANITIZE=${sanitize_on}
-  SELKIE_ASAN=$<STREQUAL:${SELKIE_SANITIZE},address> SELKIE_TSAN=$<STREQUAL:${SELKIE_SANITIZE},thread>)
+  SELKIE_ASAN=$<STREQUAL:${SELKIE_SANITIZE},address> SELKIE_TSAN=$<STREQUAL:${SELKIE_SANITIZE},thread>
+  SELKIE_KASAN=${kasan_on} SELKIE_KASAN_OFFSET=${kasan_offset} SELKIE_KASAN_HALF=${kasan_half})
 
 add_library(selkie_sanitizer INTERFACE)
-if(SELKIE_SANITIZE STREQUAL "address")
+if(kasan_on)
+  # Checks are calls; only stack frames write to the shadow themselves.
+  target_compile_options(selkie_sanitizer INTERFACE
+    $<$<COMPILE_LANGUAGE:C>:-fsanitize=kernel-address -fasan-shadow-offset=${kasan_offset}
+      --param=asan-instrumentation-with-call-threshold=0 --param=asan-globals=1 --param=asan-stack=1 --param=asan-instrument-allocas=1
+      -fsanitize-address-use-after-scope>)
+elseif(SELKIE_SANITIZE STREQUAL "address")
   target_compile_options(selkie_sanitizer INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-fsanitize=address,undefined -fno-sanitize-recover=undefined>)
   target_link_options(selkie_sanitizer INTERFACE -fsanitize=address,undefined)

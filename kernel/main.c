@@ -20,6 +20,7 @@
 #include "mm/kmalloc.h"
 #include "mm/memdebug.h"
 #include "mm/object.h"
+#include "mm/santest.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
 #include "sched/thread.h"
@@ -114,10 +115,22 @@ static void fail_rate_read(const char *text, uint64_t *mean, uint64_t *seed)
         boot_fail("nomem: this kernel is built without SELKIE_FAILPOINTS");
 }
 
+/* asan-bug=NAME: a bug made on purpose, before the program (builds with SELKIE_ASAN). */
+static void bug_make(const char *text)
+{
+    char bug[32];
+    if (!cmdline_option(text, "asan-bug", bug, sizeof bug))
+        return;
+    if (santest_run(bug))
+        boot_fail("asan-bug: no such bug, or a kernel without AddressSanitizer");
+    log_warn("asan-bug: nothing was reported");
+}
+
 static int run_program(const struct cmdline *options)
 {
     if (SELKIE_MEMORY_DEBUG)
         memdebug_mark();
+    bug_make(hal_boot_info()->cmdline);
     uint64_t fail_mean, fail_seed;
     fail_rate_read(hal_boot_info()->cmdline, &fail_mean, &fail_seed);
     static const char *const no_reason = "it could not be started";

@@ -9,8 +9,13 @@
  *
  * The file is compiled so that its loops are not turned into calls of the functions they implement
  * (cmake/flags.cmake).
+ *
+ * On bare metal a sanitizer's checks are calls: so this file has none there, and each range is
+ * checked as a whole, before it is touched, or as far as it has been looked at.
  */
 #include "lib/string.h"
+
+#include "lib/sanitize.h"
 
 struct packed __attribute__((may_alias)) word {
     uint64_t v;
@@ -18,10 +23,24 @@ struct packed __attribute__((may_alias)) word {
 #define WORD sizeof(struct word)
 #define BLOCK (8 * WORD)
 
+static inline void reads(const void *from, size_t n)
+{
+    if (SELKIE_KASAN)
+        memory_check_read(from, n);
+}
+
+static inline void writes(const void *to, size_t n)
+{
+    if (SELKIE_KASAN)
+        memory_check_write(to, n);
+}
+
 void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 {
     char *d = dst;
     const char *s = src;
+    reads(src, n);
+    writes(dst, n);
     for (; n >= BLOCK; n -= BLOCK, d += BLOCK, s += BLOCK) {
         struct word *to = (struct word *)d;
         const struct word *from = (const struct word *)s;
@@ -64,6 +83,8 @@ static void copy_forwards(char *d, const char *s, size_t n)
 void *memmove(void *dst, const void *src, size_t n)
 {
     uintptr_t d = (uintptr_t)dst, s = (uintptr_t)src;
+    reads(src, n);
+    writes(dst, n);
     if (d - s >= n) /* unsigned: dst below src, or no overlap */
         copy_forwards(dst, src, n);
     else
@@ -75,6 +96,7 @@ void *memset(void *dst, int c, size_t n)
 {
     char *d = dst;
     uint64_t v = (unsigned char)c * 0x0101010101010101ull;
+    writes(dst, n);
     for (; n >= BLOCK; n -= BLOCK, d += BLOCK) {
         struct word *w = (struct word *)d;
         w[0].v = v, w[1].v = v, w[2].v = v, w[3].v = v;
@@ -90,6 +112,8 @@ void *memset(void *dst, int c, size_t n)
 int memcmp(const void *a, const void *b, size_t n)
 {
     const unsigned char *x = a, *y = b;
+    reads(a, n);
+    reads(b, n);
     for (; n >= WORD; n -= WORD, x += WORD, y += WORD)
         if (((const struct word *)x)->v != ((const struct word *)y)->v)
             break;
@@ -101,10 +125,11 @@ int memcmp(const void *a, const void *b, size_t n)
 
 void *memchr(const void *s, int c, size_t n)
 {
-    for (const unsigned char *p = s; n; n--, p++)
-        if (*p == (unsigned char)c)
-            return (void *)(uintptr_t)p;
-    return NULL;
+    const unsigned char *p = s;
+    while (n && *p != (unsigned char)c)
+        n--, p++;
+    reads(s, (size_t)(p - (const unsigned char *)s) + (n != 0));
+    return n ? (void *)(uintptr_t)p : NULL;
 }
 
 size_t strlen(const char *s)
@@ -112,6 +137,7 @@ size_t strlen(const char *s)
     const char *p = s;
     while (*p)
         p++;
+    reads(s, (size_t)(p - s) + 1);
     return (size_t)(p - s);
 }
 
@@ -120,41 +146,48 @@ size_t strnlen(const char *s, size_t max)
     size_t n = 0;
     while (n < max && s[n])
         n++;
+    reads(s, n + (n < max));
     return n;
 }
 
 int strcmp(const char *a, const char *b)
 {
-    while (*a && *a == *b)
-        a++, b++;
-    return (unsigned char)*a - (unsigned char)*b;
+    size_t n = 0;
+    while (a[n] && a[n] == b[n])
+        n++;
+    reads(a, n + 1);
+    reads(b, n + 1);
+    return (unsigned char)a[n] - (unsigned char)b[n];
 }
 
 int strncmp(const char *a, const char *b, size_t n)
 {
-    for (; n; n--, a++, b++)
-        if (*a != *b || !*a)
-            return (unsigned char)*a - (unsigned char)*b;
-    return 0;
+    size_t i = 0;
+    while (i < n && a[i] == b[i] && a[i])
+        i++;
+    reads(a, i + (i < n));
+    reads(b, i + (i < n));
+    return i < n ? (unsigned char)a[i] - (unsigned char)b[i] : 0;
 }
 
 char *strchr(const char *s, int c)
 {
-    for (;; s++) {
-        if (*s == (char)c)
-            return (char *)(uintptr_t)s;
-        if (!*s)
-            return NULL;
-    }
+    const char *p = s;
+    while (*p && *p != (char)c)
+        p++;
+    reads(s, (size_t)(p - s) + 1);
+    return *p == (char)c ? (char *)(uintptr_t)p : NULL;
 }
 
 char *strrchr(const char *s, int c)
 {
-    const char *found = NULL;
-    for (;; s++) {
-        if (*s == (char)c)
-            found = s;
-        if (!*s)
-            return (char *)(uintptr_t)found;
+    const char *found = NULL, *p = s;
+    for (;; p++) {
+        if (*p == (char)c)
+            found = p;
+        if (!*p)
+            break;
     }
+    reads(s, (size_t)(p - s) + 1);
+    return (char *)(uintptr_t)found;
 }

@@ -79,7 +79,7 @@ static void *block_alloc(size_t size, unsigned flags)
     page->private_[0] = size;
     __atomic_add_fetch(&block_allocs, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&block_bytes, PAGE_SIZE << order, __ATOMIC_RELAXED);
-    memory_poison((char *)page_virt(page) + size, (PAGE_SIZE << order) - size);
+    memory_poison((char *)page_virt(page) + size, (PAGE_SIZE << order) - size, POISON_ZONE);
     return page_virt(page);
 }
 
@@ -105,7 +105,7 @@ static void object_open(void *slot, size_t size, size_t bytes)
 {
     memory_unpoison(slot, bytes);
     *size_record(slot, bytes) = size;
-    memory_poison((char *)slot + size, bytes - size);
+    memory_poison((char *)slot + size, bytes - size, POISON_ZONE);
 }
 
 static void *slot_alloc(size_t size, unsigned flags)
@@ -248,7 +248,7 @@ size_t kmalloc_size(const void *ptr)
     uint64_t *record = size_record((void *)(uintptr_t)ptr, bytes);
     memory_unpoison(record, sizeof *record);
     size_t size = *record;
-    memory_poison(record, sizeof *record);
+    memory_poison(record, sizeof *record, POISON_ZONE);
     return size;
 }
 

@@ -522,7 +522,7 @@ static bool drop(struct page *page)
     CHECK(ref_read(&page->refs) > 0);
     if (!ref_put(&page->refs))
         return false;
-    memory_poison(page_virt(page), PAGE_SIZE << page->order);
+    memory_poison(page_virt(page), PAGE_SIZE << page->order, POISON_PAGE);
     return true;
 }
 
@@ -649,7 +649,7 @@ bool page_block_release(uint32_t first, unsigned order)
             struct page *page = page_at(first + i);
             if (!is_moving(page))
                 continue;
-            memory_poison(page_virt(page), PAGE_SIZE);
+            memory_poison(page_virt(page), PAGE_SIZE, POISON_PAGE);
             release_locked(page);
             count++;
         }

@@ -146,7 +146,7 @@ static bool slab_make(struct pools *own, struct pool *pool, unsigned flags)
     unsigned bytes = pool->bytes, total = pool_total(pool);
     for (unsigned i = 0; i < total; i++)
         link_write(base + i * bytes, i + 1 < total ? base + (i + 1) * bytes : NULL, bytes);
-    memory_poison(base + total * bytes, PAGE_SIZE - total * bytes);
+    memory_poison(base + total * bytes, PAGE_SIZE - total * bytes, POISON_ZONE);
     /* The tag. Its lower half is the type, which is there and which page.c may be reading: a
      * neighbour that becomes free looks at it. */
     slab->order = (uint8_t)(own->tag >> 8);
@@ -201,7 +201,7 @@ static void slab_settle(struct pools *own, struct page *slab, void *first, unsig
         void *last = first;
         for (unsigned i = 1; i < count; i++) {
             void *next = link_read(last);
-            memory_poison(last, pool->bytes);
+            memory_poison(last, pool->bytes, POISON_FREE);
             last = next;
         }
         link_write(last, slab->slab_free, pool->bytes);

@@ -73,7 +73,7 @@ static inline void link_write(void *object, void *next, size_t bytes)
 {
     memory_unpoison(object, sizeof(void *));
     *(void **)object = next;
-    memory_poison(object, bytes);
+    memory_poison(object, bytes, POISON_FREE);
 }
 
 static inline void *link_read(const void *object)

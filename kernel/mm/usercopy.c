@@ -11,6 +11,7 @@
 #include "core/spinlock.h"
 #include "isa.h"
 #include "lib/errno.h"
+#include "lib/sanitize.h"
 
 /* The user window that addr lies in, or NULL. */
 static const struct hal_user_window *window_of(uintptr_t addr)
@@ -37,6 +38,7 @@ int copyin(void *dst, uaddr_t src, size_t len)
     if (!user_range_ok(src, len))
         return -EFAULT;
     lock_assert_sleepable();
+    memory_check_write(dst, len);
     return isa_user_copy(dst, (const void *)src.raw, len);
 }
 
@@ -47,6 +49,7 @@ int copyout(uaddr_t dst, const void *src, size_t len)
     if (!user_range_ok(dst, len))
         return -EFAULT;
     lock_assert_sleepable();
+    memory_check_read(src, len);
     return isa_user_copy((void *)dst.raw, src, len);
 }
 
@@ -69,6 +72,7 @@ long copyin_str(char *dst, uaddr_t src, size_t size)
         return -ENAMETOOLONG;
     lock_assert_sleepable();
     size_t limit = MIN(size, w->hi - src.raw);
+    memory_check_write(dst, limit);
     long n = isa_user_strcpy(dst, (const char *)src.raw, limit);
     if (n < 0)
         return n;

@@ -61,7 +61,7 @@ uintptr_t aarch64_kaslr(paddr_t dtb);
 
 /* ---- cpu.c ---- */
 
-#define A64_EMERGENCY_SIZE 8192
+#define A64_EMERGENCY_SIZE (SELKIE_KASAN ? 32768 : 8192)
 
 struct aarch64_cpu {
     /* Known to assembly by offset (layout.h). */

@@ -13,6 +13,7 @@
 #include "lib/string.h"
 
 #include "common/ctx_prefetch.h"
+#include "common/kasan.h"
 
 #define SWITCH_WORDS 12 /* what aarch64_switch loads: x19..x30 */
 
@@ -51,6 +52,13 @@ void hal_ctx_adopt(struct hal_ctx *ctx, void *stack, size_t size)
 {
     ctx_reset(ctx, stack, size, NULL);
     enter_ctx(aarch64_this_cpu(), ctx);
+}
+
+uintptr_t kasan_stack_top(uintptr_t sp)
+{
+    const struct hal_ctx *ctx = aarch64_this_cpu()->ctx;
+
+    return ctx && sp >= ctx->stack_lo && sp < ctx->stack_top ? ctx->stack_top : sp;
 }
 
 void hal_ctx_destroy(struct hal_ctx *ctx)

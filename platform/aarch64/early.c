@@ -12,6 +12,7 @@
  *           once aarch64_kaslr() has chosen, the image a second time
  */
 #include "aarch64.h"
+#include "common/kasan.h"
 
 #define ENTRIES 512
 #define BLOCK_SIZE (2ull << 20)
@@ -39,6 +40,7 @@ uintptr_t aarch64_image_slide;
 static table id_root, id_middle, id_last;
 static table root, direct[2], image_middle, image_last, image_pages[2];
 static unsigned direct_used;
+static struct kasan_early early_shadow;
 
 static unsigned index_at(uint64_t va, unsigned shift)
 {
@@ -78,6 +80,9 @@ __attribute__((no_stack_protector)) void aarch64_early_tables(paddr_t dtb, paddr
 
     aarch64_image_pa = image;
     aarch64_early_lo = image & ~(A64_EARLY_SIZE - 1);
+    if (SELKIE_KASAN)
+        kasan_early_fill(&early_shadow, (paddr_t)&early_shadow, root, DESC_TABLE,
+                         DESC_PAGE | DESC_PXN | DESC_UXN);
     map_gib(image);
     map_gib(dtb);
     map_image(image, (uint64_t)(aarch64_image_end - aarch64_image_begin));

@@ -5,6 +5,7 @@
  *
  *   0000000000010000 .. 0000fffffffff000   programs (TTBR0)
  *   ffff000000000000 ..                    direct map of all RAM (TTBR1, root slots 0..127)
+ *   ffff600000000000 .. ffff800000000000   builds with SELKIE_KASAN: shadow (common/kasan.h)
  *   ffff800000000000 .. ffff808000000000   kernel window: stacks and the like (slot 256)
  *   ffffffff80000000 .. ffffffffc0000000   the image, at a random page (kaslr.c)
  *   ffffffffc0000000 .. ffffffffffe00000   device registers (mmu.c, aarch64_mmio_map)
@@ -52,6 +53,11 @@
 #define SECONDARY_TTBR1 8
 #define SECONDARY_TCR 16
 
+/* Checked frames are larger. */
+#if SELKIE_KASAN
+#define A64_BOOT_STACK_SIZE 65536
+#else
 #define A64_BOOT_STACK_SIZE 16384
+#endif
 
 #endif

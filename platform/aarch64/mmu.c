@@ -12,6 +12,7 @@
  * then the first barrier is enough.
  */
 #include "aarch64.h"
+#include "common/kasan.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 
@@ -131,6 +132,13 @@ static void boot_map(vaddr_t va, paddr_t pa, size_t len, unsigned prot, unsigned
     boot_check(pgtable_map(&kernel_space.pt, va, pa, len, prot | PROT_KERNEL, max_level, &change));
 }
 
+/* Memory whose shadow is there from the start. */
+static void boot_cover(vaddr_t va, uint64_t len)
+{
+    if (SELKIE_KASAN)
+        boot_check(kasan_cover_boot(&kernel_space.pt, boot_memory, va, len, PROT_RW | PROT_KERNEL));
+}
+
 static void map_image_part(const char *from, const char *to, unsigned prot)
 {
     boot_map((vaddr_t)from, hal_virt_to_phys(from), (size_t)(to - from), prot, 0);
@@ -151,6 +159,8 @@ static void map_direct(const struct bootmem *ram)
         paddr_t lo = MAX(align_up(ram->region[i].base, HAL_PAGE_SIZE), done);
         paddr_t hi = align_down(ram->region[i].base + ram->region[i].len, HAL_PAGE_SIZE);
 
+        if (lo < hi)
+            boot_cover(A64_DIRECT_BASE + lo, hi - lo);
         while (lo < hi) {
             bool image = lo >= text && lo < data;
             paddr_t end = image ? MIN(hi, data) : lo < text ? MIN(hi, text) : hi;
@@ -184,7 +194,15 @@ void aarch64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     map_image_part(aarch64_rodata_begin, aarch64_data_begin, HAL_PROT_READ);
     map_image_part(aarch64_data_begin, aarch64_image_end, PROT_RW);
     boot_check(pgtable_populate_root(&kernel_space.pt, A64_WINDOW_LO, A64_WINDOW_HI));
+    if (SELKIE_KASAN) {
+        boot_cover((vaddr_t)aarch64_image_begin,
+                   (uint64_t)(aarch64_image_end - aarch64_image_begin));
+        boot_check(pgtable_populate_root(&kernel_space.pt, kasan_shadow(A64_WINDOW_LO),
+                                         kasan_shadow(A64_WINDOW_HI)));
+    }
     activate_kernel();
+    if (SELKIE_KASAN)
+        kasan_start(&kernel_space.pt);
     aarch64_mmu_init_cpu();
     /* The other CPUs turn their MMU on with the final kernel half, and read this without caches. */
     aarch64_secondary.ttbr1 = kernel_space.pt.root;
@@ -200,6 +218,12 @@ void aarch64_mmu_init_cpu(void)
     publish();
     a64_write(ttbr0_el1, empty_user.root);
     __asm__ volatile("isb; tlbi vmalle1; dsb nsh; isb" : : : "memory");
+}
+
+/* Before kernel addresses are mapped: 0 or -ENOMEM. */
+static int cover(vaddr_t va, size_t len)
+{
+    return SELKIE_KASAN ? kasan_cover(&kernel_space.pt, va, len, PROT_RW | PROT_KERNEL) : 0;
 }
 
 static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops *ops)
@@ -218,8 +242,10 @@ static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops 
         return NULL;
     next += size;
     kernel_space.pt.ops = ops;
-    err = pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL, 0,
-                      &change);
+    err = cover(va, size);
+    if (!err)
+        err = pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL, 0,
+                          &change);
     kernel_space.pt.ops = &kernel_ops;
     publish();
     return err ? NULL : (volatile char *)va + (pa - lo);
@@ -308,13 +334,20 @@ static unsigned kernel_bits(const struct hal_space *space)
     return space == &kernel_space ? PROT_KERNEL : 0;
 }
 
+static int prepare(const struct hal_space *space, vaddr_t va, size_t len)
+{
+    return space == &kernel_space ? cover(va, len) : 0;
+}
+
 int hal_space_map(struct hal_space *space, vaddr_t va, paddr_t pa, size_t len, unsigned prot)
 {
     struct pgtable_change change = {0};
-    /* The kernel's own space has no deposits, and its pages are small. */
-    int err = pgtable_map(&space->pt, va, pa, len, prot | kernel_bits(space),
-                          space->pt.deposits ? 1 : 0, &change);
+    int err = prepare(space, va, len);
 
+    /* The kernel's own space has no deposits, and its pages are small. */
+    if (!err)
+        err = pgtable_map(&space->pt, va, pa, len, prot | kernel_bits(space),
+                          space->pt.deposits ? 1 : 0, &change);
     finish(space, &change);
     return err;
 }
@@ -323,7 +356,10 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
                         unsigned prot)
 {
     struct pgtable_change change = {0};
-    int err = pgtable_map_pages(&space->pt, va, frames, count, prot | kernel_bits(space), &change);
+    int err = prepare(space, va, count * HAL_PAGE_SIZE);
+
+    if (!err)
+        err = pgtable_map_pages(&space->pt, va, frames, count, prot | kernel_bits(space), &change);
 
     finish(space, &change);
     return err;

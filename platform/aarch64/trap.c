@@ -4,6 +4,7 @@
  * must hear of it. Frames come here with interrupts off.
  */
 #include "aarch64.h"
+#include "common/kasan.h"
 
 enum {
     EC_BTI = 0x0d,
@@ -57,6 +58,8 @@ static void abort_fault(struct hal_fault *fault, uint32_t iss, bool fetch)
     unsigned status = iss & 0x3f;
 
     fault->addr = iss & ISS_FAR_INVALID ? 0 : fault_address();
+    if (!fault->user)
+        fault->addr = kasan_origin(fault->addr);
     /* Cache maintenance reports itself as a write; it needs no more than read access. */
     fault->access = fetch                                                      ? HAL_ACCESS_EXEC
                     : (iss & (ISS_WRITE | ISS_CACHE_MAINTENANCE)) == ISS_WRITE ? HAL_ACCESS_WRITE

@@ -14,7 +14,6 @@
 #include "layout.h"
 
 #define PHYS(symbol) ((symbol) - X64_IMAGE_BASE)
-#define BOOT_STACK_SIZE 16384
 
     .section .note.Xen, "a", @note
     .align 4
@@ -32,9 +31,9 @@ x64_pvh_entry:
 
     /* Tables: entries are 7 = present, writable, user. */
     movl $PHYS(boot_pdpt_low) + 7, %eax
-    movl %eax, PHYS(boot_pml4)
-    movl %eax, PHYS(boot_pml4) + 273 * 8
-    movl $PHYS(boot_pdpt_high) + 7, PHYS(boot_pml4) + 511 * 8
+    movl %eax, PHYS(x64_boot_pml4)
+    movl %eax, PHYS(x64_boot_pml4) + 273 * 8
+    movl $PHYS(boot_pdpt_high) + 7, PHYS(x64_boot_pml4) + 511 * 8
     movl $PHYS(boot_pd) + 7, PHYS(boot_pdpt_low)
     movl $PHYS(x64_boot_image_pd) + 7, PHYS(boot_pdpt_high) + 510 * 8
     movl $0x87, PHYS(x64_boot_image_pd) /* present, writable, user, 2 MiB */
@@ -51,7 +50,7 @@ x64_pvh_entry:
     movl %cr4, %eax
     orl $0x20, %eax
     movl %eax, %cr4
-    movl $PHYS(boot_pml4), %eax
+    movl $PHYS(x64_boot_pml4), %eax
     movl %eax, %cr3
     movl $0xc0000080, %ecx
     rdmsr
@@ -112,7 +111,7 @@ boot_moved:
     leaq boot_stack_top(%rip), %rsp
     movl %ebx, %edi
     leaq x64_boot_stack(%rip), %rsi
-    movl $BOOT_STACK_SIZE, %edx
+    movl $X64_BOOT_STACK_SIZE, %edx
     call x64_boot
     ud2
 
@@ -128,7 +127,8 @@ boot_gdtr:
 
     .section .bss.boot, "aw", @nobits
     .align 4096
-boot_pml4:
+    .globl x64_boot_pml4
+x64_boot_pml4:
     .skip 4096
 boot_pdpt_low:
     .skip 4096
@@ -143,7 +143,7 @@ x64_boot_image_pt:
     .skip 2 * 4096
     .globl x64_boot_stack
 x64_boot_stack:
-    .skip BOOT_STACK_SIZE
+    .skip X64_BOOT_STACK_SIZE
 boot_stack_top:
 
     .section .note.GNU-stack, "", @progbits

@@ -11,6 +11,7 @@
  * 4 KiB steps below 1 GiB: 18 bits. `kaslr=0` on the command line keeps the link address, for
  * debuggers.
  */
+#include "common/kasan.h"
 #include "lib/conframe.h"
 #include "x64.h"
 
@@ -20,6 +21,7 @@
 #define ENTRY_MASK 511u
 
 uintptr_t x64_image_slide;
+static struct kasan_early early_shadow;
 
 static bool wanted(paddr_t start_info)
 {
@@ -46,11 +48,15 @@ static void map_image(uintptr_t slide)
     }
 }
 
+/* The first C code. With SELKIE_KASAN compiled without checks: what it calls may have them. */
 uintptr_t x64_kaslr(paddr_t start_info)
 {
     uintptr_t slide;
     uint64_t random;
 
+    if (SELKIE_KASAN)
+        kasan_early_fill(&early_shadow, hal_virt_to_phys(&early_shadow), x64_boot_pml4, PTE_FLAGS,
+                         PTE_FLAGS);
     x64_cpu_features();
     if (!wanted(start_info))
         return 0;

@@ -6,6 +6,7 @@
  *   0000000000010000 .. 00007ffffffff000   programs
  *   ffff888000000000 ..                    direct map of all RAM (PML4 slot 273 on)
  *   ffffc90000000000 .. ffffc98000000000   kernel window: stacks and the like (slot 402)
+ *   ffffec0000000000 .. fffffc0000000000   builds with SELKIE_KASAN: shadow (common/kasan.h)
  *   ffffffff80000000 .. ffffffffc0000000   the image, somewhere (kaslr.c); linked at its physical
  *                                          address + that
  *   ffffffffc0000000 .. ffffffffffe00000   device registers (mmu.c, x64_mmio_map)
@@ -25,6 +26,17 @@
 #define X64_IMAGE_BASE 0xffffffff80000000
 #define X64_MMIO_LO 0xffffffffc0000000
 #define X64_MMIO_HI 0xffffffffffe00000
+
+/* Checked frames are larger. */
+#if SELKIE_KASAN
+#define X64_BOOT_STACK_SIZE 65536
+#define X64_TRAP_STACK_SIZE 32768
+#define X64_FATAL_STACK_SIZE 16384
+#else
+#define X64_BOOT_STACK_SIZE 16384
+#define X64_TRAP_STACK_SIZE 8192
+#define X64_FATAL_STACK_SIZE 4096
+#endif
 
 /* Selectors. 0x28 and 0x30 stand where Linux has its user segments: a hypervisor that runs guest
  * ring 3 against the host's descriptor table needs them there. */

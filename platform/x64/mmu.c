@@ -10,6 +10,7 @@
  * with interrupts off serves requests from hal_cpu_relax(), so two initiators, or an initiator and
  * someone waiting for a spinlock that it holds, cannot block each other.
  */
+#include "common/kasan.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "x64.h"
@@ -65,6 +66,13 @@ static void boot_map(vaddr_t va, paddr_t pa, size_t len, unsigned prot, unsigned
     boot_check(pgtable_map(&kernel_space.pt, va, pa, len, prot | PROT_KERNEL, max_level, &change));
 }
 
+/* Memory whose shadow is there from the start. */
+static void boot_cover(vaddr_t va, uint64_t len)
+{
+    if (SELKIE_KASAN)
+        boot_check(kasan_cover_boot(&kernel_space.pt, boot_memory, va, len, PROT_RW | PROT_KERNEL));
+}
+
 static void map_image_part(const char *from, const char *to, unsigned prot)
 {
     boot_map((vaddr_t)from, hal_virt_to_phys(from), (size_t)(to - from), prot, 0);
@@ -81,8 +89,10 @@ static void map_direct(const struct bootmem *ram)
         paddr_t lo = MAX(align_down(ram->region[i].base, LARGE_SIZE), done);
         paddr_t hi = align_up(ram->region[i].base + ram->region[i].len, LARGE_SIZE);
 
-        if (hi > lo)
+        if (hi > lo) {
+            boot_cover(X64_DIRECT_BASE + lo, hi - lo);
             boot_map(X64_DIRECT_BASE + lo, lo, hi - lo, PROT_RW, x64_features.gib_pages ? 2 : 1);
+        }
         done = MAX(done, hi);
     }
     boot_map(X64_DIRECT_BASE + text, text, data - text, HAL_PROT_READ, 0);
@@ -97,8 +107,21 @@ void x64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     map_image_part(x64_rodata_begin, x64_data_begin, HAL_PROT_READ);
     map_image_part(x64_data_begin, x64_image_end, PROT_RW);
     boot_check(pgtable_populate_root(&kernel_space.pt, X64_WINDOW_LO, X64_WINDOW_HI));
+    if (SELKIE_KASAN) {
+        boot_cover((vaddr_t)x64_image_begin, (uint64_t)(x64_image_end - x64_image_begin));
+        boot_check(pgtable_populate_root(&kernel_space.pt, kasan_shadow(X64_WINDOW_LO),
+                                         kasan_shadow(X64_WINDOW_HI)));
+    }
     x64_mmu_activate_kernel();
+    if (SELKIE_KASAN)
+        kasan_start(&kernel_space.pt);
     kernel_space.pt.ops = &kernel_ops;
+}
+
+/* Before kernel addresses are mapped: 0 or -ENOMEM. */
+static int cover(vaddr_t va, size_t len)
+{
+    return SELKIE_KASAN ? kasan_cover(&kernel_space.pt, va, len, PROT_RW | PROT_KERNEL) : 0;
 }
 
 static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops *ops)
@@ -114,8 +137,10 @@ static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops 
         return NULL;
     next += size;
     kernel_space.pt.ops = ops;
-    err = pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL, 0,
-                      &change);
+    err = cover(va, size);
+    if (!err)
+        err = pgtable_map(&kernel_space.pt, va, lo, size, PROT_RW | PGTABLE_DEVICE | PROT_KERNEL, 0,
+                          &change);
     kernel_space.pt.ops = &kernel_ops;
     return err ? NULL : (volatile void *)(va + (pa - lo));
 }
@@ -141,6 +166,7 @@ const void *x64_phys_map(paddr_t pa, size_t len)
     for (; lo < end; lo += HAL_PAGE_SIZE)
         if (!pgtable_query(&kernel_space.pt, X64_DIRECT_BASE + lo, NULL, NULL)) {
             kernel_space.pt.ops = &boot_ops;
+            boot_check(cover(X64_DIRECT_BASE + lo, HAL_PAGE_SIZE));
             boot_map(X64_DIRECT_BASE + lo, lo, HAL_PAGE_SIZE, HAL_PROT_READ, 0);
             kernel_space.pt.ops = &kernel_ops;
         }
@@ -342,13 +368,20 @@ static unsigned kernel_bits(const struct hal_space *space)
     return space == &kernel_space ? PROT_KERNEL : 0;
 }
 
+static int prepare(const struct hal_space *space, vaddr_t va, size_t len)
+{
+    return space == &kernel_space ? cover(va, len) : 0;
+}
+
 int hal_space_map(struct hal_space *space, vaddr_t va, paddr_t pa, size_t len, unsigned prot)
 {
     struct pgtable_change change = {0};
-    /* The kernel's own space has no deposits, and its pages are small. */
-    int err = pgtable_map(&space->pt, va, pa, len, prot | kernel_bits(space),
-                          space->pt.deposits ? 1 : 0, &change);
+    int err = prepare(space, va, len);
 
+    /* The kernel's own space has no deposits, and its pages are small. */
+    if (!err)
+        err = pgtable_map(&space->pt, va, pa, len, prot | kernel_bits(space),
+                          space->pt.deposits ? 1 : 0, &change);
     finish(space, &change);
     return err;
 }
@@ -357,7 +390,10 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
                         unsigned prot)
 {
     struct pgtable_change change = {0};
-    int err = pgtable_map_pages(&space->pt, va, frames, count, prot | kernel_bits(space), &change);
+    int err = prepare(space, va, count * HAL_PAGE_SIZE);
+
+    if (!err)
+        err = pgtable_map_pages(&space->pt, va, frames, count, prot | kernel_bits(space), &change);
 
     finish(space, &change);
     return err;

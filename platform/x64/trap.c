@@ -4,6 +4,7 @@
  *
  * Frames come here with interrupts off, on the stack where handling may go on (entry.S).
  */
+#include "common/kasan.h"
 #include "x64.h"
 
 enum {
@@ -82,7 +83,7 @@ static int sse_code(void)
 static void page_fault(struct hal_fault *fault, unsigned error)
 {
     fault->kind = HAL_FAULT_PAGE;
-    fault->addr = read_cr2();
+    fault->addr = fault->user ? read_cr2() : kasan_origin(read_cr2());
     fault->present = error & PF_PRESENT;
     fault->access = (error & PF_FETCH)   ? HAL_ACCESS_EXEC
                     : (error & PF_WRITE) ? HAL_ACCESS_WRITE

@@ -158,9 +158,9 @@ struct x64_cpu {
     struct x64_tss tss;
     uint8_t io_map[X64_IO_MAP_SIZE]; /* right behind tss; all zero: ring 3 may use all ports */
     uint8_t gate_stack[1024] __attribute__((aligned(16))); /* ring 0, entered from ring 3 */
-    uint8_t trap_stack[8192] __attribute__((aligned(16)));
-    uint8_t nmi_stack[4096] __attribute__((aligned(16)));
-    uint8_t fatal_stack[4096] __attribute__((aligned(16)));
+    uint8_t trap_stack[X64_TRAP_STACK_SIZE] __attribute__((aligned(16)));
+    uint8_t nmi_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(16)));
+    uint8_t fatal_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(16)));
 };
 
 static inline struct x64_cpu *x64_this_cpu(void)
@@ -281,7 +281,8 @@ extern const char x64_trampoline_begin[], x64_trampoline_end[], x64_trampoline_6
 /* ---- kaslr.c, boot.S ---- */
 
 uintptr_t x64_kaslr(paddr_t start_info);
-extern uint64_t x64_boot_image_pd[512], x64_boot_image_pt[2 * 512];
+extern uint64_t x64_boot_pml4[];
+extern uint64_t x64_boot_pml4[512], x64_boot_image_pd[512], x64_boot_image_pt[2 * 512];
 
 _Noreturn void x64_boot(uintptr_t start_info, void *stack, size_t size);
 
