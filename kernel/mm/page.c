@@ -194,6 +194,7 @@ static void free_block(struct page *page, unsigned order, unsigned flags)
  * is the kernel's. */
 static void chunk_add_free(paddr_t lo, paddr_t hi, unsigned flags)
 {
+    memory_poison(hal_phys_to_virt(lo), hi - lo, POISON_PAGE);
     while (lo < hi) {
         unsigned order = 0;
         while (order < PAGE_ORDER_MAX && is_aligned(lo, PAGE_SIZE << (order + 1)) &&

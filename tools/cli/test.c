@@ -23,7 +23,7 @@
 
 struct test_options {
     bool quick, list, coverage;
-    const char *filter, *on;
+    const char *filter, *on, *build;
     unsigned jobs, soak;
 };
 
@@ -264,6 +264,8 @@ static void all_tests(struct tests *tests, bool coverage)
         add_build(tests, "fuzz", false);
         add_build(tests, "x64-debug", false);
         add_build(tests, "aarch64-debug", false);
+        add_build(tests, "x64-asan", false);
+        add_build(tests, "aarch64-asan", false);
         add_build(tests, "x64-clang", false);
         add_build(tests, "aarch64-clang", false);
         add_check(tests, "undefined");
@@ -295,6 +297,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_fuzz_guest(tests, "syscalls");
     tests_load(tests, "guest", "guest");
     tests_load(tests, "bad", "bad");
+    tests_load(tests, "asan", "asan");
     tests_load(tests, "ring3", "ring3");
     tests_load(tests, "ladder", "ladder");
     tests_load(tests, "runtime", "runtime");
@@ -451,7 +454,9 @@ static void run_all(const struct tests *tests, const struct test_options *option
 static const struct argp_option test_option_table[] = {
     {"quick", 'q', NULL, 0, "without the tests that take long", 0},
     {"list", 'l', NULL, 0, "name the tests instead of running them", 0},
-    {"on", 'o', "BACKEND", 0, "only tests on hosted, x64, aarch64, hosted-asan or hosted-tsan", 0},
+    {"on", 'o', "BACKEND", 0, "only tests on hosted, x64, aarch64 or a preset such as x64-asan", 0},
+    {"build", 'b', "PRESET", 0, "the tests of programs, on this build of their backend's kernel",
+     0},
     {"jobs", 'j', "N", 0, "tests at the same time (default: CPUs, at most 4)", 0},
     {"soak", 's', "SECONDS", 0, "only tests that can go on for longer, each for so many seconds",
      0},
@@ -473,6 +478,9 @@ static error_t test_key(int key, char *value, struct argp_state *state)
         return 0;
     case 'o':
         options->on = value;
+        return 0;
+    case 'b':
+        options->build = value;
         return 0;
     case 'j':
         options->jobs = (unsigned)atoi(value);
@@ -502,7 +510,7 @@ static const char test_doc[] =
     "\vFILTER is a part of a name or a pattern such as 'ladder/*@x64'. The last line is the account"
     " 'N passed, N failed, N skipped'; the exit status is 0 if nothing failed.\n\nExamples:\n"
     "  selkie test --quick\n  selkie test ladder/sqlite\n  selkie test --on x64 guest/\n"
-    "  selkie test --soak 600 'storm/*-asan'";
+    "  selkie test --build x64-asan ladder/\n  selkie test --soak 600 'storm/*-asan'";
 
 /* Tests that can go on for longer do, and have the time for it. */
 static void soak(struct tests *tests, unsigned seconds)
@@ -570,6 +578,26 @@ static void prepare(const struct tests *tests, const struct test_options *option
     build_for(tests, options);
 }
 
+/* --build: the table tests of its backend, on it; nothing else. */
+static void use_build(struct tests *tests, const char *preset)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < tests->count; i++) {
+        struct test test = tests->items[i];
+        const char *backend = backend_names[test.backend];
+        size_t len = strlen(backend);
+
+        if (!test.table || test.build || strncmp(preset, backend, len) != 0 || preset[len] != '-')
+            continue;
+        test.name = text("%.*s@%s", (int)strcspn(test.name, "@"), test.name, preset);
+        test.build = test.needs = preset;
+        test.timeout_seconds *= 2;
+        tests->items[kept++] = test;
+    }
+    tests->count = kept;
+}
+
 /* Coverage: the hosted tests again, on another build. */
 static void use_coverage_build(struct tests *tests)
 {
@@ -622,6 +650,8 @@ int command_test(int argc, char **argv)
     all_tests(&tests, options.coverage);
     if (options.coverage)
         use_coverage_build(&tests);
+    if (options.build)
+        use_build(&tests, options.build);
     if (options.soak)
         soak(&tests, options.soak);
     if (options.list) {

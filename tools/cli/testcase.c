@@ -280,6 +280,21 @@ static bool matches(const char *what, const struct bytes *got, const char *patte
     return false;
 }
 
+/* One expression, or a list of which each must match. */
+static bool matches_each(const char *what, const struct bytes *got, struct json_object *expect,
+                         const char *key)
+{
+    struct list list = {0};
+    bool good = true;
+
+    if (!json_object_is_type(get(expect, key), json_type_array))
+        return matches(what, got, get_text(expect, key));
+    get_list(expect, key, &list);
+    for (size_t i = 0; i < list.count; i++)
+        good &= matches(what, got, list.items[i]);
+    return good;
+}
+
 static bool one_line(const struct bytes *err)
 {
     const char *end = memchr(err->data, '\n', err->len);
@@ -301,8 +316,8 @@ static enum verdict check_expected(struct json_object *expect, const struct outc
                status ? json_object_get_int(status) : 0);
         good = false;
     }
-    good &= matches("standard output", &got->out, get_text(expect, "stdout"));
-    good &= matches("standard error", &got->err, get_text(expect, "stderr"));
+    good &= matches_each("standard output", &got->out, expect, "stdout");
+    good &= matches_each("standard error", &got->err, expect, "stderr");
     if (lines && json_object_get_boolean(lines))
         good &= one_line(&got->err);
     if (!good && got->err.len && !get(expect, "stderr"))
@@ -415,6 +430,7 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
 void tests_load(struct tests *tests, const char *file, const char *group)
 {
     static const char *const sanitizers[] = {"hosted-asan", "hosted-tsan"};
+    static const char *const machines[] = {"x64-asan", "aarch64-asan"};
     char *path = text("%s/unit/ladder/%s.json", top_dir(), file);
     struct json_object *array = json_object_from_file(path);
 
@@ -426,11 +442,15 @@ void tests_load(struct tests *tests, const char *file, const char *group)
 
         get_list(table, "on", &on);
         for (int b = 0; b < BACKEND_COUNT; b++)
-            if (on.count == 0 || list_has(&on, backend_names[b]))
+            if (!get(table, "on") || list_has(&on, backend_names[b]))
                 add_table_test(tests, group, table, (enum backend)b, NULL);
         for (size_t p = 0; p < sizeof(sanitizers) / sizeof(sanitizers[0]); p++)
             if (get_chosen(table, "sanitize", sanitizers[p]))
                 add_table_test(tests, group, table, BACKEND_HOSTED, sanitizers[p]);
+        for (size_t p = 0; p < sizeof(machines) / sizeof(machines[0]); p++)
+            if (get_chosen(table, "machine_asan", machines[p]))
+                add_table_test(tests, group, table, p == 0 ? BACKEND_X64 : BACKEND_AARCH64,
+                               machines[p]);
         if (json_object_get_boolean(get(table, "coop")))
             add_table_test(tests, group, table, BACKEND_HOSTED, "hosted-coop");
         if (json_object_get_boolean(get(table, "clang")))

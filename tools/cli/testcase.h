@@ -6,7 +6,7 @@
  *   name, run   the name and the words of the command; a first word "@NAME" is a guest program of
  *               unit/guest, "@NAME:VARIANT" another build of it (glibc, pie, dynamic, musl,
  *               musl-dynamic; on aarch64 pie and dynamic)
- *   on          backends (default: all three)
+ *   on          backends (default: all three; [] for a test only of the builds named below)
  *   quick       true: also in --quick; or a list of the backends on which it is
  *   options     words for `selkie run`, before the program
  *   packages    Debian packages for aarch64, if the program's own is not enough
@@ -18,11 +18,12 @@
  * only tests that have this, for longer needs       a device file: the test is skipped where it
  * cannot be read and written mask        regular expressions; what matches counts as "#" in both
  * outputs sanitize    true: also on the presets hosted-asan and hosted-tsan; or a list of them
+ *   machine_asan  true: also on the presets x64-asan and aarch64-asan; or a list of them
  *   coop        true: also on the preset hosted-coop, where kernel code is not preempted
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
  *   root        true: skipped for others, because the native text would differ
- *   expect      status, stdout, stderr (regular expressions that must match), one_line (standard
- *               error is just one line): then the program is not run natively for comparison
+ *   expect      status, stdout, stderr (regular expressions that must match, or lists), one_line
+ * (standard error is just one line): then the program is not run natively for comparison
  *
  * Without `expect` the command is run on the host itself, in a folder with the same files, and exit
  * status, standard output and standard error must be the same, byte for byte.
