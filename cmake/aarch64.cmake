@@ -26,6 +26,7 @@ if(EXISTS ${hal_test_dir}/hal_test_user_aarch64.S)
   add_library(hal-test-objects OBJECT EXCLUDE_FROM_ALL
     ${CMAKE_SOURCE_DIR}/kernel/lib/conframe.c ${CMAKE_SOURCE_DIR}/kernel/lib/string.c
     ${CMAKE_SOURCE_DIR}/kernel/lib/strutil.c
+    ${hal_test_dir}/hal_attack.c ${hal_test_dir}/hal_attack_aarch64.c
     ${hal_test_dir}/hal_test_kernel.c ${hal_test_dir}/hal_test_user_aarch64.S)
   target_link_libraries(hal-test-objects PRIVATE selkie_freestanding selkie_sanitizer)
   target_compile_options(hal-test-objects PRIVATE ${SELKIE_MACHINE_FLAGS})

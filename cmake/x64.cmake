@@ -16,6 +16,7 @@ selkie_link_image(selkie-x64 x64_text_begin kernel isa platform)
 # A kernel that only tries the HAL, for work on the backend: ninja hal-test.
 add_library(hal-test-objects OBJECT EXCLUDE_FROM_ALL
   ${CMAKE_SOURCE_DIR}/unit/platform/hal_test_kernel.c
+  ${CMAKE_SOURCE_DIR}/unit/platform/hal_attack.c ${CMAKE_SOURCE_DIR}/unit/platform/hal_attack_x64.c
   ${CMAKE_SOURCE_DIR}/unit/platform/hal_test_user_${SELKIE_ISA}.S
   ${CMAKE_SOURCE_DIR}/kernel/lib/conframe.c ${CMAKE_SOURCE_DIR}/kernel/lib/string.c
     ${CMAKE_SOURCE_DIR}/kernel/lib/strutil.c)

@@ -557,6 +557,7 @@ void hal_timer_arm(uint64_t deadline_ns)
 {
     timer_deadline = deadline_ns;
 }
+int fake_entropy_error;
 int hal_entropy(void *buf, size_t len)
 {
     static uint64_t state = 88172645463325252ull;
@@ -564,7 +565,7 @@ int hal_entropy(void *buf, size_t len)
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
         ((unsigned char *)buf)[i] = (unsigned char)state;
     }
-    return 0;
+    return fake_entropy_error;
 }
 void hal_clock_params(struct hal_clock_params *out)
 {

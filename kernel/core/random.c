@@ -10,6 +10,7 @@
  */
 #include "core/random.h"
 
+#include "core/log.h"
 #include "core/spinlock.h"
 #include "lib/string.h"
 
@@ -79,22 +80,25 @@ static void key_absorb(const uint32_t data[KEY_WORDS])
     forget(block, sizeof block);
 }
 
-static void reseed(void)
+/* -ENODATA says that the bytes are jitter only: still better than what was there. */
+static int reseed(void)
 {
     uint32_t seed[KEY_WORDS] = {0};
-    /* -ENODATA says that the bytes are jitter only: still better than what was there. */
-    (void)hal_entropy(seed, sizeof seed);
+    int err = hal_entropy(seed, sizeof seed);
     seed[0] ^= (uint32_t)hal_clock_ns();
     key_absorb(seed);
     forget(seed, sizeof seed);
     bytes_since_seed = 0;
+    return err;
 }
 
 void random_init(void)
 {
     unsigned long irq = spin_lock_irqsave(&random_lock);
-    reseed();
+    int err = reseed();
     spin_unlock_irqrestore(&random_lock, irq);
+    if (err)
+        log_warn("no source of random numbers but the clock's jitter: keys can be guessed");
 }
 
 void random_mix(const void *data, size_t len)
@@ -115,7 +119,7 @@ void random_bytes(void *buf, size_t len)
     unsigned long irq = spin_lock_irqsave(&random_lock);
     bytes_since_seed += len;
     if (bytes_since_seed > RESEED_BYTES)
-        reseed();
+        (void)reseed();
     chacha_block(random_key, 0, block);
     memcpy(random_key, block, sizeof random_key);
     memcpy(key, block + KEY_WORDS, sizeof key);

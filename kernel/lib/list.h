@@ -4,6 +4,7 @@
 #ifndef SELKIE_LIB_LIST_H
 #define SELKIE_LIB_LIST_H
 
+#include "lib/linkcheck.h"
 #include "lib/types.h"
 
 struct list {
@@ -24,6 +25,7 @@ static inline bool list_linked(const struct list *node)
 }
 static inline void list_insert_after(struct list *pos, struct list *node)
 {
+    LINK_CHECK(pos->next->prev == pos && node != pos && node != pos->next);
     node->next = pos->next;
     node->prev = pos;
     pos->next->prev = node;
@@ -39,6 +41,7 @@ static inline void list_push_back(struct list *l, struct list *node)
 }
 static inline void list_remove(struct list *node)
 {
+    LINK_CHECK(node->prev->next == node && node->next->prev == node);
     node->prev->next = node->next;
     node->next->prev = node->prev;
     list_init(node);
@@ -57,6 +60,7 @@ static inline void list_splice_back(struct list *to, struct list *from)
 {
     if (list_empty(from))
         return;
+    LINK_CHECK(from->next->prev == from && from->prev->next == from && to->prev->next == to);
     from->next->prev = to->prev;
     to->prev->next = from->next;
     from->prev->next = to;

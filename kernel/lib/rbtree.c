@@ -13,6 +13,8 @@
  */
 #include "lib/rbtree.h"
 
+#include "lib/linkcheck.h"
+
 static bool is_red(const struct rb_node *node)
 {
     return node && node->red;
@@ -231,11 +233,21 @@ static void remove_fixup(struct rb_tree *tree, struct rb_node *node, struct rb_n
         node->red = false;
 }
 
+/* Is the node where its parent and its children think it is? */
+static unused bool linked_right(const struct rb_tree *tree, const struct rb_node *node)
+{
+    const struct rb_node *parent = node->parent;
+    return (parent ? parent->left == node || parent->right == node : tree->root == node) &&
+           (!node->left || node->left->parent == node) &&
+           (!node->right || node->right->parent == node);
+}
+
 void rb_remove(struct rb_tree *tree, struct rb_node *node)
 {
     struct rb_node *child, *parent; /* what moved up, and its new parent */
     struct rb_node *moved = NULL;   /* what took the node's place */
     bool lost_red;
+    LINK_CHECK(linked_right(tree, node));
     if (node == tree->first)
         tree->first = rb_next(node);
     if (node == tree->last)

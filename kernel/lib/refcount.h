@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* refcount.h - reference counts that saturate instead of wrapping: an object whose count overflowed
- * leaks, it is never freed early. Taking needs no order (the holder has a reference); dropping
- * releases, the last drop acquires. */
+ * leaks, it is never freed early. So does one of which a reference was taken or dropped when there
+ * was none any more. Taking needs no order (the holder has a reference); dropping releases, the
+ * last drop acquires. */
 #ifndef SELKIE_LIB_REFCOUNT_H
 #define SELKIE_LIB_REFCOUNT_H
 
@@ -19,7 +20,9 @@ static inline void ref_init(struct refcount *r)
 static inline void ref_get(struct refcount *r)
 {
     uint32_t old = __atomic_fetch_add(&r->count, 1, __ATOMIC_RELAXED);
-    if (__builtin_expect(old >= REFCOUNT_SATURATED, 0))
+    /* 0, too: whoever takes a reference of what is gone must not bring it back to be freed again.
+     */
+    if (__builtin_expect(old - 1 >= REFCOUNT_SATURATED - 1, 0))
         __atomic_store_n(&r->count, REFCOUNT_SATURATED, __ATOMIC_RELAXED);
 }
 /* Take a reference unless the count has already reached zero. */

@@ -115,6 +115,9 @@ static void add_hal_more(struct tests *tests)
         {"hal/ring3@x64", "hal x64 --cpus 4 --accel tcg --boot ring=3", BACKEND_X64},
         {"hal/kaslr@x64", "kaslr x64", BACKEND_X64},
         {"hal/kaslr@aarch64", "kaslr aarch64", BACKEND_AARCH64},
+        {"hal/attacks@x64", "attacks x64", BACKEND_X64},
+        {"hal/attacks-ring3@x64", "attacks x64 --accel tcg --boot ring=3", BACKEND_X64},
+        {"hal/attacks@aarch64", "attacks aarch64", BACKEND_AARCH64},
     };
 
     for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {

@@ -109,6 +109,75 @@ static void chacha_matches_rfc_8439(void **state)
     static const unsigned char second[8] = {0x9f, 0x07, 0xe7, 0xbe, 0x55, 0x51, 0x38, 0x7a};
     chacha_block(key, 1, block);
     assert_memory_equal(block, second, sizeof second);
+    /* Test vector 4: a key with something in it, counter 2; all of the block. */
+    static const unsigned char fourth[64] = {
+        0x72, 0xd5, 0x4d, 0xfb, 0xf1, 0x2e, 0xc4, 0x4b, 0x36, 0x26, 0x92, 0xdf, 0x94,
+        0x13, 0x7f, 0x32, 0x8f, 0xea, 0x8d, 0xa7, 0x39, 0x90, 0x26, 0x5e, 0xc1, 0xbb,
+        0xbe, 0xa1, 0xae, 0x9a, 0xf0, 0xca, 0x13, 0xb2, 0x5a, 0xa2, 0x6c, 0xb4, 0xa6,
+        0x48, 0xcb, 0x9b, 0x9d, 0x1b, 0xe6, 0x5b, 0x2c, 0x09, 0x24, 0xa6, 0x6c, 0x54,
+        0xd5, 0x45, 0xec, 0x1b, 0x73, 0x74, 0xf4, 0x87, 0x2e, 0x99, 0xf0, 0x96};
+    key[0] = 0xff00;
+    chacha_block(key, 2, block);
+    assert_memory_equal(block, fourth, sizeof fourth);
+}
+
+/* Do any 8 bytes of `held` stand in `key`? */
+static bool has_part_of(const uint32_t *key, const uint32_t *held)
+{
+    for (unsigned i = 0; i + 1 < KEY_WORDS; i++)
+        for (unsigned j = 0; j + 1 < KEY_WORDS; j++)
+            if (key[i] == held[j] && key[i + 1] == held[j + 1])
+                return true;
+    return false;
+}
+
+/* Whoever reads the generator's state must not learn what it gave out before: the key that made a
+ * request's bytes is nowhere any more, and neither is the one before it, of which it was made. */
+static void random_forgets_its_keys(void **state)
+{
+    (void)state;
+    uint32_t before[KEY_WORDS], block[16], first[16];
+    unsigned char out[64];
+    random_init();
+    memcpy(before, random_key, sizeof before);
+    random_bytes(out, sizeof out);
+    chacha_block(before, 0, block);
+    chacha_block(block + KEY_WORDS, 1, first);
+    assert_memory_equal(out, first, sizeof out); /* so this is how they were made */
+    assert_memory_equal(random_key, block, sizeof random_key);
+    assert_false(has_part_of(before, random_key));
+    assert_false(has_part_of(block + KEY_WORDS, random_key));
+}
+
+/* Two machines, one of which has had other entropy: nothing in common. */
+static void random_seeds_matter(void **state)
+{
+    (void)state;
+    unsigned char a[64], b[64];
+    memset(random_key, 0, sizeof random_key);
+    random_mix("boot 1", 6);
+    random_bytes(a, sizeof a);
+    memset(random_key, 0, sizeof random_key);
+    random_mix("boot 2", 6);
+    random_bytes(b, sizeof b);
+    int different = 0;
+    for (size_t i = 0; i < sizeof a; i++)
+        different += __builtin_popcount(a[i] ^ b[i]);
+    assert_in_range(different, 180, 332);
+}
+
+/* A machine without a source says so when it boots, and again to nobody: the log is for once. */
+static void random_says_when_it_guesses(void **state)
+{
+    (void)state;
+    log_set_level(LOG_WARN);
+    random_init();
+    assert_null(strstr(log_text(), "random"));
+    fake_entropy_error = -61; /* ENODATA */
+    random_init();
+    fake_entropy_error = 0;
+    assert_non_null(strstr(log_text(), "no source of random numbers"));
+    log_set_level(LOG_ERROR);
 }
 
 static void random_bytes_differ(void **state)
@@ -192,6 +261,9 @@ int main(void)
         cmocka_unit_test_setup(ring_wraps_and_lines_are_cut, set_up),
         cmocka_unit_test_setup(chacha_matches_rfc_8439, set_up),
         cmocka_unit_test_setup(random_bytes_differ, set_up),
+        cmocka_unit_test_setup(random_forgets_its_keys, set_up),
+        cmocka_unit_test_setup(random_seeds_matter, set_up),
+        cmocka_unit_test_setup(random_says_when_it_guesses, set_up),
         cmocka_unit_test_setup(panic_prints_and_powers_off, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

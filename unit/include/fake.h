@@ -55,6 +55,7 @@ extern int fake_console_error;    /* what every write fails with */
 extern jmp_buf fake_poweroff_jump;
 extern bool fake_poweroff_expected;
 extern int fake_poweroff_status;
+extern int fake_entropy_error;  /* what hal_entropy returns */
 void fake_poweroff_reset(void); /* after a caught panic: interrupts on, no lock held */
 
 #define EXPECT_PANIC(expression) \

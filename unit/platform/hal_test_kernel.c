@@ -9,6 +9,7 @@
  * The user program is in hal_test_user_<isa>.S: see there for what it expects.
  */
 #include "core/assert.h"
+#include "hal_attack.h"
 #include "hal_up.h"
 #include "isa.h"
 #include "lib/errno.h"
@@ -410,17 +411,6 @@ static void test_shootdown(void)
     }
 }
 
-/* Without end; volatile keeps the compiler from making it a loop. */
-static void overflow_body(void *arg)
-{
-    volatile char space[256];
-
-    space[0] = (char)(uintptr_t)arg;
-    if (ctx_steps) /* always; the compiler does not know */
-        overflow_body((void *)&space[0]);
-    space[1] = space[0];
-}
-
 static void user_body(void *arg)
 {
     struct isa_frame frame;
@@ -475,43 +465,6 @@ static void test_input(void)
     show("rows", info.rows);
 }
 
-/* Steps that only a word on the command line asks for: they wait, or they end badly. */
-static void test_options(void)
-{
-    const char *word = strchr(hal_boot_info()->cmdline, '!');
-    vaddr_t va = hal_layout()->kernel_lo + 64 * HAL_PAGE_SIZE;
-
-    if (!word)
-        return;
-    switch (word[1]) {
-    case 'i':
-        test_input();
-        break;
-    case 'f': /* a kernel fault on a kernel address */
-        *(volatile int *)va = 1;
-        break;
-    case 's': /* a kernel stack that runs into its guard page */
-        expect(hal_space_map(hal_space_kernel(), va, kernel_table_alloc(), HAL_PAGE_SIZE,
-                             HAL_PROT_READ | HAL_PROT_WRITE) == 0,
-               "stack", va);
-        hal_ctx_init(&thread_ctx, (void *)va, HAL_PAGE_SIZE, overflow_body, NULL, NULL);
-        hal_ctx_switch(&boot_ctx, &thread_ctx, true);
-        break;
-    case 'w': /* text is not writable, through no alias */
-        *(volatile char *)hal_phys_to_virt(hal_virt_to_phys((const void *)hal_kernel_text().lo)) =
-            0;
-        break;
-    case 'x': /* data is not executable */
-        ((void (*)(void))(uintptr_t)thread_stack)();
-        break;
-    case 'n': /* a call through a null pointer */
-        ((void (*)(void))(uintptr_t)hal_boot_info()->initrd_pa)();
-        break;
-    default:
-        break;
-    }
-}
-
 void kernel_boot(void *stack, size_t size)
 {
     uint64_t random[2];
@@ -525,6 +478,7 @@ void kernel_boot(void *stack, size_t size)
     put(hal_boot_info()->machine);
     put("\n");
     test_boot_info();
+    hal_attack(&boot_ctx, kernel_table_alloc);
     show("entropy", (uint64_t)hal_entropy(random, sizeof(random)));
     test_time();
     test_kernel_map();
@@ -535,7 +489,8 @@ void kernel_boot(void *stack, size_t size)
     test_user();
     test_user_copy();
     show("faults", faults_seen);
-    test_options();
+    if (strchr(hal_boot_info()->cmdline, '!')) /* it waits for input */
+        test_input();
     put("PASS hal\n");
     hal_halt_others();
     hal_poweroff(0);

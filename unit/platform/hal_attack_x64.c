@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* hal_attack_x64.c - forbidden things that only exist on x64. */
+#include "hal_attack.h"
+
+const struct hal_attack hal_attacks_isa[] = {
+    {NULL, NULL},
+};
