@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # aarch64.cmake - the bare-metal kernel image: selkie-aarch64.elf, and selkie-aarch64.img to boot from.
 
+# Landing pads for BTI; return addresses signed with key B, because programs have key A. Not in debug builds: QEMU does
+# not tell debuggers which bits of an address are its signature.
+if(SELKIE_DEBUG)
+  list(APPEND SELKIE_MACHINE_FLAGS -mbranch-protection=bti)
+else()
+  list(APPEND SELKIE_MACHINE_FLAGS -mbranch-protection=pac-ret+b-key+bti)
+endif()
+
 file(GLOB platform_sources CONFIGURE_DEPENDS ${isa_dir}/*.c ${isa_dir}/*.S)
 file(GLOB common_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/platform/common/*.c)
 add_library(platform OBJECT ${platform_sources} ${common_sources})

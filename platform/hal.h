@@ -165,6 +165,11 @@ enum hal_prot {
     HAL_PROT_READ = 1,
     HAL_PROT_WRITE = 2,
     HAL_PROT_EXEC = 4,
+    /* Calls and jumps through pointers into the page must hit a landing pad, where the machine can
+     * tell (AArch64 with BTI); nothing elsewhere. Goes with EXEC. Not one of the bits above,
+     * because hal_space_query() has those of HAL_PTE_* beside them. */
+    HAL_PROT_LANDING = 64,
+    HAL_PROT_ALL = HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC | HAL_PROT_LANDING,
 };
 
 /* What user addresses programs may use. Windows are ascending and disjoint. The first one is where

@@ -35,7 +35,13 @@
  *
  * isa/abi.h defines ISA_ELF_MACHINE, ISA_PLATFORM ("x86_64"), ISA_UTS_MACHINE, ISA_SYSCALL_LEN,
  * ISA_MINSIGSTKSZ, struct isa_stat, ISA_EPOLL_PACKED, ISA_O_* translation: uint32_t
- * isa_open_flags_in(uint32_t), isa_open_flags_out(uint32_t).
+ * isa_open_flags_in(uint32_t), isa_open_flags_out(uint32_t); and
+ * unsigned isa_prot_landing(void): the PROT_ bit of HAL_PROT_LANDING, 0 if there is none.
+ */
+
+/*
+ * A return address as it was before the function that saved it signed it: for back traces. inline,
+ * isa/frame.h: uintptr_t isa_return_address(uintptr_t saved)
  */
 
 /* User-memory access: the only instructions that may fault on user addresses. On a fault that
@@ -57,6 +63,12 @@ size_t isa_fp_size(void);
 void isa_fp_init(void *area);
 void isa_fp_save(void *area);
 void isa_fp_restore(const void *area);
+/* The program's keys for signing addresses, by the bits of PR_PAC_RESET_KEYS (0..4); NULL for those
+ * that it has not. Beside the vector registers, because they come and go with them; to be filled
+ * with ISA_KEY_SIZE random bytes. */
+#define ISA_KEY_KINDS 5u
+#define ISA_KEY_SIZE 16u
+void *isa_fp_key(void *area, unsigned kind);
 /* A hint: the area will be saved to or restored from soon. First without, later with `close`
  * (hal_ctx_prefetch). */
 void isa_fp_prefetch(const void *area, bool close);

@@ -14,6 +14,7 @@
 #include "core/assert.h"
 #include "core/percpu.h"
 #include "hal_up.h"
+#include "isa/frame.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -60,7 +61,7 @@ no_sanitize void backtrace_print(uintptr_t pc, uintptr_t fp)
             fp % sizeof(uintptr_t) != 0) /* no frame pointer at all, perhaps */
             break;
         const uintptr_t *frame = (const uintptr_t *)fp;
-        uintptr_t next = frame[0], ret = frame[1];
+        uintptr_t next = frame[0], ret = isa_return_address(frame[1]);
         if (ret < text.lo || ret >= text.hi)
             break;
         say_address(i, ret - 1); /* into the call, not behind it: that may be another function */

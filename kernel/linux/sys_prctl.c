@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sys_prctl.c - prctl, arch_prctl, personality. */
 #include "core/log.h"
+#include "core/random.h"
+#include "isa.h"
 #include "lib/string.h"
 #include "linux/uapi.h"
 
@@ -29,6 +31,7 @@ enum {
     PR_SET_THP_DISABLE = 41,
     PR_GET_THP_DISABLE = 42,
     PR_CAP_AMBIENT = 47,
+    PR_PAC_RESET_KEYS = 54,
     PR_SET_VMA = 0x53564d41,
     PR_SET_PTRACER = 0x59616d61,
 };
@@ -72,6 +75,28 @@ static long get_name(uint64_t addr)
     return copyout(uaddr(addr), name, sizeof name);
 }
 
+/* New keys for signing addresses, of the kinds that `mask` names (0: all). Those of the calling
+ * thread only: the others go on with what they have signed. */
+static long reset_keys(uint64_t mask)
+{
+    struct thread *thread = &task_current()->thread;
+    void *key[ISA_KEY_KINDS];
+    bool any = false;
+    for (unsigned kind = 0; kind < ISA_KEY_KINDS; kind++) {
+        key[kind] = isa_fp_key(thread->fp, kind);
+        if (!key[kind] && (mask & 1u << kind))
+            return -EINVAL;
+        any = any || key[kind];
+    }
+    if (!any || mask >> ISA_KEY_KINDS)
+        return -EINVAL;
+    hal_ctx_fp_sync(&thread->ctx);
+    for (unsigned kind = 0; kind < ISA_KEY_KINDS; kind++)
+        if (key[kind] && (mask == 0 || (mask & 1u << kind)))
+            random_bytes(key[kind], ISA_KEY_SIZE);
+    return 0;
+}
+
 /* What belongs to the calling task. *done = false: not one of these. */
 static long prctl_task(const struct syscall_args *a, bool *done)
 {
@@ -98,6 +123,8 @@ static long prctl_task(const struct syscall_args *a, bool *done)
         uint64_t addr = task->clear_child_tid.raw;
         return copyout(uaddr(a->arg[1]), &addr, sizeof addr);
     }
+    case PR_PAC_RESET_KEYS:
+        return a->arg[2] || a->arg[3] || a->arg[4] ? -EINVAL : reset_keys(a->arg[1]);
     default:
         *done = false;
         return 0;

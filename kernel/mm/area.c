@@ -26,6 +26,8 @@ unsigned area_hal_prot(uint32_t prot)
         hal |= HAL_PROT_WRITE;
     if (prot & PROT_EXEC)
         hal |= HAL_PROT_EXEC;
+    if (prot & PROT_BTI)
+        hal |= HAL_PROT_LANDING;
     return hal;
 }
 

@@ -142,7 +142,7 @@ static vaddr_t move_area(struct run *run, const struct area *area, vaddr_t va, u
             continue;
         }
         struct page *page = page_of_phys(pa);
-        prot &= HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC;
+        prot &= HAL_PROT_ALL;
         if (chosen(run, page) && page->type == PAGE_ANON && ref_read(&page->refs) == 1 &&
             !move_page(run, area, va, page, prot))
             run->failed = true;

@@ -8,6 +8,7 @@
  *
  * Linux sources followed for order and choice of errors: mm/mmap.c (do_mmap), mm/mprotect.c.
  */
+#include "isa/abi.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/area.h"
@@ -164,10 +165,17 @@ static uint32_t map_area_flags(const struct space *space, const struct map_reque
     return flags;
 }
 
+/* Landing pads mean nothing where nothing is executed. */
+static unsigned prot_kept(unsigned prot)
+{
+    return prot &
+           (PROT_READ | PROT_WRITE | PROT_EXEC | (prot & PROT_EXEC ? isa_prot_landing() : 0));
+}
+
 static void map_describe(const struct space *space, struct area *area,
                          const struct map_request *req, struct vm_object *object)
 {
-    area->prot = req->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+    area->prot = prot_kept(req->prot);
     area->flags = map_area_flags(space, req);
     area->object = object;
     area->off = req->object ? req->off : 0;
@@ -388,8 +396,9 @@ int space_protect(struct space *space, vaddr_t addr, size_t len, unsigned prot)
         return 0;
     if (size < len || add_overflow(addr, size, &end))
         return -ENOMEM;
-    if (prot & ~(unsigned)(PROT_READ | PROT_WRITE | PROT_EXEC))
+    if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | isa_prot_landing()))
         return -EINVAL;
+    prot = prot_kept(prot);
     struct change c;
     int err = change_begin(&c, space, 2);
     if (err)

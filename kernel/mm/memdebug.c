@@ -26,6 +26,7 @@
 #include "core/log.h"
 #include "core/spinlock.h"
 #include "hal.h"
+#include "isa/frame.h"
 #include "lib/string.h"
 
 #define RED 0xbb
@@ -73,7 +74,7 @@ static no_sanitize void trace_take(uintptr_t trace[DEPTH], uintptr_t pc, uintptr
         if (pc < text.lo || pc >= text.hi)
             break;
         const uintptr_t *frame = (const uintptr_t *)fp;
-        pc = frame[1];
+        pc = isa_return_address(frame[1]);
         if (pc < text.lo || pc >= text.hi || frame[0] <= fp || frame[0] - fp > FRAME_SIZE_MAX)
             break;
         trace[n++] = pc;

@@ -83,9 +83,9 @@ static int copy_mappings(struct hal_space *hal, vaddr_t from, vaddr_t to, size_t
     while (va < end && hal_space_query(hal, va, &pa, &prot)) {
         vaddr_t run = va + PAGE_SIZE;
         while (run < end && hal_space_query(hal, run, &next_pa, &next_prot) &&
-               next_pa == pa + (run - va) && ((next_prot ^ prot) & 7) == 0)
+               next_pa == pa + (run - va) && ((next_prot ^ prot) & HAL_PROT_ALL) == 0)
             run += PAGE_SIZE;
-        int err = hal_space_map(hal, to + (va - from), pa, run - va, prot & 7);
+        int err = hal_space_map(hal, to + (va - from), pa, run - va, prot & HAL_PROT_ALL);
         if (err)
             return err;
         va = hal_space_next(hal, run, end);

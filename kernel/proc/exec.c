@@ -224,6 +224,11 @@ static void reset_task(struct task *task)
     hal_ctx_set_tls(&task->thread.ctx, 0);
     hal_ctx_fp_sync(&task->thread.ctx);
     isa_fp_init(task->thread.fp);
+    for (unsigned kind = 0; kind < ISA_KEY_KINDS; kind++) {
+        void *key = isa_fp_key(task->thread.fp, kind);
+        if (key)
+            random_bytes(key, ISA_KEY_SIZE);
+    }
 }
 
 static void reset_process(struct process *p)

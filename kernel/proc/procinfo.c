@@ -206,9 +206,9 @@ static void maps_details(struct strbuf *sb, const struct area_info *info)
                   info->flags & AREA_HUGETLB_PRIVATE ? huge : 0);
     strbuf_printf(sb, "Swap:           %8lu kB\nLocked:         %8lu kB\n", 0ul,
                   info->flags & AREA_LOCKED ? rss : 0ul);
-    strbuf_printf(sb, "VmFlags: %s%s%s%s\n", info->prot & PROT_READ ? "rd " : "",
+    strbuf_printf(sb, "VmFlags: %s%s%s%s%s\n", info->prot & PROT_READ ? "rd " : "",
                   info->prot & PROT_WRITE ? "wr " : "", info->prot & PROT_EXEC ? "ex " : "",
-                  info->flags & AREA_SHARED ? "sh " : "");
+                  info->flags & AREA_SHARED ? "sh " : "", info->prot & PROT_BTI ? "bt " : "");
 }
 
 static int maps_line(const struct area_info *info, void *arg)

@@ -59,6 +59,7 @@ boot_entry:
     ldr x0, =boot_high
     br x0
 boot_high:
+    A64_BTI_J
     adrp x0, aarch64_boot_stack
     add x0, x0, :lo12:aarch64_boot_stack
     add x0, x0, #A64_BOOT_STACK_SIZE
@@ -70,6 +71,7 @@ boot_high:
     add x1, x1, x0
     br x1
 boot_moved:
+    A64_BTI_J
     adrp x0, aarch64_boot_stack
     add x0, x0, :lo12:aarch64_boot_stack
     add x0, x0, #A64_BOOT_STACK_SIZE
@@ -93,6 +95,7 @@ aarch64_secondary_entry:
     ldr x0, =secondary_high
     br x0
 secondary_high:
+    A64_BTI_J
     ldr x0, [x21, #CPU_START_SP]
     mov sp, x0
     ldr x0, [x21, #CPU_START_THREAD]
@@ -178,6 +181,7 @@ enable_mmu:
  * when the first one of the new tables, with other block sizes, is made. Uses x0..x2. */
     .globl aarch64_replace_ttbr1
 aarch64_replace_ttbr1:
+    A64_BTI_C
     mrs x1, tcr_el1
     orr x2, x1, #(1 << 23) /* EPD1: no walks */
     msr tcr_el1, x2

@@ -7,12 +7,14 @@
  */
 #include "aarch64.h"
 #include "common/psci.h"
+#include "protect.h"
 
 /* Compiled code knows these two by name: the stack-protector guard and what to do when it has
  * been overwritten. */
 extern uintptr_t __stack_chk_guard;
 _Noreturn void __stack_chk_fail(void);
 uintptr_t __stack_chk_guard;
+uint64_t aarch64_kernel_key[2];
 
 _Noreturn void __stack_chk_fail(void)
 {
@@ -29,6 +31,8 @@ __attribute__((no_stack_protector)) _Noreturn void aarch64_boot(paddr_t dtb, voi
 
     aarch64_cpu_boot_init(stack, size);
     aarch64_mem_init(dtb, &ram); /* memory map, command line, initrd */
+    (void)hal_entropy(aarch64_kernel_key, sizeof(aarch64_kernel_key));
+    a64_pointer_auth_on(); /* no function that is running now returns */
     (void)hal_entropy(&guard, sizeof(guard));
     __stack_chk_guard = guard & ~(uintptr_t)0xff; /* a NUL byte stops string overruns */
     aarch64_mmu_init(&aarch64_bootmem, &ram);     /* final page tables */

@@ -9,6 +9,7 @@
 #include "common/psci.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "protect.h"
 
 #define CPACR_FPEN (3ull << 20)   /* no traps of floating point and SIMD */
 #define CNTKCTL_EL0_ACCESS 0x3ull /* programs run at EL1; set for completeness */
@@ -103,6 +104,7 @@ void aarch64_cpu_enumerate(const struct dtb *dtb, struct bootmem *bm)
 /* First C code of another CPU, on the stack that hal_cpu_start was given. */
 _Noreturn void aarch64_secondary_main(struct aarch64_cpu *cpu)
 {
+    a64_pointer_auth_on();
     aarch64_cpu_control();
     aarch64_mmu_init_cpu();
     isa_fp_setup();

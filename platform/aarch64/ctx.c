@@ -11,6 +11,7 @@
  */
 #include "aarch64.h"
 #include "lib/string.h"
+#include "protect.h"
 
 #include "common/ctx_prefetch.h"
 #include "common/kasan.h"
@@ -44,7 +45,7 @@ void hal_ctx_init(struct hal_ctx *ctx, void *stack, size_t size, void (*fn)(void
     memset(sp, 0, SWITCH_WORDS * sizeof(*sp));
     sp[0] = (uintptr_t)fn;
     sp[1] = (uintptr_t)arg;
-    sp[SWITCH_WORDS - 1] = (uintptr_t)aarch64_ctx_start;
+    sp[SWITCH_WORDS - 1] = a64_sign_return((uintptr_t)aarch64_ctx_start, ctx->stack_top);
     ctx->sp = (uintptr_t)sp;
 }
 
@@ -97,8 +98,11 @@ void aarch64_fp_load(void)
     struct aarch64_cpu *cpu = aarch64_this_cpu();
     struct hal_ctx *ctx = cpu->ctx;
 
-    if (cpu->fp_owner != ctx || ctx->fp_cpu != cpu->id)
+    if (cpu->fp_owner != ctx || ctx->fp_cpu != cpu->id) {
         isa_fp_restore(ctx->fp);
+        if (isa_pointer_auth)
+            a64_keys_load(ctx->fp);
+    }
     cpu->fp_owner = ctx;
     ctx->fp_cpu = cpu->id;
     ctx->fp_live = true;

@@ -165,6 +165,7 @@ user_serror:
  */
     .globl aarch64_direct_entry
 aarch64_direct_entry:
+    A64_BTI_C
     SAVE_REGISTERS
     mrs x21, sp_el0
     mrs x22, nzcv
@@ -285,9 +286,11 @@ bad_vector:
 
 /* ---- contexts ---- */
 
-/* void aarch64_switch(uintptr_t *save_sp, uintptr_t load_sp) */
+/* void aarch64_switch(uintptr_t *save_sp, uintptr_t load_sp). hal_ctx_init signs a new context's return address as it is
+ * signed here. */
     .globl aarch64_switch
 aarch64_switch:
+    A64_PACIBSP
     sub sp, sp, #96
     stp x19, x20, [sp, #0]
     stp x21, x22, [sp, #16]
@@ -305,6 +308,7 @@ aarch64_switch:
     ldp x27, x28, [sp, #64]
     ldp x29, x30, [sp, #80]
     add sp, sp, #96
+    A64_AUTIBSP
     ret
 
 /* The first code of a context: fn in x19, its argument in x20. */

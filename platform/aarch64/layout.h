@@ -32,8 +32,9 @@
 
 /*
  * SCTLR_EL1 (Arm DDI 0487, D17.2.118): M, C, SA, SA0, I, DZE, UCT, nTWI, nTWE, SPAN, UCI and the
- * bits that are 1 where a feature is missing. Pointer authentication stays off (EnIA and friends
- * 0): its hint-space instructions are then no-ops and `retaa` is `ret`.
+ * bits that are 1 where a feature is missing. Pointer authentication is off (EnIA and friends 0:
+ * its hint-space instructions are no-ops and `retaa` is `ret`) until a CPU's keys are set:
+ * protect.h.
  */
 #define A64_SCTLR_OFF 0x30d00800
 #define A64_SCTLR_ON (A64_SCTLR_OFF | 0x405d01d)
@@ -59,5 +60,12 @@
 #else
 #define A64_BOOT_STACK_SIZE 16384
 #endif
+
+/* Assemblers for ARMv8.0 know these as hints, and so do CPUs that have neither. Landing pads for
+ * calls (and jumps through x16 and x17), for other jumps; the return address signed, checked. */
+#define A64_BTI_C hint #34
+#define A64_BTI_J hint #36
+#define A64_PACIBSP hint #27
+#define A64_AUTIBSP hint #31
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/kasan.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "protect.h"
 
 #include "isa/pte.h"
 
@@ -190,7 +191,8 @@ void aarch64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     boot_check(pgtable_init(&kernel_space.pt, &boot_ops));
     boot_check(pgtable_init(&empty_user, &boot_ops));
     map_direct(ram);
-    map_image_part(aarch64_image_begin, aarch64_rodata_begin, HAL_PROT_READ | HAL_PROT_EXEC);
+    map_image_part(aarch64_image_begin, aarch64_rodata_begin,
+                   HAL_PROT_READ | HAL_PROT_EXEC | (a64_has_bti() ? HAL_PROT_LANDING : 0));
     map_image_part(aarch64_rodata_begin, aarch64_data_begin, HAL_PROT_READ);
     map_image_part(aarch64_data_begin, aarch64_image_end, PROT_RW);
     boot_check(pgtable_populate_root(&kernel_space.pt, A64_WINDOW_LO, A64_WINDOW_HI));

@@ -7,7 +7,7 @@
 #include "common/kasan.h"
 
 enum {
-    EC_BTI = 0x0d,
+    EC_FPAC = 0x1c, /* an address whose signature is wrong */
     EC_INSTRUCTION_LOWER = 0x20,
     EC_INSTRUCTION = 0x21,
     EC_PC_ALIGN = 0x22,
@@ -43,6 +43,7 @@ enum {
 
 /* si_code values (Linux ABI) that the kernel does not choose itself. */
 #define ILL_ILLOPC 1
+#define ILL_ILLOPN 2
 #define TRAP_BRKPT 1
 enum { FPE_FLTDIV = 3, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
 
@@ -150,6 +151,10 @@ static void describe(struct hal_fault *fault, uint64_t esr)
     case EC_STEP_LOWER:
     case EC_STEP_LOWER + 1:
         fault->kind = HAL_FAULT_STEP;
+        break;
+    case EC_FPAC:
+        fault->kind = HAL_FAULT_ILLEGAL;
+        fault->code = ILL_ILLOPN;
         break;
     default:
         /* Unknown instructions, trapped SVE and SME, pointer authentication, BTI. */

@@ -30,7 +30,7 @@
 #define INDEX_BITS 9
 #define ENTRY_COUNT (1u << INDEX_BITS)
 #define ROOT_LEVEL (PTE_LEVELS - 1)
-#define PROT_MASK ((unsigned)(HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC))
+#define PROT_MASK ((unsigned)HAL_PROT_ALL)
 
 static unsigned level_shift(unsigned level)
 {

@@ -105,7 +105,7 @@ void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
         show(" +", offset);
         if (fp < hal_layout()->user_end || (fp & 7))
             break;
-        pc = ((uintptr_t *)fp)[1];
+        pc = isa_return_address(((uintptr_t *)fp)[1]);
         fp = ((uintptr_t *)fp)[0];
     }
     hal_poweroff(HAL_EXIT_PANIC);

@@ -25,6 +25,7 @@
 void *fake_self;
 bool fake_irqs_off;
 uintptr_t fake_ram_base;
+bool isa_has_bti;
 
 static const uint32_t code[] = {0xd2800808 /* mov x8, #64 */, 0xd4000001, 0xd65f03c0,
                                 0xd2801168 /* mov x8, #139 */, 0xd4000001};

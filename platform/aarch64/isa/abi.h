@@ -47,4 +47,11 @@ static inline uint32_t isa_open_flags_out(uint32_t flags)
     return isa_open_flags_in(flags);
 }
 
+/* PROT_BTI (uapi asm/mman.h) where the CPU knows it, else 0. */
+extern bool isa_has_bti; /* set by isa_fp_setup */
+static inline unsigned isa_prot_landing(void)
+{
+    return isa_has_bti ? 0x10 : 0;
+}
+
 #endif

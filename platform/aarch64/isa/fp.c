@@ -4,17 +4,36 @@
  * the CPU.
  *
  * SVE and SME stay trapped and are not advertised, because their registers are not saved. Nor are
- * DIT, SSBS, MTE, BTI and pointer authentication: their state in PSTATE or in system registers is
- * not kept per program.
+ * DIT, SSBS and MTE: their state in PSTATE or in system registers is not kept per program.
+ *
+ * Pointer authentication: all keys but instruction key B, with which the kernel signs its return
+ * addresses, are the program's and stand behind its vector registers. A program that signs with key
+ * B can do so; it cannot have a new one.
  */
 #include "fp.h"
 
 #include "isa.h"
 #include "lib/string.h"
 
+bool isa_has_bti, isa_pointer_auth; /* the same on all CPUs */
+
+bool isa_has_pointer_auth(void)
+{
+    uint64_t isar1, isar2;
+
+    __asm__("mrs %0, id_aa64isar1_el1" : "=r"(isar1));
+    __asm__("mrs %0, s3_0_c0_c6_2" : "=r"(isar2)); /* ID_AA64ISAR2_EL1 */
+    return (isar1 & 0xff0) || (isar2 & 0xf000);    /* APA, API; APA3 */
+}
+
+/* The machine's set-up has opened the registers (CPACR_EL1). */
 void isa_fp_setup(void)
 {
-    /* The machine's set-up has opened the registers (CPACR_EL1); there is nothing to find out. */
+    uint64_t pfr1;
+
+    __asm__("mrs %0, id_aa64pfr1_el1" : "=r"(pfr1));
+    isa_has_bti = pfr1 & 15;
+    isa_pointer_auth = isa_has_pointer_auth();
 }
 
 size_t isa_fp_size(void)
@@ -27,6 +46,14 @@ void isa_fp_init(void *area)
     memset(area, 0, FP_SIZE);
 }
 
+void *isa_fp_key(void *area, unsigned kind)
+{
+    /* Kinds: APIA, APIB, APDA, APDB, APGA (uapi linux/prctl.h). */
+    if (!isa_pointer_auth || kind >= ISA_KEY_KINDS || kind == 1)
+        return NULL;
+    return (uint8_t *)area + FP_KEYS + (kind > 1 ? kind - 1 : 0) * ISA_KEY_SIZE;
+}
+
 void isa_fp_prefetch(const void *area, bool close)
 {
     if (!close)
@@ -35,7 +62,7 @@ void isa_fp_prefetch(const void *area, bool close)
 
 /* One row per feature: where the ID register says so, from which value on, and the bit of AT_HWCAP
  * or AT_HWCAP2 (uapi asm/hwcap.h; DDI 0487, D17.2). */
-enum id_register { ISAR0, ISAR1, PFR0, MMFR2, ID_COUNT };
+enum id_register { ISAR0, ISAR1, ISAR2, PFR0, PFR1, MMFR2, ID_COUNT };
 struct feature {
     uint8_t reg, shift, min, word, bit;
 };
@@ -65,7 +92,10 @@ static const struct feature features[] = {
     {ISAR1, 36, 1, 0, 29}, /* SB */
     {ISAR1, 44, 1, 1, 14}, /* BF16 */
     {ISAR1, 52, 1, 1, 13}, /* I8MM */
-    {MMFR2, 32, 1, 0, 25}, /* USCAT */
+    {ISAR1, 4, 1, 0, 30},  /* PACA: one of three algorithms */
+    {ISAR1, 8, 1, 0, 30},  {ISAR2, 12, 1, 0, 30}, {ISAR1, 24, 1, 0, 31}, /* PACG: likewise */
+    {ISAR1, 28, 1, 0, 31}, {ISAR2, 8, 1, 0, 31},  {PFR1, 0, 1, 1, 17},   /* BTI */
+    {MMFR2, 32, 1, 0, 25},                                               /* USCAT */
 };
 #define HWCAP_FP (1ull << 0)
 #define HWCAP_ASIMD (1ull << 1)
@@ -87,7 +117,9 @@ void isa_hwcap(uint64_t *hwcap, uint64_t *hwcap2)
 
     __asm__("mrs %0, id_aa64isar0_el1" : "=r"(id[ISAR0]));
     __asm__("mrs %0, id_aa64isar1_el1" : "=r"(id[ISAR1]));
+    __asm__("mrs %0, s3_0_c0_c6_2" : "=r"(id[ISAR2])); /* ID_AA64ISAR2_EL1 */
     __asm__("mrs %0, id_aa64pfr0_el1" : "=r"(id[PFR0]));
+    __asm__("mrs %0, id_aa64pfr1_el1" : "=r"(id[PFR1]));
     __asm__("mrs %0, s3_0_c0_c7_2" : "=r"(id[MMFR2])); /* ID_AA64MMFR2_EL1 */
     if (field(id[PFR0], PFR0_FP_SHIFT) != FIELD_ABSENT)
         word[0] |= HWCAP_FP | (field(id[PFR0], PFR0_FP_SHIFT) >= 1 ? HWCAP_FPHP : 0);

@@ -96,6 +96,13 @@ static inline void isa_frame_set_sysno_restart(struct isa_frame *f)
     f->x[8] = ISA_NR_RESTART_SYSCALL;
 }
 
+/* Of kernel code: its addresses have all upper bits set, and the signature takes their place (but
+ * bit 55). */
+static inline uintptr_t isa_return_address(uintptr_t saved)
+{
+    return saved >> 55 & 1 ? saved | 0xffffull << 48 : saved;
+}
+
 /* No system calls at fixed addresses here. */
 static inline bool isa_vsyscall(uintptr_t pc, uint64_t *nr)
 {

@@ -18,5 +18,9 @@
 /* Program status of user code: EL1t (EL1 with SP_EL0), interrupts on (Arm DDI 0487, C5.2.19). */
 #define FRAME_PSTATE_USER 0x4
 #define FRAME_PSTATE_NZCV 0xf0000000
+/* How the instruction was reached that comes next: by a branch that wants a landing pad there
+ * (BTYPE). Set for a call. */
+#define FRAME_PSTATE_BTYPE 0xc00
+#define FRAME_PSTATE_BTYPE_CALL 0x800
 
 #endif

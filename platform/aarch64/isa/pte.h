@@ -33,6 +33,7 @@ typedef uint64_t pte_t;
 #define PTE_A64_INNER_SHAREABLE (3ull << 8)
 #define PTE_A64_ACCESSED (1ull << 10)
 #define PTE_A64_NOT_GLOBAL (1ull << 11)
+#define PTE_A64_GUARDED (1ull << 50) /* GP; RES0 without BTI, so only asked for where it is */
 #define PTE_A64_PXN (1ull << 53)
 #define PTE_A64_UXN (1ull << 54)
 #define PTE_A64_NO_ACCESS (1ull << 55)
@@ -66,7 +67,8 @@ static inline pte_t pte_a64_prot_bits(unsigned prot, unsigned level)
     if ((prot & (HAL_PROT_READ | HAL_PROT_WRITE | HAL_PROT_EXEC)) == 0)
         return PTE_A64_NO_ACCESS | PTE_A64_READ_ONLY | PTE_A64_PXN;
     return type | ((prot & HAL_PROT_WRITE) ? 0 : PTE_A64_READ_ONLY) |
-           ((prot & HAL_PROT_EXEC) ? 0 : PTE_A64_PXN);
+           ((prot & HAL_PROT_EXEC) ? 0 : PTE_A64_PXN) |
+           ((prot & HAL_PROT_LANDING) ? PTE_A64_GUARDED : 0);
 }
 
 static inline pte_t pte_make_leaf(paddr_t pa, unsigned prot, unsigned level)
@@ -91,7 +93,8 @@ static inline unsigned pte_prot(pte_t e)
 
     if (e & PTE_A64_VALID)
         prot |= HAL_PROT_READ | ((e & PTE_A64_READ_ONLY) ? 0 : HAL_PROT_WRITE) |
-                ((e & PTE_A64_PXN) ? 0 : HAL_PROT_EXEC);
+                ((e & PTE_A64_PXN) ? 0 : HAL_PROT_EXEC) |
+                ((e & PTE_A64_GUARDED) ? HAL_PROT_LANDING : 0);
     if (e & PTE_A64_DEVICE)
         prot |= PGTABLE_DEVICE;
     if (!(e & PTE_A64_NOT_GLOBAL))
@@ -101,8 +104,8 @@ static inline unsigned pte_prot(pte_t e)
 
 static inline pte_t pte_set_prot(pte_t e, unsigned prot, unsigned level)
 {
-    const pte_t changed =
-        PTE_A64_VALID | PTE_A64_TABLE | PTE_A64_READ_ONLY | PTE_A64_NO_ACCESS | PTE_A64_PXN;
+    const pte_t changed = PTE_A64_VALID | PTE_A64_TABLE | PTE_A64_READ_ONLY | PTE_A64_NO_ACCESS |
+                          PTE_A64_PXN | PTE_A64_GUARDED;
 
     return (e & ~changed) | pte_a64_prot_bits(prot, level);
 }

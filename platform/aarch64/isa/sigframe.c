@@ -10,9 +10,9 @@
  *                 latest fault if there was one, and an end record
  *   frame record  {fp, lr} of the interrupted code, for unwinders; x29 points here
  *
- * Going back nothing in the image is trusted: of the program status only the condition flags are
- * taken. Record kinds that we never write are skipped if they are well formed, as Linux skips what
- * it knows; an image without vector registers is refused, as there.
+ * Going back nothing in the image is trusted: of the program status only the condition flags and
+ * BTYPE are taken. Record kinds that we never write are skipped if they are well formed, as Linux
+ * skips what it knows; an image without vector registers is refused, as there.
  */
 #include "fp.h"
 #include "isa.h"
@@ -104,7 +104,7 @@ static void context_out(void *buf, const struct isa_frame *f, const struct isa_s
     memcpy(regs + 1, f->x, sizeof(f->x));
     regs[32] = f->sp;
     regs[33] = f->pc;
-    regs[34] = f->pstate & FRAME_PSTATE_NZCV; /* EL0t is 0 */
+    regs[34] = f->pstate & (FRAME_PSTATE_NZCV | FRAME_PSTATE_BTYPE); /* EL0t is 0 */
     image_put(buf, offsetof(struct rt_sigframe, uc), head, sizeof(head));
     image_put(buf, offsetof(struct rt_sigframe, uc.mc), regs, sizeof(regs));
 }
@@ -165,6 +165,9 @@ size_t isa_sigframe_build(struct isa_frame *frame, const void *fp, const struct 
     frame->x[30] = sig->restorer;
     frame->sp = frame_va;
     frame->pc = sig->handler;
+    frame->pstate &= ~(uint64_t)FRAME_PSTATE_BTYPE;
+    if (isa_has_bti) /* the handler is called, as through a pointer */
+        frame->pstate |= FRAME_PSTATE_BTYPE_CALL;
     *at = frame_va;
     return IMAGE_SIZE;
 }
@@ -226,7 +229,8 @@ int isa_sigframe_restore(struct isa_frame *frame, void *fp, const void *buf, siz
     memcpy(frame->x, regs + 1, sizeof(frame->x));
     frame->sp = regs[32];
     frame->pc = regs[33];
-    frame->pstate = (regs[34] & FRAME_PSTATE_NZCV) | FRAME_PSTATE_USER;
+    frame->pstate = (regs[34] & (FRAME_PSTATE_NZCV | (isa_has_bti ? FRAME_PSTATE_BTYPE : 0))) |
+                    FRAME_PSTATE_USER;
     frame->sysno = ISA_NO_SYSCALL;
     memcpy(&out->mask, uc + offsetof(struct ucontext, mask), 8);
     memcpy(&out->alt_stack, uc + offsetof(struct ucontext, stack_sp), 8);

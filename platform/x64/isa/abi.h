@@ -42,4 +42,10 @@ static inline uint32_t isa_open_flags_out(uint32_t flags)
     return flags;
 }
 
+/* No landing pads that a program could ask for with a PROT_ bit. */
+static inline unsigned isa_prot_landing(void)
+{
+    return 0;
+}
+
 #endif

@@ -163,4 +163,9 @@ static inline no_sanitize bool isa_vsyscall(uintptr_t pc, uint64_t *nr)
     return true;
 }
 
+static inline uintptr_t isa_return_address(uintptr_t saved)
+{
+    return saved; /* nothing signs them */
+}
+
 #endif
