@@ -4,7 +4,8 @@
  *
  * A slab is one page of type PAGE_SLAB cut into objects of one class, so the slab of an object is
  * the page it lies in. It belongs to the CPU that made it, for ever. Its bookkeeping is in the
- * struct page. Free objects are linked through their first bytes; each is in one of these places:
+ * struct page. Free objects are linked through their first bytes, which also say that they are free
+ * (slab.h, struct link); each is in one of these places:
  *
  *   pool->ready       what the next allocations take, of any slabs. For its slab such an object is
  *                     in use, so an allocation touches no slab at all.
@@ -57,6 +58,7 @@
 #define REMOTE_NOBODY 0xffffu /* open, and nothing on the chain */
 
 struct pools *slab_pools;
+uintptr_t slab_secret;
 static unsigned pools_count;
 
 static const uint16_t class_bytes[SLAB_CLASSES] = {16,  32,  48,  64,  96,   128,  192,
@@ -87,6 +89,8 @@ static void pools_init(struct pools *own, unsigned cpu)
 void slab_init(void)
 {
     unsigned order = 0;
+    /* Not from core/random.c, which comes later. No better source than jitter is as good here. */
+    (void)hal_entropy(&slab_secret, sizeof slab_secret);
     pools_count = hal_cpu_count();
     while (PAGE_SIZE << order < pools_count * sizeof(struct pools))
         order++;
@@ -116,12 +120,16 @@ static void list_add(uint32_t *list, struct page *slab)
 
 static void list_drop(uint32_t *list, struct page *slab)
 {
+    CHECK(slab->slab_prev != SLAB_NONE ? page_at(slab->slab_prev)->slab_next == page_index(slab)
+                                       : *list == page_index(slab));
     if (slab->slab_prev != SLAB_NONE)
         page_at(slab->slab_prev)->slab_next = slab->slab_next;
     else
         *list = slab->slab_next;
-    if (slab->slab_next != SLAB_NONE)
+    if (slab->slab_next != SLAB_NONE) {
+        CHECK(page_at(slab->slab_next)->slab_prev == page_index(slab));
         page_at(slab->slab_next)->slab_prev = slab->slab_prev;
+    }
 }
 
 static void slabs_count(struct pool *pool, uint32_t delta)
@@ -225,8 +233,6 @@ static void returned_push(void **list, void *object, size_t bytes)
 {
     void *head = __atomic_load_n(list, __ATOMIC_RELAXED);
     do {
-        if (head == object)
-            slab_bad_free(object);
         link_write(object, head, bytes);
     } while (!__atomic_compare_exchange_n(list, &head, object, true, __ATOMIC_RELEASE,
                                           __ATOMIC_RELAXED));
@@ -236,7 +242,7 @@ void slab_free_remote(struct page *slab, void *object)
 {
     unsigned long brief = hal_brief_begin();
     struct pool *pool = pool_of(pools_here(), slab);
-    bool valid = slab_slot_valid(pool, object);
+    bool valid = slab_slot_valid(pool, object) && !link_marked(object, link_key(object));
     counter_step(&pool->given);
     hal_brief_end(brief);
     if (!valid)
@@ -247,16 +253,13 @@ void slab_free_remote(struct page *slab, void *object)
     struct pools *owner = &slab_pools[slab->slab_tag >> 8];
     void **returned = &owner->returned[pool_of(owner, slab) - owner->pool];
     uint32_t word = __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED), pushed;
-    if (word == REMOTE_EMPTY ||
-        (word == REMOTE_NOBODY && __atomic_load_n(returned, __ATOMIC_RELAXED) == object))
+    if (word == REMOTE_EMPTY)
         slab_bad_free(object);
     do {
         if (word == REMOTE_CLOSED) {
             pushed = REMOTE_NOBODY;
         } else {
             uint32_t head = word & 0xffff;
-            if (head == offset)
-                slab_bad_free(object);
             link_write(object, head == REMOTE_NOBODY ? NULL : base + head, bytes);
             pushed = (word & ~0xffffu) + 0x10000 + offset;
         }
@@ -352,8 +355,7 @@ void slab_free(struct page *slab, void *object)
         return;
     }
     struct pool *pool = pool_of(own, slab);
-    if (!slab_slot_valid(pool, object) || pool->ready == object || slab->slab_free == object ||
-        is_empty(slab))
+    if (!slab_slot_valid(pool, object) || link_marked(object, link_key(object)) || is_empty(slab))
         slab_bad_free(object);
     counter_step(&pool->given);
     link_write(object, NULL, pool->bytes);

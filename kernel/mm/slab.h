@@ -68,18 +68,48 @@ static inline struct pool *pool_for(struct pools *own, size_t bytes)
     return (struct pool *)(void *)((char *)own + own->pool_at[(bytes + SLAB_UNIT - 1) / SLAB_UNIT]);
 }
 
-/* The link of a free object is kept in its first bytes, which are poisoned like the rest. */
+/*
+ * The first two words of a free object, which are poisoned like the rest: the link, and a mark that
+ * it is free. Both are hidden by a secret of the boot and the object's address, so whoever writes
+ * over them cannot say where the next object shall be (what it decodes to is no address, and
+ * following it faults), and no object in use has the mark by chance.
+ */
+struct link {
+    uintptr_t next, mark;
+};
+STATIC_ASSERT(sizeof(struct link) == SLAB_UNIT);
+extern uintptr_t slab_secret;
+
+/* The address with its bytes turned round: where neighbours differ, addresses are all alike. So a
+ * link that is copied to another object decodes to no address there. */
+static inline uintptr_t link_key(const void *object)
+{
+    return slab_secret ^ __builtin_bswap64((uintptr_t)object);
+}
+
+static inline void link_write_key(void *object, void *next, size_t bytes, uintptr_t key)
+{
+    memory_unpoison(object, sizeof(struct link));
+    *(struct link *)object = (struct link){(uintptr_t)next ^ key, key};
+    memory_poison(object, bytes, POISON_FREE);
+}
+
 static inline void link_write(void *object, void *next, size_t bytes)
 {
-    memory_unpoison(object, sizeof(void *));
-    *(void **)object = next;
-    memory_poison(object, bytes, POISON_FREE);
+    link_write_key(object, next, bytes, link_key(object));
 }
 
 static inline void *link_read(const void *object)
 {
-    memory_unpoison(object, sizeof(void *));
-    return *(void *const *)object;
+    memory_unpoison(object, sizeof(struct link));
+    return (void *)(((const struct link *)object)->next ^ link_key(object));
+}
+
+/* Free already? (AddressSanitizer has found that out before; nor does it want unused bytes read.)
+ */
+static inline bool link_marked(const void *object, uintptr_t key)
+{
+    return !SELKIE_ASAN && ((const struct link *)object)->mark == key;
 }
 
 /* Does an object of the pool's class begin here? The inverse is ceil(2^32 / bytes): a 16-bit n is a
@@ -96,6 +126,7 @@ static inline void *pool_take(struct pool *pool)
     void *object = pool->ready;
     if (__builtin_expect(object != NULL, 1)) {
         pool->ready = link_read(object);
+        ((struct link *)object)->mark = 0;
         counter_add(&pool->room, 1);
     }
     return object;
@@ -106,19 +137,20 @@ static inline void *pool_take(struct pool *pool)
 static inline bool pool_give(struct pool *pool, struct page *slab, void *object)
 {
     void *head = slab->slab_free;
-    if (__builtin_expect(!slab_slot_valid(pool, object) || head == object, 0))
+    uintptr_t key = link_key(object);
+    if (__builtin_expect(!slab_slot_valid(pool, object) || link_marked(object, key), 0))
         return false;
     if (--slab->slab_left > 0) {
-        link_write(object, head, pool->bytes);
+        link_write_key(object, head, pool->bytes, key);
         slab->slab_free = object;
         counter_step(&pool->given);
         return true;
     }
     slab->slab_left = 1;
-    if (head || pool->room <= 0 || pool->ready == object)
+    if (head || pool->room <= 0)
         return false;
     counter_add(&pool->room, -1); /* the slab stays full */
-    link_write(object, pool->ready, pool->bytes);
+    link_write_key(object, pool->ready, pool->bytes, key);
     pool->ready = object;
     return true;
 }
