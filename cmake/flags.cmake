@@ -15,7 +15,7 @@ target_link_libraries(selkie_freestanding INTERFACE selkie_warnings)
 target_compile_options(selkie_freestanding INTERFACE
   $<$<COMPILE_LANGUAGE:C>:-ffreestanding -fno-strict-aliasing -fno-delete-null-pointer-checks -fwrapv
     -mgeneral-regs-only -fno-omit-frame-pointer -fno-optimize-sibling-calls
-    -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
+    -fno-asynchronous-unwind-tables -fno-unwind-tables -ffunction-sections -fdata-sections
     -fstack-protector-strong -mstack-protector-guard=global>
   # Otherwise the loops of lib/string.c are turned into calls of themselves.
   $<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-fno-tree-loop-distribute-patterns -fno-ipa-icf>

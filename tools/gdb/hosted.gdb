@@ -11,4 +11,10 @@ set print pretty on
 set pagination off
 break panic
 break kernel_hal_panic
-echo \nType "run". Breakpoints are set on kernel panics; docs/debugging.md says how to look at programs.\n
+python
+import os, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(gdb.current_progspace().filename)), "../../tools/gdb"))
+import selkie
+end
+echo \nType "run". Breakpoints are set on kernel panics; \"selkie help\" shows commands that know the kernel.\n

@@ -5,4 +5,10 @@ set pagination off
 set confirm off
 hbreak kernel_boot
 hbreak panic
-echo \nType "continue": the first stop is kernel_boot.\n
+python
+import os, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(gdb.current_progspace().filename)), "../../tools/gdb"))
+import selkie
+end
+echo \nType "continue": the first stop is kernel_boot. \"selkie help\" shows commands that know the kernel.\n

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * debuggee - a program for the debugger's tests (tools/tests/gdb): threads that wait in four ways
+ * and one that computes. When all do, it asks for its personality: that is where the debugger
+ * stops.
+ */
+#include "guest.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int ready, stop;
+static int pipe_ends[2];
+
+static void named(const char *name)
+{
+    prctl(PR_SET_NAME, name);
+    atomic_fetch_add(&ready, 1);
+}
+
+static void *sleeper(void *arg)
+{
+    struct timespec long_time = {1000, 0};
+
+    named("sleeper");
+    nanosleep(&long_time, NULL);
+    return arg;
+}
+
+static void *reader(void *arg)
+{
+    char byte;
+
+    named("reader");
+    while (read(pipe_ends[0], &byte, 1) != 1)
+        ;
+    return arg;
+}
+
+static void *locker(void *arg)
+{
+    named("locker");
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    return arg;
+}
+
+static void *spinner(void *arg)
+{
+    named("spinner");
+    while (!atomic_load(&stop))
+        ;
+    return arg;
+}
+
+int main(void)
+{
+    pthread_t thread[4];
+    struct timespec moment = {0, 50000000};
+    int fd = open("/tmp/debuggee.txt", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+    REQUIRE(fd >= 0 && write(fd, "12345", 5) == 5);
+    REQUIRE(pipe(pipe_ends) == 0);
+    pthread_mutex_lock(&mutex);
+    REQUIRE(pthread_create(&thread[0], NULL, sleeper, NULL) == 0);
+    REQUIRE(pthread_create(&thread[1], NULL, reader, NULL) == 0);
+    REQUIRE(pthread_create(&thread[2], NULL, locker, NULL) == 0);
+    REQUIRE(pthread_create(&thread[3], NULL, spinner, NULL) == 0);
+    while (atomic_load(&ready) < 4)
+        nanosleep(&moment, NULL);
+    nanosleep(&moment, NULL);
+    REQUIRE(personality(0xffffffff) != -1);
+    atomic_store(&stop, 1);
+    REQUIRE(write(pipe_ends[1], "x", 1) == 1);
+    pthread_mutex_unlock(&mutex);
+    for (int i = 1; i < 4; i++)
+        REQUIRE(pthread_join(thread[i], NULL) == 0);
+    return guest_pass("debuggee");
+}
