@@ -37,6 +37,7 @@ struct hosted_config hosted_config;
 struct vcpu hosted_vcpus[HAL_CPU_MAX];
 int32_t hosted_pid;
 uint32_t hosted_halted;
+uint32_t hosted_stopped;
 
 uintptr_t __stack_chk_guard = 0x00a6b1c3d5e7f902; /* main.c replaces it */
 _Noreturn void __stack_chk_fail(void);

@@ -26,6 +26,7 @@
 #define HOST_sched_yield 24
 #define HOST_madvise 28
 #define HOST_pause 34
+#define HOST_nanosleep 35
 #define HOST_getpid 39
 #define HOST_sigaltstack 131
 #define HOST_prctl 157

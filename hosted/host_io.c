@@ -334,6 +334,7 @@ _Noreturn void host_io_loop(void)
             continue;
         if (fds[WAKE].revents && read(fds[WAKE].fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
             host_fail("eventfd: %s", strerror(errno));
+        host_core_write();
         status = __atomic_load_n(&hosted_exit_status, __ATOMIC_ACQUIRE);
         if (status >= 0)
             exit(status);

@@ -173,6 +173,8 @@ void host_setup_memory(const struct host_options *options)
 
     c->cpu_count = options->cpus;
     c->cmdline = options->cmdline;
+    c->command = options->command;
+    c->core = options->core;
     if (options->initrd)
         map_initrd(options->initrd);
     c->ram_base = RAM_BASE;

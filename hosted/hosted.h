@@ -47,7 +47,8 @@ struct vcpu {
 
 extern struct vcpu hosted_vcpus[HAL_CPU_MAX];
 extern int32_t hosted_pid;
-extern uint32_t hosted_halted; /* atomic: 1 + index of the CPU that goes on; 0 none */
+extern uint32_t hosted_halted;  /* atomic: 1 + index of the CPU that goes on; 0 none */
+extern uint32_t hosted_stopped; /* atomic: CPUs that have stopped for it */
 
 static inline __attribute__((always_inline)) struct vcpu *vcpu_self(void)
 {

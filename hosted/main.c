@@ -3,6 +3,7 @@
  * main.c - selkie-hosted: the kernel as a Linux process. Command line and the order of set-up.
  *
  *   selkie-hosted --memory BYTES --cpus N --initrd FILE --cmdline STRING [--log-fd FD]
+ *                 [--command STRING]
  *
  * The outer world (see shared.h): everything here may use libc. The main thread ends as the one
  * that waits for input and signals (host_io.c); the kernel runs on its virtual CPUs (host_vcpu.c).
@@ -42,6 +43,8 @@ static const char usage[] =
     "  --initrd FILE     cpio archive with the root file system\n"
     "  --cmdline STRING  boot command line (docs/boot.md)\n"
     "  --log-fd FD       where kernel messages go (default: standard error)\n"
+    "  --command STRING  what a panic says should be typed to see it again\n"
+    "  --core FILE       where a panic writes a core file for gdb\n"
     "Builds for simulation only (docs/simulation.md):\n"
     "  --sim SEED --sim-set NAME=VALUE --sim-trace FILE --sim-replay FILE --sim-report --sim-link "
     "FD\n";
@@ -67,6 +70,8 @@ static void parse(int argc, char **argv, struct host_options *out)
         {"initrd", required_argument, NULL, 'i'},
         {"cmdline", required_argument, NULL, 'l'},
         {"log-fd", required_argument, NULL, 'f'},
+        {"command", required_argument, NULL, 'C'},
+        {"core", required_argument, NULL, 'D'},
         {"sim", required_argument, NULL, 'S'},
         {"sim-set", required_argument, NULL, 'K'},
         {"sim-trace", required_argument, NULL, 'T'},
@@ -95,6 +100,12 @@ static void parse(int argc, char **argv, struct host_options *out)
             break;
         case 'f':
             out->log_fd = (int)number("--log-fd", optarg, 0, 1 << 20);
+            break;
+        case 'C':
+            out->command = optarg;
+            break;
+        case 'D':
+            out->core = optarg;
             break;
         case 'S':
             out->sim.seed = optarg;

@@ -161,6 +161,7 @@ void hosted_inner_init(void)
         .initrd = c->initrd,
         .initrd_len = c->initrd_size,
         .ram_total = c->ram_size,
+        .command = c->command,
         .machine = "hosted",
     };
     hosted_direct_map = c->direct_map;

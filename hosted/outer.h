@@ -8,7 +8,7 @@
 struct host_options {
     uint64_t memory;
     unsigned cpus;
-    const char *initrd, *cmdline;
+    const char *initrd, *cmdline, *command, *core;
     int log_fd;
     struct host_sim_options {
         const char *seed, *trace, *replay;
@@ -40,6 +40,9 @@ _Noreturn void host_io_loop(void);
 void host_sim_exact(char **argv);    /* may start the process anew */
 void host_sim_set(const char *text); /* NAME=VALUE */
 void host_sim_setup(const struct host_options *options);
+
+/* host_core.c: if the kernel wants it, write a core file */
+void host_core_write(void);
 
 /* host_vcpu.c */
 void host_start_vcpus(void);

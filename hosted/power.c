@@ -4,6 +4,8 @@
 #include "sim.h"
 
 #define TCSETS 0x5402
+#define STOP_LOOKS 100 /* at CPUs that are to stop, ... */
+#define STOP_LOOK_NS 200000
 
 int32_t hosted_exit_status = -1;
 uint32_t hosted_shutdown_signals;
@@ -13,7 +15,8 @@ uint32_t hosted_job;
 
 void hal_halt_others(void)
 {
-    unsigned self = hal_cpu_id();
+    const struct host_timespec pause = {0, STOP_LOOK_NS};
+    unsigned self = hal_cpu_id(), told = 0;
 
     /* Release: an interrupt signal that arrives after this finds it (trap.c, halt_if_told). */
     __atomic_store_n(&hosted_halted, self + 1, __ATOMIC_SEQ_CST);
@@ -22,6 +25,13 @@ void hal_halt_others(void)
 
         if (i != self && tid != 0 && !SELKIE_SIM)
             (void)host_call3(HOST_tgkill, hosted_pid, tid, HOSTED_IRQ_SIGNAL);
+        told += i != self && tid != 0;
+    }
+    /* Acquire: the registers that they have left are there. */
+    for (unsigned i = 0; i < STOP_LOOKS && !SELKIE_SIM; i++) {
+        if (__atomic_load_n(&hosted_stopped, __ATOMIC_ACQUIRE) >= told)
+            break;
+        (void)host_call3(HOST_nanosleep, (long)&pause, 0, 0);
     }
 }
 

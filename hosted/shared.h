@@ -82,6 +82,8 @@ struct hosted_config {
     const void *initrd;
     size_t initrd_size;
     const char *cmdline;
+    const char *command;        /* for reports; may be NULL */
+    const char *core;           /* where a core file goes; NULL: nowhere */
     uintptr_t text_lo, text_hi; /* of this executable */
     uintptr_t load_bias;        /* address minus address in the file */
     uintptr_t kernel_lo, kernel_hi;
@@ -112,6 +114,16 @@ extern uint32_t hosted_job;              /* HOSTED_JOB_*: what the kernel asks f
 #define HOSTED_JOB_READ 1u               /* a program waits for the terminal's input */
 #define HOSTED_JOB_STOP 2u               /* it is stopped, so stop the process */
 extern uint32_t hosted_room_wanted;      /* bit n: stream n (enum hal_stream) had no room */
+
+/* A core file, written by the outer world when the kernel panics. */
+#define HOSTED_CORE_REGISTERS 27 /* ISA_CORE_REGISTERS */
+struct hosted_core_cpu {
+    int32_t tid;
+    uint64_t registers[HOSTED_CORE_REGISTERS];
+};
+extern struct hosted_core_cpu hosted_core_cpus[HOSTED_CPU_MAX];
+enum { HOSTED_CORE_WANTED = 1, HOSTED_CORE_WRITTEN };
+extern uint32_t hosted_core_state; /* atomic: one of these, 0 before */
 
 /* Inner functions that the outer world calls. */
 extern uintptr_t __stack_chk_guard;

@@ -154,13 +154,18 @@ static no_sanitize void pending_add(struct vcpu *v, uint32_t bits)
 }
 
 /* hal_halt_others: everyone but one CPU stops here. */
-static no_sanitize void halt_if_told(const struct vcpu *v)
+static no_sanitize void halt_if_told(const struct vcpu *v, const struct host_ucontext *uc)
 {
     uint32_t halted = *(volatile uint32_t *)&hosted_halted;
+    struct isa_frame regs;
 
-    if (halted != 0 && halted != v->id + 1)
-        for (;;)
-            host_call3(HOST_pause, 0, 0, 0);
+    if (halted == 0 || halted == v->id + 1)
+        return;
+    frame_fill(&regs, uc);
+    kernel_cpu_stopped(v->id, &regs);
+    __atomic_fetch_add(&hosted_stopped, 1, __ATOMIC_RELEASE);
+    for (;;)
+        host_call3(HOST_pause, 0, 0, 0);
 }
 
 static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct host_siginfo *info,
@@ -194,8 +199,9 @@ static no_sanitize void fault_in_kernel(struct vcpu *v, int signo, const struct 
     uintptr_t sp = uc->rsp;
     struct isa_frame *frame;
 
-    if (uc->rip < (uintptr_t)isa_uaccess_begin || uc->rip >= (uintptr_t)isa_uaccess_end)
-        sp = (uintptr_t)v->panic_stack_top;
+    if ((uc->rip < (uintptr_t)isa_uaccess_begin || uc->rip >= (uintptr_t)isa_uaccess_end) &&
+        (uintptr_t)v->panic_stack_top - sp >= HOSTED_PANIC_STACK_SIZE)
+        sp = (uintptr_t)v->panic_stack_top; /* and a panic that faults goes on below itself */
     frame = (struct isa_frame *)((sp & ~(uintptr_t)15) - sizeof(*frame));
     frame_fill(frame, uc);
     fault_fill(&v->fault, signo, info, uc);
@@ -258,7 +264,7 @@ no_sanitize void hosted_signal(int signo, const struct host_siginfo *info, struc
     if (uc->rflags & ISA_RFLAGS_AC)
         __asm__ volatile("pushq %0; popfq" : : "i"(RFLAGS_PLAIN) : "memory", "cc");
     if (is_irq(signo))
-        halt_if_told(v);
+        halt_if_told(v, uc);
     if (SELKIE_SIM) {
         enum sim_verdict verdict =
             sim_signal(signo, info, uc, in_user(v, uc->rip) && !on_kernel_stack(v, uc->rsp));
@@ -311,6 +317,7 @@ void hosted_kernel_fault(struct isa_frame *frame)
     struct vcpu *v = vcpu_self();
     struct hal_fault fault = v->fault;
 
+    fault.regs = frame;
     if (fault.kind == HAL_FAULT_PAGE && hosted_mmu_refill(fault.addr, fault.access, &fault.present))
         return;
     if (!kernel_fault(&fault))

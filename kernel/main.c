@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/percpu.h"
 #include "core/random.h"
+#include "core/trace.h"
 #include "drv/virtio_console.h"
 #include "fs/console.h"
 #include "fs/context.h"
@@ -23,6 +24,7 @@
 #include "mm/santest.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
+#include "sched/report.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 
@@ -162,6 +164,21 @@ static void settle_output(void)
         (void)!sleep_until(clock_mono_ns() + SETTLE_LOOK_NS, false);
 }
 
+static const char *call_name(int id)
+{
+    return id > 0 && id < SC_COUNT ? syscall_info((enum syscall_id)id)->name : NULL;
+}
+
+/* The parts of a panic's report, and rings of the latest events of all CPUs (core/trace.h), which
+ * without memory there are none of. */
+static void report_start(void)
+{
+    report_call_name = call_name;
+    report_init();
+    for (unsigned id = 0; id < hal_cpu_count(); id++)
+        cpu_get(id)->trace = kmalloc_array(TRACE_EVENTS, sizeof(struct trace_event), ALLOC_ZERO);
+}
+
 /* The first kernel thread: the part of the boot that may sleep. */
 static void boot_thread(void *arg)
 {
@@ -175,6 +192,8 @@ static void boot_thread(void *arg)
     console_choose(info->cmdline);               /* who carries the standard streams */
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
         boot_fail("the root file system could not be built");
+    if (crash_init(info->cmdline)) /* panic=HOW */
+        boot_fail("panic=: only with assertions (a debug build), and with some memory");
     int status = run_program(&options); /* process 1, until it ends */
     settle_output();
     hal_poweroff(status);
@@ -191,6 +210,7 @@ void kernel_boot(void *stack, size_t size)
     vm_cache_init();                             /* file pages */
     hugetlb_init();                              /* and the pool of huge ones */
     random_init();                               /* seed, from the machine */
+    report_start();                              /* what a panic will tell */
     sched_start_cpus();                          /* all other CPUs */
     log_info("%s, %u CPUs, %llu KiB of RAM", hal_boot_info()->machine, hal_cpu_count(),
              (unsigned long long)hal_boot_info()->ram_total >> 10);

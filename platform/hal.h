@@ -302,6 +302,8 @@ struct hal_boot_info {
     size_t initrd_len;
     paddr_t initrd_pa;   /* if the initrd lies in RAM that can be freed, else 0 */
     uint64_t ram_total;  /* bytes of RAM the machine has, for reports */
+    const char *command; /* how whoever started the machine starts it again, for reports, if it was
+                            told beside the command line; else NULL */
     const char *machine; /* "hosted", "x64", "aarch64": for messages only */
 };
 const struct hal_boot_info *hal_boot_info(void);
@@ -354,8 +356,16 @@ _Noreturn void hal_reboot(void);
  * started it. False if nobody could continue it. Otherwise kernel_shutdown_request(SIGCONT) follows
  * when it goes on, or at once if it was not stopped after all. */
 bool hal_suspend(void);
-/* Stop all other CPUs for good, as far as the machine can. Panic-safe. */
+/* Stop all other CPUs for good, as far as the machine can, and wait a moment for them: each calls
+ * kernel_cpu_stopped. Panic-safe. */
 void hal_halt_others(void);
+
+/*
+ * hal_core_dump - if whoever started the machine has asked for it, write a core file of it, that a
+ * debugger can open. `registers` gives those of each CPU, or NULL where they are not known.
+ * Context: the last part of a panic, the other CPUs stopped. Panic-safe.
+ */
+void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu));
 
 /* ---- stack traces --------------------------------------------------------- */
 
@@ -364,6 +374,10 @@ struct hal_text {
     uintptr_t lo, hi;
 };
 struct hal_text hal_kernel_text(void);
+
+/* Where a context that is not running gave up its CPU, and the frame pointer there. For reports:
+ * panic-safe, but what it reads may be broken. [inline] */
+static inline void hal_ctx_where(const struct hal_ctx *ctx, uintptr_t *pc, uintptr_t *fp);
 
 /* Name the kernel code address pc: symbol and offset. False if unknown. Panic-safe. */
 bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset);

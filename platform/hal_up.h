@@ -75,8 +75,9 @@ struct hal_fault {
     uint32_t trap;
     uint64_t syndrome;
     vaddr_t addr;
-    uintptr_t pc, fp;        /* where, and the frame pointer for a back trace */
-    struct isa_frame *frame; /* user registers, or NULL if raised in the kernel */
+    uintptr_t pc, fp;             /* where, and the frame pointer for a back trace */
+    struct isa_frame *frame;      /* user registers, or NULL if raised in the kernel */
+    const struct isa_frame *regs; /* raised in the kernel: its registers, for a report; or NULL */
 };
 /*
  * Thread context for user faults (interrupts on): the kernel mends the page or posts a signal and
@@ -91,6 +92,10 @@ bool kernel_fault(const struct hal_fault *fault);
 #define HAL_NO_PAGE UINT64_MAX
 paddr_t kernel_table_alloc(void);
 void kernel_table_free(paddr_t pa);
+
+/* This CPU was told to stop (hal_halt_others) and will; `regs`, which stay, are what it did. Called
+ * in the interrupt that told it. Panic-safe, and never sanitized. */
+void kernel_cpu_stopped(unsigned cpu, const struct isa_frame *regs);
 
 /* The HAL found something impossible; prints and never returns. Panic-safe. */
 _Noreturn void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp);

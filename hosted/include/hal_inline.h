@@ -29,6 +29,15 @@ struct hal_space {
     struct pgtable pt;
 };
 
+/* As the switch leaves it: six registers, the last of them rbp, and the return address. */
+static inline void hal_ctx_where(const struct hal_ctx *ctx, uintptr_t *pc, uintptr_t *fp)
+{
+    const uintptr_t *sp = (const uintptr_t *)ctx->sp;
+
+    *fp = sp[5];
+    *pc = sp[6];
+}
+
 static inline unsigned hal_cpu_id(void)
 {
     unsigned long id;

@@ -7,6 +7,7 @@
 
 struct runqueue; /* sched/ */
 struct timerq;   /* sched/timer.c */
+struct trace_event;
 
 struct cpu {
     unsigned id;
@@ -15,6 +16,8 @@ struct cpu {
     struct thread *idle; /* its idle thread */
     struct runqueue *rq;
     struct timerq *timers;
+    struct trace_event *trace; /* core/trace.h; NULL: none yet */
+    uint64_t trace_count;      /* events ever noted */
 } cache_aligned;
 
 /* Number the structures of all CPUs; once, on CPU 0. That of CPU 0 is usable before. */

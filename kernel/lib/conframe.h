@@ -7,6 +7,7 @@
  * is the byte 0x10. A reader that knows nothing of it sees the text with few odd bytes.
  *
  * Kernel to host:  DLE '0' | '1' | '2'   the bytes that follow are LOG, OUT, ERR
+ *                  DLE '3'               ... are of a core file's beginning (common/core.h)
  *                  DLE DLE               one literal 0x10
  *                  DLE 'X' decimal ';'   the exit status; the machine goes off
  *                  DLE 'I' decimal ';'   room for so many bytes of input more
@@ -37,6 +38,7 @@
 #include "lib/types.h"
 
 #define CONFRAME_DLE 0x10
+#define CONFRAME_CORE HAL_STREAM_COUNT /* a stream of its own */
 
 /* ---- outbound ---- */
 

@@ -10,6 +10,7 @@
  */
 #include "core/log.h"
 #include "core/panic.h"
+#include "core/trace.h"
 #include "hal_up.h"
 #include "isa.h"
 #include "lib/counter.h"
@@ -27,6 +28,15 @@
 static struct task *user_task(void)
 {
     return (struct task *)thread_current();
+}
+
+/* For the debugger (core/trace.h). Any context. */
+static no_inline void note(enum trace_kind kind, int number, uint64_t a, uint64_t b)
+{
+    unsigned long brief = hal_brief_begin();
+    trace_note(this_cpu(), hal_clock_ns(),
+               (struct trace_event){.kind = kind, .number = number, .a = a, .b = b});
+    hal_brief_end(brief);
 }
 
 /* ---- system calls ---- */
@@ -133,7 +143,11 @@ void kernel_syscall(struct isa_frame *frame)
     struct syscall_args args;
     args_take(&args, frame);
     task->frame = frame;
+    if (SELKIE_DEBUG)
+        note(TRACE_CALL, (int)id, (uintptr_t)task, args.arg[0]);
     long result = unlikely(syscall_trace) ? call_traced(id, nr, &args) : call(id, nr, &args);
+    if (SELKIE_DEBUG)
+        note(TRACE_RESULT, (int)id, (uintptr_t)task, (uint64_t)result);
     finish(task, id, &args, result);
 }
 
@@ -323,8 +337,9 @@ static bool kernel_exception(const struct hal_fault *fault)
     bool uaccess =
         fault->pc >= (uintptr_t)isa_uaccess_begin && fault->pc < (uintptr_t)isa_uaccess_end;
     if (!uaccess)
-        panic_at(fault->pc, fault->fp, "fault %d in the kernel, access %d, address %#lx",
-                 (int)fault->kind, (int)fault->access, (unsigned long)fault->addr);
+        panic_at(fault->regs, fault->pc, fault->fp,
+                 "fault %d in the kernel, access %d, address %#lx", (int)fault->kind,
+                 (int)fault->access, (unsigned long)fault->addr);
     /* With a spinlock held nothing may sleep, so no page can be brought: EFAULT (futex.c). */
     if (fault->kind != HAL_FAULT_PAGE || !task || thread_head()->preempt_count ||
         fault->addr >= hal_layout()->user_end)
@@ -344,6 +359,7 @@ static bool kernel_exception(const struct hal_fault *fault)
 
 bool kernel_fault(const struct hal_fault *fault)
 {
+    note(TRACE_FAULT, (int)fault->kind, fault->addr, fault->pc);
     if (!fault->user)
         return kernel_exception(fault);
     sched_account_entry();

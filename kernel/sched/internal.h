@@ -113,6 +113,8 @@ void thread_free_fp(struct thread *thread); /* its vector registers */
 void thread_reclaim(void);                  /* free the stacks of the dead; thread context */
 void thread_reaper(void *arg);
 void thread_list_add(struct thread *thread);
+/* The list of all threads (all_link), for a panic: nobody holds its lock. */
+const struct list *thread_list_peek(void);
 
 /* ---- rcu.c ---- */
 

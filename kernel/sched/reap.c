@@ -153,3 +153,8 @@ unsigned thread_count(void)
     spin_unlock_irqrestore(&list_lock, irq);
     return count;
 }
+
+const struct list *thread_list_peek(void)
+{
+    return &all_threads;
+}

@@ -34,6 +34,7 @@
  * runnable, as it must.
  */
 #include "core/log.h"
+#include "core/trace.h"
 #include "hal_up.h"
 #include "isa.h"
 #include "lib/counter.h"
@@ -227,6 +228,9 @@ bool sched_wake(struct thread *thread, enum thread_state state)
                                              __ATOMIC_SEQ_CST);
     if (woken) {
         struct runqueue *rq = this_cpu()->rq;
+        trace_note(
+            rq->cpu, hal_clock_ns(),
+            (struct trace_event){.kind = TRACE_WAKE, .number = (int)state, .a = (uintptr_t)thread});
         /* If it is ours it stays ours, because only we could give it away. Acquire: as in
          * sched_notify. */
         if (__atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE) != rq->cpu) {
@@ -351,6 +355,11 @@ void sched_switch(enum switch_reason reason)
     if (reason != SWITCH_SLEEP)
         counter_step(&prev->switches_forced);
     counter_step(&rq->switches);
+    trace_note(cpu, now,
+               (struct trace_event){.kind = TRACE_SWITCH,
+                                    .number = (int)reason,
+                                    .a = (uintptr_t)prev,
+                                    .b = (uintptr_t)next});
     rq->previous = prev;
     /* Sequentially consistent: see thread_interrupt. */
     __atomic_store_n(&next->on_cpu, true, __ATOMIC_SEQ_CST);

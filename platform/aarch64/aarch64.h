@@ -100,7 +100,7 @@ _Noreturn void aarch64_secondary_main(struct aarch64_cpu *cpu);
 
 void aarch64_irq_init(const struct dtb *dtb);
 void aarch64_irq_init_cpu(void);
-void aarch64_irq_dispatch(void);
+void aarch64_irq_dispatch(const struct isa_frame *frame);
 /* Turn on interrupt `intid`, towards CPU 0 if it is a shared one. */
 void aarch64_irq_enable(unsigned intid);
 /* The number of interrupt `index` of a node, as the GIC counts; false if there is none. */

@@ -149,6 +149,7 @@ system_call:
 
 user_irq:
     USER_FRAME
+    mov x0, sp
     bl aarch64_irq_dispatch
     b aarch64_user_return
 
@@ -261,6 +262,7 @@ kernel_sync:
 
 kernel_irq_entry:
     KERNEL_FRAME
+    add x0, sp, #16
     bl aarch64_irq_dispatch
     ldr x0, [sp, #16 + FRAME_PSTATE]
     tbnz x0, #7, kernel_return /* a wait with interrupts masked cannot get here; be safe */

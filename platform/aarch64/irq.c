@@ -52,7 +52,9 @@
 #define SGI_IPI 0u
 #define SGI_HALT 1u
 #define WAIT_LIMIT 1000000u
+#define STOP_WAIT_NS 50000000ull /* for CPUs that were told to stop */
 
+static uint32_t stopped; /* atomic: CPUs that did what SGI_HALT says */
 static unsigned version; /* 2 or 3 */
 static volatile void *gicd, *gicc;
 static struct {
@@ -287,19 +289,29 @@ void hal_ipi_send(unsigned cpu)
 /* CPUs that have interrupts masked for good do not hear it; the GIC has no NMI here. */
 void hal_halt_others(void)
 {
-    unsigned self = hal_cpu_id();
+    unsigned self = hal_cpu_id(), told = 0;
+    uint64_t start;
 
     if (version == 0)
         return;
     for (unsigned i = 0; i < hal_cpu_count(); i++)
-        if (i != self && __atomic_load_n(&aarch64_cpus[i]->arrived, __ATOMIC_ACQUIRE))
+        if (i != self && __atomic_load_n(&aarch64_cpus[i]->arrived, __ATOMIC_ACQUIRE)) {
             send_sgi(aarch64_cpus[i], SGI_HALT);
+            told++;
+        }
+    /* Acquire: the registers that they have left are there. */
+    start = hal_clock_ns();
+    while (__atomic_load_n(&stopped, __ATOMIC_ACQUIRE) < told &&
+           hal_clock_ns() - start < STOP_WAIT_NS)
+        hal_cpu_relax();
 }
 
 /* ---- dispatch ---- */
 
-static _Noreturn void halt_cpu(void)
+static _Noreturn void halt_cpu(const struct isa_frame *frame)
 {
+    kernel_cpu_stopped(hal_cpu_id(), frame);
+    __atomic_fetch_add(&stopped, 1, __ATOMIC_RELEASE);
     __asm__ volatile("msr daifset, #0xf");
     for (;;)
         __asm__ volatile("wfi");
@@ -332,7 +344,7 @@ static unsigned acknowledge(void)
     return iar;
 }
 
-void aarch64_irq_dispatch(void)
+void aarch64_irq_dispatch(const struct isa_frame *frame)
 {
     for (;;) {
         unsigned intid = acknowledge();
@@ -342,7 +354,7 @@ void aarch64_irq_dispatch(void)
         if (intid == SGI_IPI)
             kernel_ipi();
         else if (intid == SGI_HALT)
-            halt_cpu();
+            halt_cpu(frame);
         else if (intid == aarch64_timer_intid)
             aarch64_timer_irq();
         else if (intid == aarch64_console_intid)

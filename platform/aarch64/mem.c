@@ -6,6 +6,7 @@
  * /reserved-memory are taken out of what is free. The command line stays inside the device tree.
  */
 #include "aarch64.h"
+#include "common/core.h"
 #include "lib/string.h"
 
 struct hal_boot_info aarch64_boot_info = {.cmdline = "", .machine = "aarch64"};
@@ -126,6 +127,10 @@ void aarch64_mem_init(paddr_t dtb_pa, struct bootmem *ram)
         for (;;)
             __asm__ volatile("wfe");
     read_memory(&aarch64_dtb, ram);
+    core_init(ram, &(struct core_image){.va = (uintptr_t)aarch64_image_begin,
+                                        .pa = hal_virt_to_phys(aarch64_image_begin),
+                                        .len = (size_t)(aarch64_image_end - aarch64_image_begin),
+                                        .slide = aarch64_image_slide});
     aarch64_bootmem = *ram;
     aarch64_boot_info.ram_total = ram->total;
 

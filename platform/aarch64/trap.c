@@ -210,7 +210,7 @@ void aarch64_return_wild(struct isa_frame *frame)
 
 void aarch64_trap_kernel(struct isa_frame *frame, uint64_t esr)
 {
-    struct hal_fault fault = {.pc = frame->pc, .fp = frame->x[29]};
+    struct hal_fault fault = {.pc = frame->pc, .fp = frame->x[29], .regs = frame};
     bool retry;
 
     describe(&fault, esr);

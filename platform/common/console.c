@@ -193,14 +193,15 @@ int hal_console_room(enum hal_stream stream)
     return 0;
 }
 
-void hal_console_panic(const void *buf, size_t len)
+/* All of it, waiting for the line. */
+static void write_in_panic(int stream, const void *buf, size_t len)
 {
     const uint8_t *from = buf;
 
     while (present && len > 0) {
         unsigned long irq;
         bool locked = take_line_in_panic(&irq);
-        size_t used = write_piece(HAL_STREAM_LOG, from, len);
+        size_t used = write_piece((enum hal_stream)stream, from, len);
 
         if (locked)
             release_line(irq);
@@ -209,6 +210,17 @@ void hal_console_panic(const void *buf, size_t len)
         from += used;
         len -= used;
     }
+}
+
+void hal_console_panic(const void *buf, size_t len)
+{
+    write_in_panic(HAL_STREAM_LOG, buf, len);
+}
+
+void console_core(const void *buf, size_t len)
+{
+    if (options.framed)
+        write_in_panic(CONFRAME_CORE, buf, len);
 }
 
 /* The line stays taken: what other CPUs still write must not get into or behind the exit status. */

@@ -35,6 +35,8 @@ void console_start(const char *cmdline, int early);
 void console_start_interrupts(void);
 /* The line's interrupt. */
 void console_interrupt(void);
+/* A piece of a core file (common/core.h), as a panic writes; nowhere if the line is not framed. */
+void console_core(const void *buf, size_t len);
 /* At the end of the machine: let everything leave the line, the exit status last if it is framed.
  * Returns whether it was announced. Waits long, but not for ever. Interrupts off; panic-safe. */
 bool console_finish(int status);

@@ -8,6 +8,7 @@
 #include "lib/errno.h"
 #include "x64.h"
 
+#define STOP_WAIT_NS 50000000ull /* for CPUs that were told to stop */
 #define MSR_APIC_BASE 0x1b
 #define APIC_BASE_ENABLE (1u << 11)
 #define APIC_BASE_X2 (1u << 10)
@@ -97,12 +98,20 @@ void hal_ipi_send(unsigned cpu)
 /* NMIs, because the others may have interrupts off. */
 void hal_halt_others(void)
 {
-    unsigned self = hal_cpu_id();
+    unsigned self = hal_cpu_id(), told = 0;
+    uint64_t start;
 
     __atomic_store_n(&x64_halting, true, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < hal_cpu_count(); i++)
-        if (i != self && __atomic_load_n(&x64_cpus[i]->online, __ATOMIC_RELAXED))
+        if (i != self && __atomic_load_n(&x64_cpus[i]->online, __ATOMIC_RELAXED)) {
             x64_apic_send(x64_cpus[i]->apic_id, X64_APIC_NMI);
+            told++;
+        }
+    /* Acquire: the registers that they have left are there. */
+    start = hal_clock_ns();
+    while (__atomic_load_n(&x64_stopped, __ATOMIC_ACQUIRE) < told &&
+           hal_clock_ns() - start < STOP_WAIT_NS)
+        __asm__ volatile("pause");
 }
 
 /* ---- timer registers, for time.c ---- */

@@ -6,6 +6,7 @@
  * All of them lie in the first GiB, which the boot page tables map; what we keep using (command
  * line, initrd) is taken out of the free RAM, the low megabyte as a whole.
  */
+#include "common/core.h"
 #include "lib/string.h"
 #include "x64.h"
 
@@ -130,6 +131,10 @@ void x64_mem_init(paddr_t start_info, struct bootmem *ram)
         for (;;)
             __asm__ volatile("cli; hlt");
     read_memmap(info, ram);
+    core_init(ram, &(struct core_image){.va = (uintptr_t)x64_image_begin,
+                                        .pa = hal_virt_to_phys(x64_image_begin),
+                                        .len = (size_t)(x64_image_end - x64_image_begin),
+                                        .slide = x64_image_slide});
     x64_bootmem = *ram;
     x64_boot_info.ram_total = ram->total;
     x64_rsdp = info->rsdp;

@@ -38,6 +38,7 @@ enum {
 enum { FPE_INTDIV = 1, FPE_INTOVF, FPE_FLTDIV, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
 
 bool x64_halting;
+uint32_t x64_stopped;
 
 static uintptr_t read_cr2(void)
 {
@@ -169,9 +170,12 @@ void x64_trap_user(struct isa_frame *frame, unsigned vector, unsigned error)
 /* NMI, double fault, machine check: on their own stacks, from user or kernel code alike. */
 static void fatal_trap(const struct isa_frame *frame, unsigned vector)
 {
-    if (vector == VECTOR_NMI && __atomic_load_n(&x64_halting, __ATOMIC_RELAXED))
+    if (vector == VECTOR_NMI && __atomic_load_n(&x64_halting, __ATOMIC_RELAXED)) {
+        kernel_cpu_stopped(hal_cpu_id(), frame);
+        __atomic_fetch_add(&x64_stopped, 1, __ATOMIC_RELEASE);
         for (;;)
             __asm__ volatile("cli; hlt"); /* in ring 0, always */
+    }
     kernel_hal_panic(vector == VECTOR_NMI  ? "non-maskable interrupt"
                      : vector == VECTOR_MC ? "machine check"
                                            : "double fault",
@@ -180,7 +184,7 @@ static void fatal_trap(const struct isa_frame *frame, unsigned vector)
 
 static void kernel_exception(struct isa_frame *frame, unsigned vector, unsigned error)
 {
-    struct hal_fault fault = {.pc = frame->rip, .fp = frame->rbp};
+    struct hal_fault fault = {.pc = frame->rip, .fp = frame->rbp, .regs = frame};
     bool retry;
 
     describe(&fault, vector, error);

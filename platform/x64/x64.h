@@ -249,7 +249,8 @@ void x64_trap_user(struct isa_frame *frame, unsigned vector, unsigned error);
 void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error);
 void x64_return_wild(struct isa_frame *frame);
 void x64_fp_load(void);
-extern bool x64_halting; /* hal_halt_others was called: NMIs mean "stop" */
+extern bool x64_halting;     /* hal_halt_others was called: NMIs mean "stop" */
+extern uint32_t x64_stopped; /* atomic: CPUs that did */
 
 /* ---- ring3.c, ring3.S ---- */
 

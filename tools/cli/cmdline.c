@@ -5,6 +5,8 @@
 
 #include "run.h"
 
+#define COMMAND_MAX 1000 /* so that the kernel's command line does not get too long by it */
+
 static void add_word(struct bytes *out, const char *key, const char *value)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -61,6 +63,9 @@ char *cmdline_make(const struct run_options *options, const char *machine_words,
     bytes_print(&out, "%s", machine_words);
     for (size_t i = 0; i < options->boot.count; i++)
         bytes_print(&out, "%s%s", out.len ? " " : "", options->boot.items[i]);
+    /* Hosted has a better place for it: there it must not change the kernel's memory. */
+    if (options->backend != BACKEND_HOSTED && strlen(options->command) <= COMMAND_MAX)
+        add_word(&out, "command=", options->command);
     if (options->verbose)
         add_word(&out, "loglevel=", "3");
     if (options->strace)

@@ -18,5 +18,6 @@ int command_unpack(int argc, char **argv);
 int command_explore(int argc, char **argv);
 int command_sim(int argc, char **argv);
 int command_sim_diff(int argc, char **argv);
+int command_core(int argc, char **argv);
 
 #endif

@@ -28,6 +28,7 @@
 #include "run.h"
 
 #define DLE 0x10
+#define STREAM_CORE 3   /* CONFRAME_CORE */
 #define ESCAPE_KEY 0x1d /* Ctrl-], pressed ESCAPE_COUNT times in a row ends the machine */
 #define ESCAPE_COUNT 3
 #define REQUEST_SECONDS 3
@@ -66,7 +67,7 @@ struct console {
     double requested;
     int last_request;
     bool broken; /* QEMU says that the machine cannot go on */
-    struct bytes *complaint;
+    struct bytes *complaint, *core;
 };
 
 static struct termios saved_termios;
@@ -184,6 +185,10 @@ static void put_out(struct console *c, int stream, const char *data, size_t len)
     int fd = stream == STDOUT_FILENO ? STDOUT_FILENO : STDERR_FILENO;
     struct out *out = &c->out[fd];
 
+    if (stream == STREAM_CORE) {
+        bytes_add(c->core, data, len);
+        return;
+    }
     if (stream < 0 || len == 0 || out->dead || out->data.len > KEPT_MAX)
         return;
     bytes_add(&out->data, data, len);
@@ -216,6 +221,7 @@ static void take_escape(struct console *c, struct channel *from, unsigned char b
     case '0':
     case '1':
     case '2':
+    case '0' + STREAM_CORE:
         from->stream = byte - '0';
         break;
     case 'X':
@@ -448,12 +454,13 @@ static void out_finish(struct console *c)
     }
 }
 
-int console_carry(int line, int port, int errors, struct bytes *complaint)
+int console_carry(int line, int port, int errors, struct bytes *complaint, struct bytes *core)
 {
     struct console c = {.line = {.fd = line, .stream = -1},
                         .port = {.fd = port, .stream = -1},
                         .errors = errors,
                         .complaint = complaint,
+                        .core = core,
                         .status = -1,
                         .input_open = true};
     bool open = true;

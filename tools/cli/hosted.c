@@ -51,6 +51,8 @@ void hosted_start(const struct run_options *options, const struct image *image)
     list_add(&words, image->path);
     list_add(&words, "--log-fd");
     list_add(&words, "2");
+    add(&words, "--command", options->command);
+    add(&words, "--core", options->core);
     list_add(&words, "--cmdline");
     list_add(&words, cmdline_make(options, "", image->program));
     sim_words(options, &words);

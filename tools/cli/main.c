@@ -27,6 +27,7 @@ static const struct command {
     {"explore", command_explore, "search the orders of events for one in which a program fails"},
     {"sim", command_sim, "run several simulated machines on one virtual clock"},
     {"sim-diff", command_sim_diff, "show where two traces of simulated runs part"},
+    {"core", command_core, "look at a core file of the kernel with gdb"},
     {"doctor", command_doctor, "say what this host can run, and what to do about the rest"},
     {"unpack", command_unpack, "unpack Debian packages into the cache and print where"},
 };

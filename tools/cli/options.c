@@ -69,6 +69,7 @@ enum {
     KEY_MACHINE,
     KEY_ACCEL,
     KEY_GDB,
+    KEY_CORE,
     KEY_STRACE,
     KEY_VERBOSE,
     KEY_BUILD,
@@ -94,6 +95,7 @@ static const struct argp_option run_option_table[] = {
     {"accel", KEY_ACCEL, "HOW", 0, "auto (default), tcg or kvm", 0},
     {"boot", KEY_BOOT, "WORD", 0, "add a word to the machine's command line, e.g. ring=3", 0},
     {"gdb", KEY_GDB, NULL, 0, "run under gdb (hosted), or let QEMU wait for one", 0},
+    {"core", KEY_CORE, "FILE", 0, "if the kernel panics, write a core file for selkie core", 0},
     {"strace", KEY_STRACE, NULL, 0, "log every system call of the program", 0},
     {"verbose", KEY_VERBOSE, NULL, 0, "show the kernel's messages", 0},
     {"sim", KEY_SIM, "SEED", 0, "run deterministically: the same seed, the same run (hosted)", 0},
@@ -182,6 +184,9 @@ static error_t run_key_more(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_GDB:
         options->gdb = true;
+        return 0;
+    case KEY_CORE:
+        options->core = value;
         return 0;
     case KEY_STRACE:
         options->strace = true;
@@ -298,11 +303,31 @@ static void check_together(const struct run_options *options)
              backend_names[options->backend]);
 }
 
+/* The words as one would type them; the first, the command's name, as it is. */
+static char *shell_text(int argc, char **argv)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "_./:=,+@%^-";
+    struct bytes out = {0};
+
+    bytes_print(&out, "%s", argv[0]);
+    for (int i = 1; i < argc; i++) {
+        bool quote = !*argv[i] || argv[i][strspn(argv[i], plain)];
+
+        bytes_print(&out, quote ? " '" : " ");
+        for (const char *p = argv[i]; *p; p++)
+            bytes_print(&out, *p == '\'' ? "'\\''" : "%c", *p);
+        bytes_print(&out, quote ? "'" : "");
+    }
+    return out.data;
+}
+
 void run_parse(int argc, char **argv, struct run_options *options)
 {
     static const struct argp argp = {
         run_option_table, run_key, "PROGRAM [ARG...]", run_doc, NULL, NULL, NULL};
 
+    options->command = shell_text(argc, argv);
     command_parse(&argp, argc, argv, options);
     check_together(options);
     check_sim(options);

@@ -148,7 +148,7 @@ static void gdb_words(const struct run_options *options, struct list *words)
 }
 
 static void qemu_words(const struct run_options *options, const struct image *image,
-                       struct list *words, bool *port)
+                       struct list *words, bool *port, int *ram)
 {
     const char *accel = accelerator(options);
     char *kernel = build_kernel(options);
@@ -165,6 +165,11 @@ static void qemu_words(const struct run_options *options, const struct image *im
         port_words(words);
         machine_words = text("%s console=virtio%s", machine_words,
                              options->backend == BACKEND_X64 ? MICROVM_PORT : "");
+    }
+    if (options->core) {
+        core_machine_words(options, words, ram);
+        machine_words = text("%s core=%s/build/%s/selkie-%s.elf", machine_words, top_dir(),
+                             build_preset(options), backend_names[options->backend]);
     }
     const char *const rest[] = {
         "-m",
@@ -225,14 +230,15 @@ static _Noreturn void qemu_child(const struct list *words, int line, int port, i
 void qemu_start(const struct run_options *options, const struct image *image)
 {
     struct list words = {0};
-    struct bytes complaint = {0};
+    struct bytes complaint = {0}, core = {0};
+    int ram = -1;
     int line[2], port[2], errors[2], announced;
     bool has;
     int buffer = SOCKET_BUFFER;
     const char *why;
     struct child qemu;
 
-    qemu_words(options, image, &words, &has);
+    qemu_words(options, image, &words, &has, &ram);
     if (pipe2(errors, O_CLOEXEC) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, port) < 0)
@@ -244,7 +250,7 @@ void qemu_start(const struct run_options *options, const struct image *image)
     close(line[1]);
     close(port[1]);
     close(errors[1]);
-    announced = console_carry(line[0], has ? port[0] : -1, errors[0], &complaint);
+    announced = console_carry(line[0], has ? port[0] : -1, errors[0], &complaint, &core);
     close(line[0]);
     close(port[0]);
     qemu.deadline = now_seconds() + (announced >= 0 ? OFF_SECONDS : 0.2);
@@ -252,6 +258,8 @@ void qemu_start(const struct run_options *options, const struct image *image)
     why = first_complaint(&complaint);
     if (options->verbose && why)
         warn("%s", complaint.data);
+    if (options->core)
+        core_write(options, &core, ram);
     if (announced >= 0)
         exit(announced);
     fail(EXIT_TOOL, "%s: the machine stopped without an exit status%s%.200s", words.items[0],

@@ -27,7 +27,9 @@ struct run_options {
     struct list sim_set;                      /* NAME=VALUE */
     const char *sim_link; /* descriptor of `selkie sim`; NULL: a single machine */
     bool gdb, strace, verbose;
-    char **argv; /* the program and its arguments */
+    const char *core;    /* where a core file goes if the kernel panics; NULL: nowhere */
+    const char *command; /* all of it as a shell would take it, for reports */
+    char **argv;         /* the program and its arguments */
     int argc;
 };
 
@@ -99,8 +101,13 @@ _Noreturn void qemu_start(const struct run_options *options, const struct image 
 
 /* Carry the streams of a framed console on `line`, and `port` if that is not -1, until the machine
  * ends. Returns the exit status that the kernel announced, 128 + signal if the user gave up, -1 if
- * the line closed without one. What QEMU writes to `errors` is gathered in `complaint`. */
-int console_carry(int line, int port, int errors, struct bytes *complaint);
+ * the line closed without one. What QEMU writes to `errors` is gathered in `complaint`, what a
+ * panicking kernel sends of a core file in `core`. */
+int console_carry(int line, int port, int errors, struct bytes *complaint, struct bytes *core);
+/* --core: QEMU's words for a machine whose RAM is a memory file of ours, *ram. */
+void core_machine_words(const struct run_options *options, struct list *words, int *ram);
+/* What the kernel has sent, if anything, and the RAM become the core file. */
+void core_write(const struct run_options *options, const struct bytes *head, int ram);
 /* `stdio=...` and `winsize=...` for the kernel's command line. */
 char *console_words(void);
 

@@ -204,22 +204,45 @@ static void random_bytes_differ(void **state)
 
 /* ---- panic ---- */
 
+static void part_one(void)
+{
+    assert_null(panic_registers());
+    panic_say("part %s\n", "one");
+}
+static void part_broken(void)
+{
+    panic_say("part two ");
+    panic("broken");
+}
+static void part_three(void)
+{
+    panic_say("part three\n");
+}
+
 static void panic_prints_and_powers_off(void **state)
 {
     (void)state;
+    panic_add(part_one);
+    panic_add(part_broken);
+    panic_add(part_three);
+    assert_false(panic_active());
     EXPECT_PANIC(kernel_hal_panic("broken machine", 0x1234, 0));
     assert_int_equal(fake_poweroff_status, HAL_EXIT_PANIC);
-    assert_non_null(strstr(log_text(), "kernel panic on CPU 0: broken machine\n"));
-    assert_non_null(strstr(log_text(), "0x1234"));
+    assert_non_null(strstr(log_text(), "kernel panic on CPU 0: broken machine\n  #0  0x1234"));
+    /* What is broken does not take the rest of the report with it. */
+    assert_non_null(strstr(log_text(), "part one\npart two selkie: kernel panic inside a panic on "
+                                       "CPU 0: broken\npart three\n"));
     assert_true(panic_active());
     /* The second panic of the same CPU: one line, no back trace. */
     fake_console_reset();
     EXPECT_PANIC(panic("again %d", 5));
     assert_non_null(strstr(log_text(), "kernel panic inside a panic on CPU 0: again 5\n"));
     assert_null(strstr(log_text(), "#0"));
-    /* The third says nothing. */
+    /* So does each one, but not for ever. */
+    for (int i = 0; i < 6; i++)
+        EXPECT_PANIC(panic("and again"));
     fake_console_reset();
-    EXPECT_PANIC(panic("third"));
+    EXPECT_PANIC(panic("one too many"));
     assert_string_equal(log_text(), "");
     log_error("logging does not wait for locks any more");
     assert_non_null(strstr(log_text(), "any more"));

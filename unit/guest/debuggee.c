@@ -59,7 +59,8 @@ static void *spinner(void *arg)
     return arg;
 }
 
-int main(void)
+/* With an argument it stays where it is, for tests of what else may happen then. */
+int main(int argc, char **argv)
 {
     pthread_t thread[4];
     struct timespec moment = {0, 50000000};
@@ -75,6 +76,10 @@ int main(void)
     while (atomic_load(&ready) < 4)
         nanosleep(&moment, NULL);
     nanosleep(&moment, NULL);
+    if (argc > 1)
+        prctl(PR_SET_NAME, "crash now"); /* kernel/sched/crash.c */
+    while (argc > 1)
+        pause();
     REQUIRE(personality(0xffffffff) != -1);
     atomic_store(&stop, 1);
     REQUIRE(write(pipe_ends[1], "x", 1) == 1);

@@ -92,6 +92,11 @@ void kernel_table_free(paddr_t pa)
 
 /* ---- up-calls ---- */
 
+void kernel_cpu_stopped(unsigned cpu, const struct isa_frame *regs)
+{
+    (void)cpu, (void)regs;
+}
+
 void kernel_timer(void)
 {
     __atomic_add_fetch(&timer_count, 1, __ATOMIC_RELAXED);

@@ -89,6 +89,11 @@ void panic(const char *fmt, ...)
     fail(fmt, 0);
 }
 
+void kernel_cpu_stopped(unsigned cpu, const struct isa_frame *regs)
+{
+    (void)cpu, (void)regs;
+}
+
 /* The back trace of a panic: frame pointers inside the kernel's text only. */
 void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
 {

@@ -27,6 +27,15 @@ struct hal_space {
     uint16_t asid; /* 0: the kernel's, also used by spaces that found no free one */
 };
 
+/* As the switch leaves it: x19 to x30. */
+static inline void hal_ctx_where(const struct hal_ctx *ctx, uintptr_t *pc, uintptr_t *fp)
+{
+    const uintptr_t *sp = (const uintptr_t *)ctx->sp;
+
+    *fp = sp[10];
+    *pc = sp[11];
+}
+
 static inline void *a64_cpu_pointer(void)
 {
     void *cpu;

@@ -6,7 +6,8 @@
 
 #include "lib/types.h"
 
-#define ISA_ELF_MACHINE 183 /* EM_AARCH64 */
+#define ISA_ELF_MACHINE 183   /* EM_AARCH64 */
+#define ISA_CORE_REGISTERS 34 /* words of elf_gregset_t */
 #define ISA_PLATFORM "aarch64"
 #define ISA_UTS_MACHINE "aarch64"
 #define ISA_SYSCALL_LEN 4

@@ -6,7 +6,8 @@
 
 #include "lib/types.h"
 
-#define ISA_ELF_MACHINE 62 /* EM_X86_64 */
+#define ISA_ELF_MACHINE 62    /* EM_X86_64 */
+#define ISA_CORE_REGISTERS 27 /* words of elf_gregset_t */
 #define ISA_PLATFORM "x86_64"
 #define ISA_UTS_MACHINE "x86_64"
 #define ISA_SYSCALL_LEN 2

@@ -20,6 +20,7 @@ COMMANDS = (
     ("pages", "", "free lists of the page allocator, what pages are used for", memory.show_pages),
     ("heap", "", "the pools behind kmalloc, by size", memory.show_heap),
     ("files", "[PID...]", "descriptors", files.show_files),
+    ("trace", "[EVENTS]", "what the CPUs did last", log.show_trace),
     ("log", "[LINES]", "the kernel's messages", log.show_log),
 )
 

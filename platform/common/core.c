@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core.c - the beginning of a core file, see core.h.
+ *
+ * Everything is computed twice from the same page tables, once to count and once to send, because
+ * nothing can be allocated. The segments: RAM at its direct map, the image, and each run of pages
+ * of the kernel's window (stacks). Several segments may show the same bytes of the file. The byte
+ * at physical address pa is at header size + pa - (lowest address of RAM).
+ */
+#include "common/core.h"
+
+#include "common/console.h"
+#include "isa.h"
+#include "lib/conframe.h"
+#include "lib/string.h"
+
+#define SEGMENTS_MAX 60000u
+#define NT_PRSTATUS 1
+/* Of the name "SELKIE": the image's slide; where the file lies that it was loaded from. */
+#define NT_SLIDE 1
+#define NT_KERNEL 2
+#define PATH_MAX_LEN 256u
+#define PT_LOAD 1u
+#define PT_NOTE 4u
+
+struct elf_header {
+    uint8_t ident[16];
+    uint16_t type, machine;
+    uint32_t version;
+    uint64_t entry, phoff, shoff;
+    uint32_t flags;
+    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+};
+struct elf_segment {
+    uint32_t type, flags;
+    uint64_t offset, vaddr, paddr, filesz, memsz, align;
+};
+struct elf_note {
+    uint32_t name_size, size, type;
+    char name[8];
+};
+/* struct elf_prstatus of 64-bit Linux (linux/elfcore.h). */
+struct status {
+    uint32_t siginfo[3];
+    uint16_t signal, zero;
+    uint64_t pending, held;
+    uint32_t pid, ppid, pgrp, sid;
+    uint64_t times[8];
+    uint64_t registers[ISA_CORE_REGISTERS];
+    uint32_t fpvalid, pad;
+};
+STATIC_ASSERT(sizeof(struct elf_header) == 64 && sizeof(struct elf_segment) == 56);
+STATIC_ASSERT(offsetof(struct status, registers) == 112);
+
+static struct bootmem all;
+static struct core_image kernel;
+
+void core_init(const struct bootmem *ram, const struct core_image *image)
+{
+    all = *ram;
+    kernel = *image;
+}
+
+/* The first run of pages mapped one behind the other at or above *va in the kernel's window. */
+static bool window_run(vaddr_t *va, paddr_t *pa, size_t *len)
+{
+    struct hal_space *space = hal_space_kernel();
+    vaddr_t end = hal_layout()->kernel_hi;
+    paddr_t next;
+
+    for (*va = hal_space_next(space, *va, end); *va < end; *va += HAL_PAGE_SIZE) {
+        if (!hal_space_query(space, *va, pa, NULL) || *pa < all.region[0].base ||
+            *pa >= all.region[all.count - 1].base + all.region[all.count - 1].len)
+            continue; /* device registers */
+        *len = HAL_PAGE_SIZE;
+        while (*va + *len < end && hal_space_query(space, *va + *len, &next, NULL) &&
+               next == *pa + *len)
+            *len += HAL_PAGE_SIZE;
+        return true;
+    }
+    return false;
+}
+
+struct writer {
+    uint64_t header; /* size */
+    unsigned segments;
+    bool counting;
+};
+
+static void segment(struct writer *w, uint32_t type, uint64_t offset, vaddr_t va, paddr_t pa,
+                    uint64_t len)
+{
+    struct elf_segment s = {.type = type,
+                            .flags = 7,
+                            .offset = offset,
+                            .vaddr = va,
+                            .paddr = pa,
+                            .filesz = len,
+                            .memsz = type == PT_LOAD ? len : 0,
+                            .align = type == PT_LOAD ? HAL_PAGE_SIZE : 4};
+
+    if (w->segments >= SEGMENTS_MAX)
+        return;
+    w->segments++;
+    if (!w->counting)
+        console_core(&s, sizeof(s));
+}
+
+static void loads(struct writer *w)
+{
+    paddr_t base = all.region[0].base, pa;
+    vaddr_t va = hal_layout()->kernel_lo;
+    size_t len;
+
+    for (size_t i = 0; i < all.count; i++)
+        segment(w, PT_LOAD, w->header + all.region[i].base - base,
+                (uintptr_t)hal_phys_to_virt(all.region[i].base), all.region[i].base,
+                all.region[i].len);
+    segment(w, PT_LOAD, w->header + kernel.pa - base, kernel.va, kernel.pa, kernel.len);
+    for (; window_run(&va, &pa, &len); va += len)
+        segment(w, PT_LOAD, w->header + pa - base, va, pa, len);
+}
+
+static void send_note(const char *name, uint32_t type, const void *data, size_t size)
+{
+    struct elf_note head = {
+        .name_size = (uint32_t)strlen(name) + 1, .size = (uint32_t)size, .type = type};
+
+    memcpy(head.name, name, head.name_size);
+    console_core(&head, sizeof(head));
+    console_core(data, size); /* a multiple of 4 */
+}
+
+static size_t notes_size(void)
+{
+    return hal_cpu_count() * (sizeof(struct elf_note) + sizeof(struct status)) +
+           2 * sizeof(struct elf_note) + sizeof(uint64_t) + PATH_MAX_LEN;
+}
+
+static void send_notes(const struct isa_frame *(*registers)(unsigned cpu), const char *path,
+                       size_t len)
+{
+    const uint64_t slide = kernel.slide;
+    char text[PATH_MAX_LEN] = "";
+
+    for (unsigned cpu = 0; cpu < hal_cpu_count(); cpu++) {
+        struct status status = {.pid = 1 + cpu};
+        const struct isa_frame *frame = registers(cpu);
+
+        if (frame)
+            isa_core_registers(frame, status.registers);
+        send_note("CORE", NT_PRSTATUS, &status, sizeof(status));
+    }
+    memcpy(text, path, MIN(len, sizeof(text) - 1));
+    send_note("SELKIE", NT_SLIDE, &slide, sizeof(slide));
+    send_note("SELKIE", NT_KERNEL, text, sizeof(text));
+}
+
+void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
+{
+    static const uint8_t zeroes[64];
+    size_t notes = notes_size(), len;
+    const char *path = cmdline_find(hal_boot_info()->cmdline, "core", &len);
+    struct writer w = {.counting = true};
+    struct elf_header e = {.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
+                           .type = 4, /* ET_CORE */
+                           .machine = ISA_ELF_MACHINE,
+                           .version = 1,
+                           .phoff = sizeof(e),
+                           .ehsize = sizeof(e),
+                           .phentsize = sizeof(struct elf_segment)};
+    uint64_t at;
+
+    if (all.count == 0 || !path)
+        return;
+    loads(&w);
+    e.phnum = (uint16_t)(w.segments + 1);
+    at = sizeof(e) + e.phnum * sizeof(struct elf_segment);
+    w = (struct writer){.header = align_up(at + notes, HAL_PAGE_SIZE)};
+    console_core(&e, sizeof(e));
+    segment(&w, PT_NOTE, at, 0, 0, notes);
+    loads(&w);
+    send_notes(registers, path, len);
+    for (at += notes; at < w.header; at += MIN(sizeof(zeroes), w.header - at))
+        console_core(zeroes, MIN(sizeof(zeroes), w.header - at));
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""corefile.py - opening a core file of the kernel: which file it was, and how far it was moved."""
+
+import struct
+
+import gdb
+
+
+def notes(path):
+    """[(name, type, bytes)] of a 64-bit little-endian core file."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+        offset, = struct.unpack_from("<Q", head, 32)
+        size, count = struct.unpack_from("<HH", head, 54)
+        file.seek(offset)
+        segments = file.read(size * count)
+        found = []
+        for i in range(count):
+            kind, _flags, at, _va, _pa, length = struct.unpack_from("<IIQQQQ", segments, i * size)
+            if kind != 4:  # PT_NOTE
+                continue
+            file.seek(at)
+            found += parse(file.read(length))
+    return found
+
+
+def parse(data):
+    at, found = 0, []
+    while at + 12 <= len(data):
+        name_size, size, kind = struct.unpack_from("<III", data, at)
+        name = data[at + 12:at + 12 + name_size].rstrip(b"\0").decode()
+        at += 12 + (name_size + 3 & ~3)
+        found.append((name, kind, data[at:at + size]))
+        at += size + 3 & ~3
+    return found
+
+
+def show(path):
+    own = {kind: data for name, kind, data in notes(path) if name == "SELKIE"}
+    kernel = own.get(2, b"").split(b"\0")[0].decode()
+    if not kernel:
+        raise gdb.GdbError("%s: no core file of a selkie kernel" % path)
+    for setting in ("confirm off", "pagination off", "print pretty on", "osabi GNU/Linux"):
+        gdb.execute("set " + setting)
+    gdb.execute("file '%s'" % kernel)
+    slide = struct.unpack("<Q", own[1])[0] if 1 in own else 0
+    if slide:
+        gdb.execute("symbol-file -o %#x '%s'" % (slide, kernel))
+    gdb.execute("core-file " + path)
