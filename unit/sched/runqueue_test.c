@@ -22,6 +22,9 @@ static uint64_t share[THREADS];
 static struct cpu cpu;
 static struct thread idle;
 struct sim_cpu_head *sim_cpu;
+void sim_access(void)
+{
+}
 void sim_point(void)
 {
 }

@@ -28,6 +28,7 @@
 
 #define CPUS_MAX 8
 #define STACK_SIZE ((size_t)256 << 10)
+#define ACCESS_ODDS 8
 
 struct sim_cpu {
     struct sim_cpu_head head;
@@ -129,13 +130,27 @@ static bool take_one(void)
     return false;
 }
 
-void sim_deliver(void)
+static void take_all(void)
 {
-    sim_point();
     sim_cpu->irq_off = true;
     while (take_one())
         kernel_preempt(); /* may come back on another CPU */
     sim_cpu->irq_off = false;
+}
+
+void sim_deliver(void)
+{
+    sim_point();
+    take_all();
+}
+
+/* No time passes: what tests say about time is about the calls. */
+void sim_access(void)
+{
+    if (cpu_count > 1 && sim_random(ACCESS_ODDS) == 0)
+        go_to(pick());
+    if (!sim_cpu->irq_off && sim_random(ACCESS_ODDS) == 0)
+        take_all();
 }
 
 void hal_cpu_idle(void)

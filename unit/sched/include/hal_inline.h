@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * hal_inline.h - the backend of the scheduler's tests: several CPUs simulated in one host thread
- * (unit/sched/sim.c). Interrupts are delivered where they are enabled; at those places and in
- * spin loops another CPU may go on, as a seed decides.
+ * (unit/sched/sim.c). Interrupts are delivered where they are enabled; at those places, in spin
+ * loops and before every atomic access another CPU may go on, as a seed decides: what is tested is
+ * every step of a lock or a wake-up, in the shipped source.
  */
 #ifndef SELKIE_HAL_INLINE_H
 #define SELKIE_HAL_INLINE_H
@@ -13,6 +14,18 @@
 
 /* The host has a function of this name, and the sanitizers call it. */
 #define sched_yield selkie_sched_yield
+
+/* A macro is not expanded within itself. */
+#define __atomic_load_n(...) (sim_access(), __atomic_load_n(__VA_ARGS__))
+#define __atomic_store_n(...) (sim_access(), __atomic_store_n(__VA_ARGS__))
+#define __atomic_exchange_n(...) (sim_access(), __atomic_exchange_n(__VA_ARGS__))
+#define __atomic_compare_exchange_n(...) (sim_access(), __atomic_compare_exchange_n(__VA_ARGS__))
+#define __atomic_fetch_add(...) (sim_access(), __atomic_fetch_add(__VA_ARGS__))
+#define __atomic_fetch_sub(...) (sim_access(), __atomic_fetch_sub(__VA_ARGS__))
+#define __atomic_fetch_or(...) (sim_access(), __atomic_fetch_or(__VA_ARGS__))
+#define __atomic_fetch_and(...) (sim_access(), __atomic_fetch_and(__VA_ARGS__))
+#define __atomic_add_fetch(...) (sim_access(), __atomic_add_fetch(__VA_ARGS__))
+#define __atomic_sub_fetch(...) (sim_access(), __atomic_sub_fetch(__VA_ARGS__))
 
 struct hal_ctx {
     void *flow; /* struct sim_flow */
@@ -28,6 +41,7 @@ struct sim_cpu_head {
 };
 extern struct sim_cpu_head *sim_cpu; /* the executing CPU */
 void sim_point(void);                /* another CPU may go on here */
+void sim_access(void);               /* and here, before each atomic access */
 void sim_deliver(void);              /* interrupts have been enabled */
 
 static inline unsigned hal_cpu_id(void)
