@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * fake_sched.c - what the scheduler gives to lower layers, for a test program with one thread: a
- * lock that would have to be waited for is a bug in the code under test, so it aborts.
+ * lock that would have to be waited for is a bug in the code under test, so it aborts. The order of
+ * locks, and whether the caller may sleep, are looked at as in the kernel.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/mutex.h"
+#include "core/spinlock.h"
 #include "fake.h"
 
 static _Noreturn void would_block(const char *what)
@@ -25,6 +27,8 @@ void mutex_init(struct mutex *m, enum lock_rank rank)
 }
 void mutex_lock(struct mutex *m)
 {
+    lock_assert_sleepable();
+    lock_note_acquire(m, m->rank);
     if (m->owner)
         would_block("mutex_lock");
     m->owner = fake_self;
@@ -33,6 +37,7 @@ bool mutex_try(struct mutex *m)
 {
     if (m->owner)
         return false;
+    lock_note_acquire(m, m->rank);
     m->owner = fake_self;
     return true;
 }
@@ -40,6 +45,7 @@ void mutex_unlock(struct mutex *m)
 {
     if (m->owner != fake_self)
         would_block("mutex_unlock by a non-owner");
+    lock_note_release(m);
     m->owner = NULL;
 }
 bool mutex_held(const struct mutex *m)
@@ -54,6 +60,8 @@ void rwlock_init(struct rwlock *l, enum lock_rank rank)
 }
 void rwlock_read_lock(struct rwlock *l)
 {
+    lock_assert_sleepable();
+    lock_note_acquire(l, l->rank);
     if (l->readers < 0)
         would_block("rwlock_read_lock");
     l->readers++;
@@ -62,6 +70,7 @@ void rwlock_read_unlock(struct rwlock *l)
 {
     if (l->readers <= 0)
         would_block("rwlock_read_unlock of a free lock");
+    lock_note_release(l);
     l->readers--;
 }
 void rwlock_set_slots(struct rwlock *l, struct rwlock_slot *slots, unsigned count)
@@ -88,6 +97,8 @@ void rwlock_downgrade(struct rwlock *l)
 }
 void rwlock_write_lock(struct rwlock *l)
 {
+    lock_assert_sleepable();
+    lock_note_acquire(l, l->rank);
     if (l->readers)
         would_block("rwlock_write_lock");
     l->readers = -1;
@@ -97,6 +108,7 @@ void rwlock_write_unlock(struct rwlock *l)
 {
     if (l->readers != -1)
         would_block("rwlock_write_unlock of a free lock");
+    lock_note_release(l);
     l->readers = 0;
     l->writer = NULL;
 }

@@ -475,6 +475,47 @@ static void a_device_that_lies_is_given_up(void **state)
     assert_int_equal(console->read(buf, sizeof(buf)), sizeof(buf));
 }
 
+/* A number just behind the last buffer, and one of a buffer that the driver has not handed out. */
+static void used_numbers_are_looked_at(void **state)
+{
+    struct virtio_device dev = {.regs = window};
+    struct virtio_queue queue;
+    uint32_t len;
+
+    (void)state;
+    boot();
+    give_back(RX, device.ring[RX].num, 8);
+    kernel_irq(IRQ);
+    assert_int_equal(console_calls, 0);
+    input("ok", 2);
+    assert_int_equal(console_calls, 1);
+    memset(device.ring, 0, sizeof(device.ring));
+    assert_int_equal(virtio_queue_init(&dev, &queue, TX0, 4), 0);
+    virtio_queue_add(&queue, 2, FAKE_RAM_PA, 16, true);
+    give_back(TX0, 1, 8);
+    give_back(TX0, 2, 8);
+    give_back(TX0, 2, 8);
+    assert_int_equal(virtio_queue_take(&queue, &len), -EIO);
+    assert_int_equal(virtio_queue_take(&queue, &len), 2);
+    assert_int_equal(virtio_queue_take(&queue, &len), -EIO); /* it has come back already */
+    assert_int_equal(virtio_queue_take(&queue, &len), -EAGAIN);
+}
+
+/* No byte of a page's neighbour is taken for input. */
+static void used_lengths_are_cut(void **state)
+{
+    static char got[3 * 4096];
+    long n;
+
+    (void)state;
+    boot();
+    give_back(RX, (uint32_t)take(RX), 2 * 4096);
+    kernel_irq(IRQ);
+    n = console->read(got, sizeof(got));
+    assert_int_equal(n, 4096);
+    assert_int_equal(console->read(got, sizeof(got)), 0);
+}
+
 static void what_is_no_console_of_ours(void **state)
 {
     (void)state;
@@ -506,6 +547,8 @@ int main(void)
         cmocka_unit_test_setup(input_and_controls, set_up),
         cmocka_unit_test_setup(a_sender_that_is_faster_than_the_reader, set_up),
         cmocka_unit_test_setup(a_device_that_lies_is_given_up, set_up),
+        cmocka_unit_test_setup(used_numbers_are_looked_at, set_up),
+        cmocka_unit_test_setup(used_lengths_are_cut, set_up),
         cmocka_unit_test_setup(what_is_no_console_of_ours, set_up),
         cmocka_unit_test_setup(a_device_with_one_port, set_up),
     };
