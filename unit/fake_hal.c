@@ -36,6 +36,7 @@ uintptr_t fake_ram_base;
 uint64_t fake_now_ns;
 uint64_t fake_clock_step_ns;
 unsigned fake_map_calls, fake_unmap_calls, fake_protect_calls;
+void (*fake_unmap_hook)(struct hal_space *space, vaddr_t va, paddr_t pa);
 struct hal_space *fake_user_space;
 int (*fake_user_fault)(vaddr_t addr, enum hal_access access);
 char fake_console[HAL_STREAM_COUNT][65536];
@@ -72,10 +73,19 @@ static bool console_in_end;
 static union {
     struct thread_head head;
     char room[8192];
-} fake_thread __attribute__((aligned(64)));
+} fake_thread __attribute__((aligned(64))), other_thread __attribute__((aligned(64)));
 static struct cpu fake_cpu;
 
 static void space_free(struct hal_space *space);
+
+void fake_other_thread(void (*fn)(void *), void *arg)
+{
+    void *self = fake_self;
+    other_thread.head.cpu = &fake_cpu;
+    fake_self = &other_thread;
+    fn(arg);
+    fake_self = self;
+}
 
 void fake_hal_init(size_t ram_bytes)
 {
@@ -398,6 +408,9 @@ void hal_space_unmap(struct hal_space *space, vaddr_t va, size_t len)
     vaddr_t end = va + len;
     while ((va = hal_space_next(space, va, end)) < end) {
         struct fake_leaf *leaf = leaf_find(space, va);
+        paddr_t pa;
+        if (fake_unmap_hook && hal_space_query(space, va, &pa, NULL))
+            fake_unmap_hook(space, va, pa);
         leaf->mapped[va >> 12 & 511] = false;
         leaf->used--;
         va += 4096;

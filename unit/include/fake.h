@@ -17,6 +17,8 @@
 
 #include "hal_up.h"
 
+struct mutex;
+
 /* Make RAM (zeroed, one region unless fake_set_regions is called), a thread and a CPU. May be
  * called again: everything starts afresh. */
 void fake_hal_init(size_t ram_bytes);
@@ -37,6 +39,12 @@ extern uint64_t fake_clock_step_ns;   /* it goes on by this each time it is look
 void fake_map_fail_nth(unsigned n);
 extern unsigned fake_ipis;                                            /* hal_ipi_send calls */
 extern unsigned fake_map_calls, fake_unmap_calls, fake_protect_calls; /* statistics */
+/* Called for each page that is about to be unmapped; NULL: nobody looks. */
+extern void (*fake_unmap_hook)(struct hal_space *space, vaddr_t va, paddr_t pa);
+/* Called before a mutex is taken: here another thread may be faster. Not while it runs itself. */
+extern void (*fake_lock_hook)(struct mutex *m);
+/* Run it as another thread, which holds no locks. */
+void fake_other_thread(void (*fn)(void *), void *arg);
 size_t fake_space_mapped(const struct hal_space *space);              /* pages */
 
 extern struct hal_space *fake_user_space;

@@ -93,6 +93,7 @@ static void limits(void **state)
 {
     (void)state;
     assert_null(kmalloc_array(SIZE_MAX / 2, 3, 0));
+    assert_null(kmalloc_array(SIZE_MAX / 16 + 3, 16, 0)); /* the product wraps to 32 */
     assert_null(kmalloc(64 * MIB, 0));
     assert_null(kmalloc(SIZE_MAX / 2 - 5, 0));
     void *a = kmalloc(0, 0), *b = kmalloc(0, 0);

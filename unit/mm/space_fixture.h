@@ -81,6 +81,15 @@ static int on_fault(vaddr_t addr, enum hal_access access)
     return space_fault(space, addr, access, 0);
 }
 
+/* Whoever takes a page out of the table excludes faults there (munmap: by having removed the area),
+ * and the page is still somebody's: it is given back when no CPU can come to it any more. */
+static void on_unmap(struct hal_space *hal, vaddr_t va, paddr_t pa)
+{
+    assert_true(rwlock_write_held(&space->lock) || mutex_held(space_fault_lock(space, va)) ||
+                !area_at(space, va));
+    assert_true(hal != &space->hal || page_of_phys(pa)->type != PAGE_FREE);
+}
+
 static int space_set_up_ram(size_t size)
 {
     fake_hal_init(size);
@@ -100,6 +109,8 @@ static int space_set_up_ram(size_t size)
     assert_non_null(space);
     fake_user_space = &space->hal;
     fake_user_fault = on_fault;
+    fake_unmap_hook = on_unmap;
+    fake_lock_hook = NULL;
     return 0;
 }
 
@@ -115,6 +126,8 @@ static int space_tear_down(void **state)
     (void)state;
     assert_true(area_tree_valid(space));
     fake_user_space = NULL;
+    fake_unmap_hook = NULL;
+    fake_lock_hook = NULL;
     space_put(space);
     assert_int_equal(file.refs, 0);
     vm_object_destroy(&file.object);

@@ -583,6 +583,7 @@ static void rights_are_checked(void **state)
     assert_int_equal(space_unmap(space, a + 1, PG), -EINVAL);
     assert_int_equal(space_unmap(space, a, 0), -EINVAL);
     assert_int_equal(space_unmap(space, a, SIZE_MAX), -EINVAL);
+    assert_int_equal(space_unmap(space, a, 0x20000 - a), -EINVAL); /* the end wraps */
 }
 
 static void code_is_patched(void **state)
