@@ -85,6 +85,18 @@ void lock_assert_sleepable(void)
         panic("sleep in an interrupt handler");
 }
 
+void lock_assert_may_take(enum lock_rank rank)
+{
+    lock_assert_sleepable();
+    if (!SELKIE_DEBUG)
+        return;
+    const struct thread_head *self = thread_head();
+    for (unsigned i = 0; i < self->held_count; i++)
+        if (self->held_rank[i] >= (unsigned)rank)
+            panic("lock %p of rank %u is held where one of rank %u may be taken", self->held[i],
+                  self->held_rank[i], (unsigned)rank);
+}
+
 void spin_init(struct spinlock *lock, enum lock_rank rank)
 {
     lock->word = 0;

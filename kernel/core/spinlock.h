@@ -44,6 +44,9 @@ bool lock_note_held(const void *lock); /* always true without SELKIE_DEBUG */
  * handler. */
 void lock_assert_sleepable(void);
 
+/* The same for who may take a lock of this rank: none that stands at it or behind it is held. */
+void lock_assert_may_take(enum lock_rank rank);
+
 /* True if the calling thread holds it; always true in builds without SELKIE_DEBUG. For ASSERT only.
  */
 bool spin_held(const struct spinlock *lock);

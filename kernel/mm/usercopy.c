@@ -4,7 +4,8 @@
  *
  * One ring means that nothing but this check keeps a program's pointer from naming kernel memory,
  * so every function makes it first. The window test does not say that anything is mapped: a fault
- * does, and comes back as -EFAULT.
+ * does, and comes back as -EFAULT. A fault may take the space's lock, whether there is one this
+ * time or not.
  */
 #include "mm/usercopy.h"
 
@@ -37,7 +38,7 @@ int copyin(void *dst, uaddr_t src, size_t len)
         return 0;
     if (!user_range_ok(src, len))
         return -EFAULT;
-    lock_assert_sleepable();
+    lock_assert_may_take(RANK_SPACE);
     memory_check_write(dst, len);
     return isa_user_copy(dst, (const void *)src.raw, len);
 }
@@ -48,7 +49,7 @@ int copyout(uaddr_t dst, const void *src, size_t len)
         return 0;
     if (!user_range_ok(dst, len))
         return -EFAULT;
-    lock_assert_sleepable();
+    lock_assert_may_take(RANK_SPACE);
     memory_check_read(src, len);
     return isa_user_copy((void *)dst.raw, src, len);
 }
@@ -59,7 +60,7 @@ int user_zero(uaddr_t dst, size_t len)
         return 0;
     if (!user_range_ok(dst, len))
         return -EFAULT;
-    lock_assert_sleepable();
+    lock_assert_may_take(RANK_SPACE);
     return isa_user_zero((void *)dst.raw, len);
 }
 
@@ -70,7 +71,7 @@ long copyin_str(char *dst, uaddr_t src, size_t size)
         return -EFAULT;
     if (size == 0)
         return -ENAMETOOLONG;
-    lock_assert_sleepable();
+    lock_assert_may_take(RANK_SPACE);
     size_t limit = MIN(size, w->hi - src.raw);
     memory_check_write(dst, limit);
     long n = isa_user_strcpy(dst, (const char *)src.raw, limit);
@@ -89,7 +90,7 @@ static bool word_in_window(uaddr_t addr)
 
 static bool word_ok(uaddr_t addr)
 {
-    lock_assert_sleepable();
+    lock_assert_may_take(RANK_SPACE);
     return word_in_window(addr);
 }
 

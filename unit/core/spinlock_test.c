@@ -54,6 +54,9 @@ static void foreign_unlock_panics(void **state)
     EXPECT_PANIC(spin_unlock(&a));
 }
 
+static struct spinlock handler_lock = SPINLOCK_INIT(RANK_LOG);
+static unsigned interrupts;
+
 static void sleeping_with_a_spinlock_panics(void **state)
 {
     (void)state;
@@ -63,10 +66,19 @@ static void sleeping_with_a_spinlock_panics(void **state)
     EXPECT_PANIC(lock_assert_sleepable());
 }
 
-/* An interrupt that takes a lock after every single instruction (the processor's trap flag). */
-static struct spinlock handler_lock = SPINLOCK_INIT(RANK_LOG);
-static unsigned interrupts;
+/* Locks before the one that may be taken are allowed, it and those behind it are not. */
+static void what_may_be_taken(void **state)
+{
+    (void)state;
+    lock_note_acquire(&interrupts, RANK_PIPE);
+    lock_assert_may_take(RANK_SPACE);
+    lock_note_acquire(&handler_lock, RANK_SPACE);
+    EXPECT_PANIC(lock_assert_may_take(RANK_SPACE));
+    lock_note_acquire(&handler_lock, RANK_PAGECACHE);
+    EXPECT_PANIC(lock_assert_may_take(RANK_SPACE));
+}
 
+/* An interrupt that takes a lock after every single instruction (the processor's trap flag). */
 static void interrupt(int signo)
 {
     (void)signo;
@@ -105,6 +117,7 @@ int main(void)
         cmocka_unit_test_setup(equal_ranks_panic, set_up),
         cmocka_unit_test_setup(foreign_unlock_panics, set_up),
         cmocka_unit_test_setup(sleeping_with_a_spinlock_panics, set_up),
+        cmocka_unit_test_setup(what_may_be_taken, set_up),
         cmocka_unit_test_setup(interrupts_do_not_disturb_the_list, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,10 @@
 #include "fake_fs.h"
 #include "fs/epoll.h"
 #include "fs/eventfd.h"
+#include "fs/locks.h"
 #include "fs/pipe.h"
 #include "fs/pollwait.h"
+#include "mm/account.h"
 #include "mm/kmalloc.h"
 #include "sched/timer.h"
 
@@ -28,10 +30,15 @@ static int set_up(void **state)
     return fake_fs_boot(NULL, 0);
 }
 
+/* Nothing that the books say is a pipe's or an event's is left, in number or bytes. */
 static int tear_down(void **state)
 {
     (void)state;
     fake_fs_end();
+    assert_int_equal(owner_get(OWNER_PIPE).objects, 0);
+    assert_int_equal(owner_get(OWNER_PIPE).bytes, 0);
+    assert_int_equal(owner_get(OWNER_EVENT).objects, 0);
+    assert_int_equal(owner_get(OWNER_EVENT).bytes, 0);
     return 0;
 }
 
@@ -129,6 +136,30 @@ static void pipe_blocking(void **state)
     file_put(end[1]);
 }
 
+static struct file *drained;
+static void hook_drain_page(void)
+{
+    static char buf[4096];
+    assert_int_equal(get(drained, buf, sizeof buf), sizeof buf);
+}
+
+/* The pipe is not full, but a write that must not be split does not fit: the next read makes room
+ * for it and has to say so. */
+static void pipe_room_for_a_whole_write(void **state)
+{
+    (void)state;
+    struct file *end[2];
+    static char buf[65536];
+    assert_int_equal(pipe_create(end, 0), 0);
+    assert_int_equal(file_write(end[1], buf, sizeof buf - 100), sizeof buf - 100);
+    drained = end[0];
+    fake_sleep_hook = hook_drain_page;
+    assert_int_equal(file_write(end[1], buf, PIPE_BUF), PIPE_BUF);
+    fake_sleep_hook = NULL;
+    file_put(end[0]);
+    file_put(end[1]);
+}
+
 static void fifo(void **state)
 {
     (void)state;
@@ -167,6 +198,10 @@ static void eventfd_counts(void **state)
     assert_int_equal(file_poll(e, NULL), POLLIN | POLLRDNORM);
     v = 1;
     assert_int_equal(file_write(e, &v, 8), -EAGAIN);
+    v = UINT64_MAX - 1; /* the sum wraps */
+    assert_int_equal(file_write(e, &v, 8), -EAGAIN);
+    assert_int_equal(get(e, &v, 8), 8);
+    assert_true(v == UINT64_MAX - 1);
     file_put(e);
     assert_int_equal(eventfd_create(2, true, O_NONBLOCK, &e), 0);
     assert_int_equal(get(e, &v, 8), 8);
@@ -195,6 +230,17 @@ static void timerfd_ticks(void **state)
     timerfd_get(t, &old);
     assert_int_equal(old.value_ns, 30);
     assert_int_equal(old.interval_ns, 50);
+    fake_advance(30); /* just when it is due */
+    assert_int_equal(get(t, &ticks, 8), 8);
+    assert_int_equal(ticks, 1);
+    timerfd_get(t, &old);
+    assert_int_equal(old.value_ns, 50);
+    fake_advance(100); /* just when the second one is due */
+    assert_int_equal(get(t, &ticks, 8), 8);
+    assert_int_equal(ticks, 2);
+    assert_int_equal(get(t, &ticks, 8), -EAGAIN);
+    timerfd_get(t, &old);
+    assert_int_equal(old.value_ns, 50);
     spec = (struct timerfd_spec){0, 0};
     assert_int_equal(timerfd_set(t, 0, &spec, &old), 0);
     fake_advance(1000);
@@ -375,6 +421,9 @@ static void epoll_fairness_of_max(void **state)
     uint64_t first = got.data[0];
     assert_int_equal(wait_events(ep, 1), 1);
     assert_int_not_equal(got.data[0], first);
+    /* Both are still ready, and level-triggered: neither is forgotten because the list was full. */
+    assert_int_equal(wait_events(ep, 1), 1);
+    assert_int_equal(wait_events(ep, 8), 2);
     file_put(ep);
     file_put(a);
     file_put(b);
@@ -458,6 +507,23 @@ static void waits_are_woken(void **state)
     poll_wait_done(&pw);
     file_put(bumped);
     file_put(ep);
+}
+
+/* ---- file locks ---- */
+
+/* Closing gives the lock back, and who waits for it hears of it. */
+static void closing_ends_a_lock(void **state)
+{
+    (void)state;
+    struct file *holder, *waits;
+    assert_int_equal(fs_open(fake_context, "/locked", O_CREAT | O_RDWR, 0600, &holder), 0);
+    assert_int_equal(fs_open(fake_context, "/locked", O_RDWR, 0, &waits), 0);
+    assert_int_equal(locks_flock(holder, LOCK_EX, false), 0);
+    assert_int_equal(locks_flock(waits, LOCK_EX, false), -EAGAIN);
+    hook_file = holder;
+    fake_sleep_hook = hook_close;
+    assert_int_equal(locks_flock(waits, LOCK_EX, true), 0);
+    file_put(waits);
 }
 
 /* ---- descriptors ---- */
@@ -572,6 +638,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(pipe_bytes),
         TEST(pipe_blocking),
+        TEST(pipe_room_for_a_whole_write),
         TEST(fifo),
         TEST(eventfd_counts),
         TEST(timerfd_ticks),
@@ -585,6 +652,7 @@ int main(void)
         TEST(descriptors),
         TEST(reserved_descriptors),
         TEST(pipe_gives_back),
+        TEST(closing_ends_a_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

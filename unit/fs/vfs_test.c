@@ -273,6 +273,19 @@ static void permissions(void **state)
     fake_cred.groups[0] = dentry->inode->gid;
     fake_cred.group_count = 1;
     assert_int_equal(our_open("f", O_RDONLY, 0), 0);
+    /* One class alone decides, the first that fits: the group has no more than it, the owner too.
+     */
+    uint32_t mode = dentry->inode->mode, uid = dentry->inode->uid;
+    dentry->inode->mode = S_IFREG | 0606;
+    assert_int_equal(inode_permission(&fake_cred, dentry->inode, MAY_READ), -EACCES);
+    fake_cred.group_count = 0;
+    assert_int_equal(inode_permission(&fake_cred, dentry->inode, MAY_READ | MAY_WRITE), 0);
+    fake_cred.group_count = 1;
+    dentry->inode->mode = S_IFREG | 0066;
+    dentry->inode->uid = 1000;
+    assert_int_equal(inode_permission(&fake_cred, dentry->inode, MAY_READ), -EACCES);
+    dentry->inode->mode = mode;
+    dentry->inode->uid = uid;
     fake_cred.fsuid = 0;
     attr = (struct inode_attr){.valid = ATTR_MODE, .mode = 06755};
     assert_int_equal(inode_set_attr(&fake_cred, dentry->inode, &attr), 0);

@@ -45,7 +45,7 @@ extern void (*fake_unmap_hook)(struct hal_space *space, vaddr_t va, paddr_t pa);
 extern void (*fake_lock_hook)(struct mutex *m);
 /* Run it as another thread, which holds no locks. */
 void fake_other_thread(void (*fn)(void *), void *arg);
-size_t fake_space_mapped(const struct hal_space *space);              /* pages */
+size_t fake_space_mapped(const struct hal_space *space); /* pages */
 
 extern struct hal_space *fake_user_space;
 extern int (*fake_user_fault)(vaddr_t addr, enum hal_access access); /* 0: retry */
