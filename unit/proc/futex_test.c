@@ -40,6 +40,11 @@ static void errors_main(void *arg)
     SIM_CHECK(futex(w, REQUEUE, (uint32_t)-1, 1, w, 0) == -EINVAL);
     SIM_CHECK(futex(w, CMP_REQUEUE, 1, 1, w, 7) == -EAGAIN);
     SIM_CHECK(futex(w, WAKE_OP, 1, 1, w, 5u << 28) == -ENOSYS && *w == 1);
+    /* The first word is an object's, the second is none: no reference is left. */
+    SIM_CHECK(futex(&memory[3], REQUEUE, 1, 1, (uint32_t *)64, 0) == -EFAULT);
+    SIM_CHECK(object_refs[0] == 0);
+    struct syscall_args many = {.arg = {8, 1, 0, 0, 1}};
+    SIM_CHECK(sys_futex_waitv(&many) == -EFAULT);
 
     uint64_t start = sim_now();
     SIM_CHECK(futex(w, WAIT, 1, t, NULL, 0) == -ETIMEDOUT && sim_now() >= start + 1000000);
@@ -176,6 +181,50 @@ static void shared_mappings_share(void **state)
 {
     (void)state;
     sim_test_seeds(2, 10, shared_main);
+}
+
+/* Waiters with little time on two words between which they are moved: as many hear that they were
+ * woken as the wakers say. */
+static unsigned told;
+
+static void hasty_waiter(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < 40; i++) {
+        struct timespec64 time = {0, (int64_t)sim_random(20000)};
+        uint32_t *w = &memory[500 + 40 * sim_random(2)];
+        long result = futex(w, WAIT | PRIVATE, 0, (uintptr_t)&time, NULL, 0);
+        SIM_CHECK(result == 0 || result == -ETIMEDOUT);
+        if (result == 0)
+            __atomic_fetch_add(&told, 1, __ATOMIC_SEQ_CST);
+    }
+    finish();
+}
+
+static void moved_main(void *arg)
+{
+    unsigned said = 0;
+    (void)arg;
+    prepare();
+    for (unsigned i = 0; i < 5; i++)
+        spawn(hasty_waiter, 0);
+    while (__atomic_load_n(&running, __ATOMIC_SEQ_CST)) {
+        uint32_t *from = &memory[500 + 40 * sim_random(2)], *to = &memory[1040 - (from - memory)];
+        long result = futex(from, REQUEUE | PRIVATE, 0, 1 + sim_random(3), to, 0);
+        SIM_CHECK(result >= 0);
+        result = sim_random(3) ? 0 : futex(to, WAKE | PRIVATE, 1, 0, NULL, 0);
+        SIM_CHECK(result >= 0);
+        said += (unsigned)result;
+        sim_work(sim_random(2000));
+    }
+    await_all();
+    SIM_CHECK(told == said);
+}
+
+static void the_moved_are_woken_once(void **state)
+{
+    (void)state;
+    sim_test_seeds(4, SEEDS, moved_main);
 }
 
 /* ---- user-level locks ---- */
@@ -324,6 +373,12 @@ static void a_semaphore_never_hangs(void **state)
 
 /* ---- robust lists ---- */
 
+static void held_waiter(void *arg)
+{
+    SIM_CHECK(futex((uint32_t *)arg, WAIT, 77 | 0x80000000u, 0, NULL, 0) == 0);
+    finish();
+}
+
 static void robust_main(void *arg)
 {
     (void)arg;
@@ -342,7 +397,8 @@ static void robust_main(void *arg)
     head[0] = (uintptr_t)&n[0];
     head[1] = offsetof(struct robust_node, lock);
     head[2] = (uintptr_t)&n[3];
-    spawn(waiter, (uintptr_t)&n[1].lock); /* 0 is expected, so it does not wait */
+    spawn(held_waiter, (uintptr_t)&n[1].lock); /* hears of it */
+    settle();
     me->robust_list = uaddr((uintptr_t)head);
     futex_exit(me);
     SIM_CHECK(n[0].lock == 0x40000000u && n[1].lock == 0xc0000000u && n[2].lock == 78);
@@ -420,6 +476,7 @@ int main(void)
         cmocka_unit_test(restarted_wait_keeps_deadline),
         cmocka_unit_test(wakes_choose_and_count),
         cmocka_unit_test(shared_mappings_share),
+        cmocka_unit_test(the_moved_are_woken_once),
         cmocka_unit_test(a_mutex_never_hangs),
         cmocka_unit_test(a_condition_variable_never_hangs),
         cmocka_unit_test(a_semaphore_never_hangs),
