@@ -180,6 +180,18 @@ static void add_sim(struct tests *tests)
     }
 }
 
+/* Deliberate bugs (docs/mutation.md): every patch still fits, and a few are found. */
+static void add_mutants(struct tests *tests)
+{
+    struct test *apply = tests_add(tests, text("mutants/apply"), path_run);
+    struct test *sample = tests_add(tests, text("mutants/sample"), path_run);
+
+    list_split(&apply->words, text("%s/tools/mutate --check", top_dir()), " ");
+    apply->quick = true;
+    list_split(&sample->words, text("%s/tools/mutate --sample --jobs 2", top_dir()), " ");
+    sample->timeout_seconds = 900;
+}
+
 /* Unit tests are found in the source tree, so that one that was not built fails. */
 static void add_units(struct tests *tests)
 {
@@ -294,6 +306,7 @@ static void all_tests(struct tests *tests, bool coverage)
             add_script(tests, "panic", (enum backend)b, text("%s-debug", backend_names[b]));
         }
         add_sim(tests);
+        add_mutants(tests);
     }
     add_units(tests);
     add_fuzz(tests);
