@@ -548,6 +548,13 @@ static void descriptors(void **state)
     assert_int_equal(fd_install_at(t, file, 500, false), 500);
     file_get(file);
     assert_int_equal(fd_install_at(t, file, 3, false), 3); /* over itself */
+    struct file *end[2];                                   /* what is closed by it may sleep */
+    assert_int_equal(pipe_create(end, 0), 0);
+    file_put(end[1]);
+    assert_int_equal(fd_install_at(t, end[0], 501, false), 501);
+    file_get(file);
+    assert_int_equal(fd_install_at(t, file, 501, false), 501);
+    assert_int_equal(fd_close(t, 501), 0);
     file_get(file);
     assert_int_equal(fd_install_at(t, file, 1024, false), -EBADF);
     file_put(file);

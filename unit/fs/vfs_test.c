@@ -223,6 +223,15 @@ static void path_errors(void **state)
     assert_int_equal(our_open("/proc/new", O_CREAT | O_RDWR, 0644), -EACCES);
     assert_int_equal(vfs_rename(fake_context, NULL, "/w", NULL, "/tmp/w", 0), 0);
     assert_int_equal(vfs_rename(fake_context, NULL, "/tmp/w", NULL, "/dev/w", 0), -EXDEV);
+    /* Out of a directory that is gone: this was its last user. */
+    struct dentry *home = fake_context->cwd;
+    assert_int_equal(vfs_make(fake_context, NULL, "/gone", S_IFDIR | 0755, 0), 0);
+    dentry_get(home);
+    assert_int_equal(fs_context_chdir(fake_context, "/gone"), 0);
+    assert_int_equal(vfs_unlink(fake_context, NULL, "/gone", true), 0);
+    assert_int_equal(fs_context_chdir(fake_context, "/tmp/w"), 0);
+    assert_ptr_equal(fake_context->cwd, home);
+    dentry_put(home);
     char path[64];
     assert_int_equal(dentry_path(fake_context->cwd, NULL, path, sizeof path), 6);
     assert_string_equal(path, "/tmp/w");

@@ -56,6 +56,18 @@ static int second(char **argv)
     return 1;
 }
 
+/* Programs that follow each other, each with its memory: it goes with them. */
+static int again(const char *left)
+{
+    char *args[] = {"exec", "again", (char *)left, NULL}, *none[] = {NULL};
+    char *memory = malloc(8 << 20);
+    REQUIRE(memory);
+    memset(memory, 1, 8 << 20);
+    execve("/proc/self/exe", args, none);
+    REQUIRE(!"execve again");
+    return 1;
+}
+
 /* Far more than the machine has memory: refused before it is copied. */
 static void too_long(void)
 {
@@ -83,7 +95,12 @@ int main(int argc, char **argv)
                 strcmp(argv[2], script_path) == 0);
         REQUIRE(strcmp(argv[3], "arg") == 0 && strcmp(getenv("STAGE"), "3") == 0 &&
                 unlink(script_path) == 0);
-        return guest_pass("exec");
+        return again("12");
+    }
+    if (argc > 1 && strcmp(argv[1], "again") == 0) {
+        char left[16];
+        snprintf(left, sizeof(left), "%d", atoi(argv[2]) - 1);
+        return atoi(argv[2]) > 0 ? again(left) : guest_pass("exec");
     }
     char closing[16], staying[16], *none[] = {NULL};
     REQUIRE_ERRNO(execve("/missing", argv, none), ENOENT);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
@@ -91,6 +92,14 @@ static void test_offsets(void)
     REQUIRE(read(fd, buf, 0) == 0);
     int ap = open("offsets", O_WRONLY | O_APPEND);
     REQUIRE(ap >= 0 && lseek(ap, 0, SEEK_SET) == 0 && write(ap, "Z", 1) == 1);
+    /* sendfile moves both positions; with an offset, that one in place of the source's. */
+    int out = open("sent", O_RDWR | O_CREAT, 0600);
+    off_t from = 2;
+    REQUIRE(out >= 0 && lseek(fd, 0, SEEK_SET) == 0 && sendfile(out, fd, NULL, 2) == 2);
+    REQUIRE(lseek(fd, 0, SEEK_CUR) == 2 && sendfile(out, fd, NULL, 2) == 2);
+    REQUIRE(sendfile(out, fd, &from, 1) == 1 && from == 3 && lseek(fd, 0, SEEK_CUR) == 4);
+    REQUIRE(pread(out, buf, 10, 0) == 5 && memcmp(buf, "01232", 5) == 0);
+    REQUIRE(unlink("sent") == 0 && close(out) == 0);
     REQUIRE(pread(fd, buf, 20, 0) == 11 && buf[10] == 'Z');
     REQUIRE_ERRNO(read(ap, buf, 1), EBADF);
     REQUIRE(unlink("offsets") == 0 && pread(fd, buf, 1, 0) == 1 && fstat(fd, &st) == 0 &&

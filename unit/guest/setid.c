@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -44,6 +45,37 @@ static void *alone(void *arg)
     REQUIRE_ERRNO(syscall(SYS_setresuid, 0, 0, 0), EPERM);
     REQUIRE_ERRNO(syscall(SYS_setresuid, -1, 0, -1), EPERM);
     return arg;
+}
+
+static void *nobody(void *arg)
+{
+    return arg;
+}
+
+/* The real id becomes the real or the effective one, not the saved one; and who may have no more
+ * threads gets none, as often as he asks. */
+static void *limited(void *arg)
+{
+    pthread_t t;
+    REQUIRE(syscall(SYS_setresuid, USER, USER, OWNER) == 0);
+    REQUIRE_ERRNO(syscall(SYS_setreuid, OWNER, -1), EPERM);
+    for (int i = 0; i < 10; i++)
+        REQUIRE(pthread_create(&t, NULL, nobody, NULL) == EAGAIN);
+    REQUIRE(syscall(SYS_geteuid) == USER);
+    REQUIRE(syscall(SYS_setreuid, -1, OWNER) == 0 && syscall(SYS_geteuid) == OWNER);
+    return arg;
+}
+
+static void test_limited(void)
+{
+    struct rlimit all, none;
+    pthread_t t;
+    REQUIRE(getrlimit(RLIMIT_NPROC, &all) == 0);
+    none = all;
+    none.rlim_cur = 0;
+    REQUIRE(setrlimit(RLIMIT_NPROC, &none) == 0);
+    REQUIRE(pthread_create(&t, NULL, limited, NULL) == 0 && pthread_join(t, NULL) == 0);
+    REQUIRE(setrlimit(RLIMIT_NPROC, &all) == 0);
 }
 
 static volatile int step;
@@ -243,6 +275,7 @@ int main(int argc, char **argv)
     snprintf(other, sizeof(other), "%s.file", path);
     if (argc == 1 && geteuid() == 0) {
         test_threads();
+        test_limited();
         test_changes();
         made_in_a_directory();
         first(argv);

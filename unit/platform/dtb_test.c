@@ -272,6 +272,15 @@ static void test_structure(void **state)
     finish();
     assert_int_not_equal(open_copy(&dtb, blob_len, &copy), 0);
     free(copy);
+    for (uint32_t more = 1; more <= 8; more++) { /* a property that reaches into the strings */
+        start();
+        begin("");
+        prop("last", "ab", 2);
+        put32(blob_len - 12, 4 + more);
+        finish();
+        assert_int_not_equal(open_copy(&dtb, blob_len, &copy), 0);
+        free(copy);
+    }
     start(); /* not closed */
     begin(""), word(9);
     finish();

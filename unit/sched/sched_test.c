@@ -224,6 +224,53 @@ static void timers_main(void *arg)
                          : fired_at[i] >= want[i] && fired_at[i] < want[i] + NS_PER_MS);
     }
 }
+/* A callback that takes its time; whoever has cancelled it may give its memory away. */
+static struct {
+    struct timer timer;
+    bool gone;
+} slow;
+
+static void slow_callback(struct timer *timer)
+{
+    SIM_CHECK(timer == &slow.timer);
+    for (unsigned i = 0; i < 30; i++) {
+        hal_cpu_relax();
+        SIM_CHECK(!__atomic_load_n(&slow.gone, __ATOMIC_SEQ_CST));
+    }
+}
+
+static void armer(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST))
+        sim_work(3000);
+}
+
+static void cancel_main(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < 3; i++)
+        SIM_CHECK(thread_spawn("busy", armer, NULL));
+    for (unsigned i = 0; i < 40; i++) {
+        __atomic_store_n(&slow.gone, false, __ATOMIC_SEQ_CST);
+        timer_setup(&slow.timer, slow_callback);
+        timer_arm(&slow.timer, sim_now() + sim_random(20000));
+        SIM_CHECK(sleep_until(sim_now() + sim_random(20000), false) ==
+                  0); /* maybe to another CPU */
+        sim_work(sim_random(2) * 1000);
+        timer_cancel_sync(&slow.timer);
+        __atomic_store_n(&slow.gone, true, __ATOMIC_SEQ_CST);
+        sim_work(2000);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
+}
+
+static void cancelled_timers_are_over(void **state)
+{
+    (void)state;
+    sim_test_seeds(3, SEEDS, cancel_main);
+}
+
 static void timers_fire_once_in_time(void **state)
 {
     (void)state;
@@ -616,6 +663,7 @@ int main(void)
         cmocka_unit_test(no_wake_is_lost),
         cmocka_unit_test(interruption_ends_sleep),
         cmocka_unit_test(timers_fire_once_in_time),
+        cmocka_unit_test(cancelled_timers_are_over),
         cmocka_unit_test(mutex_excludes),
         cmocka_unit_test(rwlock_excludes_writers),
         cmocka_unit_test(one_wake_per_item_is_enough),
