@@ -4,6 +4,7 @@
    kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
    unit/fake_sched.c
    */
+/* include: unit/drv/include */
 /*
  * virtio_console_test.c - the virtio transport and the console driver against a device model that
  * keeps to the specification, is slow, lacks things, or lies. Each test opens the driver afresh.
@@ -42,6 +43,8 @@ static struct device {
     uint32_t feature_select;
     bool refuses, silent, slow, lies; /* at features, about ports, to send, about what it used */
     bool port_ready, port_open, delayed;
+    bool eager;   /* takes room for input as soon as it is told of, without being notified */
+    uint64_t has; /* buffers of RX that it holds */
     uint8_t got[200000];
     size_t got_len;
     unsigned notified[QUEUES];
@@ -79,6 +82,21 @@ static void give_back(unsigned q, uint32_t id, uint32_t len)
     element[1] = len;
     used[1]++;
     device.isr |= 1;
+}
+
+/* Whatever the index of the available ring covers is there, and was not given before. */
+void device_looks(void)
+{
+    int id;
+
+    if (!device.eager)
+        return;
+    while ((id = take(RX)) >= 0) {
+        assert_true((unsigned)id < device.ring[RX].num);
+        assert_int_equal(device.has & 1ull << id, 0);
+        assert_int_equal(descriptor(&device.ring[RX], (unsigned)id)->flags, 2);
+        device.has |= 1ull << id;
+    }
 }
 
 /* As much of data as the driver has room for; returns what went in. */
@@ -501,7 +519,28 @@ static void used_numbers_are_looked_at(void **state)
     assert_int_equal(virtio_queue_take(&queue, &len), -EAGAIN);
 }
 
-/* No byte of a page's neighbour is taken for input. */
+static void an_index_covers_what_is_there(void **state)
+{
+    char buf[8];
+
+    (void)state;
+    device.eager = true;
+    boot();
+    assert_int_equal(device.has, 15);
+    for (unsigned i = 0; i < 20; i++) {
+        unsigned id = i * 3 % 4;
+        struct desc *d = descriptor(&device.ring[RX], id);
+
+        memcpy(hal_phys_to_virt(d->addr), "go", 2);
+        device.has &= ~(1ull << id);
+        give_back(RX, id, 2);
+        kernel_irq(IRQ);
+        assert_int_equal(console->read(buf, sizeof(buf)), 2);
+        assert_int_equal(device.has, 15);
+    }
+}
+
+/* Not one byte behind a page is taken for input. */
 static void used_lengths_are_cut(void **state)
 {
     static char got[3 * 4096];
@@ -549,6 +588,7 @@ int main(void)
         cmocka_unit_test_setup(a_device_that_lies_is_given_up, set_up),
         cmocka_unit_test_setup(used_numbers_are_looked_at, set_up),
         cmocka_unit_test_setup(used_lengths_are_cut, set_up),
+        cmocka_unit_test_setup(an_index_covers_what_is_there, set_up),
         cmocka_unit_test_setup(what_is_no_console_of_ours, set_up),
         cmocka_unit_test_setup(a_device_with_one_port, set_up),
     };
