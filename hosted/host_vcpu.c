@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* host_vcpu.c - one thread per virtual CPU. They all exist from the start: once the kernel runs, no
  * libc function may be called on their behalf. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -22,7 +24,11 @@ static void *vcpu_thread(void *arg)
     struct vcpu_start *start = arg;
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     size_t size = here - (uintptr_t)start->stack;
+    char name[16];
 
+    /* For debuggers, and for `selkie chaos`, which looks for it. */
+    snprintf(name, sizeof(name), "cpu %u", start->cpu);
+    pthread_setname_np(pthread_self(), name);
     hosted_vcpu_main(start->cpu, start->memory, start->stack, size);
 }
 

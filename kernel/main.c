@@ -5,11 +5,13 @@
  * The only file that includes every layer. kernel_boot runs on the boot stack of CPU 0 with
  * interrupts off; whatever may sleep is done by the first kernel thread (boot_thread).
  */
+#include "core/chaos.h"
 #include "core/cmdline.h"
 #include "core/log.h"
 #include "core/percpu.h"
 #include "core/random.h"
 #include "core/trace.h"
+#include "drv/faulty_console.h"
 #include "drv/virtio_console.h"
 #include "fs/console.h"
 #include "fs/context.h"
@@ -84,37 +86,61 @@ static void cmdline_read(struct cmdline *options)
         boot_fail("the boot command line names no program: '-- PROGRAM [ARGUMENT]...' is missing");
 }
 
+/* nomem=MEAN[:SEED] and chaos=...: what is to go wrong once the program is there (docs/boot.md). */
+struct trouble {
+    uint64_t mean, seed; /* allocations; mean 0: none */
+    bool chaos;
+};
+
+static struct trouble trouble_read(const char *text)
+{
+    struct trouble t = {0, 0, false};
+    char value[192];
+    const char *end;
+    if (cmdline_option(text, "nomem", value, sizeof value)) {
+        int err = str_to_u64(value, &end, &t.mean);
+        if (err == 0 && *end == ':')
+            err = str_to_u64(end + 1, NULL, &t.seed);
+        else if (err == 0 && *end)
+            err = -EINVAL;
+        if (err)
+            boot_fail("nomem: not MEAN or MEAN:SEED");
+    }
+    t.chaos = cmdline_option(text, "chaos", value, sizeof value);
+    if (t.chaos && chaos_configure(value))
+        boot_fail("chaos: not [seed:N,]SITE:MEAN[:MICROSECONDS][,...]");
+    if ((t.mean || t.chaos) && !SELKIE_FAILPOINTS)
+        boot_fail("nomem, chaos: this kernel is built without SELKIE_FAILPOINTS");
+    return t;
+}
+
+static void trouble_begin(const struct trouble *t)
+{
+    alloc_fail_rate(t->mean, t->seed);
+    if (t->chaos)
+        chaos_start();
+}
+
+static void trouble_end(void)
+{
+    alloc_fail_rate(0, 0);
+    chaos_stop();
+}
+
 /* console=virtio: the standard streams go through a virtio console, not the machine's own. */
 static void console_choose(const char *text)
 {
-    const struct stdio_device *device;
+    const struct stdio_device *device = NULL;
     char value[8];
-    if (!cmdline_option(text, "console", value, sizeof value) || strcmp(value, "virtio") != 0)
-        return;
-    device = virtio_console_open();
+    if (cmdline_option(text, "console", value, sizeof value) && strcmp(value, "virtio") == 0) {
+        device = virtio_console_open();
+        if (!device)
+            log_warn("console=virtio: this machine has no virtio console that works");
+    }
+    if (chaos_wanted(CHAOS_BUSY) || chaos_wanted(CHAOS_ERROR))
+        device = faulty_console(device);
     if (device)
         console_use(device);
-    else
-        log_warn("console=virtio: this machine has no virtio console that works");
-}
-
-/* nomem=MEAN[:SEED]: how allocations are to fail once the program is there (docs/boot.md). */
-static void fail_rate_read(const char *text, uint64_t *mean, uint64_t *seed)
-{
-    char value[48];
-    const char *end;
-    *mean = *seed = 0;
-    if (!cmdline_option(text, "nomem", value, sizeof value))
-        return;
-    int err = str_to_u64(value, &end, mean);
-    if (err == 0 && *end == ':')
-        err = str_to_u64(end + 1, NULL, seed);
-    else if (err == 0 && *end)
-        err = -EINVAL;
-    if (err)
-        boot_fail("nomem: not MEAN or MEAN:SEED");
-    if (*mean && !SELKIE_FAILPOINTS)
-        boot_fail("nomem: this kernel is built without SELKIE_FAILPOINTS");
 }
 
 /* asan-bug=NAME: a bug made on purpose, before the program (builds with SELKIE_ASAN). */
@@ -128,13 +154,11 @@ static void bug_make(const char *text)
     log_warn("asan-bug: nothing was reported");
 }
 
-static int run_program(const struct cmdline *options)
+static int run_program(const struct cmdline *options, const struct trouble *trouble)
 {
     if (SELKIE_MEMORY_DEBUG)
         memdebug_mark();
     bug_make(hal_boot_info()->cmdline);
-    uint64_t fail_mean, fail_seed;
-    fail_rate_read(hal_boot_info()->cmdline, &fail_mean, &fail_seed);
     static const char *const no_reason = "it could not be started";
     char why[192] = "";
     struct program program = {
@@ -148,9 +172,9 @@ static int run_program(const struct cmdline *options)
         log_error("cannot run %s: %s", program.path, why[0] ? why : no_reason);
         return status_of_start_error(err);
     }
-    alloc_fail_rate(fail_mean, fail_seed);
+    trouble_begin(trouble);
     int status = status_of_wait(process_wait_first());
-    alloc_fail_rate(0, 0);
+    trouble_end();
     if (SELKIE_MEMORY_DEBUG && log_enabled(LOG_INFO))
         (void)memdebug_report();
     return status;
@@ -189,12 +213,13 @@ static void boot_thread(void *arg)
     syscall_trace = options.strace; /* strace=1 */
     if (pressure_init())            /* reclaim thread */
         boot_fail("not enough memory to boot");
+    const struct trouble trouble = trouble_read(info->cmdline);
     console_choose(info->cmdline);               /* who carries the standard streams */
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
         boot_fail("the root file system could not be built");
     if (crash_init(info->cmdline)) /* panic=HOW */
         boot_fail("panic=: only with assertions (a debug build), and with some memory");
-    int status = run_program(&options); /* process 1, until it ends */
+    int status = run_program(&options, &trouble); /* process 1, until it ends */
     settle_output();
     hal_poweroff(status);
 }

@@ -127,6 +127,8 @@ void timerq_init_cpu(struct cpu *cpu, struct timerq *queue);
 struct timerq *timerq_create(void); /* NULL without memory */
 /* In the timer interrupt. How late it came. */
 uint64_t timerq_run(struct timerq *queue);
+/* In place of that: it was not heard; it comes again at that time. */
+void timerq_postpone(struct timerq *queue, uint64_t deadline);
 /* Program the machine's timer for the first of: a timer, the end of the current turn. */
 void timerq_program(struct timerq *queue, uint64_t turn_end);
 /* Ask for an interrupt at that time at the latest. */

@@ -33,6 +33,7 @@
  * A thread that is preempted between prepare and sleep is SLEEPING but not blocked: it stays
  * runnable, as it must.
  */
+#include "core/chaos.h"
 #include "core/log.h"
 #include "core/trace.h"
 #include "hal_up.h"
@@ -423,14 +424,49 @@ void sched_yield(void)
 
 /* ---- interrupts ---- */
 
+static void serve_ipi(struct runqueue *rq)
+{
+    sched_barrier_pass(rq);
+    sched_drain(rq);
+    balance_serve(rq);
+    kmalloc_serve();
+}
+
+/* The timer brings a late IPI; meanwhile others come together with it. */
+static bool ipi_is_late(struct runqueue *rq)
+{
+    if (rq->late_ipi)
+        return true;
+    uint64_t delay = chaos_delay(CHAOS_IPI);
+    if (delay == 0)
+        return false;
+    rq->late_ipi = hal_clock_ns() + delay;
+    timerq_need(rq->cpu->timers, rq->late_ipi);
+    return true;
+}
+
+static uint64_t late_ipi_time(const struct runqueue *rq)
+{
+    return rq->late_ipi ? rq->late_ipi : UINT64_MAX;
+}
+
 void kernel_timer(void)
 {
     struct cpu *cpu = this_cpu();
     struct runqueue *rq = cpu->rq;
+    uint64_t delay = chaos_delay(CHAOS_TIMER);
+    if (delay) {
+        timerq_postpone(cpu->timers, hal_clock_ns() + delay);
+        return;
+    }
     irq_enter();
     uint64_t late_ns = timerq_run(cpu->timers);
     sched_drain(rq);
     uint64_t now = hal_clock_ns();
+    if (late_ipi_time(rq) <= now) {
+        rq->late_ipi = 0;
+        serve_ipi(rq);
+    }
     sched_charge(rq, now);
     account_refund(rq, now);
     account_sample(rq, late_ns);
@@ -442,7 +478,8 @@ void kernel_timer(void)
     balance_serve(rq);
     /* A turn that has ended is dealt with when the interrupt returns, which programs the next. */
     uint64_t end = turn_end(rq);
-    timerq_program(cpu->timers, MIN(end > now ? end : UINT64_MAX, account_tick(rq, now)));
+    end = MIN(end > now ? end : UINT64_MAX, account_tick(rq, now));
+    timerq_program(cpu->timers, MIN(end, late_ipi_time(rq)));
     irq_exit();
 }
 
@@ -450,9 +487,7 @@ void kernel_ipi(void)
 {
     struct runqueue *rq = this_cpu()->rq;
     irq_enter();
-    sched_barrier_pass(rq);
-    sched_drain(rq);
-    balance_serve(rq);
-    kmalloc_serve();
+    if (!ipi_is_late(rq))
+        serve_ipi(rq);
     irq_exit();
 }

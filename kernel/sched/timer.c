@@ -80,6 +80,12 @@ void timerq_program(struct timerq *queue, uint64_t turn_end)
     timerq_need(queue, deadline);
 }
 
+void timerq_postpone(struct timerq *queue, uint64_t deadline)
+{
+    queue->programmed = deadline;
+    hal_timer_arm(deadline);
+}
+
 /* Take the first timer out if its time has come. */
 static struct timer *pop_expired(struct timerq *queue, uint64_t now)
 {

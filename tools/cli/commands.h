@@ -17,6 +17,7 @@ int command_doctor(int argc, char **argv);
 int command_unpack(int argc, char **argv);
 int command_explore(int argc, char **argv);
 int command_sim(int argc, char **argv);
+int command_chaos(int argc, char **argv);
 int command_sim_diff(int argc, char **argv);
 int command_core(int argc, char **argv);
 

@@ -26,6 +26,7 @@ static const struct command {
     {"bench", command_bench, "measure speed and size against peers"},
     {"explore", command_explore, "search the orders of events for one in which a program fails"},
     {"sim", command_sim, "run several simulated machines on one virtual clock"},
+    {"chaos", command_chaos, "run a program while memory, devices and CPUs fail it"},
     {"sim-diff", command_sim_diff, "show where two traces of simulated runs part"},
     {"core", command_core, "look at a core file of the kernel with gdb"},
     {"doctor", command_doctor, "say what this host can run, and what to do about the rest"},

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: unit/sched/sim.c unit/fake_kmalloc.c kernel/sched/sched.c kernel/sched/balance.c
-   kernel/sched/runqueue.c kernel/sched/thread.c kernel/sched/reap.c kernel/sched/cpu.c
-   kernel/sched/sleep.c kernel/sched/params.c kernel/sched/timer.c kernel/sched/wait.c
-   kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c kernel/sched/barrier.c
-   kernel/sched/idle.c kernel/sched/account.c kernel/sched/rcu.c kernel/sched/pi.c
-   kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
+/* sources: unit/sched/sim.c unit/fake_kmalloc.c kernel/core/chaos.c kernel/lib/strutil.c
+   kernel/sched/sched.c kernel/sched/balance.c kernel/sched/runqueue.c kernel/sched/thread.c
+   kernel/sched/reap.c kernel/sched/cpu.c kernel/sched/sleep.c kernel/sched/params.c
+   kernel/sched/timer.c kernel/sched/wait.c kernel/sched/mutex.c kernel/sched/rwlock.c
+   kernel/sched/clock.c kernel/sched/barrier.c kernel/sched/idle.c kernel/sched/account.c
+   kernel/sched/rcu.c kernel/sched/pi.c kernel/core/percpu.c kernel/core/spinlock.c
+   kernel/lib/rbtree.c */
 /* include: unit/sched/include */
 /* sched_test.c - threads on one and on four simulated CPUs: fairness, classes, sleep and wake,
  * interruption, timers, locks, wait queues, affinity, ends. Random interleavings, many seeds. */
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "core/chaos.h"
 #include "core/mutex.h"
 #include "crew.h"
 #include "lib/errno.h"
@@ -654,6 +656,21 @@ static void time_is_accounted(void **state)
     sim_test(1, 1, accounts_main, NULL);
 }
 
+/* The same again with interrupts that come late (core/chaos.h): slower, but nothing is lost. */
+static void late_interrupts_lose_nothing(void **state)
+{
+    (void)state;
+    if (!SELKIE_FAILPOINTS)
+        skip();
+    assert_int_equal(chaos_configure("seed:5,timer:3:2000,ipi:2:3000"), 0);
+    chaos_start();
+    sim_test_seeds(4, SEEDS, ping_pong_main);
+    sim_test_seeds(4, SEEDS, mutex_main);
+    sim_test_seeds(4, 10, exclusive_main);
+    sim_test_seeds(4, 10, churn_main);
+    chaos_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -673,6 +690,7 @@ int main(void)
         cmocka_unit_test(ended_threads_leave_nothing),
         cmocka_unit_test(time_is_accounted),
         cmocka_unit_test(told_times_never_go_back),
+        cmocka_unit_test(late_interrupts_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
