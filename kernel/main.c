@@ -24,6 +24,7 @@
 #include "mm/memdebug.h"
 #include "mm/object.h"
 #include "mm/santest.h"
+#include "proc/leftover.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
 #include "sched/report.h"
@@ -156,6 +157,9 @@ static void bug_make(const char *text)
 
 static int run_program(const struct cmdline *options, const struct trouble *trouble)
 {
+    char value[8];
+    bool look = cmdline_option(hal_boot_info()->cmdline, "leftover", value, sizeof value);
+    leftover_mark();
     if (SELKIE_MEMORY_DEBUG)
         memdebug_mark();
     bug_make(hal_boot_info()->cmdline);
@@ -175,6 +179,8 @@ static int run_program(const struct cmdline *options, const struct trouble *trou
     trouble_begin(trouble);
     int status = status_of_wait(process_wait_first());
     trouble_end();
+    if (look)
+        (void)leftover_report();
     if (SELKIE_MEMORY_DEBUG && log_enabled(LOG_INFO))
         (void)memdebug_report();
     return status;

@@ -341,5 +341,8 @@ int process_wait_first(void)
     while (!__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE))
         (void)!waitq_sleep(&w, UINT64_MAX);
     waitq_finish(&w);
-    return p->exit_status;
+    int status = p->exit_status;
+    first.process = NULL;
+    process_put(p);
+    return status;
 }

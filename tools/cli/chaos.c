@@ -99,9 +99,10 @@ static struct list command(const struct chaos *chaos, const struct round *round)
         list_add(&words, "--cpus");
         list_add(&words, "4");
     }
+    boot(&words, "leftover=1");
     if (!round->calm && o->nomem)
         boot(&words, text("nomem=%u:%ju", o->nomem, (uintmax_t)round->seed));
-    if (!round->calm)
+    if (!round->calm && (o->late_us || o->busy_us || o->error))
         boot(&words, chaos_word(o, round->seed));
     for (int i = 0; i < o->count; i++)
         list_add(&words, o->words[i]);
