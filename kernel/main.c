@@ -8,6 +8,7 @@
 #include "core/chaos.h"
 #include "core/cmdline.h"
 #include "core/log.h"
+#include "core/panic.h"
 #include "core/percpu.h"
 #include "core/random.h"
 #include "core/trace.h"
@@ -30,7 +31,9 @@
 #include "sched/report.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
+#include "sched/watchdog.h"
 
+#define WATCHDOG_SECONDS 10
 #define SETTLE_NS (3 * NS_PER_SEC)
 #define SETTLE_LOOK_NS (2 * NS_PER_MS)
 
@@ -67,6 +70,17 @@ static void cmdline_set_early(const char *text)
     if (cmdline_option(text, "loglevel", value, sizeof value) &&
         str_to_u64(value, NULL, &level) == 0 && level <= LOG_DEBUG)
         log_set_level((enum log_level)level);
+}
+
+/* watchdog=SECONDS; 0: none */
+static void watchdog_choose(const char *text)
+{
+    char value[16];
+    uint64_t seconds = WATCHDOG_SECONDS;
+    if (cmdline_option(text, "watchdog", value, sizeof value) &&
+        (str_to_u64(value, NULL, &seconds) || seconds > 1000000))
+        seconds = WATCHDOG_SECONDS;
+    watchdog_init(seconds * NS_PER_SEC, backtrace_print);
 }
 
 static _Noreturn void boot_fail(const char *what)
@@ -235,6 +249,7 @@ void kernel_boot(void *stack, size_t size)
     sched_init(stack, size);                     /* the boot flow is a thread: locks work */
     percpu_init();                               /* number the CPUs */
     cmdline_set_early(hal_boot_info()->cmdline); /* log level */
+    watchdog_choose(hal_boot_info()->cmdline);   /* CPUs that are stuck */
     page_init();                                 /* RAM */
     kmalloc_init();                              /* small objects */
     kvm_init();                                  /* kernel stacks */

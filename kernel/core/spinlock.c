@@ -109,11 +109,43 @@ static bool word_try(struct spinlock *lock)
     return __atomic_exchange_n(&lock->word, 1, __ATOMIC_ACQUIRE) == 0;
 }
 
+void (*spin_watch)(const struct spinlock *lock, uint64_t waited_ns);
+uint64_t spin_watch_ns;
+
+#define WATCH_TURNS 4096u
+#define WATCH_STEP_NS (10 * NS_PER_MS) /* more between two looks, and the CPU was not running */
+
+struct wait {
+    unsigned turns;
+    uint64_t seen_ns, waited_ns;
+};
+
+static void look_at_time(const struct spinlock *lock, struct wait *wait)
+{
+    uint64_t now = hal_clock_ns(), before = wait->waited_ns;
+    if (wait->seen_ns)
+        wait->waited_ns += MIN(now - wait->seen_ns, WATCH_STEP_NS);
+    wait->seen_ns = now;
+    if (spin_watch && spin_watch_ns && before < spin_watch_ns && wait->waited_ns >= spin_watch_ns)
+        spin_watch(lock, wait->waited_ns);
+}
+
+static no_inline void word_wait(struct spinlock *lock)
+{
+    struct wait wait = {0, 0, 0};
+    do
+        while (__atomic_load_n(&lock->word, __ATOMIC_RELAXED)) {
+            hal_cpu_relax();
+            if (++wait.turns % WATCH_TURNS == 0)
+                look_at_time(lock, &wait);
+        }
+    while (!word_try(lock));
+}
+
 static void word_lock(struct spinlock *lock)
 {
-    while (__builtin_expect(!word_try(lock), 0))
-        while (__atomic_load_n(&lock->word, __ATOMIC_RELAXED))
-            hal_cpu_relax();
+    if (__builtin_expect(!word_try(lock), 0))
+        word_wait(lock);
 }
 
 static void word_unlock(struct spinlock *lock)

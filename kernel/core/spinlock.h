@@ -51,4 +51,9 @@ void lock_assert_may_take(enum lock_rank rank);
  */
 bool spin_held(const struct spinlock *lock);
 
+/* Called once when a CPU has waited for a lock, itself running, for spin_watch_ns (0: never); set
+ * at boot. The lock is not taken yet; its rank is noted. Must not wait for it. */
+extern void (*spin_watch)(const struct spinlock *lock, uint64_t waited_ns);
+extern uint64_t spin_watch_ns;
+
 #endif

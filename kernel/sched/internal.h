@@ -61,6 +61,10 @@ void account_turn_ends(struct runqueue *rq, uint64_t now);
 /* When the next sample should be; UINT64_MAX: never. */
 uint64_t account_tick(const struct runqueue *rq, uint64_t now);
 
+/* ---- watchdog.c: in the timer interrupt ---- */
+
+void watchdog_tick(struct runqueue *rq, uint64_t now);
+
 /* ---- idle.c: interrupts off ---- */
 
 /* The idle thread is about to give way: whoever pushes from here on must send an interrupt. */

@@ -43,8 +43,9 @@ struct runqueue {
     uint64_t idle_began, poll_ns; /* idle.c */
     uint64_t tick_ns;             /* account.c: period of the samples, and what the last one said */
     bool tick_user;
-    struct hal_space *active; /* address space loaded here */
-    uint64_t late_ipi;        /* a late IPI (core/chaos.h) is heard then; 0: there is none */
+    struct hal_space *active;                   /* address space loaded here */
+    uint64_t watch_turn, watch_last, watch_ran; /* watchdog.c */
+    uint64_t late_ipi; /* a late IPI (core/chaos.h) is heard then; 0: there is none */
 
     /* ---- read or written by other CPUs, all atomic ---- */
     struct thread *inbox cache_aligned; /* lock-free stack, linked by wake_next */

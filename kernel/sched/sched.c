@@ -470,6 +470,7 @@ void kernel_timer(void)
     sched_charge(rq, now);
     account_refund(rq, now);
     account_sample(rq, late_ns);
+    watchdog_tick(rq, now);
     if (rq->queued && rq->current != rq->idle) {
         if (now >= rq->current->slice_end)
             sched_want_switch(rq);

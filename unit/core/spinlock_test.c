@@ -22,6 +22,40 @@ static int set_up(void **state)
     return 0;
 }
 
+/* A lock that nobody gives back is reported once; the test then gives it back. */
+static struct spinlock stuck = SPINLOCK_INIT(RANK_PAGE);
+static unsigned reports;
+static uint64_t reported_ns;
+static void watch(const struct spinlock *lock, uint64_t waited_ns)
+{
+    assert_ptr_equal(lock, &stuck);
+    reports++;
+    reported_ns = waited_ns;
+    __atomic_store_n(&stuck.word, 0, __ATOMIC_RELEASE);
+}
+static void long_waits_are_reported(void **state)
+{
+    (void)state;
+    spin_watch = watch;
+    spin_watch_ns = 3 * NS_PER_SEC;
+    stuck.word = 1;
+    fake_clock_step_ns = NS_PER_MS;
+    spin_lock(&stuck);
+    assert_int_equal(reports, 1);
+    assert_in_range(reported_ns, 3 * NS_PER_SEC, 3 * NS_PER_SEC + NS_PER_MS);
+    spin_unlock(&stuck);
+    /* A CPU that stood still has not waited: of an hour between two looks 10 ms count. */
+    stuck.word = 1;
+    fake_clock_step_ns = 3600 * NS_PER_SEC;
+    uint64_t began = fake_now_ns;
+    spin_lock(&stuck);
+    assert_int_equal(reports, 2);
+    assert_true(fake_now_ns - began >= 300 * 3600 * NS_PER_SEC);
+    spin_unlock(&stuck);
+    fake_clock_step_ns = 0;
+    spin_watch = NULL;
+}
+
 static void wrong_order_panics(void **state)
 {
     (void)state;
@@ -112,6 +146,7 @@ int main(void)
     if (!SELKIE_DEBUG)
         return 0; /* the checks are not compiled in */
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(long_waits_are_reported, set_up),
         cmocka_unit_test_setup(wrong_order_panics, set_up),
         cmocka_unit_test_setup(recursion_panics, set_up),
         cmocka_unit_test_setup(equal_ranks_panic, set_up),

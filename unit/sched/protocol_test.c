@@ -2,8 +2,8 @@
 /* sources: */
 /*
  * protocol_test.c - the sleep and wake protocol of kernel/core/chaos.c kernel/lib/strutil.c
- * kernel/sched/sched.c as a model, one memory access per step, all interleavings of a sleeper, its
- * CPU and two wakers on other CPUs explored.
+ * kernel/sched/watchdog.c kernel/sched/sched.c as a model, one memory access per step, all
+ * interleavings of a sleeper, its CPU and two wakers on other CPUs explored.
  *
  * The sleeper waits for two conditions in turn; each waker makes one true and wakes. An end
  * state in which the sleeper has not finished is a lost wake-up. The model also proves its worth:

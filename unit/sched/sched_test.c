@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: unit/sched/sim.c unit/fake_kmalloc.c kernel/core/chaos.c kernel/lib/strutil.c
-   kernel/sched/sched.c kernel/sched/balance.c kernel/sched/runqueue.c kernel/sched/thread.c
-   kernel/sched/reap.c kernel/sched/cpu.c kernel/sched/sleep.c kernel/sched/params.c
-   kernel/sched/timer.c kernel/sched/wait.c kernel/sched/mutex.c kernel/sched/rwlock.c
-   kernel/sched/clock.c kernel/sched/barrier.c kernel/sched/idle.c kernel/sched/account.c
-   kernel/sched/rcu.c kernel/sched/pi.c kernel/core/percpu.c kernel/core/spinlock.c
-   kernel/lib/rbtree.c */
+   kernel/sched/watchdog.c kernel/sched/sched.c kernel/sched/balance.c kernel/sched/runqueue.c
+   kernel/sched/thread.c kernel/sched/reap.c kernel/sched/cpu.c kernel/sched/sleep.c
+   kernel/sched/params.c kernel/sched/timer.c kernel/sched/wait.c kernel/sched/mutex.c
+   kernel/sched/rwlock.c kernel/sched/clock.c kernel/sched/barrier.c kernel/sched/idle.c
+   kernel/sched/account.c kernel/sched/rcu.c kernel/sched/pi.c kernel/core/percpu.c
+   kernel/core/spinlock.c kernel/lib/rbtree.c */
 /* include: unit/sched/include */
 /* sched_test.c - threads on one and on four simulated CPUs: fairness, classes, sleep and wake,
  * interruption, timers, locks, wait queues, affinity, ends. Random interleavings, many seeds. */
@@ -20,6 +20,7 @@
 #include "crew.h"
 #include "lib/errno.h"
 #include "mm/space.h"
+#include "sched/watchdog.h"
 
 #define SEEDS 40
 
@@ -656,6 +657,48 @@ static void time_is_accounted(void **state)
     sim_test(1, 1, accounts_main, NULL);
 }
 
+/* A thread that cannot be preempted is reported once, after its own time; who can be, who runs user
+ * code, and who was stopped by the machine is not. */
+static void watchdog_main(void *arg)
+{
+    static uint8_t registers[64];
+    (void)arg;
+    watchdog_init(10 * NS_PER_SEC, NULL);
+    thread_current()->fp = registers; /* as a program's thread: those have interrupts */
+    SIM_CHECK(sleep_until(sim_now() + NS_PER_MS, false) == 0);
+    preempt_disable();
+    sim_work(9 * NS_PER_SEC);
+    for (unsigned i = 0; i < 10; i++)
+        sim_steal(100 * NS_PER_SEC);
+    SIM_CHECK(sim_log_errors == 0);
+    preempt_enable();
+    sim_work(30 * NS_PER_SEC);
+    sched_account_return();
+    sim_work(30 * NS_PER_SEC);
+    sched_account_entry();
+    SIM_CHECK(sim_log_errors == 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        preempt_disable();
+        sim_work(11 * NS_PER_SEC);
+        SIM_CHECK(sim_log_errors == i);
+        sim_work(30 * NS_PER_SEC);
+        SIM_CHECK(sim_log_errors == i);
+        preempt_enable();
+        sim_work(NS_PER_MS);
+    }
+    watchdog_init(0, NULL);
+    preempt_disable();
+    sim_work(30 * NS_PER_SEC);
+    SIM_CHECK(sim_log_errors == 2);
+    preempt_enable();
+    thread_current()->fp = NULL;
+}
+static void stuck_cpus_are_reported(void **state)
+{
+    (void)state;
+    sim_test(1, 1, watchdog_main, NULL);
+}
+
 /* The same again with interrupts that come late (core/chaos.h): slower, but nothing is lost. */
 static void late_interrupts_lose_nothing(void **state)
 {
@@ -690,6 +733,7 @@ int main(void)
         cmocka_unit_test(ended_threads_leave_nothing),
         cmocka_unit_test(time_is_accounted),
         cmocka_unit_test(told_times_never_go_back),
+        cmocka_unit_test(stuck_cpus_are_reported),
         cmocka_unit_test(late_interrupts_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,8 @@ void sim_test_seeds(unsigned cpus, unsigned seeds, void (*main_fn)(void *));
 void sim_work(uint64_t ns);
 uint64_t sim_random(uint64_t below);
 uint64_t sim_now(void);
-unsigned sim_contexts(void); /* contexts that exist */
+unsigned sim_contexts(void);    /* contexts that exist */
+extern unsigned sim_log_errors; /* messages of that level */
 extern unsigned sim_ipi_count;
 extern uint64_t sim_stolen_ns; /* hal_stolen_ns, of all CPUs; 0 at a run's start */
 void sim_steal(uint64_t ns);   /* the machine stands still that long */
