@@ -26,6 +26,7 @@
 #include "mm/object.h"
 #include "mm/santest.h"
 #include "proc/leftover.h"
+#include "net/socket.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
 #include "sched/report.h"
@@ -237,6 +238,8 @@ static void boot_thread(void *arg)
     console_choose(info->cmdline);               /* who carries the standard streams */
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
         boot_fail("the root file system could not be built");
+    if (net_init()) /* families of sockets */
+        boot_fail("not enough memory to boot");
     if (crash_init(info->cmdline)) /* panic=HOW */
         boot_fail("panic=: only with assertions (a debug build), and with some memory");
     int status = run_program(&options, &trouble); /* process 1, until it ends */

@@ -17,11 +17,17 @@ enum lock_rank {
     RANK_FUTEX_EXIT, /* S task: while it gives up its futexes at its end */
     RANK_FILE_POS,   /* S struct file: position during read/write/lseek/getdents */
     RANK_EPOLL,      /* S epoll instance: interest tree */
+    RANK_SOCK_NAME,  /* S socket: bind, connect, listen, one at a time */
     RANK_RENAME,     /* S file system: directory renames */
     RANK_DIR,        /* S directory inode: entries; parent before child */
     RANK_DIR_CHILD,  /* S second directory of a pair */
     RANK_INODE,      /* S inode: data writes, truncation, attributes */
     RANK_PIPE,       /* S pipe buffer */
+    RANK_SOCK_READ,  /* S socket: one reader at a time */
+    RANK_SOCK_FILES, /* S files that are on their way through sockets, and the search for lost ones
+                      */
+    RANK_SOCK,       /* S socket: its state and what it has received */
+    RANK_SOCK_TABLE, /* S names of sockets, list of all */
     RANK_TTY,        /* S tty: line discipline */
     RANK_HUGETLB,    /* S size of the pool of huge pages; compaction runs under it */
     RANK_SPACE,      /* S address space: area tree and page tables */

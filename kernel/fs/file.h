@@ -4,7 +4,7 @@
  *
  * A struct file is an open file description: position, flags, operations. It is shared
  * by dup and by threads; the last file_put releases it. Whatever a program can hold as a descriptor
- * (regular file, pipe, eventfd, epoll, tty, later a socket) is a struct file with its own file_ops.
+ * (regular file, pipe, eventfd, epoll, tty, socket) is a struct file with its own file_ops.
  */
 #ifndef SELKIE_FS_FILE_H
 #define SELKIE_FS_FILE_H
@@ -81,6 +81,7 @@ struct file_ops {
     int (*truncate)(struct file *file, uint64_t size);
     int (*stat)(struct file *file, struct kstat *out); /* NULL: the inode's */
     void (*release)(struct file *file);                /* last reference gone */
+    bool nameless; /* a socket: /proc/self/fd/N cannot be opened */
 };
 struct file {
     struct refcount refs;

@@ -161,8 +161,8 @@ static int check_make(const struct fs_cred *cred, uint32_t mode)
     }
 }
 
-int vfs_make(struct fs_context *ctx, struct dentry *start, const char *path, uint32_t mode,
-             uint64_t rdev)
+int vfs_make_inode(struct fs_context *ctx, struct dentry *start, const char *path, uint32_t mode,
+                   uint64_t rdev, struct inode **out)
 {
     struct path_walk walk = {.ctx = ctx, .start = start, .flags = LOOKUP_PARENT};
     struct dentry *dentry = NULL;
@@ -178,6 +178,10 @@ int vfs_make(struct fs_context *ctx, struct dentry *start, const char *path, uin
         inode = make_inode(ctx, walk.dentry->inode, (mode & S_IFMT) | perm, rdev);
         err = inode ? 0 : -ENOMEM;
     }
+    if (err == 0 && out) {
+        inode_get(inode);
+        *out = inode;
+    }
     if (err == 0)
         add_name_locked(walk.dentry->inode, dentry, inode);
     end_new(&walk);
@@ -185,6 +189,12 @@ out:
     dentry_put(dentry);
     path_done(&walk);
     return err;
+}
+
+int vfs_make(struct fs_context *ctx, struct dentry *start, const char *path, uint32_t mode,
+             uint64_t rdev)
+{
+    return vfs_make_inode(ctx, start, path, mode, rdev, NULL);
 }
 
 int vfs_symlink(struct fs_context *ctx, const char *target, struct dentry *start, const char *path)

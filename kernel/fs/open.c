@@ -151,7 +151,7 @@ static int open_magic(const struct open_how *how, struct path_walk *walk, struct
     unsigned have = access_of_flags(file_flags(walk->file) & O_ACCMODE);
     if (how->flags & O_DIRECTORY)
         return -ENOTDIR;
-    if (!walk->file->ops->read && !walk->file->ops->write)
+    if (walk->file->ops->nameless || (!walk->file->ops->read && !walk->file->ops->write))
         return -ENXIO;
     if (!(how->flags & O_PATH) && !how->exec && (access_of_flags(how->flags & O_ACCMODE) & ~have))
         return -EACCES;

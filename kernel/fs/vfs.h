@@ -276,6 +276,9 @@ int must_check vfs_open_exec(struct fs_context *ctx, struct dentry *start, const
                              struct file **out);
 int must_check vfs_make(struct fs_context *ctx, struct dentry *start, const char *path,
                         uint32_t mode, uint64_t rdev); /* mkdir, mknod by type in mode */
+/* The same; *out gets the inode with a reference. */
+int must_check vfs_make_inode(struct fs_context *ctx, struct dentry *start, const char *path,
+                              uint32_t mode, uint64_t rdev, struct inode **out);
 int must_check vfs_symlink(struct fs_context *ctx, const char *target, struct dentry *start,
                            const char *path);
 int must_check vfs_unlink(struct fs_context *ctx, struct dentry *start, const char *path, bool dir);

@@ -5,6 +5,7 @@
 #include "isa/abi.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
+#include "net/socket.h"
 #include "sched/timer.h"
 
 #define IOV_MAX 1024
@@ -221,9 +222,10 @@ void proc_broken_pipe(void)
     signal_self(SIGPIPE);
 }
 
-long write_result(long result)
+long write_result(const struct file *file, long result)
 {
-    if (result == -EPIPE)
+    const struct socket *socket = result == -EPIPE ? socket_of_file(file) : NULL;
+    if (result == -EPIPE && (!socket || socket_breaks(socket)))
         proc_broken_pipe();
     return result;
 }
@@ -251,9 +253,9 @@ static long do_write(uint64_t fd, uint64_t buf, uint64_t len, off64_t *pos)
     struct iov one;
     struct iov_iter it;
     iov_iter_init_user(&it, &one, uaddr(buf), len);
-    long n = (int64_t)len < 0 ? -EINVAL : file_write_iter(file, &it, pos);
+    long n = (int64_t)len < 0 ? -EINVAL : write_result(file, file_write_iter(file, &it, pos));
     file_put(file);
-    return write_result(n);
+    return n;
 }
 
 long sys_read(const struct syscall_args *a)
@@ -319,11 +321,12 @@ static long do_vector(const struct syscall_args *a, off64_t *pos, bool write)
         return -EBADF;
     long n = copyin_iovec(a->arg[1], a->arg[2], fast, &iov, &it);
     if (n == 0)
-        n = write ? file_write_iter(file, &it, pos) : file_read_iter(file, &it, pos);
+        n = write ? write_result(file, file_write_iter(file, &it, pos))
+                  : file_read_iter(file, &it, pos);
     if (iov != fast)
         kfree(iov);
     file_put(file);
-    return write ? write_result(n) : n;
+    return n;
 }
 
 long sys_readv(const struct syscall_args *a)

@@ -57,7 +57,8 @@ int must_check mask_for_call(uint64_t mask_addr, uint64_t size);
 #define IOV_FAST 8
 int must_check copyin_iovec(uint64_t addr, uint64_t count, struct iov *fast, struct iov **iov,
                             struct iov_iter *it);
-/* -EPIPE also sends SIGPIPE to the caller. */
-long write_result(long result);
+/* What a write to the file gave: -EPIPE also sends SIGPIPE to the caller, unless it is a socket of
+ * packets. */
+long write_result(const struct file *file, long result);
 
 #endif

@@ -89,7 +89,7 @@ static long finish(struct end *in, struct end *out, long done)
 {
     if (done > 0 && (end_close(in) || end_close(out)))
         return -EFAULT;
-    return write_result(done);
+    return write_result(out->file, done);
 }
 
 static int get_ends(uint64_t in_fd, uint64_t out_fd, struct end *in, struct end *out)
@@ -289,7 +289,8 @@ long sys_tee(const struct syscall_args *a)
         (!file_is_pipe(in.file) || !file_is_pipe(out.file) || pipe_same(in.file, out.file)))
         done = -EINVAL;
     if (done == 0)
-        done = write_result(do_tee(in.file, out.file, a->arg[2], a->arg[3] & SPLICE_F_NONBLOCK));
+        done = write_result(out.file,
+                            do_tee(in.file, out.file, a->arg[2], a->arg[3] & SPLICE_F_NONBLOCK));
     put_ends(&in, &out);
     return done;
 }
@@ -304,7 +305,8 @@ static long do_vmsplice(struct file *file, struct iov_iter *it, bool nonblock)
         return -EAGAIN;
     if (nonblock && write && it->left > PIPE_BUF) /* as much as surely fits */
         it->left = PIPE_BUF;
-    return write ? write_result(file_write_iter(file, it, NULL)) : file_read_iter(file, it, NULL);
+    return write ? write_result(file, file_write_iter(file, it, NULL))
+                 : file_read_iter(file, it, NULL);
 }
 
 long sys_vmsplice(const struct syscall_args *a)

@@ -9,5 +9,5 @@ const char *const memory_owner_names[OWNER_COUNT] = {
     [OWNER_PROCESS] = "process",   [OWNER_AREA] = "vm_area_struct",
     [OWNER_INODE] = "inode_cache", [OWNER_DENTRY] = "dentry",
     [OWNER_FILE] = "filp",         [OWNER_PIPE] = "pipe",
-    [OWNER_EVENT] = "event",
+    [OWNER_EVENT] = "event",       [OWNER_SOCKET] = "sock",
 };

@@ -24,6 +24,7 @@ enum memory_owner {
     OWNER_FILE,   /* open files */
     OWNER_PIPE,   /* with buffered data */
     OWNER_EVENT,  /* epoll, eventfd, inotify, timerfd */
+    OWNER_SOCKET, /* with what is in flight */
     OWNER_COUNT,
 };
 struct memory_account {

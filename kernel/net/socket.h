@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * socket.h - sockets: what all address families share.
+ *
+ * A socket is a struct file (socket_file_ops) in front of a struct socket, which an address family
+ * embeds in its own structure. kernel/linux decodes the calls and knows no family; a family is
+ * registered once at boot (socket_family_register) and gives each socket its operations.
+ * See docs/sockets.md.
+ */
+#ifndef SELKIE_NET_SOCKET_H
+#define SELKIE_NET_SOCKET_H
+
+#include "fs/file.h"
+
+#define AF_UNSPEC 0
+#define AF_UNIX 1
+#define AF_MAX 46
+
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
+#define SOCK_SEQPACKET 5
+#define SOCK_MAX 11
+#define SOCK_TYPE_MASK 0xf
+
+#define MSG_OOB 1u
+#define MSG_PEEK 2u
+#define MSG_DONTROUTE 4u
+#define MSG_CTRUNC 8u
+#define MSG_TRUNC 0x20u
+#define MSG_DONTWAIT 0x40u
+#define MSG_EOR 0x80u
+#define MSG_WAITALL 0x100u
+#define MSG_ERRQUEUE 0x2000u
+#define MSG_NOSIGNAL 0x4000u
+#define MSG_WAITFORONE 0x10000u
+#define MSG_CMSG_CLOEXEC 0x40000000u
+
+#define SHUT_RD 0
+#define SHUT_WR 1
+#define SHUT_RDWR 2
+/* What is shut, socket.shut: how + 1 of shutdown(2). */
+#define SHUT_RECEIVE 1u
+#define SHUT_SEND 2u
+#define SHUT_BOTH 3u
+
+#define SOL_SOCKET 1
+#define SOMAXCONN 4096                     /* /proc/sys/net/core/somaxconn */
+#define SOCKET_IO_MAX ((size_t)0x7ffff000) /* the most one call moves */
+#define SOCKET_BUFFER_MAX 212992           /* wmem_max, rmem_max; also the default */
+
+/* An address in user code's own form (struct sockaddr): the family, then what it says. */
+#define SOCKET_NAME_MAX 128 /* struct sockaddr_storage */
+struct socket_name {
+    unsigned len;
+    union {
+        uint16_t family;
+        uint8_t bytes[SOCKET_NAME_MAX];
+    };
+};
+
+/* struct ucred of user code. */
+struct socket_cred {
+    int32_t pid;
+    uint32_t uid, gid;
+};
+void socket_cred_current(struct socket_cred *out);
+
+/* One sendmsg or recvmsg. */
+struct socket_msg {
+    struct iov_iter *data;
+    uint32_t flags;           /* MSG_*; O_NONBLOCK of the file comes as MSG_DONTWAIT */
+    uint32_t result;          /* recv: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
+    struct socket_name *name; /* send: to whom; recv: filled in; NULL: not asked for */
+    uaddr_t control;          /* send: control messages; recv: room for them */
+    uint64_t control_len;     /* recv: bytes of that room; control.c takes off what it uses */
+};
+
+struct socket;
+/* NULL: EOPNOTSUPP, but where something else is said. Called without locks, in thread context, with
+ * a reference to the file held. nonblock: EAGAIN (connect: EINPROGRESS where that is its way)
+ * rather than wait. */
+struct socket_ops {
+    void (*release)(struct socket *socket); /* the file has gone; the socket may live on inside */
+    int (*bind)(struct socket *socket, const struct socket_name *name);
+    int (*listen)(struct socket *socket, unsigned backlog);
+    int (*connect)(struct socket *socket, const struct socket_name *name, bool nonblock);
+    int (*accept)(struct socket *socket, bool nonblock, struct socket **out);
+    int (*pair)(struct socket *a, struct socket *b); /* socketpair(2): both are fresh */
+    int (*get_name)(struct socket *socket, bool peer, struct socket_name *out);
+    long (*send)(struct socket *socket, struct socket_msg *msg);
+    long (*recv)(struct socket *socket, struct socket_msg *msg);
+    int (*shutdown)(struct socket *socket, unsigned what); /* SHUT_RECEIVE, SHUT_SEND */
+    uint32_t (*poll)(struct socket *socket, struct poll_table *table);
+    long (*ioctl)(struct socket *socket, unsigned cmd, uintptr_t arg); /* NULL: ENOTTY */
+    /* Levels other than SOL_SOCKET, and what of SOL_SOCKET the common part leaves to the family.
+     * *len: of the room, then of the value. NULL: ENOPROTOOPT. */
+    int (*set_option)(struct socket *socket, int level, int name, uaddr_t value, unsigned len);
+    int (*get_option)(struct socket *socket, int level, int name, void *value, unsigned *len);
+    /* SO_PEERCRED. NULL: nobody. */
+    void (*peer_cred)(struct socket *socket, struct socket_cred *out);
+};
+
+struct socket {
+    const struct socket_ops *ops;
+    int family, type, protocol;
+    uint64_t ino;
+    uint64_t time_ns;              /* when it was made */
+    uint32_t owner_uid, owner_gid; /* for fstat; set with the file */
+    struct file *file; /* its open file, no reference; set once. NULL: not accepted yet */
+    struct waitq wait; /* readers, writers and polls */
+    /* Options and what anyone reads without a lock: relaxed atomics, but for the next three. */
+    uint32_t shut;  /* SHUT_*; atomic, release: what was sent before is there */
+    int32_t error;  /* SO_ERROR: positive errno, taken by who reports it; atomic */
+    bool listening; /* atomic */
+    int32_t send_buffer, receive_buffer;          /* bytes */
+    int32_t receive_low;                          /* SO_RCVLOWAT */
+    uint64_t send_timeout_ns, receive_timeout_ns; /* UINT64_MAX: none; 0: do not wait */
+    int32_t linger_s;                             /* -1: off */
+    int32_t priority, mark;
+    uint32_t switches; /* 1 << SO_* of those that are on or off */
+};
+
+struct socket_family {
+    int family;
+    /* A new socket, or -ESOCKTNOSUPPORT, -EPROTONOSUPPORT, -ENOMEM, ... It calls socket_init. */
+    int (*create)(int type, int protocol, struct socket **out);
+};
+/* Boot only. */
+void socket_family_register(const struct socket_family *family);
+/* Boot: registers the families, makes /proc/net. */
+int must_check net_init(void);
+
+/* The common part of a fresh socket: defaults. */
+void socket_init(struct socket *socket, const struct socket_ops *ops, int family, int type,
+                 int protocol);
+
+/* socket(2): a new one without a file, to be given to socket_file or to ops->release. */
+int must_check socket_create(int family, int type, int protocol, struct socket **out);
+/* The file of a socket; flags: O_NONBLOCK. On failure the socket has been released. */
+int must_check socket_file(struct socket *socket, uint32_t flags, struct file **out);
+/* The socket behind a file, or NULL (ENOTSOCK). */
+struct socket *socket_of_file(const struct file *file);
+
+/* The calls; each with the errors of its manual page. */
+int must_check socket_pair(int family, int type, int protocol, struct socket *out[2]);
+int must_check socket_bind(struct socket *socket, const struct socket_name *name);
+int must_check socket_listen(struct socket *socket, int backlog);
+int must_check socket_connect(struct socket *socket, const struct socket_name *name, bool nonblock);
+int must_check socket_accept(struct socket *socket, bool nonblock, struct socket **out);
+int must_check socket_get_name(struct socket *socket, bool peer, struct socket_name *out);
+int must_check socket_shutdown(struct socket *socket, int how);
+/* Bytes, or a negative errno. -EPIPE: the caller is due a SIGPIPE if socket_breaks says so. */
+long must_check socket_send(struct socket *socket, struct socket_msg *msg);
+long must_check socket_recv(struct socket *socket, struct socket_msg *msg);
+/* Only what is connected by a stream of bytes raises SIGPIPE. */
+static inline bool socket_breaks(const struct socket *socket)
+{
+    return socket->type == SOCK_STREAM;
+}
+/* option.c */
+int must_check socket_set_option(struct socket *socket, int level, int name, uaddr_t value,
+                                 int len);
+int must_check socket_get_option(struct socket *socket, int level, int name, uaddr_t value,
+                                 uaddr_t len);
+bool socket_switch(const struct socket *socket, int option);
+
+/* ---- for families ---- */
+
+#define SO_PASSCRED 16 /* a switch that families look at */
+
+static inline uint32_t socket_shut(const struct socket *socket)
+{
+    return __atomic_load_n(&socket->shut, __ATOMIC_ACQUIRE);
+}
+/* The pending error, negative, which is taken by this; 0: none. */
+static inline int socket_take_error(struct socket *socket)
+{
+    if (!__atomic_load_n(&socket->error, __ATOMIC_RELAXED))
+        return 0;
+    return -__atomic_exchange_n(&socket->error, 0, __ATOMIC_ACQ_REL);
+}
+/* When a wait that begins now ends, by SO_RCVTIMEO or SO_SNDTIMEO; 0: it must not wait. */
+uint64_t socket_deadline(const uint64_t *timeout_ns, bool nonblock);
+/* Sleep until cond(arg), which looks at atomics only. 0; -EAGAIN at the deadline; interrupted:
+ * -ERESTARTSYS, or -EINTR if there is a deadline (signal(7)). */
+int must_check socket_wait(struct waitq *queue, bool (*cond)(void *arg), void *arg,
+                           uint64_t deadline_ns);
+
+/* control.c: files and credentials on their way (unix(7)). */
+#define SCM_MAX_FD 253
+struct socket_files {
+    unsigned count;
+    struct file *file[]; /* references */
+};
+struct socket_scm {
+    struct socket_files *files; /* NULL: none */
+    struct socket_cred cred;
+};
+/* What a sender attaches: the caller's credentials unless it says others that it may claim. `files`
+ * allowed: SCM_RIGHTS. On success files is the caller's. */
+int must_check control_get(const struct socket_msg *msg, bool rights, struct socket_scm *out);
+/* Tell the receiver: cred (NULL: not asked for) and files, which get descriptors. The references
+ * stay the caller's. */
+void control_put(struct socket_msg *msg, const struct socket_cred *cred,
+                 const struct socket_files *files);
+struct socket_files *files_alloc(unsigned count); /* NULL without memory */
+/* Another reference to each; NULL without memory. */
+struct socket_files *files_copy(const struct socket_files *files);
+void files_put(struct socket_files *files); /* NULL does nothing. No lock held */
+
+struct pseudo_item;
+/* Boot: files of a family in /proc. */
+int must_check socket_proc_add(const struct pseudo_item *items, size_t count);
+
+/* unix.c */
+extern const struct socket_family unix_family;
+int must_check unix_init(void);
+
+#endif
