@@ -13,6 +13,7 @@
 #include "isa/abi.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "linux/strace_args.h"
 #include "linux/strace_names.h"
 #include "mm/usercopy.h"
 #include "proc/process.h"
@@ -23,24 +24,12 @@ bool syscall_trace;
 #define TEXT_MAX 64  /* characters of a string or buffer */
 #define ITEMS_MAX 4u /* of an array */
 
-struct trace_arg {
-    const uint64_t *arg; /* all six */
-    uint64_t value;
-    uint64_t size;      /* what the argument after ":" says */
-    const long *result; /* NULL: not known yet */
-};
-
-static bool failed(const struct trace_arg *a)
-{
-    return !a->result || *a->result < 0;
-}
-
-static void put_hex(struct strbuf *sb, uint64_t value)
+void put_hex(struct strbuf *sb, uint64_t value)
 {
     strbuf_printf(sb, "%#llx", (unsigned long long)value);
 }
 
-static void put_address(struct strbuf *sb, const struct trace_arg *a)
+void put_address(struct strbuf *sb, const struct trace_arg *a)
 {
     if (a->value)
         put_hex(sb, a->value);
@@ -59,7 +48,7 @@ static bool fetch(struct strbuf *sb, const struct trace_arg *a, void *to, size_t
 
 /* ---- text ---- */
 
-static void put_quoted(struct strbuf *sb, const char *text, size_t len, bool cut)
+void put_quoted(struct strbuf *sb, const char *text, size_t len, bool cut)
 {
     strbuf_printf(sb, "\"");
     for (size_t i = 0; i < len; i++) {
@@ -113,7 +102,7 @@ static void put_buf_in(struct strbuf *sb, const struct trace_arg *a)
 /* The result says how much is there. */
 static void put_buf_out(struct strbuf *sb, const struct trace_arg *a)
 {
-    if (failed(a))
+    if (trace_failed(a))
         put_hex(sb, a->value);
     else
         put_buffer(sb, a->value, MIN(a->size, (uint64_t)*a->result));
@@ -327,7 +316,7 @@ static void put_sigaction(struct strbuf *sb, const struct trace_arg *a)
 static void put_stat(struct strbuf *sb, const struct trace_arg *a)
 {
     struct isa_stat st;
-    if (failed(a)) {
+    if (trace_failed(a)) {
         put_address(sb, a);
         return;
     }
@@ -356,43 +345,42 @@ static void put_rlimit(struct strbuf *sb, const struct trace_arg *a)
 static void put_fd_pair(struct strbuf *sb, const struct trace_arg *a)
 {
     int fd[2];
-    if (failed(a))
+    if (trace_failed(a))
         put_address(sb, a);
     else if (fetch(sb, a, fd, sizeof fd))
         strbuf_printf(sb, "[%d, %d]", fd[0], fd[1]);
 }
 
-/* Pieces of a scatter list; `left`: bytes that were moved. */
-static void put_pieces(struct strbuf *sb, const struct trace_arg *a, uint64_t left)
+void put_pieces(struct strbuf *sb, uint64_t addr, uint64_t count, uint64_t left)
 {
     uint64_t piece[2];
-    for (unsigned i = 0; i < a->size && i < ITEMS_MAX; i++) {
-        if (copyin(piece, uaddr(a->value + i * sizeof piece), sizeof piece))
+    for (unsigned i = 0; i < count && i < ITEMS_MAX; i++) {
+        if (copyin(piece, uaddr(addr + i * sizeof piece), sizeof piece))
             return;
         strbuf_printf(sb, "%s{iov_base=", i ? ", " : "");
         put_buffer(sb, piece[0], MIN(piece[1], left));
         strbuf_printf(sb, ", iov_len=%llu}", (unsigned long long)piece[1]);
         left -= MIN(piece[1], left);
     }
-    if (a->size > ITEMS_MAX)
+    if (count > ITEMS_MAX)
         strbuf_printf(sb, ", ...");
 }
 
 static void put_iov_in(struct strbuf *sb, const struct trace_arg *a)
 {
     strbuf_printf(sb, "[");
-    put_pieces(sb, a, UINT64_MAX);
+    put_pieces(sb, a->value, a->size, UINT64_MAX);
     strbuf_printf(sb, "]");
 }
 
 static void put_iov_out(struct strbuf *sb, const struct trace_arg *a)
 {
-    if (failed(a)) {
+    if (trace_failed(a)) {
         put_address(sb, a);
         return;
     }
     strbuf_printf(sb, "[");
-    put_pieces(sb, a, (uint64_t)*a->result);
+    put_pieces(sb, a->value, a->size, (uint64_t)*a->result);
     strbuf_printf(sb, "]");
 }
 
@@ -408,7 +396,7 @@ static void put_pollfds(struct strbuf *sb, const struct trace_arg *a)
             break;
         strbuf_printf(sb, "%s{fd=%d, events=", i ? ", " : "", p.fd);
         put_bits(sb, NAME_POLL, p.events);
-        if (!failed(a) && p.revents) {
+        if (!trace_failed(a) && p.revents) {
             strbuf_printf(sb, ", revents=");
             put_bits(sb, NAME_POLL, p.revents);
         }
@@ -444,7 +432,7 @@ static void put_epoll_in(struct strbuf *sb, const struct trace_arg *a)
 
 static void put_epoll_out(struct strbuf *sb, const struct trace_arg *a)
 {
-    if (failed(a)) {
+    if (trace_failed(a)) {
         put_address(sb, a);
         return;
     }
@@ -509,6 +497,16 @@ static const struct {
     {"pollfds", put_pollfds},
     {"argv", put_argv},
     {"inmask", put_inotify_mask},
+    {"sockname_in", put_name_in},
+    {"sockname_out", put_name_out},
+    {"sockfamily", put_family},
+    {"socktype", put_socket_type},
+    {"socklevel", put_level},
+    {"sockopt", put_option},
+    {"msgflags", put_msg_flags},
+    {"msghdr_in", put_msghdr_in},
+    {"msghdr_out", put_msghdr_out},
+    {"shuthow", put_shut_how},
 };
 
 /* type[0..len): a word of `types`, perhaps with the index of another argument. */
@@ -533,7 +531,7 @@ static void put_args(struct strbuf *sb, const char *words, const uint64_t *arg, 
     for (unsigned i = 0; i < 6 && *words; i++) {
         const char *comma = strchr(words, ',');
         size_t len = comma ? (size_t)(comma - words) : strlen(words);
-        struct trace_arg a = {arg, arg[i], 0, result};
+        struct trace_arg a = {arg, arg[i], 0, result, i};
         if (i)
             strbuf_printf(sb, ", ");
         put_arg(sb, words, len, &a);

@@ -214,6 +214,41 @@ static const struct name inmasks[] = {{0xfff, "IN_ALL_EVENTS"},
                                       {0x20000000, "IN_MASK_ADD"},
                                       {0x40000000, "IN_ISDIR"},
                                       {0x80000000, "IN_ONESHOT"}};
+static const struct name families[] = {{0, "AF_UNSPEC"},     {1, "AF_UNIX"},     {2, "AF_INET"},
+                                       {10, "AF_INET6"},     {16, "AF_NETLINK"}, {17, "AF_PACKET"},
+                                       {31, "AF_BLUETOOTH"}, {38, "AF_ALG"},     {40, "AF_VSOCK"}};
+static const struct name socktypes[] = {{1, "SOCK_STREAM"}, {2, "SOCK_DGRAM"},     {3, "SOCK_RAW"},
+                                        {4, "SOCK_RDM"},    {5, "SOCK_SEQPACKET"}, {6, "SOCK_DCCP"},
+                                        {10, "SOCK_PACKET"}};
+static const struct name sockflags[] = {{0x800, "SOCK_NONBLOCK"}, {0x80000, "SOCK_CLOEXEC"}};
+static const struct name socklevels[] = {{0, "SOL_IP"},   {1, "SOL_SOCKET"}, {6, "SOL_TCP"},
+                                         {17, "SOL_UDP"}, {41, "SOL_IPV6"},  {270, "SOL_NETLINK"}};
+static const struct name sockopts[] = {
+    {1, "SO_DEBUG"},       {2, "SO_REUSEADDR"},     {3, "SO_TYPE"},         {4, "SO_ERROR"},
+    {5, "SO_DONTROUTE"},   {6, "SO_BROADCAST"},     {7, "SO_SNDBUF"},       {8, "SO_RCVBUF"},
+    {9, "SO_KEEPALIVE"},   {10, "SO_OOBINLINE"},    {11, "SO_NO_CHECK"},    {12, "SO_PRIORITY"},
+    {13, "SO_LINGER"},     {14, "SO_BSDCOMPAT"},    {15, "SO_REUSEPORT"},   {16, "SO_PASSCRED"},
+    {17, "SO_PEERCRED"},   {18, "SO_RCVLOWAT"},     {19, "SO_SNDLOWAT"},    {20, "SO_RCVTIMEO"},
+    {21, "SO_SNDTIMEO"},   {25, "SO_BINDTODEVICE"}, {28, "SO_PEERNAME"},    {29, "SO_TIMESTAMP"},
+    {30, "SO_ACCEPTCONN"}, {31, "SO_PEERSEC"},      {32, "SO_SNDBUFFORCE"}, {33, "SO_RCVBUFFORCE"},
+    {36, "SO_MARK"},       {38, "SO_PROTOCOL"},     {39, "SO_DOMAIN"},      {42, "SO_PEEK_OFF"},
+    {57, "SO_COOKIE"},     {59, "SO_PEERGROUPS"},   {60, "SO_ZEROCOPY"},    {77, "SO_PEERPIDFD"}};
+static const struct name msgflags[] = {{1, "MSG_OOB"},
+                                       {2, "MSG_PEEK"},
+                                       {4, "MSG_DONTROUTE"},
+                                       {8, "MSG_CTRUNC"},
+                                       {0x20, "MSG_TRUNC"},
+                                       {0x40, "MSG_DONTWAIT"},
+                                       {0x80, "MSG_EOR"},
+                                       {0x100, "MSG_WAITALL"},
+                                       {0x800, "MSG_CONFIRM"},
+                                       {0x2000, "MSG_ERRQUEUE"},
+                                       {0x4000, "MSG_NOSIGNAL"},
+                                       {0x8000, "MSG_MORE"},
+                                       {0x10000, "MSG_WAITFORONE"},
+                                       {0x20000000, "MSG_FASTOPEN"},
+                                       {0x40000000, "MSG_CMSG_CLOEXEC"}};
+static const struct name shuthows[] = {{0, "SHUT_RD"}, {1, "SHUT_WR"}, {2, "SHUT_RDWR"}};
 static const struct name errnos[] = {{1, "EPERM"},
                                      {2, "ENOENT"},
                                      {3, "ESRCH"},
@@ -354,19 +389,22 @@ static const struct {
     size_t count;
 } tables[NAME_KINDS] = {
 #define TABLE(kind, names) [kind] = {names, ARRAY_COUNT(names)}
-    TABLE(NAME_OFLAGS, oflags),      TABLE(NAME_FDFLAGS, fdflags),
-    TABLE(NAME_PROT, prot),          TABLE(NAME_MAPFLAGS, mapflags),
-    TABLE(NAME_ATFLAGS, atflags),    TABLE(NAME_MODE_ACCESS, accesses),
-    TABLE(NAME_CLONE, clones),       TABLE(NAME_POLL, polls),
-    TABLE(NAME_SA, sigactions),      TABLE(NAME_SIGNAL, signals),
-    TABLE(NAME_SIGHOW, sighows),     TABLE(NAME_CLOCK, clocks),
-    TABLE(NAME_WHENCE, whences),     TABLE(NAME_FCNTL, fcntls),
-    TABLE(NAME_IOCTL, ioctls),       TABLE(NAME_FUTEX, futexes),
-    TABLE(NAME_MADVISE, advices),    TABLE(NAME_EPOLLOP, epollops),
-    TABLE(NAME_LIMIT, limits),       TABLE(NAME_FLOCK, flocks),
-    TABLE(NAME_PRCTL, prctls),       TABLE(NAME_ARCH_PRCTL, arch_prctls),
-    TABLE(NAME_FILETYPE, filetypes), TABLE(NAME_INMASK, inmasks),
-    TABLE(NAME_ERRNO, errnos),
+    TABLE(NAME_OFLAGS, oflags),       TABLE(NAME_FDFLAGS, fdflags),
+    TABLE(NAME_PROT, prot),           TABLE(NAME_MAPFLAGS, mapflags),
+    TABLE(NAME_ATFLAGS, atflags),     TABLE(NAME_MODE_ACCESS, accesses),
+    TABLE(NAME_CLONE, clones),        TABLE(NAME_POLL, polls),
+    TABLE(NAME_SA, sigactions),       TABLE(NAME_SIGNAL, signals),
+    TABLE(NAME_SIGHOW, sighows),      TABLE(NAME_CLOCK, clocks),
+    TABLE(NAME_WHENCE, whences),      TABLE(NAME_FCNTL, fcntls),
+    TABLE(NAME_IOCTL, ioctls),        TABLE(NAME_FUTEX, futexes),
+    TABLE(NAME_MADVISE, advices),     TABLE(NAME_EPOLLOP, epollops),
+    TABLE(NAME_LIMIT, limits),        TABLE(NAME_FLOCK, flocks),
+    TABLE(NAME_PRCTL, prctls),        TABLE(NAME_ARCH_PRCTL, arch_prctls),
+    TABLE(NAME_FILETYPE, filetypes),  TABLE(NAME_INMASK, inmasks),
+    TABLE(NAME_FAMILY, families),     TABLE(NAME_SOCKTYPE, socktypes),
+    TABLE(NAME_SOCKFLAGS, sockflags), TABLE(NAME_SOCKLEVEL, socklevels),
+    TABLE(NAME_SOCKOPT, sockopts),    TABLE(NAME_MSGFLAGS, msgflags),
+    TABLE(NAME_SHUTHOW, shuthows),    TABLE(NAME_ERRNO, errnos),
 #undef TABLE
 };
 
