@@ -61,7 +61,7 @@ void sim_fail(const char *file, int line, const char *what)
 {
     fprintf(stderr, "%s:%d: %s (CPU %u, %llu ns)\n", file, line, what, sim_cpu->id,
             (unsigned long long)now_ns);
-    _exit(1);
+    abort();
 }
 
 uint64_t sim_random(uint64_t below)
@@ -365,10 +365,15 @@ static void main_entry(void *arg)
     _exit(0);
 }
 
-static _Noreturn void child(unsigned count, unsigned seed, void (*fn)(void *), void *arg)
+void sim_seed(unsigned seed)
+{
+    random_state = 88172645463325252ull + seed * 7919ull;
+}
+
+void sim_boot(unsigned count, unsigned seed, void (*fn)(void *), void *arg)
 {
     cpu_count = count;
-    random_state = 88172645463325252ull + seed * 7919ull;
+    sim_seed(seed);
     for (unsigned i = 0; i < count; i++) {
         cpus[i].head.id = i;
         cpus[i].head.irq_off = true;
@@ -378,7 +383,6 @@ static _Noreturn void child(unsigned count, unsigned seed, void (*fn)(void *), v
     sim_cpu = &cpus[0].head;
     main_thread.fn = fn;
     main_thread.arg = arg;
-    alarm(60);
     sched_init(NULL, 0);
     percpu_init();
     sched_start_cpus();
@@ -392,8 +396,10 @@ static bool run(unsigned count, unsigned seed, void (*fn)(void *), void *arg)
     fflush(NULL);
     pid_t pid = fork();
     assert_true(pid >= 0);
-    if (pid == 0)
-        child(count, seed, fn, arg);
+    if (pid == 0) {
+        alarm(60);
+        sim_boot(count, seed, fn, arg);
+    }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

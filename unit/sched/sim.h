@@ -18,6 +18,11 @@ void sim_test(unsigned cpus, unsigned seed, void (*main_fn)(void *), void *arg);
 /* For all seeds below `seeds`. */
 void sim_test_seeds(unsigned cpus, unsigned seeds, void (*main_fn)(void *));
 
+/* The same in the calling process, which ends with main_fn; once. For fuzz targets, whose main_fn
+ * never returns; then sim_seed begins a sequence of its own for each input. */
+_Noreturn void sim_boot(unsigned cpus, unsigned seed, void (*main_fn)(void *), void *arg);
+void sim_seed(unsigned seed);
+
 /* Use CPU time as a program would: interrupts are taken, and the thread may be preempted. */
 void sim_work(uint64_t ns);
 uint64_t sim_random(uint64_t below);
