@@ -41,10 +41,11 @@ add_custom_command(OUTPUT ${vdso_so}
 set_source_files_properties(${isa_dir}/isa/vdso.S PROPERTIES
   OBJECT_DEPENDS ${vdso_so} COMPILE_OPTIONS "-Wa,-I${CMAKE_BINARY_DIR}")
 
-# Before the shadow is there, or what it is made with (docs/debugging.md); memory by words, checked as a whole.
+# Before the shadow is there, or what it is made with (docs/debugging.md); memory by words, checked as a whole; a kernel that
+# tries its HAL and so touches user addresses.
 if(kasan_on)
   set_source_files_properties(${CMAKE_SOURCE_DIR}/kernel/lib/string.c ${CMAKE_SOURCE_DIR}/platform/common/kasan.c
-    ${isa_dir}/kaslr.c ${isa_dir}/early.c PROPERTIES
+    ${isa_dir}/kaslr.c ${isa_dir}/early.c ${CMAKE_SOURCE_DIR}/unit/platform/hal_test_kernel.c PROPERTIES
     # (gcc has no -fno-sanitize beside -fasan-shadow-offset.)
     COMPILE_OPTIONS "--param=asan-stack=0;--param=asan-globals=0;--param=asan-instrument-reads=0;--param=asan-instrument-writes=0;--param=asan-memintrin=0;-fno-sanitize-address-use-after-scope")
 endif()

@@ -111,22 +111,27 @@ static void add_hal_more(struct tests *tests)
     static const struct {
         const char *name, *command;
         enum backend backend;
+        const char *build;
     } more[] = {
-        {"hal/ring3@x64", "hal x64 --cpus 4 --accel tcg --boot ring=3", BACKEND_X64},
-        {"hal/kaslr@x64", "kaslr x64", BACKEND_X64},
-        {"hal/kaslr@aarch64", "kaslr aarch64", BACKEND_AARCH64},
-        {"hal/attacks@x64", "attacks x64", BACKEND_X64},
-        {"hal/attacks-ring3@x64", "attacks x64 --accel tcg --boot ring=3", BACKEND_X64},
-        {"hal/attacks@aarch64", "attacks aarch64", BACKEND_AARCH64},
+        {"hal/ring3@x64", "hal x64 --cpus 4 --accel tcg --boot ring=3", BACKEND_X64, "x64"},
+        {"hal/kaslr@x64", "kaslr x64", BACKEND_X64, "x64"},
+        {"hal/kaslr@aarch64", "kaslr aarch64", BACKEND_AARCH64, "aarch64"},
+        {"hal/default@x64-asan", "hal x64-asan --cpus 4", BACKEND_X64, "x64-asan"},
+        {"hal/ring3@x64-asan", "hal x64-asan --cpus 2 --accel tcg --boot ring=3", BACKEND_X64,
+         "x64-asan"},
+        {"hal/default@aarch64-asan", "hal aarch64-asan --cpus 4", BACKEND_AARCH64, "aarch64-asan"},
+        {"hal/attacks@x64", "attacks x64", BACKEND_X64, "x64"},
+        {"hal/attacks-ring3@x64", "attacks x64 --accel tcg --boot ring=3", BACKEND_X64, "x64"},
+        {"hal/attacks@aarch64", "attacks aarch64", BACKEND_AARCH64, "aarch64"},
     };
 
     for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
         struct test *test = tests_add(tests, text("%s", more[i].name), path_run);
 
         list_split(&test->words, text("%s/tools/tests/%s", top_dir(), more[i].command), " ");
-        test->needs = backend_names[more[i].backend];
+        test->needs = more[i].build;
         test->backend = more[i].backend;
-        test->quick = true;
+        test->quick = !strchr(more[i].build, '-');
     }
 }
 
