@@ -255,6 +255,8 @@ void kernel_boot(void *stack, size_t size)
     watchdog_choose(hal_boot_info()->cmdline);   /* CPUs that are stuck */
     page_init();                                 /* RAM */
     kmalloc_init();                              /* small objects */
+    if (SELKIE_ASAN)
+        kmalloc_delay_frees();
     kvm_init();                                  /* kernel stacks */
     vm_cache_init();                             /* file pages */
     hugetlb_init();                              /* and the pool of huge ones */

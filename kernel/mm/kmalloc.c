@@ -10,8 +10,10 @@
  * for that (cmake/kernel.cmake).
  *
  * Under AddressSanitizer free objects are poisoned, and every object has its exact size: the rest
- * of its slot is poisoned too, and the last eight bytes of the slot keep the size. With
- * SELKIE_MEMORY_DEBUG memdebug.c watches every object instead.
+ * of its slot is poisoned too, and the last eight bytes of the slot keep the size. What a CPU frees
+ * waits until it has freed DELAY_COUNT more objects (kmalloc_delay_frees), so that a use after the
+ * free meets poison and not the next owner. With SELKIE_MEMORY_DEBUG memdebug.c watches every
+ * object instead.
  */
 #include "mm/kmalloc.h"
 
@@ -21,6 +23,15 @@
 #include "mm/reclaim.h"
 #include "mm/slab.h"
 
+#define DELAY_COUNT 64u
+
+/* Objects that their owners have freed, of one CPU: a ring. Interrupts use it too. */
+struct delayed {
+    void *object[DELAY_COUNT];
+    unsigned at; /* the oldest one; the next is put there */
+};
+static struct delayed *delayed; /* one per CPU; NULL: frees are not delayed */
+
 /* For what is not the fast path. */
 #define slow_path __attribute__((noinline, cold))
 
@@ -29,11 +40,13 @@ static uint64_t block_allocs, block_frees, block_bytes;
 
 static struct shrinker slab_shrinker;
 static void quarantine_drain(void);
+static void delayed_drain(void);
 
 static uint64_t slabs_scan(uint64_t want)
 {
     (void)want;
     quarantine_drain();
+    delayed_drain();
     return slab_trim_all();
 }
 
@@ -139,6 +152,44 @@ slow_path static void kfree_slow(struct page *page, void *ptr)
         slab_free(page, ptr);
     else
         block_free(page, ptr);
+}
+
+/* ---- AddressSanitizer: frees are delayed ---- */
+
+void kmalloc_delay_frees(void)
+{
+    delayed = kmalloc(hal_cpu_count() * sizeof(*delayed), ALLOC_ZERO); /* NULL: then they are not */
+}
+
+/* The object that has waited longest, or NULL, for `object`, which has just been freed. */
+static void *delayed_swap(void *object)
+{
+    unsigned long brief = hal_brief_begin();
+    struct delayed *own = &delayed[hal_cpu_id()];
+    void *oldest = own->object[own->at];
+    own->object[own->at] = object;
+    own->at = (own->at + 1) % DELAY_COUNT;
+    hal_brief_end(brief);
+    return oldest;
+}
+
+/* What of slabs is freed right waits; everything else is for kfree to deal with. */
+static void *delayed_free(void *object)
+{
+    const struct page *page = page_of_virt(object);
+    if (!delayed || page->type != PAGE_SLAB || !slab_slot_valid(pool_of(slab_pools, page), object))
+        return object;
+    memory_poison(object, slab_object_bytes(page), POISON_FREE);
+    return delayed_swap(object);
+}
+
+static void delayed_drain(void)
+{
+    for (unsigned i = 0; SELKIE_ASAN && delayed && i < DELAY_COUNT; i++) {
+        void *object = delayed_swap(NULL);
+        if (object)
+            kfree_slow(page_of_virt(object), object);
+    }
 }
 
 /* ---- SELKIE_MEMORY_DEBUG ------------------------------------------------------------------------
@@ -260,8 +311,12 @@ void kfree(void *ptr)
         debug_free(ptr, CALLER_PC, CALLER_FP);
         return;
     }
-    if (SELKIE_ASAN)
+    if (SELKIE_ASAN) {
         (void)*(volatile char *)ptr; /* the sanitizer reports a second free here */
+        ptr = delayed_free(ptr);
+        if (!ptr)
+            return;
+    }
     struct page *page = page_of_direct(ptr);
     unsigned long brief = hal_brief_begin();
     struct pools *own = pools_here();

@@ -14,6 +14,8 @@
 #include "mm/page.h"
 
 void kmalloc_init(void);
+/* Under AddressSanitizer: from now on freed objects wait a while before they are used again. */
+void kmalloc_delay_frees(void);
 void *kmalloc(size_t size, unsigned flags) __attribute__((malloc, alloc_size(1)));
 /* count * size, checked for overflow. */
 void *kmalloc_array(size_t count, size_t size, unsigned flags) __attribute__((malloc));

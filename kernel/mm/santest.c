@@ -63,6 +63,18 @@ static void heap_free(void)
     hide(p)[hide_size(SIZE / 2)] = 1;
 }
 
+static void heap_reuse(void) /* although others have been allocated since */
+{
+    char *p = object(SIZE);
+    kfree(p);
+    for (unsigned i = 0; i < 10; i++) {
+        char *other = object(SIZE);
+        if (i % 2)
+            kfree(other);
+    }
+    hide(p)[hide_size(SIZE / 2)] = 1;
+}
+
 static void heap_double_free(void)
 {
     char *p = object(SIZE);
@@ -190,6 +202,7 @@ static const struct {
     {"heap-left", heap_left},
     {"heap-end", heap_end},
     {"heap-free", heap_free},
+    {"heap-reuse", heap_reuse},
     {"heap-double-free", heap_double_free},
     {"block-right", block_right},
     {"page-free", page_free_write},
