@@ -21,6 +21,7 @@ add_library(hal-test-objects OBJECT EXCLUDE_FROM_ALL
   ${CMAKE_SOURCE_DIR}/kernel/lib/conframe.c ${CMAKE_SOURCE_DIR}/kernel/lib/string.c
     ${CMAKE_SOURCE_DIR}/kernel/lib/strutil.c)
 target_link_libraries(hal-test-objects PRIVATE selkie_freestanding selkie_sanitizer)
+target_include_directories(hal-test-objects PRIVATE ${isa_dir}) # hal_attack_x64.c
 target_compile_options(hal-test-objects PRIVATE ${SELKIE_MACHINE_FLAGS})
 selkie_link_image(hal-test x64_text_begin hal-test-objects isa platform)
 set_target_properties(hal-test hal-test-first PROPERTIES EXCLUDE_FROM_ALL ON)

@@ -154,6 +154,7 @@ _Noreturn void aarch64_user_enter(struct isa_frame *frame, uintptr_t stack_top);
 _Noreturn void aarch64_boot(paddr_t dtb, void *stack, size_t size);
 
 /* linker.ld */
+extern const char aarch64_boot_guard[]; /* boot.S */
 extern const char aarch64_image_begin[], aarch64_image_end[], aarch64_text_begin[],
     aarch64_text_end[], aarch64_rodata_begin[], aarch64_data_begin[];
 

@@ -215,7 +215,9 @@ invalidate:
 
     .section .bss.boot_stack, "aw", %nobits
     .balign 4096
-    .globl aarch64_boot_stack
+    .globl aarch64_boot_guard, aarch64_boot_stack
+aarch64_boot_guard: /* not mapped by the final page tables */
+    .skip 4096
 aarch64_boot_stack:
     .skip A64_BOOT_STACK_SIZE
 

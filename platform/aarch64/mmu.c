@@ -194,7 +194,9 @@ void aarch64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     map_image_part(aarch64_image_begin, aarch64_rodata_begin,
                    HAL_PROT_READ | HAL_PROT_EXEC | (a64_has_bti() ? HAL_PROT_LANDING : 0));
     map_image_part(aarch64_rodata_begin, aarch64_data_begin, HAL_PROT_READ);
-    map_image_part(aarch64_data_begin, aarch64_image_end, PROT_RW);
+    /* All but the guard page of the boot stack. */
+    map_image_part(aarch64_data_begin, aarch64_boot_guard, PROT_RW);
+    map_image_part(aarch64_boot_guard + HAL_PAGE_SIZE, aarch64_image_end, PROT_RW);
     boot_check(pgtable_populate_root(&kernel_space.pt, A64_WINDOW_LO, A64_WINDOW_HI));
     if (SELKIE_KASAN) {
         boot_cover((vaddr_t)aarch64_image_begin,

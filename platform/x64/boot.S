@@ -141,7 +141,9 @@ x64_boot_image_pd:
     .skip 4096
 x64_boot_image_pt:
     .skip 2 * 4096
-    .globl x64_boot_stack
+    .globl x64_boot_guard, x64_boot_stack
+x64_boot_guard: /* not mapped by the final page tables */
+    .skip 4096
 x64_boot_stack:
     .skip X64_BOOT_STACK_SIZE
 boot_stack_top:

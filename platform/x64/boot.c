@@ -43,6 +43,7 @@ __attribute__((no_stack_protector)) _Noreturn void x64_boot(uintptr_t start_info
     __stack_chk_guard = guard & ~(uintptr_t)0xff; /* a NUL byte stops string overruns */
     x64_console_init();                           /* messages from here on */
     x64_mmu_init(&x64_bootmem, &ram);             /* final page tables */
+    x64_cpu_boot_stacks();                        /* interrupt stacks between guard pages */
     read_acpi();
     x64_power_init(&acpi);
     x64_irq_init(&acpi);

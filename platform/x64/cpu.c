@@ -232,9 +232,11 @@ void x64_cpu_tables(struct x64_cpu *cpu)
 
     cpu->self = cpu;
     gdt_fill(cpu);
-    cpu->tss.ist[X64_IST_TRAP - 1] = (uintptr_t)cpu->trap_stack + sizeof(cpu->trap_stack);
-    cpu->tss.ist[X64_IST_NMI - 1] = (uintptr_t)cpu->nmi_stack + sizeof(cpu->nmi_stack);
-    cpu->tss.ist[X64_IST_FATAL - 1] = (uintptr_t)cpu->fatal_stack + sizeof(cpu->fatal_stack);
+    if (cpu->tss.ist[0] == 0) { /* CPU 0, before there is a place with guard pages */
+        cpu->tss.ist[X64_IST_TRAP - 1] = (uintptr_t)cpu->trap_stack + sizeof(cpu->trap_stack);
+        cpu->tss.ist[X64_IST_NMI - 1] = (uintptr_t)cpu->nmi_stack + sizeof(cpu->nmi_stack);
+        cpu->tss.ist[X64_IST_FATAL - 1] = (uintptr_t)cpu->fatal_stack + sizeof(cpu->fatal_stack);
+    }
     cpu->tss.rsp[0] = (uintptr_t)cpu->gate_stack + sizeof(cpu->gate_stack);
     cpu->tss.io_map = sizeof(cpu->tss);
     cpu->trap_top = cpu->tss.ist[X64_IST_TRAP - 1];
@@ -250,6 +252,20 @@ void x64_cpu_tables(struct x64_cpu *cpu)
                      : "memory");
     x64_wrmsr(MSR_FS_BASE, 0);
     x64_wrmsr(MSR_GS_BASE, (uintptr_t)cpu);
+}
+
+/* Use the CPU's interrupt stacks where a guard page lies below each. It is not on one now. */
+static void cpu_stacks(struct x64_cpu *cpu)
+{
+    cpu->tss.ist[X64_IST_TRAP - 1] = x64_stack_map(cpu->trap_stack, sizeof(cpu->trap_stack));
+    cpu->tss.ist[X64_IST_NMI - 1] = x64_stack_map(cpu->nmi_stack, sizeof(cpu->nmi_stack));
+    cpu->tss.ist[X64_IST_FATAL - 1] = x64_stack_map(cpu->fatal_stack, sizeof(cpu->fatal_stack));
+    cpu->trap_top = cpu->tss.ist[X64_IST_TRAP - 1];
+}
+
+void x64_cpu_boot_stacks(void)
+{
+    cpu_stacks(&boot_cpu);
 }
 
 void x64_cpu_boot_init(void)
@@ -275,6 +291,7 @@ static void add_cpu(uint32_t apic_id, struct bootmem *bm)
     cpu->id = cpu_count;
     cpu->apic_id = apic_id;
     cpu->deadline_ns = UINT64_MAX;
+    cpu_stacks(cpu);
     x64_cpus[cpu_count++] = cpu;
 }
 

@@ -105,7 +105,9 @@ void x64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
     map_direct(ram);
     map_image_part(x64_text_begin, x64_rodata_begin, HAL_PROT_READ | HAL_PROT_EXEC);
     map_image_part(x64_rodata_begin, x64_data_begin, HAL_PROT_READ);
-    map_image_part(x64_data_begin, x64_image_end, PROT_RW);
+    /* All but the guard page of the boot stack. */
+    map_image_part(x64_data_begin, x64_boot_guard, PROT_RW);
+    map_image_part(x64_boot_guard + HAL_PAGE_SIZE, x64_image_end, PROT_RW);
     boot_check(pgtable_populate_root(&kernel_space.pt, X64_WINDOW_LO, X64_WINDOW_HI));
     if (SELKIE_KASAN) {
         boot_cover((vaddr_t)x64_image_begin, (uint64_t)(x64_image_end - x64_image_begin));
@@ -124,18 +126,20 @@ static int cover(vaddr_t va, size_t len)
     return SELKIE_KASAN ? kasan_cover(&kernel_space.pt, va, len, PROT_RW | PROT_KERNEL) : 0;
 }
 
+/* Device registers, and stacks between guard pages: for good, one behind the other. */
+static vaddr_t window_next = X64_MMIO_LO;
+
 static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops *ops)
 {
-    static vaddr_t next = X64_MMIO_LO;
     paddr_t lo = align_down(pa, HAL_PAGE_SIZE);
     size_t size = align_up(pa + len, HAL_PAGE_SIZE) - lo;
     struct pgtable_change change = {0};
-    vaddr_t va = next;
+    vaddr_t va = window_next;
     int err;
 
-    if (size > X64_MMIO_HI - next)
+    if (size > X64_MMIO_HI - window_next)
         return NULL;
-    next += size;
+    window_next += size;
     kernel_space.pt.ops = ops;
     err = cover(va, size);
     if (!err)
@@ -143,6 +147,22 @@ static volatile void *mmio_map(paddr_t pa, size_t len, const struct pgtable_ops 
                           &change);
     kernel_space.pt.ops = &kernel_ops;
     return err ? NULL : (volatile void *)(va + (pa - lo));
+}
+
+uintptr_t x64_stack_map(const void *stack, size_t size)
+{
+    struct pgtable_change change = {0};
+    vaddr_t va = window_next + HAL_PAGE_SIZE; /* what lies below stays a hole */
+
+    if (size + HAL_PAGE_SIZE > X64_MMIO_HI - window_next)
+        kernel_hal_panic("too many CPUs for their stacks' window", 0, 0);
+    window_next = va + size;
+    kernel_space.pt.ops = &boot_ops;
+    boot_check(cover(va, size));
+    boot_check(pgtable_map(&kernel_space.pt, va, hal_virt_to_phys(stack), size,
+                           PROT_RW | PROT_KERNEL, 0, &change));
+    kernel_space.pt.ops = &kernel_ops;
+    return va + size;
 }
 
 volatile void *x64_mmio_map(paddr_t pa, size_t len)

@@ -158,9 +158,11 @@ struct x64_cpu {
     struct x64_tss tss;
     uint8_t io_map[X64_IO_MAP_SIZE]; /* right behind tss; all zero: ring 3 may use all ports */
     uint8_t gate_stack[1024] __attribute__((aligned(16))); /* ring 0, entered from ring 3 */
-    uint8_t trap_stack[X64_TRAP_STACK_SIZE] __attribute__((aligned(16)));
-    uint8_t nmi_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(16)));
-    uint8_t fatal_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(16)));
+    /* Whole pages, because they are used where they are mapped between guard pages
+     * (x64_cpu_stacks). */
+    uint8_t trap_stack[X64_TRAP_STACK_SIZE] __attribute__((aligned(4096)));
+    uint8_t nmi_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(4096)));
+    uint8_t fatal_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(4096)));
 };
 
 static inline struct x64_cpu *x64_this_cpu(void)
@@ -184,6 +186,7 @@ void x64_cpu_syscall_entry(const char *entry, bool mask_flags);
 void x64_cpu_control(void);            /* control registers and MSRs of the executing CPU */
 void x64_cpu_tables(struct x64_cpu *); /* GDT, IDT, TSS, GS base of the executing CPU */
 void x64_cpu_boot_init(void);          /* CPU 0, before the others are known */
+void x64_cpu_boot_stacks(void);        /* CPU 0, once the final page tables are there */
 void x64_cpu_enumerate(const struct acpi_info *acpi, struct bootmem *bm);
 
 /* ---- irq.c ---- */
@@ -207,6 +210,9 @@ void x64_apic_timer_mode(bool deadline);
 
 void x64_mmu_init(struct bootmem *bm, const struct bootmem *ram);
 void x64_mmu_activate_kernel(void); /* on this CPU */
+/* Map a stack (whole pages) once more, behind a page that is not mapped; its end there. Before
+ * kernel_boot. */
+uintptr_t x64_stack_map(const void *stack, size_t size);
 /* Map device registers for good. NULL when the window is full. */
 volatile void *x64_mmio_map(paddr_t pa, size_t len);
 /* Reach firmware tables through the direct map, which is extended if it must be. NULL: not RAM-like
@@ -288,6 +294,7 @@ extern uint64_t x64_boot_pml4[512], x64_boot_image_pd[512], x64_boot_image_pt[2 
 _Noreturn void x64_boot(uintptr_t start_info, void *stack, size_t size);
 
 /* linker.ld */
+extern const char x64_boot_guard[];
 extern const char x64_image_begin[], x64_image_end[], x64_text_begin[], x64_text_end[],
     x64_rodata_begin[], x64_data_begin[];
 
