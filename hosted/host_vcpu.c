@@ -11,6 +11,7 @@
 #include "outer.h"
 
 #define STACK_SIZE (1024 * 1024)
+#define GUARD_SIZE 4096 /* a page */
 
 struct vcpu_start {
     unsigned cpu;
@@ -32,14 +33,22 @@ static void *vcpu_thread(void *arg)
     hosted_vcpu_main(start->cpu, start->memory, start->stack, size);
 }
 
+static void guard_set(void *page)
+{
+    if (mprotect(page, GUARD_SIZE, PROT_NONE) < 0)
+        host_fail("no memory for a virtual CPU: %s", strerror(errno));
+}
+
+/* Behind a page that nobody may touch. */
 static void *anonymous(size_t size)
 {
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                    -1, 0);
+    char *guard = mmap(NULL, GUARD_SIZE + size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (at == MAP_FAILED)
+    if (guard == MAP_FAILED)
         host_fail("no memory for a virtual CPU: %s", strerror(errno));
-    return at;
+    guard_set(guard);
+    return guard + GUARD_SIZE;
 }
 
 void host_start_vcpus(void)
@@ -55,6 +64,7 @@ void host_start_vcpus(void)
         start->cpu = cpu;
         start->stack = anonymous(STACK_SIZE);
         start->memory = anonymous(HOSTED_ALTSTACK_SIZE + HOSTED_PANIC_STACK_SIZE);
+        guard_set((char *)start->memory + HOSTED_ALTSTACK_SIZE);
         pthread_attr_init(&attr);
         pthread_attr_setstack(&attr, start->stack, STACK_SIZE);
         err = pthread_create(&thread, &attr, vcpu_thread, start);
