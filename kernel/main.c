@@ -14,6 +14,7 @@
 #include "core/trace.h"
 #include "drv/faulty_console.h"
 #include "drv/virtio_console.h"
+#include "drv/virtio_rng.h"
 #include "fs/console.h"
 #include "fs/context.h"
 #include "hal_up.h"
@@ -235,6 +236,7 @@ static void boot_thread(void *arg)
     if (pressure_init())            /* reclaim thread */
         boot_fail("not enough memory to boot");
     const struct trouble trouble = trouble_read(info->cmdline);
+    virtio_rng_start();                          /* more to seed from */
     console_choose(info->cmdline);               /* who carries the standard streams */
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
         boot_fail("the root file system could not be built");

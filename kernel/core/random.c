@@ -21,6 +21,8 @@
 static struct spinlock random_lock = SPINLOCK_INIT(RANK_ENTROPY);
 static uint32_t random_key[KEY_WORDS];
 static uint64_t bytes_since_seed;
+static bool seeded;
+static size_t (*source)(void *buf, size_t size);
 
 static uint32_t rotate(uint32_t v, unsigned n)
 {
@@ -87,7 +89,12 @@ static int reseed(void)
     int err = hal_entropy(seed, sizeof seed);
     seed[0] ^= (uint32_t)hal_clock_ns();
     key_absorb(seed);
+    if (source && source(seed, sizeof seed) == sizeof seed) {
+        key_absorb(seed);
+        seeded = true;
+    }
     forget(seed, sizeof seed);
+    seeded = seeded || !err;
     bytes_since_seed = 0;
     return err;
 }
@@ -99,6 +106,28 @@ void random_init(void)
     spin_unlock_irqrestore(&random_lock, irq);
     if (err)
         log_warn("no source of random numbers but the clock's jitter: keys can be guessed");
+}
+
+bool random_seeded(void)
+{
+    unsigned long irq = spin_lock_irqsave(&random_lock);
+    bool result = seeded;
+    spin_unlock_irqrestore(&random_lock, irq);
+    return result;
+}
+
+/* What comes later than now is asked for by the next request. */
+void random_source(size_t (*fn)(void *buf, size_t size))
+{
+    unsigned long irq = spin_lock_irqsave(&random_lock);
+    bool before = seeded;
+    source = fn;
+    (void)reseed();
+    bool after = seeded;
+    bytes_since_seed = RESEED_BYTES;
+    spin_unlock_irqrestore(&random_lock, irq);
+    if (after && !before)
+        log_warn("but a device has given some: keys cannot be guessed");
 }
 
 void random_mix(const void *data, size_t len)

@@ -4,6 +4,8 @@
 #include "fs/pseudo.h"
 
 #include "core/assert.h"
+#include "fs/fcntl.h"
+#include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
 
@@ -108,7 +110,16 @@ static const struct file_ops pseudo_file_ops = {
     .release = pseudo_release,
 };
 
-const struct inode_ops pseudo_inode_ops = {.fixed = true};
+/* What can only be written is not opened for reading even by root (Linux, sysctl_perm). */
+static int pseudo_open(struct inode *inode, struct file *file)
+{
+    const struct pseudo_item *item = item_of(inode);
+    bool reads = (file->flags & O_ACCMODE) != O_WRONLY;
+    bool ours = (item->mode & S_IFMT) == S_IFREG && !item->ops;
+    return reads && ours && !item->show && !item->text ? -EACCES : 0;
+}
+
+const struct inode_ops pseudo_inode_ops = {.fixed = true, .open = pseudo_open};
 
 struct inode *pseudo_inode(struct super *super, const struct pseudo_item *item)
 {

@@ -18,10 +18,12 @@
 #include "child.h"
 #include "run.h"
 
-/* Window 1 and its interrupt in a microvm. The interrupt of window 0, the first one of the second
- * I/O APIC, never comes: QEMU takes it for the one that is wired differently on the first. */
+/* Windows 1 and 2 and their interrupts in a microvm: the console, and random numbers. The interrupt
+ * of window 0, the first one of the second I/O APIC, never comes: QEMU takes it for the one that is
+ * wired differently on the first. */
 #define PORT_BUS "virtio-mmio-bus.1"
-#define MICROVM_PORT " virtio_mmio.device=512@0xfeb00200:25"
+#define MICROVM_PORT " virtio_mmio.device=512@0xfeb00200:25 virtio_mmio.device=512@0xfeb00400:26"
+#define RNG_BUS "virtio-mmio-bus.2"
 #define OFF_SECONDS 5.0 /* from the exit status to the machine being off */
 #define GDB_PORT 1234
 #define FOREVER 1e9        /* a machine has no time limit */
@@ -65,10 +67,9 @@ static bool has_port(const struct run_options *options, const char *accel)
 static void port_words(struct list *words)
 {
     static const char *const port[] = {
-        "-global",
-        "virtio-mmio.force-legacy=false",
-        "-device",
-        "virtio-serial-device,max_ports=2,bus=" PORT_BUS,
+        "-global", "virtio-mmio.force-legacy=false",
+        "-device", "virtio-serial-device,max_ports=2,bus=" PORT_BUS,
+        "-device", "virtio-rng-device,bus=" RNG_BUS,
     };
 
     for (size_t i = 0; i < sizeof(port) / sizeof(port[0]); i++)
