@@ -158,6 +158,29 @@ static void test_sigframe(void **state)
                 out.alt_stack_flags == 2);
 }
 
+/* A handler is entered as by a call, and BTYPE of what it interrupted comes back, where the CPU has
+ * BTI; nothing else of the program status does. */
+static void test_sigframe_btype(void **state)
+{
+    struct isa_sigreturn out;
+    struct isa_frame f = {0};
+    uintptr_t at;
+    uint64_t v;
+
+    (void)state;
+    for (int bti = 0; bti < 2; bti++) {
+        isa_has_bti = bti;
+        (void)build(&f, &at);
+        assert_int_equal(f.pstate & 0xc00, bti ? 0x800 : 0);
+        v = 0xffffffffffffffff; /* what a program would like to have */
+        memcpy(image + 128 + 176 + 8 + 256 + 8, &v, 8);
+        assert_int_equal(
+            isa_sigframe_restore(&f, fp_back, image, isa_sigframe_image_size(), at, &out), 0);
+        assert_int_equal(f.pstate, 0xf0000004 | (bti ? 0xc00 : 0));
+    }
+    isa_has_bti = false;
+}
+
 static int restore_with(size_t offset, uint64_t value, size_t len)
 {
     struct isa_frame f = {0};
@@ -209,9 +232,8 @@ static void test_open_flags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_patch),
-        cmocka_unit_test(test_sigframe),
-        cmocka_unit_test(test_sigframe_bad),
+        cmocka_unit_test(test_patch),        cmocka_unit_test(test_sigframe),
+        cmocka_unit_test(test_sigframe_bad), cmocka_unit_test(test_sigframe_btype),
         cmocka_unit_test(test_open_flags),
     };
 
