@@ -6,6 +6,7 @@
 #define LOOKS 30000 /* at the outer world, a millisecond apart */
 
 struct hosted_core_cpu hosted_core_cpus[HOSTED_CPU_MAX];
+unsigned hosted_core_first;
 uint32_t hosted_core_state;
 
 STATIC_ASSERT(ISA_CORE_REGISTERS == HOSTED_CORE_REGISTERS);
@@ -25,6 +26,7 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
         if (frame)
             isa_core_registers(frame, hosted_core_cpus[cpu].registers);
     }
+    hosted_core_first = hal_cpu_id();
     /* Release: with the registers. */
     __atomic_store_n(&hosted_core_state, HOSTED_CORE_WANTED, __ATOMIC_RELEASE);
     (void)host_call3(HOST_write, c->wake_fd, (long)&one, sizeof(one));

@@ -54,11 +54,14 @@ static void make_notes(const char *kernel)
     FILE *f = fopen("/proc/self/auxv", "re");
     size_t n = f ? fread(auxv, 1, sizeof(auxv), f) : 0;
 
+    /* Debuggers start with the first: the one that panicked. */
     for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
-        struct elf_prstatus status = {.pr_pid = hosted_core_cpus[i].tid};
+        const struct hosted_core_cpu *cpu =
+            &hosted_core_cpus[(hosted_core_first + i) % hosted_config.cpu_count];
+        struct elf_prstatus status = {.pr_pid = cpu->tid};
 
-        _Static_assert(sizeof(status.pr_reg) == sizeof(hosted_core_cpus[i].registers), "as isa.h");
-        memcpy(&status.pr_reg, hosted_core_cpus[i].registers, sizeof(status.pr_reg));
+        _Static_assert(sizeof(status.pr_reg) == sizeof(cpu->registers), "as isa.h");
+        memcpy(&status.pr_reg, cpu->registers, sizeof(status.pr_reg));
         note("CORE", NT_PRSTATUS, &status, sizeof(status));
     }
     note("CORE", NT_AUXV, auxv, n); /* says where the executable was moved to */

@@ -4,7 +4,7 @@
 #include "sim.h"
 
 #define TCSETS 0x5402
-#define STOP_LOOKS 100 /* at CPUs that are to stop, ... */
+#define STOP_LOOKS 2500 /* at CPUs that are to stop, ... */
 #define STOP_LOOK_NS 200000
 
 int32_t hosted_exit_status = -1;

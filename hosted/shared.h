@@ -122,6 +122,7 @@ struct hosted_core_cpu {
     uint64_t registers[HOSTED_CORE_REGISTERS];
 };
 extern struct hosted_core_cpu hosted_core_cpus[HOSTED_CPU_MAX];
+extern unsigned hosted_core_first; /* that panicked */
 enum { HOSTED_CORE_WANTED = 1, HOSTED_CORE_WRITTEN };
 extern uint32_t hosted_core_state; /* atomic: one of these, 0 before */
 

@@ -52,7 +52,7 @@
 #define SGI_IPI 0u
 #define SGI_HALT 1u
 #define WAIT_LIMIT 1000000u
-#define STOP_WAIT_NS 50000000ull /* for CPUs that were told to stop */
+#define STOP_WAIT_NS 500000000ull /* for CPUs that were told to stop */
 
 static uint32_t stopped; /* atomic: CPUs that did what SGI_HALT says */
 static unsigned version; /* 2 or 3 */
@@ -295,7 +295,8 @@ void hal_halt_others(void)
     if (version == 0)
         return;
     for (unsigned i = 0; i < hal_cpu_count(); i++)
-        if (i != self && __atomic_load_n(&aarch64_cpus[i]->arrived, __ATOMIC_ACQUIRE)) {
+        /* The first was there from the beginning. */
+        if (i != self && (i == 0 || __atomic_load_n(&aarch64_cpus[i]->arrived, __ATOMIC_ACQUIRE))) {
             send_sgi(aarch64_cpus[i], SGI_HALT);
             told++;
         }

@@ -143,7 +143,9 @@ static void send_notes(const struct isa_frame *(*registers)(unsigned cpu), const
     const uint64_t slide = kernel.slide;
     char text[PATH_MAX_LEN] = "";
 
-    for (unsigned cpu = 0; cpu < hal_cpu_count(); cpu++) {
+    /* Debuggers start with the first: this CPU. */
+    for (unsigned i = 0; i < hal_cpu_count(); i++) {
+        unsigned cpu = (hal_cpu_id() + i) % hal_cpu_count();
         struct status status = {.pid = 1 + cpu};
         const struct isa_frame *frame = registers(cpu);
 

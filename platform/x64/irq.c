@@ -8,7 +8,7 @@
 #include "lib/errno.h"
 #include "x64.h"
 
-#define STOP_WAIT_NS 50000000ull /* for CPUs that were told to stop */
+#define STOP_WAIT_NS 500000000ull /* for CPUs that were told to stop */
 #define MSR_APIC_BASE 0x1b
 #define APIC_BASE_ENABLE (1u << 11)
 #define APIC_BASE_X2 (1u << 10)

@@ -225,7 +225,8 @@ def gdb_thread(cpu):
     if hosted():
         tid = number(machine_cpu(cpu)["tid"])
         return next((t for t in threads if t.ptid[1] == tid), None)
-    return threads[cpu] if cpu < len(threads) else None
+    # QEMU and our own core files count from 1.
+    return next((t for t in threads if t.ptid[1] == cpu + 1), threads[cpu] if cpu < len(threads) else None)
 
 
 def in_user(pc):
