@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* core.c - a core file of the process as a machine: the outer world writes it (host_core.c), with
- * the registers from here. */
+/* core.c - core files. That of the process as a machine is written by the outer world
+ * (host_core.c), with the registers from here; that of the program is what the kernel says. */
 #include "hosted.h"
 
-#define LOOKS 30000 /* at the outer world, a millisecond apart */
+#include "lib/string.h"
+
+#define O_CREATE_FLAGS 02001101 /* O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC */
+#define LOOKS 30000             /* at the outer world, a millisecond apart */
 
 struct hosted_core_cpu hosted_core_cpus[HOSTED_CPU_MAX];
 unsigned hosted_core_first;
@@ -35,4 +38,65 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
             return;
         (void)host_call3(HOST_nanosleep, (long)&pause, 0, 0);
     }
+}
+
+/* ---- of the program ---- */
+
+static long file = -1;
+static bool used; /* atomic */
+
+bool hal_core_wanted(void)
+{
+    return hosted_config.core != NULL;
+}
+
+bool hal_core_begin(void)
+{
+    if (!hal_core_wanted() || __atomic_exchange_n(&used, true, __ATOMIC_RELAXED))
+        return false;
+    file = host_call3(HOST_open, (long)hosted_config.core, O_CREATE_FLAGS, 0600);
+    return file >= 0;
+}
+
+/* A full disk makes it shorter. */
+void hal_core_write(const void *buf, size_t len)
+{
+    const char *from = buf;
+
+    while (len > 0) {
+        long n = host_call3(HOST_write, file, (long)from, (long)len);
+
+        if (n == -HOST_EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        from += n;
+        len -= (size_t)n;
+    }
+}
+
+void hal_core_ram(uint64_t offset, paddr_t pa, size_t len)
+{
+    while (len > 0) {
+        long n =
+            host_call4(HOST_pwrite64, file, (long)hal_phys_to_virt(pa), (long)len, (long)offset);
+
+        if (n == -HOST_EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        offset += (uint64_t)n;
+        pa += (uint64_t)n;
+        len -= (size_t)n;
+    }
+}
+
+void hal_core_end(void)
+{
+    static const char said[] = "selkie: core file: ";
+
+    (void)host_call3(HOST_close, file, 0, 0);
+    hal_console_panic(said, sizeof(said) - 1);
+    hal_console_panic(hosted_config.core, strlen(hosted_config.core));
+    hal_console_panic("\n", 1);
 }

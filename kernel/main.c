@@ -26,8 +26,9 @@
 #include "mm/memdebug.h"
 #include "mm/object.h"
 #include "mm/santest.h"
-#include "proc/leftover.h"
 #include "net/socket.h"
+#include "proc/crash.h"
+#include "proc/leftover.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
 #include "sched/report.h"
@@ -242,6 +243,8 @@ static void boot_thread(void *arg)
         boot_fail("the root file system could not be built");
     if (net_init()) /* families of sockets */
         boot_fail("not enough memory to boot");
+    char value[8];
+    crash_report_wanted = cmdline_option(info->cmdline, "crashreport", value, sizeof value);
     if (crash_init(info->cmdline)) /* panic=HOW */
         boot_fail("panic=: only with assertions (a debug build), and with some memory");
     int status = run_program(&options, &trouble); /* process 1, until it ends */

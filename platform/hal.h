@@ -361,11 +361,23 @@ bool hal_suspend(void);
 void hal_halt_others(void);
 
 /*
- * hal_core_dump - if whoever started the machine has asked for it, write a core file of it, that a
- * debugger can open. `registers` gives those of each CPU, or NULL where they are not known.
- * Context: the last part of a panic, the other CPUs stopped. Panic-safe.
- */
+ * Core files, if whoever started the machine wants one: ELF files for a debugger, one per boot.
+ *
+ * That of the kernel. `registers` gives those of each CPU, or NULL where they are not known.
+ * Context: the last part of a panic, the other CPUs stopped. Panic-safe. */
 void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu));
+/*
+ * That of the program, by the kernel. Between begin (false: none is wanted, or there was one) and
+ * end: write gives the next bytes of what stands before the RAM, headers first; ram says, after all
+ * that, which RAM belongs at which offset of the file, as a PT_LOAD with this p_paddr also
+ * does. It may be read at the end of the machine only, so it must keep its contents. Context:
+ * thread; may take long.
+ */
+bool hal_core_wanted(void);
+bool must_check hal_core_begin(void);
+void hal_core_write(const void *buf, size_t len);
+void hal_core_ram(uint64_t offset, paddr_t pa, size_t len);
+void hal_core_end(void);
 
 /* ---- stack traces --------------------------------------------------------- */
 

@@ -33,10 +33,10 @@
  *   bool isa_vsyscall(uintptr_t pc, uint64_t *nr)
  *       A system call made by jumping to a fixed address.
  *
- * isa/abi.h defines ISA_ELF_MACHINE, ISA_CORE_REGISTERS, ISA_PLATFORM ("x86_64"), ISA_UTS_MACHINE, ISA_SYSCALL_LEN,
- * ISA_MINSIGSTKSZ, struct isa_stat, ISA_EPOLL_PACKED, ISA_O_* translation: uint32_t
- * isa_open_flags_in(uint32_t), isa_open_flags_out(uint32_t); and
- * unsigned isa_prot_landing(void): the PROT_ bit of HAL_PROT_LANDING, 0 if there is none.
+ * isa/abi.h defines ISA_ELF_MACHINE, ISA_CORE_REGISTERS, ISA_PLATFORM ("x86_64"), ISA_UTS_MACHINE,
+ * ISA_SYSCALL_LEN, ISA_MINSIGSTKSZ, struct isa_stat, ISA_EPOLL_PACKED, ISA_O_* translation:
+ * uint32_t isa_open_flags_in(uint32_t), isa_open_flags_out(uint32_t); and unsigned
+ * isa_prot_landing(void): the PROT_ bit of HAL_PROT_LANDING, 0 if there is none.
  */
 
 /*
@@ -87,6 +87,8 @@ const char *isa_frame_register(const struct isa_frame *frame, unsigned i, uint64
 /* A frame as the registers of a core file (elf_gregset_t of Linux), ISA_CORE_REGISTERS words.
  * Panic-safe. */
 void isa_core_registers(const struct isa_frame *frame, uint64_t *out);
+/* Into the same: the thread pointer, where it is one of them. */
+void isa_core_tls(uint64_t tls, uint64_t *out);
 /* Where the caller will go on when this returns, with what it keeps in registers over calls. */
 void isa_frame_here(struct isa_frame *frame);
 

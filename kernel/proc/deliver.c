@@ -16,6 +16,7 @@
 #include "lib/errno.h"
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
+#include "proc/crash.h"
 #include "proc/internal.h"
 #include "proc/sigset.h"
 #include "sched/pressure.h"
@@ -206,6 +207,8 @@ void signal_deliver(struct isa_frame *frame)
     if (pick(task, &d, &fatal)) {
         handler_start(task, frame, &d);
     } else if (fatal) {
+        patch_leave(frame);
+        crash(task, frame, &d.info);
         log_info("%s[%d]: killed by signal %d, code %d, address %#lx, at %#lx", task->thread.name,
                  task->tid, fatal, d.info.code, (unsigned long)d.info.addr,
                  (unsigned long)isa_frame_pc(frame));

@@ -38,8 +38,9 @@ static void broken_part(void)
 
 static void together(void *arg)
 {
-    (void)arg;
     unsigned cpus = cpu_online_count();
+    while (hal_cpu_id() != (uintptr_t)arg) /* its affinity may come later */
+        sched_yield();
     /* Relaxed: only the meeting counts. */
     __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
     while (__atomic_load_n(&waiting, __ATOMIC_RELAXED) < cpus)
@@ -51,7 +52,7 @@ static void on_every_cpu(void)
 {
     uint64_t mask[HAL_CPU_MAX / 64];
     for (unsigned id = 0; id < hal_cpu_count(); id++) {
-        struct thread *thread = thread_spawn("together", together, NULL);
+        struct thread *thread = thread_spawn("together", together, (void *)(uintptr_t)id);
         memset(mask, 0, sizeof mask);
         mask[id / 64] = 1ull << id % 64;
         CHECK(thread && sched_set_affinity(thread, mask) == 0);

@@ -52,6 +52,7 @@ struct status {
 STATIC_ASSERT(sizeof(struct elf_header) == 64 && sizeof(struct elf_segment) == 56);
 STATIC_ASSERT(offsetof(struct status, registers) == 112);
 
+static bool used; /* atomic: the file has begun */
 static struct bootmem all;
 static struct core_image kernel;
 
@@ -59,6 +60,38 @@ void core_init(const struct bootmem *ram, const struct core_image *image)
 {
     all = *ram;
     kernel = *image;
+}
+
+static const char *wanted(size_t *len)
+{
+    return cmdline_find(hal_boot_info()->cmdline, "core", len);
+}
+
+bool hal_core_wanted(void)
+{
+    size_t len;
+
+    return wanted(&len) != NULL;
+}
+
+bool hal_core_begin(void)
+{
+    return hal_core_wanted() && !__atomic_exchange_n(&used, true, __ATOMIC_RELAXED);
+}
+
+void hal_core_write(const void *buf, size_t len)
+{
+    console_core(buf, len);
+}
+
+/* Whoever has the RAM finds in the headers where it belongs. */
+void hal_core_ram(uint64_t offset, paddr_t pa, size_t len)
+{
+    (void)offset, (void)pa, (void)len;
+}
+
+void hal_core_end(void)
+{
 }
 
 /* The first run of pages mapped one behind the other at or above *va in the kernel's window. */
@@ -162,7 +195,7 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
 {
     static const uint8_t zeroes[64];
     size_t notes = notes_size(), len;
-    const char *path = cmdline_find(hal_boot_info()->cmdline, "core", &len);
+    const char *path = wanted(&len);
     struct writer w = {.counting = true};
     struct elf_header e = {.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
                            .type = 4, /* ET_CORE */
@@ -173,7 +206,7 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
                            .phentsize = sizeof(struct elf_segment)};
     uint64_t at;
 
-    if (all.count == 0 || !path)
+    if (all.count == 0 || !hal_core_begin())
         return;
     loads(&w);
     e.phnum = (uint16_t)(w.segments + 1);

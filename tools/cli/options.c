@@ -70,6 +70,7 @@ enum {
     KEY_ACCEL,
     KEY_GDB,
     KEY_CORE,
+    KEY_CRASH_REPORT,
     KEY_STRACE,
     KEY_VERBOSE,
     KEY_BUILD,
@@ -95,7 +96,10 @@ static const struct argp_option run_option_table[] = {
     {"accel", KEY_ACCEL, "HOW", 0, "auto (default), tcg or kvm", 0},
     {"boot", KEY_BOOT, "WORD", 0, "add a word to the machine's command line, e.g. ring=3", 0},
     {"gdb", KEY_GDB, NULL, 0, "run under gdb (hosted), or let QEMU wait for one", 0},
-    {"core", KEY_CORE, "FILE", 0, "if the kernel panics, write a core file for selkie core", 0},
+    {"core", KEY_CORE, "FILE", 0,
+     "if a signal kills the program or the kernel panics, write a core file, for selkie core", 0},
+    {"crash-report", KEY_CRASH_REPORT, NULL, 0, "if a signal kills the program, say where and why",
+     0},
     {"strace", KEY_STRACE, NULL, 0, "log every system call of the program", 0},
     {"verbose", KEY_VERBOSE, NULL, 0, "show the kernel's messages", 0},
     {"sim", KEY_SIM, "SEED", 0, "run deterministically: the same seed, the same run (hosted)", 0},
@@ -184,6 +188,9 @@ static error_t run_key_more(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_GDB:
         options->gdb = true;
+        return 0;
+    case KEY_CRASH_REPORT:
+        list_add(&options->boot, "crashreport=1");
         return 0;
     case KEY_CORE:
         options->core = value;

@@ -309,6 +309,7 @@ static void all_tests(struct tests *tests, bool coverage)
             add_script(tests, "tty", (enum backend)b, backend_names[b]);
             add_script(tests, "streams", (enum backend)b, backend_names[b]);
             add_script(tests, "gdb", (enum backend)b, text("%s-debug", backend_names[b]));
+            add_script(tests, "crash", (enum backend)b, text("%s-debug", backend_names[b]));
             add_script(tests, "panic", (enum backend)b, text("%s-debug", backend_names[b]));
         }
         add_sim(tests);

@@ -59,7 +59,19 @@ static void *spinner(void *arg)
     return arg;
 }
 
-/* With an argument it stays where it is, for tests of what else may happen then. */
+__attribute__((noinline)) static void crash_inner(volatile int *at)
+{
+    *at = 7;
+}
+
+__attribute__((noinline)) static void crash_outer(long number)
+{
+    crash_inner((volatile int *)(number + 8));
+    atomic_fetch_add(&ready, 1);
+}
+
+/* With "crash" it is killed by a signal. With another argument it stays where it is, for tests of
+ * what else may happen then. */
 int main(int argc, char **argv)
 {
     pthread_t thread[4];
@@ -76,6 +88,8 @@ int main(int argc, char **argv)
     while (atomic_load(&ready) < 4)
         nanosleep(&moment, NULL);
     nanosleep(&moment, NULL);
+    if (argc > 1 && strcmp(argv[1], "crash") == 0)
+        crash_outer(0x1230);
     if (argc > 1)
         prctl(PR_SET_NAME, "crash now"); /* kernel/sched/crash.c */
     while (argc > 1)

@@ -44,3 +44,8 @@ no_inline void isa_frame_here(struct isa_frame *f)
         .ss = HAL_USER_SS,
     };
 }
+
+void isa_core_tls(uint64_t tls, uint64_t *out)
+{
+    out[21] = tls; /* fs_base */
+}

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""corefile.py - opening a core file of the kernel: which file it was, and how far it was moved."""
+"""corefile.py - opening a core file of the kernel or of a program: which file it was, and how far it was moved."""
 
+import os
 import struct
 
 import gdb
+
+from . import frames
 
 
 def notes(path):
@@ -37,11 +40,17 @@ def parse(data):
 
 def show(path):
     own = {kind: data for name, kind, data in notes(path) if name == "SELKIE"}
-    kernel = own.get(2, b"").split(b"\0")[0].decode()
-    if not kernel:
-        raise gdb.GdbError("%s: no core file of a selkie kernel" % path)
+    kernel, program = (own.get(kind, b"").split(b"\0")[0].decode() for kind in (2, 3))
+    if not kernel and not program:
+        raise gdb.GdbError("%s: no core file of selkie's" % path)
     for setting in ("confirm off", "pagination off", "print pretty on", "osabi GNU/Linux"):
         gdb.execute("set " + setting)
+    if program:
+        frames.view.enabled = frames.entry.enabled = False
+        if os.path.exists(program):  # the guest's path; often the host has the same
+            gdb.execute("file '%s'" % program)
+        gdb.execute("core-file " + path)
+        return
     gdb.execute("file '%s'" % kernel)
     slide = struct.unpack("<Q", own[1])[0] if 1 in own else 0
     if slide:

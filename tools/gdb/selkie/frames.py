@@ -116,7 +116,8 @@ class Entry(Unwinder):
         a64 = kernel.aarch64()
         pc = number(pending.read_register("pc" if a64 else "rip")) & 2**64 - 1
         if kernel.in_user(pc):
-            return self.user(pending, pc, a64)
+            # With the program's symbols (add-symbol-file) gdb knows better.
+            return None if kernel.symbol_at(pc) else self.user(pending, pc, a64)
         if pending.level() == 0 or pc == 0 or not in_entry(pc):
             return None
         sp = number(pending.read_register("sp" if a64 else "rsp")) & 2**64 - 1
@@ -145,7 +146,8 @@ def in_entry(pc):
 
 view = View()
 gdb.unwinder.register_unwinder(None, view, True)
-gdb.unwinder.register_unwinder(None, Entry(), True)
+entry = Entry()
+gdb.unwinder.register_unwinder(None, entry, True)
 for event in (gdb.events.cont, gdb.events.exited):
     event.connect(view.drop)
 
