@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* refcount.h - reference counts that saturate instead of wrapping: an object whose count overflowed
- * leaks, it is never freed early. So does one of which a reference was taken or dropped when there
- * was none any more. Taking needs no order (the holder has a reference); dropping releases, the
- * last drop acquires. */
+ * leaks, it is never freed early. So does one of which a reference was taken when there was none any
+ * more. Dropping a reference that nobody holds stops the machine: the object is somebody else's
+ * memory by now. Taking needs no order (the holder has a reference); dropping releases, the last
+ * drop acquires. */
 #ifndef SELKIE_LIB_REFCOUNT_H
 #define SELKIE_LIB_REFCOUNT_H
 
@@ -43,6 +44,8 @@ static inline bool must_check ref_put(struct refcount *r)
 {
     uint32_t old = __atomic_load_n(&r->count, __ATOMIC_RELAXED);
     do {
+        if (__builtin_expect(old == 0, 0))
+            __builtin_trap(); /* lib has no panic; the fault's report has the back trace */
         if (old >= REFCOUNT_SATURATED)
             return false;
     } while (!__atomic_compare_exchange_n(&r->count, &old, old - 1, true, __ATOMIC_RELEASE,
