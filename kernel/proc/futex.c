@@ -150,8 +150,10 @@ struct futex_bucket *futex_waiter_lock(struct futex_waiter *w)
     for (;;) {
         struct futex_bucket *b = __atomic_load_n(&w->bucket, __ATOMIC_RELAXED);
         spin_lock(&b->lock);
-        if (__atomic_load_n(&w->bucket, __ATOMIC_RELAXED) == b)
+        if (__atomic_load_n(&w->bucket, __ATOMIC_RELAXED) == b) {
+            ASSERT(b == futex_key_bucket(&w->key));
             return b;
+        }
         spin_unlock(&b->lock);
     }
 }

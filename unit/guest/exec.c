@@ -60,9 +60,10 @@ static int second(char **argv)
 static int again(const char *left)
 {
     char *args[] = {"exec", "again", (char *)left, NULL}, *none[] = {NULL};
-    char *memory = malloc(8 << 20);
+    volatile char *memory = malloc(8 << 20);
     REQUIRE(memory);
-    memset(memory, 1, 8 << 20);
+    for (size_t i = 0; i < 8 << 20; i += 4096)
+        memory[i] = 1;
     execve("/proc/self/exe", args, none);
     REQUIRE(!"execve again");
     return 1;

@@ -281,6 +281,14 @@ static void test_structure(void **state)
         assert_int_not_equal(open_copy(&dtb, blob_len, &copy), 0);
         free(copy);
     }
+    start(); /* a name that has no end */
+    begin("");
+    prop("unnamed", "ab", 2);
+    word(2), word(9);
+    names_len--;
+    finish();
+    assert_int_not_equal(open_copy(&dtb, blob_len, &copy), 0);
+    free(copy);
     start(); /* not closed */
     begin(""), word(9);
     finish();

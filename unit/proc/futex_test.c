@@ -227,6 +227,46 @@ static void the_moved_are_woken_once(void **state)
     sim_test_seeds(4, SEEDS, moved_main);
 }
 
+/* Who is woken may end at once, and be gone before the waker looks at it again: it is kept from the
+ * CPU by others, for as long as the reaper needs. */
+static void short_lived(void *arg)
+{
+    SIM_CHECK(futex((uint32_t *)arg, WAIT | PRIVATE, 0, 0, NULL, 0) == 0 || *(uint32_t *)arg);
+    finish();
+}
+
+static bool over;
+static void busy(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST))
+        sim_work(300000);
+    finish();
+}
+
+static void short_lives_main(void *arg)
+{
+    (void)arg;
+    prepare();
+    for (unsigned i = 0; i < 5; i++)
+        spawn(busy, 0);
+    for (unsigned i = 0; i < 40; i++) {
+        uint32_t *w = &memory[500 + i];
+        spawn(short_lived, (uintptr_t)w);
+        sim_work(sim_random(3) * 100000);
+        __atomic_store_n(w, 1, __ATOMIC_SEQ_CST);
+        SIM_CHECK(futex(w, WAKE | PRIVATE, 1, 0, NULL, 0) >= 0);
+    }
+    __atomic_store_n(&over, true, __ATOMIC_SEQ_CST);
+    await_all();
+}
+
+static void the_woken_may_be_gone(void **state)
+{
+    (void)state;
+    sim_test_seeds(3, SEEDS, short_lives_main);
+}
+
 /* ---- user-level locks ---- */
 
 static unsigned inside, rounds;
@@ -477,6 +517,7 @@ int main(void)
         cmocka_unit_test(wakes_choose_and_count),
         cmocka_unit_test(shared_mappings_share),
         cmocka_unit_test(the_moved_are_woken_once),
+        cmocka_unit_test(the_woken_may_be_gone),
         cmocka_unit_test(a_mutex_never_hangs),
         cmocka_unit_test(a_condition_variable_never_hangs),
         cmocka_unit_test(a_semaphore_never_hangs),

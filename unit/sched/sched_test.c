@@ -242,25 +242,34 @@ static void slow_callback(struct timer *timer)
     }
 }
 
+/* The timer fires on the CPU of who arms it, which is seldom that of who cancels it. */
+static bool wanted, armed;
+
 static void armer(void *arg)
 {
     (void)arg;
-    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST))
-        sim_work(3000);
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        sim_work(1000);
+        if (!__atomic_exchange_n(&wanted, false, __ATOMIC_SEQ_CST))
+            continue;
+        timer_arm(&slow.timer, sim_now() + sim_random(4000));
+        __atomic_store_n(&armed, true, __ATOMIC_SEQ_CST);
+    }
 }
 
 static void cancel_main(void *arg)
 {
     (void)arg;
-    for (unsigned i = 0; i < 3; i++)
-        SIM_CHECK(thread_spawn("busy", armer, NULL));
+    for (unsigned i = 0; i < 2; i++)
+        SIM_CHECK(thread_spawn("armer", armer, NULL));
     for (unsigned i = 0; i < 40; i++) {
         __atomic_store_n(&slow.gone, false, __ATOMIC_SEQ_CST);
         timer_setup(&slow.timer, slow_callback);
-        timer_arm(&slow.timer, sim_now() + sim_random(20000));
-        SIM_CHECK(sleep_until(sim_now() + sim_random(20000), false) ==
-                  0); /* maybe to another CPU */
-        sim_work(sim_random(2) * 1000);
+        __atomic_store_n(&wanted, true, __ATOMIC_SEQ_CST);
+        while (!__atomic_exchange_n(&armed, false, __ATOMIC_SEQ_CST))
+            sim_work(100);
+        for (unsigned n = (unsigned)sim_random(60); n > 0; n--)
+            sim_work(100);
         timer_cancel_sync(&slow.timer);
         __atomic_store_n(&slow.gone, true, __ATOMIC_SEQ_CST);
         sim_work(2000);
