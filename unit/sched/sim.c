@@ -29,11 +29,14 @@
 #define CPUS_MAX 8
 #define STACK_SIZE ((size_t)256 << 10)
 #define ACCESS_ODDS 8
+#define STALL_ODDS 300
+#define STALL_MAX 1500
 
 struct sim_cpu {
     struct sim_cpu_head head;
     ucontext_t resume; /* where this CPU goes on */
     bool online, idle, ipi;
+    unsigned stalled; /* so often another CPU is chosen */
     uint64_t deadline;
     void *stack;
 };
@@ -47,6 +50,7 @@ struct sim_flow {
 struct sim_cpu_head *sim_cpu;
 unsigned sim_ipi_count;
 uint64_t sim_stolen_ns;
+bool sim_stalls;
 static struct sim_cpu cpus[CPUS_MAX];
 static unsigned cpu_count, flow_count;
 static uint64_t now_ns = 1000, random_state;
@@ -101,10 +105,17 @@ static bool runnable(const struct sim_cpu *cpu)
 static struct sim_cpu *pick(void)
 {
     unsigned first = (unsigned)sim_random(cpu_count);
-    for (unsigned i = 0; i < cpu_count; i++)
-        if (runnable(&cpus[(first + i) % cpu_count]))
-            return &cpus[(first + i) % cpu_count];
-    return NULL;
+    struct sim_cpu *stalled = NULL;
+    for (unsigned i = 0; i < cpu_count; i++) {
+        struct sim_cpu *cpu = &cpus[(first + i) % cpu_count];
+        if (!runnable(cpu))
+            continue;
+        if (cpu->stalled == 0)
+            return cpu;
+        cpu->stalled--;
+        stalled = cpu;
+    }
+    return stalled; /* if there is no other */
 }
 
 void sim_point(void)
@@ -147,7 +158,10 @@ void sim_deliver(void)
 /* No time passes: what tests say about time is about the calls. */
 void sim_access(void)
 {
-    if (cpu_count > 1 && sim_random(ACCESS_ODDS) == 0)
+    bool stall = sim_stalls && sim_random(STALL_ODDS) == 0;
+    if (stall)
+        self()->stalled = (unsigned)sim_random(STALL_MAX);
+    if (cpu_count > 1 && (stall || sim_random(ACCESS_ODDS) == 0))
         go_to(pick());
     if (!sim_cpu->irq_off && sim_random(ACCESS_ODDS) == 0)
         take_all();

@@ -30,6 +30,9 @@ uint64_t sim_now(void);
 unsigned sim_contexts(void);    /* contexts that exist */
 extern unsigned sim_log_errors; /* messages of that level */
 extern unsigned sim_ipi_count;
+/* CPUs stand still now and then, as virtual ones do when the host runs something else, in the
+ * middle of anything: for tests that promise nothing about time. */
+extern bool sim_stalls;
 extern uint64_t sim_stolen_ns; /* hal_stolen_ns, of all CPUs; 0 at a run's start */
 void sim_steal(uint64_t ns);   /* the machine stands still that long */
 
