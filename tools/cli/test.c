@@ -198,6 +198,22 @@ static void add_mutants(struct tests *tests)
     sample->timeout_seconds = 900;
 }
 
+/* Faults on the real clock, ten seconds for each program (docs/chaos.md). */
+static void add_chaos(struct tests *tests)
+{
+    static const char *const cases[] = {"mutex", "sqlite", "java", "go", "errors"};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct test *test = tests_add(tests, text("chaos/%s@hosted", cases[i]), path_run);
+
+        list_add(&test->words, text("%s/tools/tests/chaos", top_dir()));
+        list_add(&test->words, cases[i]);
+        test->needs = "hosted-asan";
+        test->backend = BACKEND_HOSTED;
+        test->timeout_seconds = 300;
+    }
+}
+
 /* Unit tests are found in the source tree, so that one that was not built fails. */
 static void add_units(struct tests *tests)
 {
@@ -314,6 +330,7 @@ static void all_tests(struct tests *tests, bool coverage)
         }
         add_sim(tests);
         add_mutants(tests);
+        add_chaos(tests);
     }
     add_units(tests);
     add_fuzz(tests);
