@@ -164,6 +164,10 @@ struct task {
     uint64_t start_ns;
 };
 
+/* The policy: the program that needs memory for a page, or a signal's frame, and cannot have it
+ * ends by SIGKILL. The calling task's; returns. */
+void process_out_of_memory(void);
+
 /* The calling task; NULL in a kernel thread. */
 struct task *task_current(void);
 struct process *process_current(void);

@@ -201,7 +201,7 @@ static void add_mutants(struct tests *tests)
 /* Faults on the real clock, ten seconds for each program (docs/chaos.md). */
 static void add_chaos(struct tests *tests)
 {
-    static const char *const cases[] = {"mutex", "sqlite", "java", "go", "errors"};
+    static const char *const cases[] = {"mutex", "sqlite", "java", "go", "signals", "errors"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("chaos/%s@hosted", cases[i]), path_run);
