@@ -23,7 +23,8 @@ struct kind {
 
 static const struct kind kinds[] = {{"threads", storm_threads}, {"futex", storm_futex},
                                     {"mmap", storm_mmap},       {"signals", storm_signals},
-                                    {"timers", storm_timers},   {"pressure", storm_pressure}};
+                                    {"timers", storm_timers},   {"pressure", storm_pressure},
+                                    {"sockets", storm_sockets}};
 #define KINDS_COUNT (sizeof(kinds) / sizeof(kinds[0]))
 
 unsigned storm_share = 1;

@@ -132,5 +132,6 @@ void storm_mmap(uint64_t seed);
 void storm_signals(uint64_t seed);
 void storm_timers(uint64_t seed);
 void storm_pressure(uint64_t seed);
+void storm_sockets(uint64_t seed);
 
 #endif
