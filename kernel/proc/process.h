@@ -164,10 +164,6 @@ struct task {
     uint64_t start_ns;
 };
 
-/* The policy: the program that needs memory for a page, or a signal's frame, and cannot have it
- * ends by SIGKILL. The calling task's; returns. */
-void process_out_of_memory(void);
-
 /* The calling task; NULL in a kernel thread. */
 struct task *task_current(void);
 struct process *process_current(void);
@@ -200,7 +196,8 @@ struct clone_args {
 long must_check process_clone(const struct clone_args *args, const struct isa_frame *frame);
 _Noreturn void task_exit(int code); /* exit(2): this task only; the last one ends the process */
 void process_exit_group(int wait_status); /* all tasks leave; the caller at its next way out */
-/* The policy: the program that needs memory and cannot have it ends. For the calling task. */
+/* The policy: the program that needs memory for a page, or a signal's frame, and cannot have it
+ * ends by SIGKILL. The calling task's; returns. */
 void process_out_of_memory(void);
 /* The process ends, or another of its tasks executes another program. */
 static inline bool task_must_leave(const struct task *task)
