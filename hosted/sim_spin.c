@@ -22,7 +22,7 @@
 #define CLOCK_THREAD_CPUTIME_ID 3
 #define STEPS 1024
 #define ROUNDS 8
-#define TSC_NS 20 /* the time that reading the counter takes; the counter runs at 1 GHz */
+#define TSC_NS 20  /* the time that reading the counter takes; the counter runs at 1 GHz */
 #define STEP_NS 20 /* an instruction that is stepped, as a point */
 #define SPIN_NS 50000
 #define TORN_NS 1000000000 /* it may count itself how long it has run */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* refcount.h - reference counts that saturate instead of wrapping: an object whose count overflowed
- * leaks, it is never freed early. So does one of which a reference was taken when there was none any
- * more. Dropping a reference that nobody holds stops the machine: the object is somebody else's
+ * leaks, it is never freed early. So does one of which a reference was taken when there was none
+ * any more. Dropping a reference that nobody holds stops the machine: the object is somebody else's
  * memory by now. Taking needs no order (the holder has a reference); dropping releases, the last
  * drop acquires. */
 #ifndef SELKIE_LIB_REFCOUNT_H
