@@ -43,6 +43,8 @@ struct vcpu {
     /* Simulation: while another CPU has the thread; when the timer comes. */
     uintptr_t sim_sp;
     uint64_t sim_fs, sim_due;
+    uint64_t sim_held;   /* it waits in a loop: it looks again then, with the knob `depth` */
+    void *sim_idle_self; /* the thread that calls hal_cpu_idle */
 } cache_aligned;
 
 extern struct vcpu hosted_vcpus[HAL_CPU_MAX];

@@ -17,6 +17,8 @@
 #define POINT_NS 20
 #define STAY_NS 1000
 #define RELAX_NS 1000
+#define THREAD_SLOTS 1024
+#define FIRST_PRIORITY (1ull << 63)
 
 struct sim {
     uint64_t now;       /* ns */
@@ -32,8 +34,14 @@ struct sim {
     uint64_t torn;                 /* of these, interrupted at no particular place */
     uint32_t inside;               /* no points now */
     bool on;
-    /* Of each CPU, the higher the sooner; with the knob `depth` only. */
-    uint32_t priority[HAL_CPU_MAX];
+    bool strict; /* at every point the CPU of the highest priority goes on */
+    /* With the knob `depth`: threads that were put behind all others, a cache by hash. */
+    struct {
+        const void *thread;
+        uint64_t priority;
+    } low[THREAD_SLOTS];
+    uint64_t lowest; /* counts down */
+    uint64_t salt;   /* of the threads' first priorities */
 };
 static struct sim sim;
 
@@ -106,26 +114,58 @@ static struct vcpu *other(const struct vcpu *self)
             return &hosted_vcpus[i];
 }
 
-/* The runnable CPU of the highest priority, perhaps self. */
-static struct vcpu *first(struct vcpu *self)
-{
-    struct vcpu *best = runnable(self) ? self : NULL;
+/* ---- priorities (Burckhardt et al., see docs/simulation.md) ---- */
 
-    for (unsigned i = 0; i < hosted_config.cpu_count; i++)
-        if (runnable(&hosted_vcpus[i]) && (!best || sim.priority[i] > sim.priority[best->id]))
-            best = &hosted_vcpus[i];
+static uint64_t hash(const void *thread)
+{
+    uint64_t state = (uintptr_t)thread ^ sim.salt;
+
+    return draw(&state);
+}
+
+/* Of the thread that a CPU executes, the higher the sooner: by chance, and below all others once it
+ * was put behind them. Idle threads are first, for what comes next may be any thread's. */
+static uint64_t priority_of(const struct vcpu *v)
+{
+    uint64_t word = hash(v->thread);
+
+    if (v->thread == v->sim_idle_self)
+        return UINT64_MAX;
+    if (sim.low[word % THREAD_SLOTS].thread == v->thread)
+        return sim.low[word % THREAD_SLOTS].priority;
+    return word | FIRST_PRIORITY;
+}
+
+static struct vcpu *first_of(bool held)
+{
+    struct vcpu *best = NULL;
+
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
+        struct vcpu *v = &hosted_vcpus[i];
+
+        if (runnable(v) && (held || v->sim_held <= sim.now) &&
+            (!best || priority_of(v) > priority_of(best)))
+            best = v;
+    }
     return best;
 }
 
-/* Behind all others. Those above it move up, so priorities stay a permutation. */
+/* The runnable CPU of the highest priority; those that wait in a loop only if there is no other. */
+static struct vcpu *first(void)
+{
+    struct vcpu *best = first_of(false);
+
+    return best ? best : first_of(true);
+}
+
 static void demote(const struct vcpu *v)
 {
-    uint32_t was = sim.priority[v->id];
+    uint64_t slot = hash(v->thread) % THREAD_SLOTS;
 
-    for (unsigned i = 0; i < hosted_config.cpu_count; i++)
-        if (sim.priority[i] < was)
-            sim.priority[i]++;
-    sim.priority[v->id] = 0;
+    if (v->thread == v->sim_idle_self)
+        return;
+    sim.low[slot].thread = v->thread;
+    sim.low[slot].priority = --sim.lowest;
 }
 
 /* As hal_ctx_switch does for contexts: what the machine holds for user code is given up. */
@@ -225,7 +265,7 @@ static void point_slow(void)
             sim.changes--;
             demote(self);
         }
-        to = first(self);
+        to = first();
     } else if (sim.countdown == 0) {
         to = other(self);
     }
@@ -242,7 +282,7 @@ void hosted_sim_point(void)
         return;
     sim.points++;
     sim.now += POINT_NS;
-    if (--sim.countdown == 0 || sim.now >= sim.next_look)
+    if (--sim.countdown == 0 || sim.now >= sim.next_look || sim.strict)
         point_slow();
 }
 
@@ -259,8 +299,8 @@ void sim_relax(void)
     if (sim.now >= sim.next_look)
         look();
     if (knob(HOSTED_KNOB_DEPTH)) {
-        demote(self);
-        to = first(self);
+        self->sim_held = sim.now + RELAX_NS;
+        to = first();
     } else {
         to = other(self);
     }
@@ -286,14 +326,16 @@ void sim_idle(struct vcpu *v)
 
     sim.inside = 1;
     v->idle = 1;
+    v->sim_idle_self = v->thread;
     sim_note(SIM_IDLE, 0, 0);
     while (!v->pending) {
-        struct vcpu *to = knob(HOSTED_KNOB_DEPTH) ? first(v) : other(v);
+        struct vcpu *to = knob(HOSTED_KNOB_DEPTH) ? first() : other(v);
 
         if (to) {
             turn(v, to);
             continue;
         }
+        kernel_all_idle();
         next = sim_linked() ? others_look(MAX(sim.next_due, sim.now)) : sim.next_due;
         if (next == UINT64_MAX)
             nothing_left();
@@ -421,20 +463,14 @@ void sim_start(struct vcpu *v)
     uint64_t seed = hosted_config.sim.seed;
 
     v->started = 1;
-    for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++)
         hosted_vcpus[i].sim_due = UINT64_MAX;
-        sim.priority[i] = i;
-    }
     sim.order = seed;
     sim.entropy = draw(&sim.order);
     sim.skew = draw(&sim.order);
-    for (unsigned i = hosted_config.cpu_count; i > 1; i--) {
-        unsigned j = (unsigned)below(&sim.order, i);
-        uint32_t p = sim.priority[i - 1];
-
-        sim.priority[i - 1] = sim.priority[j];
-        sim.priority[j] = p;
-    }
+    sim.salt = draw(&sim.order);
+    sim.lowest = FIRST_PRIORITY;
+    sim.strict = knob(HOSTED_KNOB_DEPTH);
     sim.changes = knob(HOSTED_KNOB_DEPTH);
     /* The few changes of priority are for the program, not for the kernel's start. */
     sim.countdown = sim.changes ? UINT64_MAX : next_countdown();

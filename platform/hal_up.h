@@ -24,6 +24,9 @@ _Noreturn void kernel_cpu_main(unsigned cpu);
 void kernel_timer(void);
 /* Another CPU called hal_ipi_send (irq). */
 void kernel_ipi(void);
+/* Only from a backend that can know it (simulation): all CPUs are in hal_cpu_idle, none has an
+ * interrupt pending, and none runs while this does. Panics if that cannot be right. */
+void kernel_all_idle(void);
 /* A device that hal_irq_unmask was called for wants attention, or possibly not any more (irq). */
 void kernel_irq(unsigned irq);
 /* Console input, end of input, a new window size, room for output or the loss of its reader (irq).

@@ -17,7 +17,9 @@
  * `polling`, then reads the inbox. Sequentially consistent, all four: if the pusher has seen the
  * flag set, we see the push.
  */
+#include "core/assert.h"
 #include "core/percpu.h"
+#include "hal_up.h"
 #include "sched/internal.h"
 
 #define POLL_MIN_NS (4 * NS_PER_US)
@@ -71,6 +73,17 @@ static bool poll(struct runqueue *rq)
     } while (!found && rq->idle_began == began && hal_clock_ns() - began < rq->poll_ns);
     idle_stop_polling(rq);
     return found || has_work(rq) || rq->idle_began != began;
+}
+
+/* Rule 4 in sched.c, from outside: who sleeps has nothing to run. A timer that is still set would
+ * hide a lost push after a while. */
+void kernel_all_idle(void)
+{
+    for (unsigned id = 0; id < hal_cpu_count(); id++) {
+        const struct cpu *cpu = cpu_get(id);
+        if (cpu && cpu->rq && has_work(cpu->rq))
+            panic("every CPU sleeps, but CPU %u has a thread to run", id);
+    }
 }
 
 void sched_idle_loop(void)
