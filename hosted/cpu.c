@@ -15,6 +15,7 @@
 #define PR_SET_TSC 26
 #define PR_TSC_SIGSEGV 2
 #define PR_SET_TIMERSLACK 29
+#define ARCH_SET_CPUID 0x1012
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #define PR_SYS_DISPATCH_ON 1
 #define SIG_SETMASK 2
@@ -138,6 +139,8 @@ static void vcpu_arm(struct vcpu *v, uint8_t *memory)
     (void)host_call3(HOST_prctl, PR_SET_TIMERSLACK, 1, 0);
     if (SELKIE_SIM)
         (void)host_call3(HOST_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0);
+    if (SELKIE_SIM && hosted_config.sim.cpuid)
+        (void)host_call3(HOST_arch_prctl, ARCH_SET_CPUID, 0, 0);
     hosted_timer_init(v);
     (void)host_call6(HOST_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
                      (long)hosted_config.text_lo,
@@ -158,6 +161,8 @@ _Noreturn void hosted_vcpu_main(unsigned cpu, void *memory, void *stack, size_t 
     v->host_fs = fs_base_read();
     v->panic_stack_top = (uint8_t *)memory + HOSTED_ALTSTACK_SIZE + HOSTED_PANIC_STACK_SIZE;
     vcpu_arm(v, memory);
+    if (SELKIE_SIM)
+        isa_fp_setup();
     /* Others send signals to tid once they see it: the handler needs all of the above. Whoever does
      * not see it yet has set a bit in `pending` before (hosted_raise), which this thread looks at
      * later: sequentially consistent, as in hal_cpu_idle. */

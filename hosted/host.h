@@ -30,6 +30,7 @@
 #define HOST_getpid 39
 #define HOST_sigaltstack 131
 #define HOST_prctl 157
+#define HOST_arch_prctl 158
 #define HOST_gettid 186
 #define HOST_futex 202
 #define HOST_timer_create 222

@@ -188,6 +188,23 @@ static void take_link(struct hosted_sim *s, int fd)
     s->link_delay = setup.b;
 }
 
+/* Whether the virtual CPU's thread will be able to fault CPUID: tried, and undone. */
+static bool can_fault_cpuid(void)
+{
+    if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0ul) < 0)
+        return false;
+    return syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1ul) == 0;
+}
+
+static void take_cpu(struct hosted_sim *s)
+{
+    s->cpuid = can_fault_cpuid();
+    if (!s->cpuid && s->report && s->link_fd < 0)
+        fputs("selkie: simulation: this host cannot fault CPUID: programs see its CPU, and the "
+              "memory's hash holds for CPUs like it\n",
+              stderr);
+}
+
 /* A copy, whose address does not depend on the environment as that of argv does, with the kernel's
  * own option for failing allocations (docs/boot.md) in front. */
 static const char *command_line(const struct hosted_sim *s, const char *text)
@@ -225,6 +242,7 @@ void host_sim_setup(const struct host_options *options)
     }
     c->cmdline = command_line(s, c->cmdline);
     take_link(s, options->sim.link);
+    take_cpu(s);
     if (s->link_fd < 0)
         read_input(s);
     hosted_input_idle = 1; /* nobody watches for more */

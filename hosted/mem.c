@@ -166,7 +166,8 @@ void hosted_inner_init(void)
     };
     hosted_direct_map = c->direct_map;
     ram_init();
-    isa_fp_setup();
+    if (!SELKIE_SIM) /* there it is the simulated CPU that counts (cpu.c) */
+        isa_fp_setup();
     hosted_mmu_init();
     hosted_signals_install();
 }

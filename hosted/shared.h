@@ -65,6 +65,7 @@ struct hosted_sim {
     size_t compare_size;
     const uint8_t *input; /* all of standard input */
     size_t input_size;
+    bool cpuid; /* the host can fault CPUID */
     /* One of several kernels (sim_wire.h). */
     int link_fd;         /* -1: it is alone */
     unsigned link_flags; /* HOSTED_LINK_* */

@@ -62,6 +62,8 @@ int sim_link_write(enum hal_stream stream, const uint8_t *buf, size_t len);
 int sim_link_room(enum hal_stream stream);
 long sim_link_read(uint8_t *buf, size_t len);
 void sim_link_end(int status, uint64_t trace, uint64_t memory);
+/* sim_cpu.c: an instruction that tells of the host; answered. */
+bool sim_cpu_asked(int signo, const struct host_siginfo *info, struct host_ucontext *uc);
 /* sim_spin.c */
 enum sim_verdict {
     SIM_PASS, /* none of ours */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * sim_spin.c - what user code does without entering the kernel: it reads the time stamp counter,
- * and it waits in loops for what other threads write.
+ * sim_spin.c - what user code does without entering the kernel: it waits in loops for what other
+ * threads write; or all of it is stepped (the knob `step`).
  *
  * A host timer ticks. Has user code stayed out for a whole tick, it is stepped: if its registers
  * come back to a state they had, and go through the same states several times more, it is in a
@@ -235,28 +235,6 @@ static enum sim_verdict tick(struct host_ucontext *uc, bool user)
     return SIM_DONE;
 }
 
-static bool tsc_read(int signo, const struct host_siginfo *info, struct host_ucontext *uc)
-{
-    const uint8_t *code = (const uint8_t *)uc->rip;
-    unsigned length = 2;
-    uint64_t now;
-
-    if (signo != HOST_SIGSEGV || info->code != HOST_SI_KERNEL || code[0] != 0x0f)
-        return false;
-    if (code[1] == 0x01 && code[2] == 0xf9) { /* rdtscp */
-        length = 3;
-        uc->rcx = vcpu_self()->id;
-    } else if (code[1] != 0x31) { /* rdtsc */
-        return false;
-    }
-    sim_pass(TSC_NS);
-    now = sim_now();
-    uc->rax = (uint32_t)now;
-    uc->rdx = now >> 32;
-    uc->rip += length;
-    return true;
-}
-
 enum sim_verdict sim_signal(int signo, const struct host_siginfo *info, struct host_ucontext *uc,
                             bool user)
 {
@@ -264,7 +242,7 @@ enum sim_verdict sim_signal(int signo, const struct host_siginfo *info, struct h
 
     if (signo == HOSTED_TIMER_SIGNAL)
         return spin.phase == QUIET && !slices() ? tick(uc, user) : SIM_DONE;
-    if (tsc_read(signo, info, uc))
+    if (sim_cpu_asked(signo, info, uc))
         return SIM_DONE;
     if (spin.phase == QUIET)
         return stepped && !(uc->rflags & ISA_RFLAGS_TF) ? SIM_DONE : SIM_PASS;

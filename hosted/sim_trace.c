@@ -77,7 +77,10 @@ static void put_number(char **at, uint64_t n, unsigned base)
 _Noreturn static void diverged(const char *line, size_t len)
 {
     static const char here[] = "selkie: simulation: this run parts from the recorded one; now: ",
-                      there[] = "selkie: simulation: recorded: ";
+                      there[] = "selkie: simulation: recorded: ",
+                      same[] = "selkie: simulation: every event is as recorded: user code has "
+                               "seen something that is not simulated, or another CPU\n",
+                      last[] = "selkie-sim status=";
     const char *end = compare;
 
     closed = true;
@@ -88,6 +91,9 @@ _Noreturn static void diverged(const char *line, size_t len)
     (void)hal_console_write(HAL_STREAM_LOG, there, sizeof(there) - 1);
     (void)hal_console_write(HAL_STREAM_LOG, compare, (size_t)(end - compare));
     (void)hal_console_write(HAL_STREAM_LOG, "\n", 1);
+    if (len >= sizeof(last) && (size_t)(end - compare) >= sizeof(last) &&
+        memcmp(line, last, sizeof(last) - 1) == 0 && memcmp(compare, last, sizeof(last) - 1) == 0)
+        (void)hal_console_write(HAL_STREAM_LOG, same, sizeof(same) - 1);
     flush();
     for (;;)
         (void)host_call3(HOST_exit_group, HAL_EXIT_PANIC, 0, 0);
