@@ -29,7 +29,8 @@ struct explore_options {
     double timeout;
     int expect; /* -1: as the first seed that ends by itself */
     bool until_failure;
-    struct list words; /* options for selkie run */
+    const char *machines; /* a file for `selkie sim` instead of a program; or NULL */
+    struct list words;    /* options for selkie run */
     struct list program;
 };
 
@@ -49,12 +50,12 @@ struct search {
 
 /* ---- what is run ---- */
 
-/* The words `--sim-set NAME=VALUE` for a seed. */
+/* The words for a seed and its knobs. */
 static void knobs(const struct search *search, uint64_t seed, struct list *words)
 {
     static const unsigned switches[] = {1, 3, 10, 30, 100, 300, 1000}, depths[] = {1, 2, 3, 5};
 
-    list_add(words, "--sim");
+    list_add(words, search->options->machines ? "--seed" : "--sim");
     list_add(words, text("%ju", (uintmax_t)seed));
     list_add(words, "--sim-set");
     if (seed % 2 == 0) {
@@ -71,12 +72,14 @@ static struct list command(const struct search *search, uint64_t seed)
     struct list words = {0};
 
     list_add(&words, text("%s/tools/selkie", top_dir()));
-    list_add(&words, "run");
+    list_add(&words, search->options->machines ? "sim" : "run");
     knobs(search, seed, &words);
     for (size_t i = 0; i < search->options->words.count; i++)
         list_add(&words, search->options->words.items[i]);
     for (size_t i = 0; i < search->options->program.count; i++)
         list_add(&words, search->options->program.items[i]);
+    if (search->options->machines)
+        list_add(&words, search->options->machines);
     return words;
 }
 
@@ -287,7 +290,7 @@ static int explore(struct explore_options *options)
 
 /* ---- the command line ---- */
 
-enum { KEY_SEEDS = 256, KEY_FROM, KEY_UNTIL, KEY_JOBS, KEY_TIMEOUT, KEY_EXPECT };
+enum { KEY_SEEDS = 256, KEY_FROM, KEY_UNTIL, KEY_JOBS, KEY_TIMEOUT, KEY_EXPECT, KEY_MACHINES };
 
 static const struct argp_option explore_option_table[] = {
     {"seeds", KEY_SEEDS, "N", 0, "how many (default: 100)", 0},
@@ -296,6 +299,7 @@ static const struct argp_option explore_option_table[] = {
     {"jobs", KEY_JOBS, "N", 0, "runs at the same time (default: CPUs)", 0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0, "a run that takes longer has failed (default: 60)", 0},
     {"expect", KEY_EXPECT, "STATUS", 0, "the right exit status (default: the first seed's)", 0},
+    {"machines", KEY_MACHINES, "FILE", 0, "several machines: what selkie sim runs", 0},
     {0},
 };
 
@@ -332,6 +336,9 @@ static error_t explore_key(int key, char *value, struct argp_state *state)
     case KEY_EXPECT:
         options->expect = (int)number("--expect", value, 0, 255);
         return 0;
+    case KEY_MACHINES:
+        options->machines = value;
+        return 0;
     default:
         return command_key_default(key, state);
     }
@@ -345,6 +352,7 @@ static const char explore_doc[] =
     "RUN-OPTION is any option of selkie run; --cpus is 4 if not given. Exit status: 0, or 1 if a "
     "seed failed.\n\nExamples:\n"
     "  selkie explore --seeds 200 --until-failure -- ./program\n"
+    "  selkie explore --seeds 500 --until-failure --expect 0 --machines cluster.sim\n"
     "  selkie explore --seeds 1000 --from 5000 --expect 0 --cpus 2 --sim-set memory=1 -- ./program "
     "x";
 
@@ -388,13 +396,14 @@ static void need_simulation(struct explore_options *options)
 
 int command_explore(int argc, char **argv)
 {
-    static const struct argp argp = {explore_option_table,
-                                     explore_key,
-                                     "[RUN-OPTION...] -- PROGRAM [ARG...]",
-                                     explore_doc,
-                                     NULL,
-                                     NULL,
-                                     NULL};
+    static const struct argp argp = {
+        explore_option_table,
+        explore_key,
+        "[RUN-OPTION...] -- PROGRAM [ARG...]\n--machines FILE [SIM-OPTION...]",
+        explore_doc,
+        NULL,
+        NULL,
+        NULL};
     struct explore_options options = {.seeds = 100, .from = 1, .timeout = 60, .expect = -1};
     struct list own = {0};
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -413,9 +422,10 @@ int command_explore(int argc, char **argv)
     command_parse(&argp, (int)own.count, own.items, &options);
     for (i++; i < argc; i++)
         list_add(&options.program, argv[i]);
-    if (options.program.count == 0)
-        fail(EXIT_TOOL, "explore: -- PROGRAM is missing; see selkie explore --help");
-    need_simulation(&options);
+    if ((options.program.count == 0) != (options.machines != NULL))
+        fail(EXIT_TOOL, "explore: -- PROGRAM or --machines FILE; see selkie explore --help");
+    if (!options.machines)
+        need_simulation(&options);
     setenv("SELKIE_SIM_REPORT", "1", 1);
     return explore(&options);
 }

@@ -173,7 +173,7 @@ static void add_sim(struct tests *tests)
         "sqlite",    "python", "sysbench-threads", "sysbench-mutex", "go",    "threads",
         "futex",     "poll",   "fploop",           "node",           "sleep", "idle",
         "replay",    "diff",   "explore",          "nomem",          "stop",  "nodes",
-        "nodes-end", "step",   "nomem_signals"};
+        "nodes-end", "nodes-explore", "step",   "nomem_signals"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
