@@ -169,11 +169,28 @@ static void add_script(struct tests *tests, const char *script, enum backend bac
 /* Simulated runs, twice each (docs/simulation.md). */
 static void add_sim(struct tests *tests)
 {
-    static const char *const cases[] = {
-        "sqlite",    "python", "sysbench-threads", "sysbench-mutex", "go",    "threads",
-        "futex",     "poll",   "fploop",           "node",           "sleep", "idle",
-        "replay",    "diff",   "explore",          "nomem",          "stop",  "nodes",
-        "nodes-end", "nodes-explore", "step",   "nomem_signals"};
+    static const char *const cases[] = {"sqlite",
+                                        "python",
+                                        "sysbench-threads",
+                                        "sysbench-mutex",
+                                        "go",
+                                        "threads",
+                                        "futex",
+                                        "poll",
+                                        "fploop",
+                                        "node",
+                                        "sleep",
+                                        "idle",
+                                        "replay",
+                                        "diff",
+                                        "explore",
+                                        "nomem",
+                                        "stop",
+                                        "nodes",
+                                        "nodes-end",
+                                        "nodes-explore",
+                                        "step",
+                                        "nomem_signals"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
@@ -182,7 +199,7 @@ static void add_sim(struct tests *tests)
         list_add(&test->words, cases[i]);
         test->needs = "hosted-sim";
         test->backend = BACKEND_HOSTED;
-        test->timeout_seconds = 300;
+        test->timeout_seconds = 600;
     }
 }
 
