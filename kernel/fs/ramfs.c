@@ -59,12 +59,21 @@ static size_t hole_length(struct inode *inode, uint64_t off, size_t len)
     return index == first ? 0 : (size_t)MIN((uint64_t)len, (index << PAGE_SHIFT) - off);
 }
 
-static int zero_piece(const struct iov_iter *to, uintptr_t base, size_t len)
+/* User memory may end within: what lies in front of that page counts. */
+static long zero_piece(const struct iov_iter *to, uintptr_t base, size_t len)
 {
-    if (!to->kernel)
-        return user_zero(uaddr(base), len);
-    memset((void *)base, 0, len);
-    return 0;
+    size_t done = 0;
+    if (to->kernel)
+        memset((void *)base, 0, len);
+    if (to->kernel || user_zero(uaddr(base), len) == 0)
+        return (long)len;
+    while (done < len) {
+        size_t n = MIN(len - done, PAGE_SIZE - ((base + done) & (PAGE_SIZE - 1)));
+        if (user_zero(uaddr(base + done), n))
+            break;
+        done += n;
+    }
+    return done ? (long)done : -EFAULT;
 }
 
 /* Kernel memory goes page by page, so that a copy that runs out of memory tells how far it came. */
@@ -86,10 +95,8 @@ static long read_piece(struct inode *inode, struct iov_iter *to, uint64_t off, u
                        size_t len)
 {
     size_t hole = hole_length(inode, off, len);
-    if (hole > 0) {
-        int err = zero_piece(to, base, hole);
-        return err ? err : (long)hole;
-    }
+    if (hole > 0)
+        return zero_piece(to, base, hole);
     return to->kernel ? copy_kernel(inode, off, (char *)base, len, false)
                       : vm_object_read_user(&inode->object, off, uaddr(base), len);
 }

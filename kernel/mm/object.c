@@ -480,6 +480,20 @@ static int copy_part(enum copy_kind kind, struct page *page, size_t offset, uint
     return -EINVAL;
 }
 
+/* Where user memory ends in the middle of a part, what lies in front of that page is copied and
+ * counts: a call must not change more than it says. How much that is, or the error. */
+static long copy_some(enum copy_kind kind, struct page *page, size_t offset, uintptr_t other,
+                      size_t len)
+{
+    int err = copy_part(kind, page, offset, other, len);
+    size_t there = PAGE_SIZE - (other & (PAGE_SIZE - 1));
+    if (!err)
+        return (long)len;
+    if (there >= len || copy_part(kind, page, offset, other, there))
+        return err;
+    return (long)there;
+}
+
 /* Returns bytes copied (may be less than len only on an error), or the error if none were. */
 static long copy_loop(enum copy_kind kind, struct vm_object *object, uint64_t off, uintptr_t other,
                       size_t len)
@@ -495,14 +509,17 @@ static long copy_loop(enum copy_kind kind, struct vm_object *object, uint64_t of
         mutex_unlock(&object->lock);
         if (err)
             break;
-        err = copy_part(kind, page, offset, other + done, n);
+        long got = copy_some(kind, page, offset, other + done, n);
         if (kind == COPY_WRITE || kind == COPY_WRITE_USER)
             /* Atomic: other writers of this page set flags, too. */
             __atomic_store_n(&page->flags, PAGE_FLAG_UPTODATE | PAGE_FLAG_DIRTY, __ATOMIC_RELAXED);
         page_put(page);
-        if (err)
+        if (got < 0)
+            err = (int)got;
+        else
+            done += (size_t)got;
+        if (got < (long)n)
             break;
-        done += n;
     }
     return done ? (long)done : err;
 }
