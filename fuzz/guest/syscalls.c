@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -86,7 +87,8 @@ static const char *const left_out[] = {"exit",
 #define GUARD ((size_t)4 << 20)
 #define KICK SIGUSR2 /* no real-time signal: those may be refused (RLIMIT_SIGPENDING) */
 #define PAGE 4096u
-#define TRANSFER (1u << 20)
+#define FILE_MAX (1u << 20)
+#define TRANSFER (16u << 20)
 
 static struct thread {
     uint64_t random;
@@ -218,6 +220,7 @@ static __thread struct {
     uint64_t limits[COUNT(all_limits)][2];
     uint64_t sets[COUNT(all_sets)];
     struct action actions[COUNT(actions)];
+    void *list;
 } fresh;
 
 static void refresh(void)
@@ -444,11 +447,17 @@ static void tame(const char *name, uint64_t *a)
         a[1] = below(2) ? 0 : a[1] % 8;
     if (strncmp(name, "sched_set", 9) == 0 && below(2))
         a[1] = 0;
-    /* From /dev/zero into a file until no memory is left: then the program that needs some ends. */
-    if (strcmp(name, "sendfile") == 0)
+    if (strcmp(name, "sendfile") == 0) /* /dev/zero to /dev/null takes long */
         a[3] %= TRANSFER;
     if (strcmp(name, "copy_file_range") == 0 || strcmp(name, "splice") == 0)
         a[4] %= TRANSFER;
+    if (strcmp(name, "setrlimit") == 0 && a[0] == RLIMIT_FSIZE) /* files stay small: see main */
+        a[0] = RLIMIT_NOFILE;
+    if (strcmp(name, "prlimit64") == 0 && a[1] == RLIMIT_FSIZE)
+        a[1] = RLIMIT_NOFILE;
+    /* An address of libc's own in the arena would sooner or later be one to write to. */
+    if (strcmp(name, "get_robust_list") == 0)
+        a[1] = (uint64_t)&fresh.list;
     if (strcmp(name, "kill") == 0 && (int64_t)a[0] < 0)
         a[0] = (uint64_t)pid;
 }
@@ -573,6 +582,9 @@ int main(int argc, char **argv)
     dup2(null, 0);
     dup2(null, 1);
     signals_start();
+    /* /dev/zero into a file, until no memory is left: then the program that needs some ends. */
+    if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){FILE_MAX, FILE_MAX}) != 0)
+        return 2;
     for (unsigned i = 0; i < thread_count; i++) {
         threads[i].random = (seed + 1) * 0x9e3779b97f4a7c15 + i * 0xbf58476d1ce4e5b9 + 1;
         threads[i].left = count;

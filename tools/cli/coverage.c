@@ -165,7 +165,7 @@ static void print_file(const char *name, struct json_object *file)
         all += is_code(line);
         run += is_code(line) && number(line, "count") != 0;
     }
-    printf("%-10s %5.1f %%  %4d of %4d lines  %s", name, all ? 100.0 * run / all : 0.0, run, all,
+    printf("%-17s %5.1f %%  %4d of %4d lines  %s", name, all ? 100.0 * run / all : 0.0, run, all,
            json_object_get_string(path));
     print_missed(file, 60);
 }

@@ -29,14 +29,17 @@
 #define INPUT_SECONDS 20 /* one input that takes longer is a find */
 #define STOP_SECONDS 60  /* beyond its time a fuzzer is ended */
 #define MERGE_SECONDS 600
+#define ONE_SECONDS 60    /* if nothing is said: one target, */
+#define ALL_SECONDS 600   /* all of them, as CI has time for, */
+#define LONG_SECONDS 3600 /* each in the long mode */
 #define GUEST_PRESET "hosted-asan"
 #define GUEST_CALLS 10000 /* of each thread, by one seed */
 #define GUEST_THREADS 4
 #define GUEST_SECONDS 120
 
 struct fuzz_options {
-    bool all, list, coverage, merge;
-    unsigned seconds;
+    bool all, list, coverage, merge, hours;
+    unsigned seconds;  /* 0: not said */
     struct list names; /* the target, then inputs to run once */
 };
 
@@ -181,7 +184,7 @@ static bool fuzz_one(const char *name, unsigned seconds)
     log = outcome.err.data;
     runs = last_number(log, "stat::number_of_executed_units: ");
     file_write(text("%s/build/fuzz/%s.log", top_dir(), name), log, outcome.err.len);
-    printf("%-10s %9lu runs  %8.0f/s  %5lu edges  %5lu inputs  %s\n", name, runs,
+    printf("%-17s %9lu runs  %8.0f/s  %5lu edges  %5lu inputs  %s\n", name, runs,
            (double)runs / (cpu > 0 ? cpu : 1), last_number(log, " cov: "),
            last_number(log, " corp: "), outcome.status == 0 ? "ok" : "FOUND");
     fflush(stdout);
@@ -229,7 +232,7 @@ static bool fuzz_guest(const char *name, unsigned seconds)
                                                      .folder = top_dir(),
                                                      .seconds = GUEST_SECONDS});
     cpu = cpu_seconds() - cpu;
-    printf("%-10s %9lu calls %8.0f/s  %5lu seeds  %s\n", name,
+    printf("%-17s %9lu calls %8.0f/s  %5lu seeds  %s\n", name,
            (seed - first) * GUEST_CALLS * GUEST_THREADS,
            (double)((seed - first) * GUEST_CALLS * GUEST_THREADS) / (cpu > 0 ? cpu : 1),
            seed - first, outcome.status == 0 ? "ok" : "FOUND");
@@ -280,7 +283,7 @@ static void merge(const char *name)
                               .words = &words, .folder = top_dir(), .seconds = MERGE_SECONDS});
     if (outcome.status != 0)
         fail(EXIT_TOOL, "%s: merging failed: %s", name, outcome.err.data);
-    printf("%-10s %lu inputs are new in fuzz/corpus/%s\n", name,
+    printf("%-17s %lu inputs are new in fuzz/corpus/%s\n", name,
            last_number(outcome.err.data, "MERGE-OUTER: "), name);
 }
 
@@ -298,7 +301,7 @@ static bool cover(const char *name)
     add_if_there(&words, "regress", name);
     outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
     if (outcome.status != 0) {
-        printf("%-10s fails: %s\n", name, outcome.err.data);
+        printf("%-17s fails: %s\n", name, outcome.err.data);
         return false;
     }
     source_words(name, "covers", &files);
@@ -308,7 +311,9 @@ static bool cover(const char *name)
 /* ---- the command ---- */
 
 static const struct argp_option fuzz_option_table[] = {
-    {"seconds", 's', "N", 0, "how long (default: 60); with --all for all of them together", 0},
+    {"seconds", 's', "N", 0,
+     "how long (default: 60); with --all for all of them together (default: 600)", 0},
+    {"long", 'l' + 256, NULL, 0, "an hour for each target", 0},
     {"all", 'a', NULL, 0, "all targets", 0},
     {"list", 'l', NULL, 0, "name the targets", 0},
     {"coverage", 'c', NULL, 0,
@@ -327,6 +332,9 @@ static error_t fuzz_key(int key, char *value, struct argp_state *state)
         options->seconds = (unsigned)atoi(value);
         if (options->seconds < 1 || options->seconds > 7 * 86400)
             fail(EXIT_TOOL, "--seconds %s: from 1 to 604800", value);
+        return 0;
+    case 'l' + 256:
+        options->hours = true;
         return 0;
     case 'a':
         options->all = true;
@@ -353,7 +361,7 @@ static const char fuzz_doc[] =
     "\vTARGET is one of those that --list shows. With an INPUT (a file; a seed for a target that "
     "is a guest) it is run on these only. The"
     " exit status is 0 if nothing was found.\n\nExamples:\n"
-    "  selkie fuzz elf --seconds 300\n  selkie fuzz --all --seconds 600\n"
+    "  selkie fuzz elf --seconds 300\n  selkie fuzz --all\n  selkie fuzz --all --long\n"
     "  selkie fuzz elf fuzz/regress/elf/*\n  selkie fuzz --all --coverage";
 
 static bool fuzz_target(const struct fuzz_options *options, const char *name, unsigned seconds)
@@ -369,11 +377,23 @@ static bool fuzz_target(const struct fuzz_options *options, const char *name, un
     return fuzz_one(name, seconds);
 }
 
+/* Seconds for each of so many targets. */
+static unsigned share_of(const struct fuzz_options *options, unsigned targets_run)
+{
+    unsigned all = options->seconds;
+
+    if (!all && options->hours)
+        return LONG_SECONDS;
+    if (!all)
+        all = options->all ? ALL_SECONDS : ONE_SECONDS;
+    return all < targets_run ? 1 : all / targets_run;
+}
+
 int command_fuzz(int argc, char **argv)
 {
     static const struct argp argp = {
         fuzz_option_table, fuzz_key, "[TARGET [INPUT...]]", fuzz_doc, NULL, NULL, NULL};
-    struct fuzz_options options = {.seconds = 60};
+    struct fuzz_options options = {0};
     struct list *names = &options.names;
     bool good = true;
 
@@ -394,10 +414,7 @@ int command_fuzz(int argc, char **argv)
         return run_guest(names->items[0], names->items + 1);
     if (!options.all && names->count > 1)
         return run_inputs(names->items[0], names->items + 1);
-    for (size_t i = 0; i < names->count; i++) {
-        unsigned share = options.seconds / (unsigned)names->count;
-
-        good &= fuzz_target(&options, names->items[i], share ? share : 1);
-    }
+    for (size_t i = 0; i < names->count; i++)
+        good &= fuzz_target(&options, names->items[i], share_of(&options, (unsigned)names->count));
     return good ? 0 : 1;
 }

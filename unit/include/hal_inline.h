@@ -26,6 +26,12 @@ extern unsigned fake_cpu_id;    /* the executing CPU; the test may change it */
 extern bool fake_irqs_off;      /* hal_irq_save sets it */
 extern uintptr_t fake_ram_base; /* host address of physical address 0 (which need not exist) */
 
+/* Contexts here have no frames to walk. */
+static inline void hal_ctx_where(const struct hal_ctx *ctx, uintptr_t *pc, uintptr_t *fp)
+{
+    (void)ctx;
+    *pc = *fp = 0;
+}
 static inline unsigned hal_cpu_id(void)
 {
     return fake_cpu_id;

@@ -44,6 +44,12 @@ void sim_point(void);                /* another CPU may go on here */
 void sim_access(void);               /* and here, before each atomic access */
 void sim_deliver(void);              /* interrupts have been enabled */
 
+/* Contexts here have no frames to walk. */
+static inline void hal_ctx_where(const struct hal_ctx *ctx, uintptr_t *pc, uintptr_t *fp)
+{
+    (void)ctx;
+    *pc = *fp = 0;
+}
 static inline unsigned hal_cpu_id(void)
 {
     return sim_cpu->id;
