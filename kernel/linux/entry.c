@@ -16,6 +16,7 @@
 #include "lib/counter.h"
 #include "linux/strace.h"
 #include "linux/syscall.h"
+#include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
 #include "proc/sigset.h"
@@ -336,6 +337,9 @@ static bool kernel_exception(const struct hal_fault *fault)
     struct task *task = task_current();
     bool uaccess =
         fault->pc >= (uintptr_t)isa_uaccess_begin && fault->pc < (uintptr_t)isa_uaccess_end;
+    if (!uaccess && fault->kind == HAL_FAULT_PAGE && kstack_is_guard(fault->addr))
+        panic_at(fault->regs, fault->pc, fault->fp, "kernel stack overflow, at %#lx",
+                 (unsigned long)fault->addr);
     if (!uaccess)
         panic_at(fault->regs, fault->pc, fault->fp,
                  "fault %d in the kernel, access %d, address %#lx", (int)fault->kind,

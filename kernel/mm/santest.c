@@ -177,6 +177,25 @@ static void null_write(void)
     *(volatile char *)(hide(NULL) + 8) = 1;
 }
 
+static void wild_read(void) /* where no kernel stack is yet */
+{
+    (void)*(volatile char *)hide((void *)(hal_layout()->kernel_hi - PAGE_SIZE));
+}
+
+static void deeper(size_t levels)
+{
+    char local[SIZE];
+    hide(local)[0] = 1;
+    if (levels)
+        deeper(hide_size(levels - 1));
+    hide(local)[1] = 1; /* no tail call */
+}
+
+static void stack_overflow(void)
+{
+    deeper(hide_size(1u << 20));
+}
+
 /* All of it as it may be. */
 static void none(void)
 {
@@ -206,6 +225,8 @@ static const struct {
     {"heap-double-free", heap_double_free},
     {"block-right", block_right},
     {"page-free", page_free_write},
+    {"wild-read", wild_read},
+    {"stack-overflow", stack_overflow},
     {"stack-right", stack_right},
     {"stack-left", stack_left},
     {"stack-scope", stack_scope},
