@@ -68,6 +68,13 @@ static no_inline uint64_t run_off(volatile uint64_t *above)
     return here[0] ? run_off(here) + here[0] : 0; /* the compiler does not know that it never is */
 }
 
+static void wait_for_lock(void *arg)
+{
+    (void)arg;
+    mutex_lock(&outer);
+    mutex_unlock(&outer);
+}
+
 static void look(struct thread *thread, void *found)
 {
     if (strcmp(thread->name, "crash now") == 0)
@@ -95,6 +102,8 @@ static void crash(void *arg)
     } else if (strcmp(how, "lock") == 0) {
         mutex_init(&outer, RANK_SLEEP_LAST);
         mutex_lock(&outer);
+        CHECK(thread_spawn("waiter", wait_for_lock, NULL));
+        (void)!sleep_until(hal_clock_ns() + LOOK_NS, false);
         spin_lock(&inner);
     } else if (strcmp(how, "irq") == 0) {
         timer_setup(&timer, in_timer);
