@@ -88,6 +88,7 @@ static void say_where(const struct thread *thread, unsigned cpu)
         panic_say("this one");
     } else if (cpu == HAL_CPU_MAX) {
         hal_ctx_where(&thread->ctx, &pc, &fp);
+        pc = isa_return_address(pc);
         panic_say_chain(pc, fp, CHAIN_SKIP, CHAIN_LEN);
     } else if (panic_stopped(cpu)) {
         const struct isa_frame *regs = panic_stopped(cpu);

@@ -9,8 +9,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +73,18 @@ __attribute__((noinline)) static void crash_outer(long number)
     atomic_fetch_add(&ready, 1);
 }
 
+/* A listener, and a pair with three bytes that nobody has read. */
+static void make_sockets(void)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0debuggee"};
+    int pair[2], listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && write(pair[0], "abc", 3) == 3);
+    REQUIRE(bind(listener, (struct sockaddr *)&name, offsetof(struct sockaddr_un, sun_path) + 9) ==
+            0);
+    REQUIRE(listen(listener, 4) == 0);
+}
+
 /* With "crash" it is killed by a signal. With another argument it stays where it is, for tests of
  * what else may happen then. */
 int main(int argc, char **argv)
@@ -80,6 +95,7 @@ int main(int argc, char **argv)
 
     REQUIRE(fd >= 0 && write(fd, "12345", 5) == 5);
     REQUIRE(pipe(pipe_ends) == 0);
+    make_sockets();
     pthread_mutex_lock(&mutex);
     REQUIRE(pthread_create(&thread[0], NULL, sleeper, NULL) == 0);
     REQUIRE(pthread_create(&thread[1], NULL, reader, NULL) == 0);

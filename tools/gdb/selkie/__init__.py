@@ -8,7 +8,7 @@ at a breakpoint or has panicked, and on a core file.
 
 import gdb
 
-from . import files, kernel, log, memory, threads
+from . import files, kernel, log, memory, sockets, threads
 
 COMMANDS = (
     ("threads", "", "every thread: name, state, CPU, what it waits for", threads.show_threads),
@@ -20,6 +20,7 @@ COMMANDS = (
     ("pages", "", "free lists of the page allocator, what pages are used for", memory.show_pages),
     ("heap", "", "the pools behind kmalloc, by size", memory.show_heap),
     ("files", "[PID...]", "descriptors", files.show_files),
+    ("sockets", "", "sockets: address, state, what waits in them", sockets.show_sockets),
     ("trace", "[EVENTS]", "what the CPUs did last", log.show_trace),
     ("log", "[LINES]", "the kernel's messages", log.show_log),
 )

@@ -46,7 +46,7 @@ def show(path):
     for setting in ("confirm off", "pagination off", "print pretty on", "osabi GNU/Linux"):
         gdb.execute("set " + setting)
     if program:
-        frames.view.enabled = frames.entry.enabled = False
+        frames.view.enabled = frames.entry.enabled = frames.signed.enabled = False
         if os.path.exists(program):  # the guest's path; often the host has the same
             gdb.execute("file '%s'" % program)
         gdb.execute("core-file " + path)

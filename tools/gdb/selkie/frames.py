@@ -2,13 +2,16 @@
 """
 frames.py - back traces of threads that are not on a CPU, and across the entry into the kernel.
 
-gdb sees CPUs, not the kernel's threads. Two unwinders change that without writing a register, so
-it works on a core file, too:
+gdb sees CPUs, not the kernel's threads. Unwinders change that without writing a register, so it
+works on a core file, too:
 
   View   while a thread is looked at (`selkie thread N`), the caller of gdb's frame 0 is where that
          thread gave up its CPU: its registers are on its kernel stack (hal_ctx_switch).
   Entry  code of entry.S has no unwind information. Where it calls C code, the stack pointer is at
          a struct isa_frame: the interrupted registers. In user code frame pointers are followed.
+  Signed on AArch64 return addresses of the kernel are signed, and this gdb does not know the masks that
+         take the signature off. So the kernel's frame records are followed, and registers that a
+         function keeps for its caller are found where its first instructions have put them.
 """
 
 import gdb
@@ -139,6 +142,67 @@ class Entry(Unwinder):
         return unwind_to(pending, regs, FrameId(sp, pc))
 
 
+class Signed(Unwinder):
+    """Kernel code on AArch64."""
+
+    def __init__(self):
+        super().__init__("selkie-signed")
+
+    def __call__(self, pending):
+        try:
+            return self.unwind(pending)
+        except (Broken, gdb.error):
+            return None
+
+    def unwind(self, pending):
+        if not kernel.aarch64():
+            return None
+        pc, sp, fp = (number(pending.read_register(name)) & 2**64 - 1 for name in ("pc", "sp", "x29"))
+        inner = pending.level() == 0
+        if pc == 0 or kernel.in_user(pc) or in_entry(pc if inner else pc - 1):
+            return None
+        block = gdb.block_for_pc(pc if inner else pc - 1)
+        while block is not None and (block.function is None or block.superblock.function is not None):
+            block = block.superblock
+        if block is None:
+            return None
+        base, saved = saved_registers(block.start, pc)
+        if base is None:  # no frame (yet): a leaf, or the first instructions
+            regs = {"pc": kernel.canonical(number(pending.read_register("x30")) & 2**64 - 1), "sp": sp, "x29": fp}
+            regs.update({"x%d" % i: number(pending.read_register("x%d" % i)) & 2**64 - 1 for i in range(19, 29)})
+            return unwind_to(pending, regs, FrameId(sp, block.start))
+        ahead, back = kernel.word(fp), kernel.canonical(kernel.word(fp + 8))
+        if back == 0:
+            return None
+        regs = {"pc": back, "x29": ahead, "x30": back, "sp": ahead if ahead > fp else fp + 16}
+        for i in range(19, 29):
+            name = "x%d" % i
+            regs[name] = kernel.word(fp - base + saved[i]) if i in saved else number(pending.read_register(name)) & 2**64 - 1
+        return unwind_to(pending, regs, FrameId(fp, block.start))
+
+
+def saved_registers(start, pc):
+    """(where the frame record is, {register: where it is}), from the stack pointer behind the prologue, by the
+    instructions of the function up to pc; (None, {}): it has made no frame (Arm DDI 0487, C6.2: STP, STR)."""
+    raw = kernel.memory(start, max(0, min(pc - start, 64 * 4)))
+    base, saved = None, {}
+    for at in range(0, len(raw) - 3, 4):
+        insn = int.from_bytes(raw[at:at + 4], "little")
+        first, second = insn & 31, insn >> 10 & 31
+        offset = (insn >> 15 & 127) * 8
+        offset -= 1024 if offset >= 512 else 0
+        if insn & 0xffc07fff == 0xa9807bfd:  # stp x29, x30, [sp, #-n]!
+            base = 0
+        elif insn & 0xffc07fff == 0xa9007bfd:  # stp x29, x30, [sp, #n]
+            base = offset
+        elif insn & 0xffc003e0 == 0xa90003e0:  # stp first, second, [sp, #n]
+            saved.setdefault(first, offset)
+            saved.setdefault(second, offset + 8)
+        elif insn & 0xffc003e0 == 0xf90003e0:  # str first, [sp, #n]
+            saved.setdefault(first, (insn >> 10 & 4095) * 8)
+    return base, saved
+
+
 def in_entry(pc):
     symtab = gdb.find_pc_line(pc - 1).symtab
     return symtab is not None and symtab.filename.endswith(("/entry.S", "/ring3.S"))
@@ -146,8 +210,9 @@ def in_entry(pc):
 
 view = View()
 gdb.unwinder.register_unwinder(None, view, True)
-entry = Entry()
-gdb.unwinder.register_unwinder(None, entry, True)
+signed, entry = Signed(), Entry()
+for unwinder in (signed, entry):
+    gdb.unwinder.register_unwinder(None, unwinder, True)
 for event in (gdb.events.cont, gdb.events.exited):
     event.connect(view.drop)
 

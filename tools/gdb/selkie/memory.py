@@ -151,9 +151,12 @@ def show_heap(_):
 def check_ready(cpu, pool):
     """Follow the list of ready objects: an overwritten free object breaks it."""
     at, count, expected = number(pool["ready"]), 0, ready_count(pool)
+    secret = number(kernel.variable("slab_secret"))
     while at and count <= expected:
         try:
-            at, count = kernel.word(at), count + 1
+            # link_read in mm/slab.h: hidden by the secret and the object's address, bytes turned round.
+            key = secret ^ int.from_bytes(at.to_bytes(8, "little"), "big")
+            at, count = kernel.word(at) ^ key, count + 1
         except Broken as error:
             raise Broken("CPU %d, the list of ready objects of %d bytes breaks after %d: %s" % (
                 cpu, number(pool["bytes"]), count, error)) from error
