@@ -208,10 +208,8 @@ def in_entry(pc):
     return symtab is not None and symtab.filename.endswith(("/entry.S", "/ring3.S"))
 
 
-view = View()
-gdb.unwinder.register_unwinder(None, view, True)
-signed, entry = Signed(), Entry()
-for unwinder in (signed, entry):
+view, signed, entry = View(), Signed(), Entry()
+for unwinder in (signed, entry, view):  # the last one is asked first
     gdb.unwinder.register_unwinder(None, unwinder, True)
 for event in (gdb.events.cont, gdb.events.exited):
     event.connect(view.drop)
