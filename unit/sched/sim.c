@@ -29,14 +29,14 @@
 #define CPUS_MAX 8
 #define STACK_SIZE ((size_t)256 << 10)
 #define ACCESS_ODDS 8
-#define STALL_ODDS 300
-#define STALL_MAX 1500
+#define STALL_PICKS 1500
 
 struct sim_cpu {
     struct sim_cpu_head head;
     ucontext_t resume; /* where this CPU goes on */
     bool online, idle, ipi;
-    unsigned stalled; /* so often another CPU is chosen */
+    unsigned stall_in; /* accesses until it stands still; 0: it does not */
+    unsigned stalled;  /* so often another CPU is chosen */
     uint64_t deadline;
     void *stack;
 };
@@ -50,7 +50,6 @@ struct sim_flow {
 struct sim_cpu_head *sim_cpu;
 unsigned sim_ipi_count;
 uint64_t sim_stolen_ns;
-bool sim_stalls;
 static struct sim_cpu cpus[CPUS_MAX];
 static unsigned cpu_count, flow_count;
 static uint64_t now_ns = 1000, random_state;
@@ -158,13 +157,18 @@ void sim_deliver(void)
 /* No time passes: what tests say about time is about the calls. */
 void sim_access(void)
 {
-    bool stall = sim_stalls && sim_random(STALL_ODDS) == 0;
+    bool stall = self()->stall_in && --self()->stall_in == 0;
     if (stall)
-        self()->stalled = (unsigned)sim_random(STALL_MAX);
+        self()->stalled = STALL_PICKS;
     if (cpu_count > 1 && (stall || sim_random(ACCESS_ODDS) == 0))
         go_to(pick());
     if (!sim_cpu->irq_off && sim_random(ACCESS_ODDS) == 0)
         take_all();
+}
+
+void sim_stall_after(unsigned accesses)
+{
+    self()->stall_in = accesses;
 }
 
 void hal_cpu_idle(void)

@@ -30,9 +30,9 @@ uint64_t sim_now(void);
 unsigned sim_contexts(void);    /* contexts that exist */
 extern unsigned sim_log_errors; /* messages of that level */
 extern unsigned sim_ipi_count;
-/* CPUs stand still now and then, as virtual ones do when the host runs something else, in the
- * middle of anything: for tests that promise nothing about time. */
-extern bool sim_stalls;
+/* This CPU stands still before its nth atomic access from now, as a virtual one does when the host
+ * runs something else, until the others have been chosen very often. */
+void sim_stall_after(unsigned accesses);
 extern uint64_t sim_stolen_ns; /* hal_stolen_ns, of all CPUs; 0 at a run's start */
 void sim_steal(uint64_t ns);   /* the machine stands still that long */
 
