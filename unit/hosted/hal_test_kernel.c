@@ -15,6 +15,7 @@
 #define CODE_VA 0x400000ul
 #define TRAMPOLINE_VA (CODE_VA + 0x10000)
 #define DATA_VA 0x10000000ul
+#define RACE_VA 0x50000000ul
 #define CPU_MAX 4
 
 extern const uint8_t user_code_begin[], user_code_end[], user_syscalls[], user_syscalls_site[],
@@ -469,20 +470,56 @@ static void test_spin(void)
     leave_spin = false;
 }
 
+static uint32_t racing; /* atomic */
+
+static void read_in_race(void)
+{
+    uint32_t word;
+
+    while (__atomic_load_n(&racing, __ATOMIC_ACQUIRE))
+        if (isa_user_load_u32((uint32_t *)RACE_VA, &word) == 0)
+            REQUIRE(word < 2);
+}
+
 _Noreturn void kernel_cpu_main(unsigned cpu)
 {
     REQUIRE(cpu == hal_cpu_id() && hal_thread_get() == &boot_flow[cpu]);
     REQUIRE(!hal_irq_enabled());
     __atomic_add_fetch(&cpus_ready, 1, __ATOMIC_RELEASE);
+    hal_space_activate(&space);
     /* Pass every IPI on to the next CPU. */
     for (unsigned seen = 0;;) {
         hal_cpu_idle();
+        read_in_race();
         while (seen != __atomic_load_n(&ipi_count[cpu], __ATOMIC_ACQUIRE)) {
             seen++;
             if (!__atomic_load_n(&stop_cpus, __ATOMIC_RELAXED))
                 hal_ipi_send((cpu + 1) % CPU_MAX);
         }
     }
+}
+
+/* A page that comes and goes while the other CPUs read it: who has seen it mapped must not load it
+ * when it is gone. */
+static void test_race(void)
+{
+    paddr_t page[2] = {page_new(1), page_new(1)};
+    uint64_t until = hal_clock_ns() + NS_PER_SEC;
+    uint32_t word;
+
+    for (unsigned i = 0; i < 2; i++)
+        *(uint32_t *)hal_phys_to_virt(page[i]) = i;
+    __atomic_store_n(&racing, 1, __ATOMIC_RELEASE);
+    for (unsigned i = 1; i < CPU_MAX; i++)
+        hal_ipi_send(i);
+    for (unsigned i = 0; hal_clock_ns() < until; i++) {
+        REQUIRE(hal_space_map(&space, RACE_VA, page[i % 2], HAL_PAGE_SIZE, HAL_PROT_READ) == 0);
+        REQUIRE(isa_user_load_u32((uint32_t *)RACE_VA, &word) == 0 && word == i % 2);
+        hal_space_unmap(&space, RACE_VA, HAL_PAGE_SIZE);
+        REQUIRE(isa_user_load_u32((uint32_t *)RACE_VA, &word) == -EFAULT);
+    }
+    __atomic_store_n(&racing, 0, __ATOMIC_RELEASE);
+    say("race ok\n");
 }
 
 static void test_cpus(void)
@@ -544,6 +581,7 @@ _Noreturn void kernel_boot(void *stack, size_t size)
     run_user("signal frame", user_signal, 0, 0, 0);
     test_spin();
     test_cpus();
+    test_race();
     test_preempt();
     say("PASS hal\n");
     hal_poweroff(0);
