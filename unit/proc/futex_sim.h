@@ -219,10 +219,14 @@ static void finish(void)
     SIM_CHECK(self->pi_lines == 0 && list_empty(&self->thread.pi_held) && !self->thread.pi_waits);
     __atomic_fetch_sub(&running, 1, __ATOMIC_SEQ_CST);
 }
+/* Who is not through by then sleeps for ever. */
 static void await_all(void)
 {
-    while (__atomic_load_n(&running, __ATOMIC_SEQ_CST))
+    uint64_t limit = sim_now() + 5 * NS_PER_SEC;
+    while (__atomic_load_n(&running, __ATOMIC_SEQ_CST)) {
         SIM_CHECK(sleep_until(sim_now() + 50000, false) == 0);
+        SIM_CHECK(sim_now() < limit);
+    }
     SIM_CHECK(object_refs[0] == 0 && object_refs[1] == 0);
 }
 
