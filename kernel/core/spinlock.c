@@ -83,6 +83,8 @@ void lock_assert_sleepable(void)
     hal_irq_restore(irq);
     if (handler)
         panic("sleep in an interrupt handler");
+    if (self->preempt_count)
+        panic("sleep with preemption off");
 }
 
 void lock_assert_may_take(enum lock_rank rank)

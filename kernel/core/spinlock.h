@@ -40,8 +40,8 @@ void spin_unlock_irqrestore(struct spinlock *lock, unsigned long state);
 void lock_note_acquire(const void *lock, uint8_t rank);
 void lock_note_release(const void *lock);
 bool lock_note_held(const void *lock); /* always true without SELKIE_DEBUG */
-/* Panic (debug builds) unless the calling thread may sleep: no spinlock held, not in an interrupt
- * handler. */
+/* Panic (debug builds) unless the calling thread may sleep: no spinlock held, preemption on, not in
+ * an interrupt handler. */
 void lock_assert_sleepable(void);
 
 /* The same for who may take a lock of this rank: none that stands at it or behind it is held. */

@@ -52,6 +52,7 @@ static struct compact_stats stats; /* relaxed atomics */
 static void offer(struct run *run, unsigned max, uint32_t first, uint32_t used)
 {
     unsigned at = run->count;
+    ASSERT(max > 0);
     if (run->count < max)
         run->count++;
     else if (used >= run->target[--at].used)

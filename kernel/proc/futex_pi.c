@@ -378,6 +378,7 @@ long futex_lock_pi(struct futex_word word, const struct futex_time *time, bool t
 static int line_pass_on(struct futex_line *line, uaddr_t addr, uint32_t word)
 {
     struct futex_waiter *w = line_first(line);
+    ASSERT(w);
     int err = change_word(addr, word, (uint32_t)w->task->tid | FUTEX_WAITERS);
     if (err)
         return err;

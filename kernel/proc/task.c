@@ -145,6 +145,7 @@ static void process_end(struct process *p)
 void task_exit(int code)
 {
     struct task *task = task_current();
+    ASSERT(task);
     struct process *p = task->process;
     task_exit_user(task);
     /* The process must outlive the wake-up below; the task's own reference may go any time later.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c
-   kernel/lib/strutil.c unit/fake_hal.c unit/fake_sched.c */
+   kernel/lib/strutil.c kernel/mm/usercopy.c unit/fake_hal.c unit/fake_sched.c */
 /* spinlock_test.c - what debug builds report about locks. Apart from core_test.c, because only the
  * first two panics of a program print anything. */
 #include <setjmp.h>
@@ -12,8 +12,10 @@
 
 #include <cmocka.h>
 
+#include "core/percpu.h"
 #include "core/spinlock.h"
 #include "fake.h"
+#include "mm/usercopy.h"
 
 static int set_up(void **state)
 {
@@ -112,6 +114,61 @@ static void what_may_be_taken(void **state)
     EXPECT_PANIC(lock_assert_may_take(RANK_SPACE));
 }
 
+static void sleeping_in_a_handler_panics(void **state)
+{
+    (void)state;
+    irq_enter();
+    EXPECT_PANIC(lock_assert_sleepable());
+    irq_exit();
+    lock_assert_sleepable();
+}
+
+static void sleeping_without_preemption_panics(void **state)
+{
+    (void)state;
+    preempt_disable();
+    EXPECT_PANIC(lock_assert_sleepable()); /* which ends with a fresh thread */
+    lock_assert_sleepable();
+}
+
+/* Copying from and to user memory may wait for a page. */
+static void user_memory_with_a_spinlock_panics(void **state)
+{
+    struct spinlock a[4];
+    char here = 0;
+    (void)state;
+    for (unsigned i = 0; i < 4; i++)
+        spin_init(&a[i], RANK_PAGE);
+    EXPECT_PANIC((spin_lock(&a[0]), copyin(&here, uaddr(0x10000), 1)));
+    EXPECT_PANIC((spin_lock(&a[1]), copyout(uaddr(0x10000), &here, 1)));
+    EXPECT_PANIC((spin_lock(&a[2]), user_zero(uaddr(0x10000), 1)));
+    EXPECT_PANIC((spin_lock(&a[3]), copyin_str(&here, uaddr(0x10000), 1)));
+}
+
+/* A sleeping lock stands before every spinlock. */
+static void sleeping_lock_under_a_spinlock_panics(void **state)
+{
+    struct spinlock a = SPINLOCK_INIT(RANK_FUTEX);
+    int mutex;
+    (void)state;
+    spin_lock(&a);
+    EXPECT_PANIC(lock_note_acquire(&mutex, RANK_SLEEP_LAST));
+}
+
+static void too_many_locks_panic(void **state)
+{
+    static struct spinlock many[LOCK_HELD_MAX + 1];
+    (void)state;
+    STATIC_ASSERT(RANK_NONE + 2 + LOCK_HELD_MAX < RANK_COUNT);
+    for (unsigned i = 0; i <= LOCK_HELD_MAX; i++) {
+        spin_init(&many[i], RANK_NONE + 1 + i);
+        if (i < LOCK_HELD_MAX)
+            spin_lock(&many[i]);
+    }
+    EXPECT_PANIC(spin_lock(&many[LOCK_HELD_MAX]));
+}
+
+
 /* An interrupt that takes a lock after every single instruction (the processor's trap flag). */
 static void interrupt(int signo)
 {
@@ -153,6 +210,11 @@ int main(void)
         cmocka_unit_test_setup(foreign_unlock_panics, set_up),
         cmocka_unit_test_setup(sleeping_with_a_spinlock_panics, set_up),
         cmocka_unit_test_setup(what_may_be_taken, set_up),
+        cmocka_unit_test_setup(sleeping_in_a_handler_panics, set_up),
+        cmocka_unit_test_setup(sleeping_without_preemption_panics, set_up),
+        cmocka_unit_test_setup(user_memory_with_a_spinlock_panics, set_up),
+        cmocka_unit_test_setup(sleeping_lock_under_a_spinlock_panics, set_up),
+        cmocka_unit_test_setup(too_many_locks_panic, set_up),
         cmocka_unit_test_setup(interrupts_do_not_disturb_the_list, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
