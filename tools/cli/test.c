@@ -72,13 +72,15 @@ static void add_build(struct tests *tests, const char *preset, bool quick)
     test->timeout_seconds = 1200;
 }
 
-static void add_check(struct tests *tests, const char *name)
+static void add_check(struct tests *tests, const char *name, bool quick)
 {
     struct test *test = tests_add(tests, text("check/%s", name), path_run);
 
     list_add(&test->words, text("%s/tools/checks/%s", top_dir(), name));
     test->needs = "hosted";
-    test->quick = true;
+    test->quick = quick;
+    if (!quick)
+        test->timeout_seconds = 1500; /* where nothing is known yet */
 }
 
 /* The HAL alone, before anything stands on it. */
@@ -322,14 +324,15 @@ static void all_tests(struct tests *tests, bool coverage)
         add_build(tests, "aarch64-asan", false);
         add_build(tests, "x64-clang", false);
         add_build(tests, "aarch64-clang", false);
-        add_check(tests, "undefined");
-        add_check(tests, "layers");
-        add_check(tests, "sizes");
-        add_check(tests, "format");
-        add_check(tests, "text");
-        add_check(tests, "docs");
-        add_check(tests, "repeats");
-        add_check(tests, "analysis");
+        add_check(tests, "undefined", true);
+        add_check(tests, "layers", true);
+        add_check(tests, "sizes", true);
+        add_check(tests, "format", true);
+        add_check(tests, "text", true);
+        add_check(tests, "docs", true);
+        add_check(tests, "repeats", true);
+        add_check(tests, "analysis", true);
+        add_check(tests, "analyse", false);
         add_hal_hosted(tests);
         add_hal(tests, BACKEND_X64, NULL);
         add_hal(tests, BACKEND_X64, "pc");
