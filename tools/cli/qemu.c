@@ -68,8 +68,8 @@ static void port_words(struct list *words)
 {
     static const char *const port[] = {
         "-global", "virtio-mmio.force-legacy=false",
-        "-device", "virtio-serial-device,max_ports=2,bus=" PORT_BUS,
-        "-device", "virtio-rng-device,bus=" RNG_BUS,
+        "-device", ("virtio-serial-device,max_ports=2,bus=" PORT_BUS),
+        "-device", ("virtio-rng-device,bus=" RNG_BUS),
     };
 
     for (size_t i = 0; i < sizeof(port) / sizeof(port[0]); i++)

@@ -119,9 +119,9 @@ static void read_prefixes(struct reader *r, struct x64_insn *out)
 static char vector_kind(uint8_t map, uint8_t opcode, bool xop)
 {
     if (xop)
-        return map == 8 ? 'B' : map == 9 ? 'M' : map == 10 ? 'Z' : 'X';
+        return (char)(map == 8 ? 'B' : map == 9 ? 'M' : map == 10 ? 'Z' : 'X');
     if (map == 1)
-        return two_byte[opcode] == 'B' ? 'B' : opcode == 0x77 ? '.' : 'M';
+        return (char)(two_byte[opcode] == 'B' ? 'B' : opcode == 0x77 ? '.' : 'M');
     return map == 3 ? 'B' : 'M';
 }
 
