@@ -39,6 +39,7 @@ struct bench {
 
 /* measure_core.c */
 void core_switch(const struct bench *bench);
+void core_sockets(const struct bench *bench);
 void core_mutex(const struct bench *bench);
 void core_memory(const struct bench *bench);
 void core_crowd(const struct bench *bench);

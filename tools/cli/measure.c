@@ -241,6 +241,7 @@ const struct bench benches[] = {
     {"getppid", "the emptiest system call, in a static glibc program, hosted", bench_getppid},
     {"touch", "first touch of 256 MiB of anonymous memory, hosted", bench_touch},
     {"core-switch", "two threads that take turns or answer each other, and new ones", core_switch},
+    {"core-sockets", "AF_UNIX sockets: round trips, bulk, pairs, connections", core_sockets},
     {"core-mutex", "one pthread mutex, alone and between 2, 4 and 8 threads", core_mutex},
     {"core-memory", "mappings, first touch, the heap, the page cache, the clock", core_memory},
     {"core-crowd", "many threads: growth, latency, fairness", core_crowd},

@@ -33,6 +33,25 @@ void core_switch(const struct bench *bench)
         rows, COUNT(rows));
 }
 
+void core_sockets(const struct bench *bench)
+{
+    static const struct measured rows[] = {
+        {"sockets-trip1", "  round trip, 1 CPU", WANTED_FASTER, 1},
+        {"sockets-trip2", "  round trip, 2 CPUs", WANTED_FASTER, 1},
+        {"sockets-dgram", "  the same, datagrams, 1 CPU", WANTED_FASTER, 1},
+        {"sockets-write", "  write and read a byte", WANTED_FASTER, 1},
+        {"sockets-bulk64k", "  64 KiB, writes of 64 KiB", WANTED_FASTER, 1},
+        {"sockets-bulk1k", "  64 KiB, writes of 1 KiB", WANTED_FASTER, 1},
+        {"sockets-pair", "  socketpair and close", WANTED_FASTER, 1},
+        {"sockets-connect", "  connect, accept, close", WANTED_FASTER, 1},
+    };
+
+    contest_rows(
+        bench,
+        &(struct contest){.program = "sockets", .ways = WAYS_HOST, .cpus = CPUS, .rounds = ROUNDS},
+        rows, COUNT(rows));
+}
+
 void core_mutex(const struct bench *bench)
 {
     static const struct measured alone[] = {{"sync-lock", "  uncontended", WANTED_FASTER, 1}};
