@@ -38,12 +38,12 @@ void core_sockets(const struct bench *bench)
     static const struct measured rows[] = {
         {"sockets-trip1", "  round trip, 1 CPU", WANTED_FASTER, 1},
         {"sockets-trip2", "  round trip, 2 CPUs", WANTED_FASTER, 1},
-        {"sockets-dgram", "  the same, datagrams, 1 CPU", WANTED_FASTER, 1},
-        {"sockets-write", "  write and read a byte", WANTED_FASTER, 1},
-        {"sockets-bulk64k", "  64 KiB, writes of 64 KiB", WANTED_FASTER, 1},
-        {"sockets-bulk1k", "  64 KiB, writes of 1 KiB", WANTED_FASTER, 1},
-        {"sockets-pair", "  socketpair and close", WANTED_FASTER, 1},
-        {"sockets-connect", "  connect, accept, close", WANTED_FASTER, 1},
+        {"sockets-dgram", "  datagrams, 1 CPU", WANTED_FASTER, 1},
+        {"sockets-write", "  write, read a byte", WANTED_FASTER, 1},
+        {"sockets-bulk64k", "  64 KiB in one write", WANTED_FASTER, 1},
+        {"sockets-bulk1k", "  64 KiB in 64 writes", WANTED_FASTER, 1},
+        {"sockets-pair", "  socketpair", WANTED_FASTER, 1},
+        {"sockets-connect", "  connect, accept", WANTED_FASTER, 1},
     };
 
     contest_rows(

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define MANY 50
@@ -41,6 +42,21 @@ static struct account account_of(const char *name)
 static long objects_of(const char *name)
 {
     return account_of(name).objects;
+}
+
+static void sockets(void)
+{
+    long before = objects_of("sock");
+    int fd[MANY][2];
+
+    for (int i = 0; i < MANY; i++) {
+        REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, fd[i]) == 0);
+        REQUIRE(write(fd[i][0], "x", 1) == 1);
+    }
+    REQUIRE(objects_of("sock") == before + 3 * MANY); /* with the messages */
+    for (int i = 0; i < MANY; i++)
+        REQUIRE(close(fd[i][0]) == 0 && close(fd[i][1]) == 0);
+    REQUIRE(objects_of("sock") == before);
 }
 
 static void files_and_pipes(void)
@@ -129,6 +145,7 @@ int main(void)
 {
     (void)objects_of("filp"); /* the names of /proc are made at their first use */
     files_and_pipes();
+    sockets();
     names();
     areas();
     threads();
