@@ -485,9 +485,9 @@ static int put_length(uint64_t addr, long len)
 }
 
 /* Messages until one fails, or `deadline` has passed behind one. How many, or the errno of the
- * first; that of a later one waits as SO_ERROR. */
+ * first. *late: that of a later one. */
 static long many_messages(struct file *file, struct socket *socket, const struct syscall_args *a,
-                          message_fn fn, uint64_t deadline)
+                          message_fn fn, uint64_t deadline, long *late)
 {
     uint32_t count = (uint32_t)MIN(a->arg[2] & UINT32_MAX, (uint64_t)1024);
     uint32_t flags = (uint32_t)a->arg[3], done = 0;
@@ -508,17 +508,18 @@ static long many_messages(struct file *file, struct socket *socket, const struct
         if (thread_interrupted())
             break;
     }
+    *late = MIN(n, 0l);
     return done ? (long)done : n;
 }
 
 long sys_sendmmsg(const struct syscall_args *a)
 {
     struct file *file;
-    long n;
+    long n, late;
     struct socket *socket = socket_arg(a->arg[0], &file, &n);
     if (!socket)
         return n;
-    n = many_messages(file, socket, a, do_sendmsg, UINT64_MAX);
+    n = many_messages(file, socket, a, do_sendmsg, UINT64_MAX, &late);
     file_put(file);
     return n;
 }
@@ -536,7 +537,7 @@ long sys_recvmmsg(const struct syscall_args *a)
 {
     struct file *file;
     uint64_t ns, deadline = UINT64_MAX;
-    long n = 0;
+    long n = 0, late = 0;
     if (a->arg[4]) {
         n = copyin_timespec(a->arg[4], &ns);
         if (n)
@@ -548,7 +549,10 @@ long sys_recvmmsg(const struct syscall_args *a)
         return n;
     n = socket_take_error(socket);
     if (n == 0)
-        n = many_messages(file, socket, a, do_recvmsg, deadline);
+        n = many_messages(file, socket, a, do_recvmsg, deadline, &late);
+    /* An error behind messages that did come: the next call says it, or SO_ERROR. */
+    if (n > 0 && late < 0 && late > -ERESTARTSYS && late != -EAGAIN)
+        __atomic_store_n(&socket->error, (int32_t)-late, __ATOMIC_RELEASE);
     file_put(file);
     if (n > 0 && a->arg[4] && put_time_left(a->arg[4], deadline))
         n = -EFAULT;
