@@ -62,7 +62,8 @@ static void send(const struct sim_wire *head, const void *data)
     long n;
 
     record.head = *head;
-    memcpy(record.data, data, head->len);
+    if (head->len > 0)
+        memcpy(record.data, data, head->len);
     do
         n = host_call3(HOST_write, hosted_config.sim.link_fd, (long)&record,
                        (long)(sizeof(record.head) + head->len));
