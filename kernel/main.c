@@ -260,14 +260,13 @@ void kernel_boot(void *stack, size_t size)
     watchdog_choose(hal_boot_info()->cmdline);   /* CPUs that are stuck */
     page_init();                                 /* RAM */
     kmalloc_init();                              /* small objects */
-    if (SELKIE_ASAN)
-        kmalloc_delay_frees();
-    kvm_init();         /* kernel stacks */
-    vm_cache_init();    /* file pages */
-    hugetlb_init();     /* and the pool of huge ones */
-    random_init();      /* seed, from the machine */
-    report_start();     /* what a panic will tell */
-    sched_start_cpus(); /* all other CPUs */
+    kmalloc_delay_frees();                       /* that wait, under asan */
+    kvm_init();                                  /* kernel stacks */
+    vm_cache_init();                             /* file pages */
+    hugetlb_init();                              /* and the pool of huge ones */
+    random_init();                               /* seed, from the machine */
+    report_start();                              /* what a panic will tell */
+    sched_start_cpus();                          /* all other CPUs */
     log_info("%s, %u CPUs, %llu KiB of RAM", hal_boot_info()->machine, hal_cpu_count(),
              (unsigned long long)hal_boot_info()->ram_total >> 10);
     if (!thread_spawn("boot", boot_thread, NULL)) /* the rest may sleep */

@@ -158,7 +158,8 @@ slow_path static void kfree_slow(struct page *page, void *ptr)
 
 void kmalloc_delay_frees(void)
 {
-    delayed = kmalloc(hal_cpu_count() * sizeof(*delayed), ALLOC_ZERO); /* NULL: then they are not */
+    if (SELKIE_ASAN) /* NULL: then they are not */
+        delayed = kmalloc(hal_cpu_count() * sizeof(*delayed), ALLOC_ZERO);
 }
 
 /* The object that has waited longest, or NULL, for `object`, which has just been freed. */
