@@ -35,6 +35,7 @@ STATIC_ASSERT(sizeof(struct elf_phdr) == 56);
 enum { ET_EXEC = 2, ET_DYN = 3 };
 enum { PT_LOAD = 1, PT_INTERP = 3, PT_PHDR = 6 };
 #define PT_GNU_STACK 0x6474e551u
+#define PT_GNU_PROPERTY 0x6474e553u
 enum { PF_X = 1, PF_W = 2, PF_R = 4 };
 /* Addresses beyond this are no one's user addresses: keeps every later sum from wrapping. */
 #define ADDRESS_LIMIT (1ull << 56)
@@ -179,6 +180,10 @@ static const char *plan_make(const uint8_t *head, const struct elf_ehdr *eh, uin
             why = interp_plan(&ph, file_size, out);
         else if (ph.type == PT_GNU_STACK)
             out->exec_stack = ph.flags & PF_X;
+        else if (ph.type == PT_GNU_PROPERTY) {
+            out->property_off = ph.offset;
+            out->property_len = ph.filesz;
+        }
     }
     if (why)
         return why;
@@ -210,4 +215,50 @@ int elf_validate(const void *head, size_t head_len, uint64_t file_size, struct e
     out->align = PAGE_SIZE;
     *why = plan_make(head, &eh, file_size, out);
     return *why ? -ENOEXEC : 0;
+}
+
+/* ---- properties (Linux, fs/binfmt_elf.c, parse_elf_properties; ELF for the Arm 64-bit
+ * Architecture, 6.2) ---- */
+
+#define NOTE_HEAD 16 /* sizes of name and contents, type, "GNU" */
+#define NT_GNU_PROPERTY_TYPE_0 5
+#define PROPERTY_AARCH64_FEATURE_1_AND 0xc0000000u
+#define FEATURE_1_BTI 1u
+
+int elf_property_landing(const void *note, size_t len, bool *landing)
+{
+    const uint8_t *at = note;
+    uint32_t head[3], last = 0;
+    *landing = false;
+    if (len < NOTE_HEAD || len > ELF_PROPERTY_MAX)
+        return -ENOEXEC;
+    memcpy(head, at, sizeof head);
+    if (head[0] != 4 || head[1] > len - NOTE_HEAD || head[2] != NT_GNU_PROPERTY_TYPE_0 ||
+        memcmp(at + sizeof head, "GNU", 4) != 0)
+        return -ENOEXEC;
+    at += NOTE_HEAD;
+    for (size_t left = head[1]; left > 0;) {
+        struct {
+            uint32_t type, size;
+        } property;
+        if (left < sizeof property)
+            return -ENOEXEC;
+        memcpy(&property, at, sizeof property);
+        at += sizeof property;
+        left -= sizeof property;
+        uint64_t step = align_up(property.size, 8);
+        if (step > left || (last && property.type <= last)) /* in order, each once */
+            return -ENOEXEC;
+        last = property.type;
+        if (property.type == PROPERTY_AARCH64_FEATURE_1_AND) {
+            uint32_t features;
+            if (property.size != sizeof features)
+                return -ENOEXEC;
+            memcpy(&features, at, sizeof features);
+            *landing = features & FEATURE_1_BTI;
+        }
+        at += step;
+        left -= step;
+    }
+    return 0;
 }

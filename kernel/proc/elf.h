@@ -30,6 +30,8 @@ struct elf_plan {
     unsigned phnum;
     uint64_t interp_off; /* PT_INTERP; len 0: none. The path, its NUL included */
     uint64_t interp_len;
+    uint64_t property_off; /* PT_GNU_PROPERTY; len 0: none */
+    uint64_t property_len;
     unsigned segment_count;
     struct elf_segment segment[ELF_SEGMENTS_MAX];
 };
@@ -40,5 +42,10 @@ size_t elf_head_need(const void *head, size_t len);
 /* 0, or -ENOEXEC with *why = a constant phrase. `head`: the first head_len bytes of the file. */
 int must_check elf_validate(const void *head, size_t head_len, uint64_t file_size,
                             struct elf_plan *out, const char **why);
+
+/* Does the file promise landing pads for pointers to its code? `note`: its PT_GNU_PROPERTY, as an
+ * AArch64 file has it. 0, or -ENOEXEC if it is malformed. */
+#define ELF_PROPERTY_MAX 1024
+int must_check elf_property_landing(const void *note, size_t len, bool *landing);
 
 #endif

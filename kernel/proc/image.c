@@ -11,10 +11,12 @@
 #include "fs/fcntl.h"
 #include "fs/stat.h"
 #include "fs/vfs.h"
+#include "isa/abi.h"
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
+#include "mm/mman.h"
 
 #define SCRIPT_LINE_MAX 256 /* BINPRM_BUF_SIZE */
 #define HEAD_FIRST 4096     /* enough for the program headers of nearly every file */
@@ -210,6 +212,30 @@ static int plan_file(struct exec_image *image, struct file *file, const uint8_t 
     return err ? fail(image, err, why, "", "") : 0;
 }
 
+/* Code that promises landing pads is mapped so that they are checked: that of the file the kernel
+ * starts. A program that has an interpreter is that one's business (Linux, arch_elf_adjust_prot).
+ */
+static int landing_pads(struct exec_image *image, struct file *file, struct elf_plan *plan)
+{
+    bool landing = false;
+    if (!isa_prot_landing() || plan->property_len == 0)
+        return 0;
+    uint8_t *note = kmalloc(ELF_PROPERTY_MAX, ALLOC_DEFAULT);
+    if (!note)
+        return -ENOMEM;
+    size_t len = MIN(plan->property_len, (uint64_t)ELF_PROPERTY_MAX);
+    long n = file_pread(file, note, len, (off64_t)plan->property_off);
+    int err = n < 0 ? (int)n
+              : plan->property_len > len || (size_t)n != len
+                  ? -ENOEXEC
+                  : elf_property_landing(note, len, &landing);
+    kfree(note);
+    for (unsigned i = 0; landing && !err && i < plan->segment_count; i++)
+        if (plan->segment[i].prot & PROT_EXEC)
+            plan->segment[i].prot |= isa_prot_landing();
+    return err == -ENOEXEC ? fail(image, err, "its ELF properties are malformed", "", "") : err;
+}
+
 static int interp_open(struct exec_image *image, struct fs_context *fs)
 {
     const struct elf_plan *plan = image->plan;
@@ -232,6 +258,8 @@ static int interp_open(struct exec_image *image, struct fs_context *fs)
         return err;
     err = plan_file(image, image->interp, head, len, &image->interp_plan);
     kfree(head);
+    if (!err)
+        err = landing_pads(image, image->interp, image->interp_plan);
     if (err == -ENOEXEC)
         return fail(image, -ELIBBAD, "its interpreter ", path, " is not a usable ELF file");
     return err;
@@ -302,7 +330,8 @@ int image_open(struct exec_image *image, struct fs_context *fs, const char *path
         step = image_step(image, fs, depth, &path);
     if (step < 0)
         return step;
-    return image->plan->interp_len ? interp_open(image, fs) : 0;
+    return image->plan->interp_len ? interp_open(image, fs)
+                                   : landing_pads(image, image->file, image->plan);
 }
 
 void image_close(struct exec_image *image)

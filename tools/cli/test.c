@@ -126,6 +126,7 @@ static void add_hal_more(struct tests *tests)
         {"hal/attacks-ring3@x64", "attacks x64 --accel tcg --boot ring=3", BACKEND_X64, "x64"},
         {"hal/attacks@aarch64", "attacks aarch64", BACKEND_AARCH64, "aarch64"},
         {"hal/landing@aarch64", "../checks/landing", BACKEND_AARCH64, "aarch64"},
+        {"hal/landing-program@aarch64", "landing", BACKEND_AARCH64, "aarch64"},
     };
 
     for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {

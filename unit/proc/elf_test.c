@@ -2,6 +2,7 @@
 /* sources: kernel/proc/elf.c */
 /* elf_test.c - the ELF validator: a good file, and one test row for each way to break it. */
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/errno.h"
@@ -223,6 +224,93 @@ static void test_random(void **state)
     assert_true(accepted > 100);
 }
 
+static struct {
+    uint32_t name_size, size, type;
+    char name[4];
+    struct {
+        uint32_t type, size, data, pad;
+    } property[3];
+} note;
+
+static void note_good(void)
+{
+    memset(&note, 0, sizeof note);
+    note.name_size = 4;
+    note.size = 48;
+    note.type = 5;
+    memcpy(note.name, "GNU", 4);
+    note.property[0].type = 1;
+    note.property[1].type = 0xc0000000;
+    note.property[2].type = 0xc0000001;
+    for (int i = 0; i < 3; i++)
+        note.property[i].size = 4;
+    note.property[1].data = 3; /* BTI and PAC */
+}
+
+static int note_read(size_t len, bool *landing)
+{
+    char exact[sizeof note]; /* so that a sanitizer sees what is read beyond */
+    memcpy(exact + sizeof note - len, &note, len);
+    return elf_property_landing(exact + sizeof note - len, len, landing);
+}
+
+static void test_property(void **state)
+{
+    (void)state;
+    bool landing;
+    note_good();
+    assert_int_equal(note_read(64, &landing), 0);
+    assert_true(landing);
+    note.property[1].data = 2;
+    assert_int_equal(note_read(64, &landing), 0);
+    assert_false(landing);
+    note_good();
+    note.size = 0;
+    assert_int_equal(note_read(16, &landing), 0);
+    assert_false(landing);
+    assert_int_equal(note_read(15, &landing), -ENOEXEC);
+}
+
+static void test_property_bad(void **state)
+{
+    (void)state;
+    bool landing;
+    struct {
+        uint32_t *field, value;
+    } bad[] = {
+        {&note.name_size, 3},
+        {&note.name_size, 5},
+        {&note.type, 4},
+        {&note.size, 49},
+        {&note.size, UINT32_MAX},
+        {&note.size, 44},
+        {&note.size, 20},
+        {&note.property[1].size, 8},
+        {&note.property[1].size, 0},
+        {&note.property[0].size, 1000},
+        {&note.property[2].size, 12},
+        {&note.property[2].type, 2},
+        {&note.property[1].type, 1},
+        {&note.property[0].size, UINT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        note_good();
+        *bad[i].field = bad[i].value;
+        if (note_read(64, &landing) != -ENOEXEC)
+            fail_msg("row %zu was taken", i);
+    }
+    note_good();
+    note.name[0] = 'X';
+    assert_int_equal(note_read(64, &landing), -ENOEXEC);
+    srand(5);
+    for (int i = 0; i < 200000; i++) {
+        note_good();
+        for (int k = rand() % 4; k >= 0; k--)
+            ((unsigned char *)&note)[rand() % sizeof note] = (unsigned char)rand();
+        (void)!note_read((size_t)rand() % (sizeof note + 1), &landing);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +321,8 @@ int main(void)
         cmocka_unit_test_setup(test_truncated, good),
         cmocka_unit_test_setup(test_head_need, good),
         cmocka_unit_test_setup(test_random, good),
+        cmocka_unit_test(test_property),
+        cmocka_unit_test(test_property_bad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
