@@ -12,50 +12,22 @@
  *
  * The address space stays for good, because a machine's RAM is read when it is off.
  */
+#include "elfcore.h"
 #include "isa.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
 #include "proc/crash.h"
 #include "proc/internal.h"
 
-#define SEGMENTS_MAX 60000u
 #define SEGMENTS_SPARE 64u
 #define PATHS_MAX (64u << 10)
 #define PATH_ROOM 512
-#define NT_PRSTATUS 1
 #define NT_PRPSINFO 3
 #define NT_AUXV 6
 #define NT_SIGINFO 0x53494749
 #define NT_FILE 0x46494c45
 #define NT_PROGRAM 3 /* of the name "SELKIE" */
-#define PT_LOAD 1u
-#define PT_NOTE 4u
 
-struct elf_header {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct elf_segment {
-    uint32_t type, flags;
-    uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-struct elf_note {
-    uint32_t name_size, size, type;
-    char name[8];
-};
-struct status { /* struct elf_prstatus */
-    int32_t signo, code, error;
-    int16_t signal, zero;
-    uint64_t pending, held;
-    int32_t pid, ppid, pgrp, sid;
-    uint64_t times[8];
-    uint64_t registers[ISA_CORE_REGISTERS];
-    uint32_t fpvalid, pad;
-};
 struct process_info { /* struct elf_prpsinfo */
     char state, letter, zombie, nice;
     uint64_t flag;
@@ -63,7 +35,7 @@ struct process_info { /* struct elf_prpsinfo */
     int32_t pid, ppid, pgrp, sid;
     char name[16], args[80];
 };
-STATIC_ASSERT(offsetof(struct status, registers) == 112 && sizeof(struct process_info) == 136);
+STATIC_ASSERT(sizeof(struct process_info) == 136);
 
 struct dump {
     struct space *space;
@@ -93,7 +65,7 @@ static void take_page(struct dump *d, vaddr_t va, paddr_t pa, uint32_t flags, bo
         last->filesz += PAGE_SIZE;
         last->memsz += PAGE_SIZE;
     } else if (d->count < d->room) {
-        d->segments[d->count++] = (struct elf_segment){.type = PT_LOAD,
+        d->segments[d->count++] = (struct elf_segment){.type = ELFCORE_PT_LOAD,
                                                        .flags = flags,
                                                        .vaddr = va,
                                                        .paddr = pa,
@@ -158,7 +130,7 @@ static void note_task(struct dump *d, const struct task *task, const struct isa_
                       const struct siginfo *info)
 {
     const struct process *p = task->process;
-    struct status s = {
+    struct elf_status s = {
         .signo = info->signo,
         .code = info->code,
         .signal = (int16_t)info->signo,
@@ -170,7 +142,7 @@ static void note_task(struct dump *d, const struct task *task, const struct isa_
     };
     isa_core_registers(frame, s.registers);
     isa_core_tls(hal_ctx_tls(&task->thread.ctx), s.registers);
-    note(d, "CORE", NT_PRSTATUS, &s, sizeof s);
+    note(d, "CORE", ELFCORE_NT_PRSTATUS, &s, sizeof s);
 }
 
 static void note_others(struct dump *d, const struct task *self, const struct siginfo *info)
@@ -217,7 +189,7 @@ static uint32_t area_count(struct space *space)
     rwlock_read_lock(&space->lock);
     size_t count = space->area_count;
     rwlock_read_unlock(&space->lock);
-    return (uint32_t)MIN(count, (size_t)SEGMENTS_MAX);
+    return (uint32_t)MIN(count, (size_t)ELFCORE_SEGMENTS_MAX);
 }
 
 static bool dump_alloc(struct dump *d, const struct process *p)
@@ -225,9 +197,9 @@ static bool dump_alloc(struct dump *d, const struct process *p)
     uint32_t areas = area_count(d->space);
     uint64_t pages = space_resident(d->space);
     d->file_room = areas + SEGMENTS_SPARE;
-    d->room = (uint32_t)MIN(pages + areas + SEGMENTS_SPARE, (uint64_t)SEGMENTS_MAX);
+    d->room = (uint32_t)MIN(pages + areas + SEGMENTS_SPARE, (uint64_t)ELFCORE_SEGMENTS_MAX);
     size_t files = (2 + 3 * (size_t)d->file_room) * sizeof *d->files + PATHS_MAX;
-    d->notes_room = files + PAGE_SIZE + p->task_count * (sizeof(struct status) + 32ul);
+    d->notes_room = files + PAGE_SIZE + p->task_count * (sizeof(struct elf_status) + 32ul);
     d->segments = kmalloc_array(d->room, sizeof *d->segments, ALLOC_ZERO);
     d->names = kmalloc(PATHS_MAX, ALLOC_ZERO);
     d->files = kmalloc(files, ALLOC_ZERO);
@@ -254,16 +226,10 @@ static void write_padding(size_t len)
 
 static void write_out(struct dump *d)
 {
-    struct elf_header e = {.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
-                           .type = 4, /* ET_CORE */
-                           .machine = ISA_ELF_MACHINE,
-                           .version = 1,
-                           .phoff = sizeof e,
-                           .ehsize = sizeof e,
-                           .phentsize = sizeof(struct elf_segment),
-                           .phnum = (uint16_t)(d->count + 1)};
+    struct elf_header e = elfcore_header(d->count + 1);
     uint64_t at = sizeof e + e.phnum * sizeof(struct elf_segment);
-    struct elf_segment notes = {.type = PT_NOTE, .offset = at, .filesz = d->notes_size, .align = 4};
+    struct elf_segment notes = {
+        .type = ELFCORE_PT_NOTE, .offset = at, .filesz = d->notes_size, .align = 4};
     uint64_t data = align_up(at + d->notes_size, PAGE_SIZE), next = data;
     for (uint32_t i = 0; i < d->count; i++) {
         d->segments[i].offset = next;

@@ -10,47 +10,14 @@
 #include "common/core.h"
 
 #include "common/console.h"
-#include "isa.h"
+#include "elfcore.h"
 #include "lib/conframe.h"
 #include "lib/string.h"
 
-#define SEGMENTS_MAX 60000u
-#define NT_PRSTATUS 1
 /* Of the name "SELKIE": the image's slide; where the file lies that it was loaded from. */
 #define NT_SLIDE 1
 #define NT_KERNEL 2
 #define PATH_MAX_LEN 256u
-#define PT_LOAD 1u
-#define PT_NOTE 4u
-
-struct elf_header {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct elf_segment {
-    uint32_t type, flags;
-    uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-struct elf_note {
-    uint32_t name_size, size, type;
-    char name[8];
-};
-/* struct elf_prstatus of 64-bit Linux (linux/elfcore.h). */
-struct status {
-    uint32_t siginfo[3];
-    uint16_t signal, zero;
-    uint64_t pending, held;
-    uint32_t pid, ppid, pgrp, sid;
-    uint64_t times[8];
-    uint64_t registers[ISA_CORE_REGISTERS];
-    uint32_t fpvalid, pad;
-};
-STATIC_ASSERT(sizeof(struct elf_header) == 64 && sizeof(struct elf_segment) == 56);
-STATIC_ASSERT(offsetof(struct status, registers) == 112);
 
 static bool used; /* atomic: the file has begun */
 static struct bootmem all;
@@ -129,10 +96,10 @@ static void segment(struct writer *w, uint32_t type, uint64_t offset, vaddr_t va
                             .vaddr = va,
                             .paddr = pa,
                             .filesz = len,
-                            .memsz = type == PT_LOAD ? len : 0,
-                            .align = type == PT_LOAD ? HAL_PAGE_SIZE : 4};
+                            .memsz = type == ELFCORE_PT_LOAD ? len : 0,
+                            .align = type == ELFCORE_PT_LOAD ? HAL_PAGE_SIZE : 4};
 
-    if (w->segments >= SEGMENTS_MAX)
+    if (w->segments >= ELFCORE_SEGMENTS_MAX)
         return;
     w->segments++;
     if (!w->counting)
@@ -146,12 +113,12 @@ static void loads(struct writer *w)
     size_t len;
 
     for (size_t i = 0; i < all.count; i++)
-        segment(w, PT_LOAD, w->header + all.region[i].base - base,
+        segment(w, ELFCORE_PT_LOAD, w->header + all.region[i].base - base,
                 (uintptr_t)hal_phys_to_virt(all.region[i].base), all.region[i].base,
                 all.region[i].len);
-    segment(w, PT_LOAD, w->header + kernel.pa - base, kernel.va, kernel.pa, kernel.len);
+    segment(w, ELFCORE_PT_LOAD, w->header + kernel.pa - base, kernel.va, kernel.pa, kernel.len);
     for (; window_run(&va, &pa, &len); va += len)
-        segment(w, PT_LOAD, w->header + pa - base, va, pa, len);
+        segment(w, ELFCORE_PT_LOAD, w->header + pa - base, va, pa, len);
 }
 
 static void send_note(const char *name, uint32_t type, const void *data, size_t size)
@@ -166,7 +133,7 @@ static void send_note(const char *name, uint32_t type, const void *data, size_t 
 
 static size_t notes_size(void)
 {
-    return hal_cpu_count() * (sizeof(struct elf_note) + sizeof(struct status)) +
+    return hal_cpu_count() * (sizeof(struct elf_note) + sizeof(struct elf_status)) +
            2 * sizeof(struct elf_note) + sizeof(uint64_t) + PATH_MAX_LEN;
 }
 
@@ -179,12 +146,12 @@ static void send_notes(const struct isa_frame *(*registers)(unsigned cpu), const
     /* Debuggers start with the first: this CPU. */
     for (unsigned i = 0; i < hal_cpu_count(); i++) {
         unsigned cpu = (hal_cpu_id() + i) % hal_cpu_count();
-        struct status status = {.pid = 1 + cpu};
+        struct elf_status status = {.pid = (int32_t)(1 + cpu)};
         const struct isa_frame *frame = registers(cpu);
 
         if (frame)
             isa_core_registers(frame, status.registers);
-        send_note("CORE", NT_PRSTATUS, &status, sizeof(status));
+        send_note("CORE", ELFCORE_NT_PRSTATUS, &status, sizeof(status));
     }
     memcpy(text, path, MIN(len, sizeof(text) - 1));
     send_note("SELKIE", NT_SLIDE, &slide, sizeof(slide));
@@ -197,13 +164,7 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
     size_t notes = notes_size(), len;
     const char *path = wanted(&len);
     struct writer w = {.counting = true};
-    struct elf_header e = {.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
-                           .type = 4, /* ET_CORE */
-                           .machine = ISA_ELF_MACHINE,
-                           .version = 1,
-                           .phoff = sizeof(e),
-                           .ehsize = sizeof(e),
-                           .phentsize = sizeof(struct elf_segment)};
+    struct elf_header e = elfcore_header(0);
     uint64_t at;
 
     if (all.count == 0 || !hal_core_begin())
@@ -213,7 +174,7 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
     at = sizeof(e) + e.phnum * sizeof(struct elf_segment);
     w = (struct writer){.header = align_up(at + notes, HAL_PAGE_SIZE)};
     console_core(&e, sizeof(e));
-    segment(&w, PT_NOTE, at, 0, 0, notes);
+    segment(&w, ELFCORE_PT_NOTE, at, 0, 0, notes);
     loads(&w);
     send_notes(registers, path, len);
     for (at += notes; at < w.header; at += MIN(sizeof(zeroes), w.header - at))
