@@ -3,9 +3,10 @@
  * report.c - what a panic tells beside its back trace: registers, locks, threads, the latest events
  * (core/trace.h), and how to see it again.
  *
- * All of it reads what may be broken, without a lock: loops have limits, and a fault costs the
- * rest of one part (core/panic.h). Other CPUs have been stopped as far as the machine can; what one
- * that goes on changes meanwhile is printed as it was found.
+ * All of it reads what may be broken, without a lock and without order (so ThreadSanitizer does not
+ * look): loops have limits, and a fault costs the rest of one part (core/panic.h). Other CPUs have
+ * been stopped as far as the machine can; what one that goes on changes meanwhile is printed as it
+ * was found.
  */
 #include "sched/report.h"
 
@@ -44,7 +45,7 @@ static void say_registers(void)
 
 /* ---- locks ---- */
 
-static void say_locks(void)
+static no_sanitize void say_locks(void)
 {
     const struct thread_head *self = thread_head();
     unsigned count = MIN(self->held_count, (unsigned)LOCK_HELD_MAX);
@@ -71,7 +72,7 @@ static const char *state_name(const struct thread *thread)
 }
 
 /* On which CPU the thread is, or HAL_CPU_MAX. */
-static unsigned runs_on(const struct thread *thread)
+static no_sanitize unsigned runs_on(const struct thread *thread)
 {
     for (unsigned id = 0; id < hal_cpu_count(); id++) {
         const struct cpu *cpu = cpu_get(id);
@@ -81,7 +82,7 @@ static unsigned runs_on(const struct thread *thread)
     return HAL_CPU_MAX;
 }
 
-static void say_where(const struct thread *thread, unsigned cpu)
+static no_sanitize void say_where(const struct thread *thread, unsigned cpu)
 {
     uintptr_t pc = 0, fp = 0;
     if (thread == thread_current()) {
@@ -107,7 +108,7 @@ static void say_where(const struct thread *thread, unsigned cpu)
 static const struct thread *known[THREADS_MAX + HAL_CPU_MAX];
 static unsigned known_count;
 
-static void say_thread(const struct thread *thread)
+static no_sanitize void say_thread(const struct thread *thread)
 {
     unsigned cpu = runs_on(thread);
     panic_say("  %-15.15s ", thread->name);
@@ -120,7 +121,7 @@ static void say_thread(const struct thread *thread)
     known[known_count++] = thread;
 }
 
-static void say_threads(void)
+static no_sanitize void say_threads(void)
 {
     panic_say("threads:\n");
     for (unsigned id = 0; id < hal_cpu_count(); id++) {
@@ -140,7 +141,7 @@ static void say_threads(void)
 /* ---- events ---- */
 
 /* A thread that may be gone by now. */
-static void say_name(uint64_t address)
+static no_sanitize void say_name(uint64_t address)
 {
     const struct thread *thread = (const struct thread *)(uintptr_t)address;
     for (unsigned i = 0; i < known_count; i++)
@@ -156,7 +157,7 @@ static void say_name(uint64_t address)
     panic_say("%#llx", (unsigned long long)address);
 }
 
-static void say_call(const struct trace_event *e)
+static no_sanitize void say_call(const struct trace_event *e)
 {
     const char *name = report_call_name ? report_call_name(e->number) : NULL;
     say_name(e->a);
@@ -167,7 +168,7 @@ static void say_call(const struct trace_event *e)
         panic_say(" = %lld", (long long)e->b);
 }
 
-static void say_event(unsigned cpu, const struct trace_event *e)
+static no_sanitize void say_event(unsigned cpu, const struct trace_event *e)
 {
     panic_say("  %llu.%06llu CPU %u ", (unsigned long long)(e->ns / NS_PER_SEC),
               (unsigned long long)(e->ns % NS_PER_SEC / NS_PER_US), cpu);
@@ -201,7 +202,7 @@ static void say_event(unsigned cpu, const struct trace_event *e)
 /* How many of its events, counted from the newest, each CPU has given to the list below. */
 static uint16_t taken[HAL_CPU_MAX];
 
-static const struct trace_event *newest(unsigned cpu)
+static no_sanitize const struct trace_event *newest(unsigned cpu)
 {
     const struct cpu *c = cpu_get(cpu);
     uint64_t left = MIN(c->trace_count, (uint64_t)TRACE_EVENTS);
@@ -211,7 +212,7 @@ static const struct trace_event *newest(unsigned cpu)
 }
 
 /* The CPU with the newest event that was not taken; HAL_CPU_MAX: none is left. */
-static unsigned newest_cpu(void)
+static no_sanitize unsigned newest_cpu(void)
 {
     unsigned best = HAL_CPU_MAX;
     for (unsigned id = 0; id < hal_cpu_count(); id++)
@@ -220,7 +221,7 @@ static unsigned newest_cpu(void)
     return best;
 }
 
-static void say_events(void)
+static no_sanitize void say_events(void)
 {
     static struct {
         unsigned cpu;
