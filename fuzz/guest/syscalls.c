@@ -34,6 +34,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "sockets.h"
+
 enum id {
     SC_none,
 #define DONE(name, args, note) SC_##name,
@@ -221,6 +223,7 @@ static __thread struct {
     uint64_t sets[COUNT(all_sets)];
     struct action actions[COUNT(actions)];
     void *list;
+    struct socket_arguments sockets;
 } fresh;
 
 static void refresh(void)
@@ -229,6 +232,9 @@ static void refresh(void)
     memcpy(fresh.limits, all_limits, sizeof(all_limits));
     memcpy(fresh.sets, all_sets, sizeof(all_sets));
     memcpy(fresh.actions, actions, sizeof(actions));
+    socket_refresh(&fresh.sockets, arena);
+    if (below(64) == 0)
+        socket_make(&fresh.sockets);
 }
 
 static uint64_t pointer(void)
@@ -330,6 +336,10 @@ static uint64_t flags_of(const char *word, size_t len)
 
 static uint64_t argument(const char *word, size_t len)
 {
+    uint64_t value;
+
+    if (socket_argument(&fresh.sockets, word, len, &value))
+        return value;
     if (is(word, len, "fd"))
         return below(10) ? 3 + below(24) : below(2) ? (uint64_t)-100 : (uint64_t)-1;
     if (is(word, len, "path") || is(word, len, "str"))

@@ -501,6 +501,8 @@ static const struct {
     {"sockname_out", put_name_out},
     {"sockfamily", put_family},
     {"socktype", put_socket_type},
+    {"sockflags", put_socket_flags},
+    {"sockproto", put_int},
     {"socklevel", put_level},
     {"sockopt", put_option},
     {"msgflags", put_msg_flags},

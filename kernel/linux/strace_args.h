@@ -29,6 +29,7 @@ void put_name_in(struct strbuf *sb, const struct trace_arg *a);
 void put_name_out(struct strbuf *sb, const struct trace_arg *a); /* its length is the next one's */
 void put_family(struct strbuf *sb, const struct trace_arg *a);
 void put_socket_type(struct strbuf *sb, const struct trace_arg *a);
+void put_socket_flags(struct strbuf *sb, const struct trace_arg *a);
 void put_level(struct strbuf *sb, const struct trace_arg *a);
 void put_option(struct strbuf *sb, const struct trace_arg *a);
 void put_msg_flags(struct strbuf *sb, const struct trace_arg *a);

@@ -72,6 +72,11 @@ void put_socket_type(struct strbuf *sb, const struct trace_arg *a)
         put_bits(sb, NAME_SOCKFLAGS, flags);
 }
 
+void put_socket_flags(struct strbuf *sb, const struct trace_arg *a)
+{
+    put_bits(sb, NAME_SOCKFLAGS, (uint32_t)a->value);
+}
+
 void put_level(struct strbuf *sb, const struct trace_arg *a)
 {
     put_name(sb, NAME_SOCKLEVEL, (uint32_t)a->value);

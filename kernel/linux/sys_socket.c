@@ -418,20 +418,20 @@ static long do_sendmsg(struct file *file, struct socket *socket, uint64_t addr, 
 /* What changed in the program's msghdr: name and its length, flags, length of control messages. */
 static int message_return(struct message *m, uint64_t addr)
 {
-    struct user_msghdr *user = (struct user_msghdr *)addr; /* for offsets only */
     int32_t name_len = (int32_t)m->name.len;
     uint32_t flags = m->msg.result | (m->msg.flags & MSG_CMSG_CLOEXEC);
     uint64_t control_len = m->hdr.control_len - m->msg.control_len;
     int err = 0;
-    if (m->hdr.name) {
+    if (m->hdr.name)
         err = copyout(uaddr(m->hdr.name), m->name.bytes, (size_t)MIN(name_len, m->hdr.name_len));
-        if (err == 0)
-            err = copyout(uaddr((uintptr_t)&user->name_len), &name_len, sizeof(name_len));
-    }
+    if (err == 0 && m->hdr.name)
+        err = copyout(uaddr(addr + offsetof(struct user_msghdr, name_len)), &name_len,
+                      sizeof(name_len));
     if (err == 0)
-        err = copyout(uaddr((uintptr_t)&user->flags), &flags, sizeof(flags));
+        err = copyout(uaddr(addr + offsetof(struct user_msghdr, flags)), &flags, sizeof(flags));
     if (err == 0)
-        err = copyout(uaddr((uintptr_t)&user->control_len), &control_len, sizeof(control_len));
+        err = copyout(uaddr(addr + offsetof(struct user_msghdr, control_len)), &control_len,
+                      sizeof(control_len));
     return err;
 }
 

@@ -230,6 +230,22 @@ static void test_mmsg(void)
     close_pair(fd);
 }
 
+/* A msghdr at an odd address. */
+static void test_unaligned(void)
+{
+    static char memory[sizeof(struct msghdr) + 8];
+    int fd[2];
+    struct iovec iov = {copy, 9};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    void *odd = memory + 1;
+    pair(SOCK_STREAM, fd);
+    memcpy(odd, &m, sizeof m);
+    REQUIRE(write(fd[0], "abc", 3) == 3);
+    REQUIRE(recvmsg(fd[1], odd, 0) == 3 && memcmp(copy, "abc", 3) == 0);
+    REQUIRE(sendmsg(fd[1], odd, 0) == 9 && recv(fd[0], copy, 100, 0) == 9);
+    close_pair(fd);
+}
+
 int main(void)
 {
     test_rights(SOCK_STREAM);
@@ -239,5 +255,6 @@ int main(void)
     test_chain();
     test_cred();
     test_mmsg();
+    test_unaligned();
     return guest_pass("unixrights");
 }

@@ -76,16 +76,17 @@ static void test_order(void **state)
 static bool known_type(const char *word, size_t len)
 {
     static const char *const types[] = {
-        "int",       "uint",     "long",        "ulong",        "hex",        "size",
-        "off",       "fd",       "path",        "str",          "ptr",        "mode",
-        "access",    "oflags",   "fdflags",     "prot",         "mapflags",   "atflags",
-        "flags",     "sig",      "sighow",      "sigset",       "sigaction",  "clockid",
-        "timespec",  "pid",      "uid",         "whence",       "fcntl",      "ioctl",
-        "futexop",   "advice",   "cloneflags",  "flockop",      "prctl",      "archprctl",
-        "limit",     "rlimit",   "stat",        "fdpair",       "argv",       "epollop",
-        "inmask",    "epoll_in", "epoll_out",   "buf_in",       "buf_out",    "iov_in",
-        "iov_out",   "pollfds",  "sockname_in", "sockname_out", "sockfamily", "socktype",
-        "socklevel", "sockopt",  "msgflags",    "msghdr_in",    "msghdr_out", "shuthow"};
+        "int",        "uint",      "long",        "ulong",        "hex",        "size",
+        "off",        "fd",        "path",        "str",          "ptr",        "mode",
+        "access",     "oflags",    "fdflags",     "prot",         "mapflags",   "atflags",
+        "flags",      "sig",       "sighow",      "sigset",       "sigaction",  "clockid",
+        "timespec",   "pid",       "uid",         "whence",       "fcntl",      "ioctl",
+        "futexop",    "advice",    "cloneflags",  "flockop",      "prctl",      "archprctl",
+        "limit",      "rlimit",    "stat",        "fdpair",       "argv",       "epollop",
+        "inmask",     "epoll_in",  "epoll_out",   "buf_in",       "buf_out",    "iov_in",
+        "iov_out",    "pollfds",   "sockname_in", "sockname_out", "sockfamily", "socktype",
+        "sockflags",  "sockproto", "socklevel",   "sockopt",      "msgflags",   "msghdr_in",
+        "msghdr_out", "shuthow"};
     if (len > 2 && word[len - 2] == ':') {
         if (word[len - 1] < '0' || word[len - 1] > '5')
             return false;
