@@ -329,8 +329,10 @@ static uint64_t flags_of(const char *word, size_t len)
         return below(2) ? 15 : below(8);
     if (is(word, len, "archprctl"))
         return 0x1003 + below(4);
-    if (is(word, len, "limit")) /* not CPU time */
-        return below(2) ? 7 : 1 + below(16);
+    /* Not CPU time; files stay small (main); a stack without a limit grows to wherever below it a
+     * pointer leads, over gigabytes, and mlockall wants memory for all of it. */
+    if (is(word, len, "limit"))
+        return below(2) ? RLIMIT_NOFILE : below(2) ? RLIMIT_DATA : 4 + below(13);
     return below(2) ? bits(20) : below(12);
 }
 
@@ -461,10 +463,6 @@ static void tame(const char *name, uint64_t *a)
         a[3] %= TRANSFER;
     if (strcmp(name, "copy_file_range") == 0 || strcmp(name, "splice") == 0)
         a[4] %= TRANSFER;
-    if (strcmp(name, "setrlimit") == 0 && a[0] == RLIMIT_FSIZE) /* files stay small: see main */
-        a[0] = RLIMIT_NOFILE;
-    if (strcmp(name, "prlimit64") == 0 && a[1] == RLIMIT_FSIZE)
-        a[1] = RLIMIT_NOFILE;
     /* An address of libc's own in the arena would sooner or later be one to write to. */
     if (strcmp(name, "get_robust_list") == 0)
         a[1] = (uint64_t)&fresh.list;
@@ -592,7 +590,7 @@ int main(int argc, char **argv)
     dup2(null, 0);
     dup2(null, 1);
     signals_start();
-    /* /dev/zero into a file, until no memory is left: then the program that needs some ends. */
+    /* Not /dev/zero into a file until no memory is left: then the program that needs some ends. */
     if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){FILE_MAX, FILE_MAX}) != 0)
         return 2;
     for (unsigned i = 0; i < thread_count; i++) {
