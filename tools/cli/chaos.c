@@ -70,7 +70,7 @@ static void boot(struct list *words, const char *word)
 static char *chaos_word(const struct chaos_options *o, uint64_t seed)
 {
     struct bytes word = {0};
-    static const char *const late[] = {"timer", "ipi", "irq"};
+    static const char *const late[] = {"timer", "ipi"};
 
     bytes_print(&word, "chaos=seed:%ju", (uintmax_t)seed);
     for (size_t i = 0; o->late_us && i < sizeof(late) / sizeof(late[0]); i++)

@@ -37,7 +37,7 @@ static void rates_and_delays(void **state)
     uint64_t longest = 0, ns;
     unsigned late = 0, errors = 0;
     (void)state;
-    assert_int_equal(chaos_configure("seed:7,timer:10:500,error:4,irq:0"), 0);
+    assert_int_equal(chaos_configure("seed:7,timer:10:500,error:4,ipi:0"), 0);
     for (unsigned i = 0; i < 1000; i++)
         assert_true(chaos_delay(CHAOS_TIMER) == 0 && !chaos_hit(CHAOS_ERROR));
     chaos_start();
@@ -46,7 +46,7 @@ static void rates_and_delays(void **state)
         late += ns != 0;
         longest = ns > longest ? ns : longest;
         errors += chaos_hit(CHAOS_ERROR);
-        assert_true(chaos_delay(CHAOS_IRQ) == 0 && !chaos_hit(CHAOS_BUSY));
+        assert_true(chaos_delay(CHAOS_IPI) == 0 && !chaos_hit(CHAOS_BUSY));
     }
     /* Five standard deviations: with another generator one such test in a million would fail. */
     assert_in_range(late, 10000 - 475, 10000 + 475);
