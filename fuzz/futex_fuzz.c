@@ -348,6 +348,7 @@ static void run_input(void)
 {
     unsigned contexts = sim_contexts(), threads = thread_count();
 
+    ASAN_UNPOISON_MEMORY_REGION(task, sizeof task); /* of the threads of the run before */
     memset(task, 0, sizeof task);
     prepare();
     memset(memory, 0, sizeof memory);
