@@ -328,7 +328,7 @@ static uint64_t flags_of(const char *word, size_t len)
     if (is(word, len, "prctl")) /* not the time stamp counter, not seccomp */
         return below(2) ? 15 : below(8);
     if (is(word, len, "archprctl"))
-        return 0x1003 + below(4);
+        return 0x1004 + below(3); /* not ARCH_GET_FS: see get_robust_list */
     /* Not CPU time; files stay small (main); a stack without a limit grows to wherever below it a
      * pointer leads, over gigabytes, and mlockall wants memory for all of it. */
     if (is(word, len, "limit"))
