@@ -168,7 +168,6 @@ static void too_many_locks_panic(void **state)
     EXPECT_PANIC(spin_lock(&many[LOCK_HELD_MAX]));
 }
 
-
 /* An interrupt that takes a lock after every single instruction (the processor's trap flag). */
 static void interrupt(int signo)
 {
