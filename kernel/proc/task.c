@@ -174,6 +174,7 @@ void process_exit_group(int wait_status)
 void process_out_of_memory(void)
 {
     const struct task *task = task_current();
+    ASSERT(task);
     memory_dump();
     log_warn("%s[%d]: killed: out of memory", task->thread.name, task->tid);
     process_exit_group(SIGKILL);
