@@ -170,6 +170,9 @@ void isa_patch_of(const uint8_t *tramp, uintptr_t tramp_va, struct isa_patch *ou
 void isa_patch_leave(struct isa_frame *frame, const uint8_t *tramp, size_t at);
 /* May these bytes of one instruction change by one store while other CPUs fetch it? */
 bool isa_patch_one_store(uintptr_t va, size_t len);
+/* Are instructions executed by an emulator that may miss a store made while it reads them, and
+ * execute what was there before, or a mixture, until the next store there? */
+bool isa_patch_translated(void);
 /* How far from the site a trampoline may be. */
 extern const uintptr_t isa_patch_reach;
 /* A byte that, as the first of the instruction that changes, makes it a breakpoint: user code that

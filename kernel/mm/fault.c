@@ -629,6 +629,10 @@ int space_change_code(struct space *space, const struct code_change *c)
         store_locked(space, c->va + 1, c->new_bytes + 1, c->new_len - 1);
         c->barrier();
         store_locked(space, c->va, c->new_bytes, 1);
+        if (c->twice) {
+            c->barrier();
+            store_locked(space, c->va, c->new_bytes, 1);
+        }
     } else {
         store_locked(space, c->va, c->new_bytes, c->new_len);
     }

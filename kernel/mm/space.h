@@ -175,7 +175,8 @@ int must_check space_patch(struct space *space, vaddr_t va, const void *bytes, s
  * Replace code that others may be executing, under the lock throughout: no mapping changes half
  * way, and nobody writes to the code, for areas that are writable are refused (-EACCES). If the
  * bytes at `va` are not `old` any more: -EAGAIN. `new_bytes` go to the beginning of it. With a
- * barrier in steps: the guard byte; barrier; all but the first byte; barrier; the first byte.
+ * barrier in steps: the guard byte; barrier; all but the first byte; barrier; the first byte; and
+ * if it is wanted twice, barrier; the same once more.
  * Without: by words. -EFAULT, -EACCES, -ENOMEM as above; all errors without effect.
  */
 struct code_change {
@@ -184,6 +185,7 @@ struct code_change {
     size_t old_len, new_len; /* new_len <= old_len */
     uint8_t guard;
     void (*barrier)(void); /* may sleep, and must not touch the space; or NULL */
+    bool twice;
 };
 int must_check space_change_code(struct space *space, const struct code_change *change);
 

@@ -23,6 +23,8 @@
  *   2. sched_barrier: every CPU takes an interrupt. One that had fetched the old bytes before has
  *      executed them or dropped them: returning from an interrupt serializes;
  *   3. the other bytes are written; another barrier; then the first byte.
+ * Where instructions are translated, somebody may have read the breakpoint while it was being
+ * replaced, and would execute it for ever: another barrier, and the byte is written again.
  * A thread that met the breakpoint waits for patch_lock, and if there is none there then goes
  * back to where it stood (patch_guard_hit).
  *
@@ -263,6 +265,7 @@ static int change(struct space *space, const struct isa_patch *patch, const uint
         .new_len = patch->patch_len,
         .guard = isa_patch_guard,
         .barrier = simple ? NULL : sched_barrier,
+        .twice = isa_patch_translated(),
     };
     return space_change_code(space, &c);
 }

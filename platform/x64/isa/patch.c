@@ -405,7 +405,7 @@ void isa_patch_of(const uint8_t *tramp, uintptr_t tramp_va, struct isa_patch *ou
  * promise). An emulator that translates instructions need not: QEMU reads opcode and operands by a
  * load each, and until 8.2 misses what is stored meanwhile, so that a mixture is executed
  * from then on. CPUID (leaf 0x40000000) says who that is. */
-static bool fetched_by_parts(void)
+bool isa_patch_translated(void)
 {
     static uint32_t known; /* atomic: any CPU finds the same. 1: no, 2: yes */
     uint32_t state = __atomic_load_n(&known, __ATOMIC_RELAXED);
@@ -427,7 +427,7 @@ static bool fetched_by_parts(void)
 
 bool isa_patch_one_store(uintptr_t va, size_t len)
 {
-    return va / 8 == (va + len - 1) / 8 && !fetched_by_parts();
+    return va / 8 == (va + len - 1) / 8 && !isa_patch_translated();
 }
 
 /* The instructions of the trampoline, with what each stands for; those behind them make the call,
