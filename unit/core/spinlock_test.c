@@ -139,10 +139,10 @@ static void user_memory_with_a_spinlock_panics(void **state)
     (void)state;
     for (unsigned i = 0; i < 4; i++)
         spin_init(&a[i], RANK_PAGE);
-    EXPECT_PANIC((spin_lock(&a[0]), copyin(&here, uaddr(0x10000), 1)));
-    EXPECT_PANIC((spin_lock(&a[1]), copyout(uaddr(0x10000), &here, 1)));
-    EXPECT_PANIC((spin_lock(&a[2]), user_zero(uaddr(0x10000), 1)));
-    EXPECT_PANIC((spin_lock(&a[3]), copyin_str(&here, uaddr(0x10000), 1)));
+    EXPECT_PANIC((spin_lock(&a[0]), (void)!copyin(&here, uaddr(0x10000), 1)));
+    EXPECT_PANIC((spin_lock(&a[1]), (void)!copyout(uaddr(0x10000), &here, 1)));
+    EXPECT_PANIC((spin_lock(&a[2]), (void)!user_zero(uaddr(0x10000), 1)));
+    EXPECT_PANIC((spin_lock(&a[3]), (void)!copyin_str(&here, uaddr(0x10000), 1)));
 }
 
 /* A sleeping lock stands before every spinlock. */

@@ -337,7 +337,7 @@ static void search(void)
  * keep is its number; extra references to others lie in `outside`, a socket that is open. */
 static void ring(unsigned n, int keep, int outside_of)
 {
-    struct file *from[64], *node[64], *end[2], *outside[2];
+    struct file *from[64], *node[64] = {NULL}, *end[2], *outside[2];
     assert_int_equal(eventfd_create(0, false, 0, &end[0]), 0); /* watched: is it freed? */
     assert_true(make_pair(SOCK_STREAM, outside, O_NONBLOCK));
     for (unsigned i = 0; i < n; i++) {

@@ -28,6 +28,12 @@ STATIC_ASSERT(offsetof(struct bench_cpu, id) == BENCH_ID &&
               offsetof(struct bench_cpu, irq_off) == BENCH_IRQ_OFF);
 extern uintptr_t bench_direct_map;
 
+/* Contexts here have no frames to walk. */
+static inline void hal_ctx_where(const struct hal_ctx *ctx, uintptr_t *pc, uintptr_t *fp)
+{
+    (void)ctx;
+    *pc = *fp = 0;
+}
 static inline unsigned hal_cpu_id(void)
 {
     unsigned long id;
