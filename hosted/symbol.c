@@ -4,6 +4,7 @@
  * mapped at the first question. (gabi: ELF-64 headers and symbols.)
  */
 #include "hosted.h"
+#include "lib/elf64.h"
 
 #define O_CLOEXEC_RDONLY 02000000
 #define STAT_SIZE_WORD 6 /* st_size in struct stat */
@@ -11,14 +12,6 @@
 #define STT_FUNC 2
 #define STT_NOTYPE 0
 
-struct elf_header {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
 struct elf_section {
     uint32_t name, type;
     uint64_t flags, addr, offset, size;
@@ -71,7 +64,7 @@ static const void *image_at(uint64_t offset, uint64_t count, uint64_t size)
 
 static const struct elf_section *sections(unsigned *count)
 {
-    const struct elf_header *h = image_at(0, 1, sizeof(*h));
+    const struct elf_ehdr *h = image_at(0, 1, sizeof(*h));
 
     if (!h || h->shentsize != sizeof(struct elf_section))
         return NULL;

@@ -5,25 +5,13 @@
 #define SELKIE_ELFCORE_H
 
 #include "isa.h"
-#include "lib/types.h"
+#include "lib/elf64.h"
 
 #define ELFCORE_SEGMENTS_MAX 60000u /* their number has 16 bits */
 #define ELFCORE_PT_LOAD 1u
 #define ELFCORE_PT_NOTE 4u
 #define ELFCORE_NT_PRSTATUS 1
 
-struct elf_header {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct elf_segment {
-    uint32_t type, flags;
-    uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
 struct elf_note {
     uint32_t name_size, size, type;
     char name[8];
@@ -37,20 +25,19 @@ struct elf_status { /* struct elf_prstatus */
     uint64_t registers[ISA_CORE_REGISTERS];
     uint32_t fpvalid, pad;
 };
-STATIC_ASSERT(sizeof(struct elf_header) == 64 && sizeof(struct elf_segment) == 56);
 STATIC_ASSERT(offsetof(struct elf_status, registers) == 112);
 
 /* The header of a core file with that many segments, which follow it at once. */
-static inline struct elf_header elfcore_header(uint32_t segments)
+static inline struct elf_ehdr elfcore_header(uint32_t segments)
 {
-    return (struct elf_header){.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
-                               .type = 4, /* ET_CORE */
-                               .machine = ISA_ELF_MACHINE,
-                               .version = 1,
-                               .phoff = sizeof(struct elf_header),
-                               .ehsize = sizeof(struct elf_header),
-                               .phentsize = sizeof(struct elf_segment),
-                               .phnum = (uint16_t)segments};
+    return (struct elf_ehdr){.ident = {0x7f, 'E', 'L', 'F', 2, 1, 1},
+                             .type = 4, /* ET_CORE */
+                             .machine = ISA_ELF_MACHINE,
+                             .version = 1,
+                             .phoff = sizeof(struct elf_ehdr),
+                             .ehsize = sizeof(struct elf_ehdr),
+                             .phentsize = sizeof(struct elf_phdr),
+                             .phnum = (uint16_t)segments};
 }
 
 #endif

@@ -28,6 +28,21 @@ static struct socket *socket_arg(uint64_t fd, struct file **file, long *err)
     return socket;
 }
 
+typedef long (*socket_fn)(struct socket *socket, struct file *file, const struct syscall_args *a);
+
+/* A call on the socket that its first argument names. */
+static long on_socket(const struct syscall_args *a, socket_fn fn)
+{
+    struct file *file;
+    long result;
+    struct socket *socket = socket_arg(a->arg[0], &file, &result);
+    if (!socket)
+        return result;
+    result = fn(socket, file, a);
+    file_put(file);
+    return result;
+}
+
 static bool nonblocking(const struct file *file)
 {
     return file_flags(file) & O_NONBLOCK;
@@ -127,83 +142,80 @@ long sys_socketpair(const struct syscall_args *a)
 
 /* ---- names and connections ---- */
 
-long sys_bind(const struct syscall_args *a)
+static long bind_on(struct socket *socket, struct file *file, const struct syscall_args *a)
 {
     struct socket_name name;
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
-    err = get_name(a->arg[1], a->arg[2], &name);
-    if (err == 0)
-        err = socket_bind(socket, &name);
-    file_put(file);
-    return err;
+    int err = get_name(a->arg[1], a->arg[2], &name);
+    (void)file;
+    return err ? err : socket_bind(socket, &name);
+}
+
+long sys_bind(const struct syscall_args *a)
+{
+    return on_socket(a, bind_on);
+}
+
+static long connect_on(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    struct socket_name name;
+    int err = get_name(a->arg[1], a->arg[2], &name);
+    return err ? err : socket_connect(socket, &name, nonblocking(file));
 }
 
 long sys_connect(const struct syscall_args *a)
 {
-    struct socket_name name;
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
-    err = get_name(a->arg[1], a->arg[2], &name);
-    if (err == 0)
-        err = socket_connect(socket, &name, nonblocking(file));
-    file_put(file);
-    return err;
+    return on_socket(a, connect_on);
+}
+
+static long listen_on(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    (void)file;
+    return socket_listen(socket, (int)a->arg[1]);
 }
 
 long sys_listen(const struct syscall_args *a)
 {
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
-    err = socket_listen(socket, (int)a->arg[1]);
-    file_put(file);
-    return err;
+    return on_socket(a, listen_on);
+}
+
+static long shutdown_on(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    (void)file;
+    return socket_shutdown(socket, (int)a->arg[1]);
 }
 
 long sys_shutdown(const struct syscall_args *a)
 {
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
-    err = socket_shutdown(socket, (int)a->arg[1]);
-    file_put(file);
-    return err;
+    return on_socket(a, shutdown_on);
 }
 
-static long do_get_name(const struct syscall_args *a, bool peer)
+static long tell_name(struct socket *socket, bool peer, const struct syscall_args *a)
 {
     struct socket_name name;
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
-    err = socket_get_name(socket, peer, &name);
-    if (err == 0)
-        err = put_name(&name, a->arg[1], a->arg[2]);
-    file_put(file);
-    return err;
+    int err = socket_get_name(socket, peer, &name);
+    return err ? err : put_name(&name, a->arg[1], a->arg[2]);
+}
+
+static long own_name(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    (void)file;
+    return tell_name(socket, false, a);
 }
 
 long sys_getsockname(const struct syscall_args *a)
 {
-    return do_get_name(a, false);
+    return on_socket(a, own_name);
+}
+
+static long peer_name(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    (void)file;
+    return tell_name(socket, true, a);
 }
 
 long sys_getpeername(const struct syscall_args *a)
 {
-    return do_get_name(a, true);
+    return on_socket(a, peer_name);
 }
 
 /* A connection's file, its peer's name told to the program. */
@@ -261,30 +273,28 @@ long sys_accept4(const struct syscall_args *a)
 
 /* ---- options ---- */
 
+static long option_set(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    (void)file;
+    return socket_set_option(socket, (int)a->arg[1], (int)a->arg[2], uaddr(a->arg[3]),
+                             (int)a->arg[4]);
+}
+
 long sys_setsockopt(const struct syscall_args *a)
 {
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
-    err =
-        socket_set_option(socket, (int)a->arg[1], (int)a->arg[2], uaddr(a->arg[3]), (int)a->arg[4]);
-    file_put(file);
-    return err;
+    return on_socket(a, option_set);
+}
+
+static long option_get(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    (void)file;
+    return socket_get_option(socket, (int)a->arg[1], (int)a->arg[2], uaddr(a->arg[3]),
+                             uaddr(a->arg[4]));
 }
 
 long sys_getsockopt(const struct syscall_args *a)
 {
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
-    err = socket_get_option(socket, (int)a->arg[1], (int)a->arg[2], uaddr(a->arg[3]),
-                            uaddr(a->arg[4]));
-    file_put(file);
-    return err;
+    return on_socket(a, option_get);
 }
 
 /* ---- one buffer ---- */
@@ -295,16 +305,12 @@ static long send_msg(struct file *file, struct socket *socket, struct socket_msg
     return msg->flags & MSG_NOSIGNAL ? n : write_result(file, n);
 }
 
-long sys_sendto(const struct syscall_args *a)
+static long send_on(struct socket *socket, struct file *file, const struct syscall_args *a)
 {
     struct socket_name name;
     struct iov one;
     struct iov_iter it;
-    struct file *file;
-    long err;
-    struct socket *socket = socket_arg(a->arg[0], &file, &err);
-    if (!socket)
-        return err;
+    int err = 0;
     iov_iter_init_user(&it, &one, uaddr(a->arg[1]), MIN(a->arg[2], SOCKET_IO_MAX));
     struct socket_msg msg = {.data = &it, .flags = (uint32_t)a->arg[3]};
     if (nonblocking(file))
@@ -312,25 +318,20 @@ long sys_sendto(const struct syscall_args *a)
     if (a->arg[4] && (int)a->arg[5] != 0) {
         err = get_name(a->arg[4], a->arg[5], &name);
         msg.name = &name;
-    } else {
-        err = 0;
     }
-    if (err == 0)
-        err = send_msg(file, socket, &msg);
-    file_put(file);
-    return err;
+    return err ? err : send_msg(file, socket, &msg);
 }
 
-long sys_recvfrom(const struct syscall_args *a)
+long sys_sendto(const struct syscall_args *a)
+{
+    return on_socket(a, send_on);
+}
+
+static long recv_on(struct socket *socket, struct file *file, const struct syscall_args *a)
 {
     struct socket_name name;
     struct iov one;
     struct iov_iter it;
-    struct file *file;
-    long n;
-    struct socket *socket = socket_arg(a->arg[0], &file, &n);
-    if (!socket)
-        return n;
     iov_iter_init_user(&it, &one, uaddr(a->arg[1]), MIN(a->arg[2], SOCKET_IO_MAX));
     struct socket_msg msg = {.data = &it, .flags = (uint32_t)a->arg[3]};
     if (nonblocking(file))
@@ -338,13 +339,14 @@ long sys_recvfrom(const struct syscall_args *a)
     name.len = 0;
     if (a->arg[4])
         msg.name = &name;
-    n = socket_recv(socket, &msg);
-    if (n >= 0 && a->arg[4]) {
-        int err = put_name(&name, a->arg[4], a->arg[5]);
-        n = err ? err : n;
-    }
-    file_put(file);
-    return n;
+    long n = socket_recv(socket, &msg);
+    int err = n >= 0 && a->arg[4] ? put_name(&name, a->arg[4], a->arg[5]) : 0;
+    return err ? err : n;
+}
+
+long sys_recvfrom(const struct syscall_args *a)
+{
+    return on_socket(a, recv_on);
 }
 
 /* ---- msghdr ---- */
@@ -452,28 +454,24 @@ static long do_recvmsg(struct file *file, struct socket *socket, uint64_t addr, 
     return n;
 }
 
-typedef long (*message_fn)(struct file *file, struct socket *socket, uint64_t addr, uint32_t flags);
-
-static long one_message(const struct syscall_args *a, message_fn fn)
+static long sendmsg_on(struct socket *socket, struct file *file, const struct syscall_args *a)
 {
-    struct file *file;
-    long n;
-    struct socket *socket = socket_arg(a->arg[0], &file, &n);
-    if (!socket)
-        return n;
-    n = fn(file, socket, a->arg[1], (uint32_t)a->arg[2]);
-    file_put(file);
-    return n;
+    return do_sendmsg(file, socket, a->arg[1], (uint32_t)a->arg[2]);
 }
 
 long sys_sendmsg(const struct syscall_args *a)
 {
-    return one_message(a, do_sendmsg);
+    return on_socket(a, sendmsg_on);
+}
+
+static long recvmsg_on(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    return do_recvmsg(file, socket, a->arg[1], (uint32_t)a->arg[2]);
 }
 
 long sys_recvmsg(const struct syscall_args *a)
 {
-    return one_message(a, do_recvmsg);
+    return on_socket(a, recvmsg_on);
 }
 
 /* ---- several messages ---- */
@@ -483,6 +481,8 @@ static int put_length(uint64_t addr, long len)
     uint32_t value = (uint32_t)len;
     return copyout(uaddr(addr + offsetof(struct user_mmsghdr, len)), &value, sizeof(value));
 }
+
+typedef long (*message_fn)(struct file *file, struct socket *socket, uint64_t addr, uint32_t flags);
 
 /* Messages until one fails, or `deadline` has passed behind one. How many, or the errno of the
  * first. *late: that of a later one. */
@@ -512,16 +512,15 @@ static long many_messages(struct file *file, struct socket *socket, const struct
     return done ? (long)done : n;
 }
 
+static long sendmmsg_on(struct socket *socket, struct file *file, const struct syscall_args *a)
+{
+    long late;
+    return many_messages(file, socket, a, do_sendmsg, UINT64_MAX, &late);
+}
+
 long sys_sendmmsg(const struct syscall_args *a)
 {
-    struct file *file;
-    long n, late;
-    struct socket *socket = socket_arg(a->arg[0], &file, &n);
-    if (!socket)
-        return n;
-    n = many_messages(file, socket, a, do_sendmsg, UINT64_MAX, &late);
-    file_put(file);
-    return n;
+    return on_socket(a, sendmmsg_on);
 }
 
 /* The time limit is looked at between messages only (recvmmsg(2), BUGS); what is left of it goes

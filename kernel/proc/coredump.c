@@ -39,7 +39,7 @@ STATIC_ASSERT(sizeof(struct process_info) == 136);
 
 struct dump {
     struct space *space;
-    struct elf_segment *segments;
+    struct elf_phdr *segments;
     uint32_t count, room;
     char *notes;
     size_t notes_size, notes_room;
@@ -60,18 +60,18 @@ bool coredump_wanted(void)
 /* One more page: part of the last segment, if it lies behind that in RAM and in the area. */
 static void take_page(struct dump *d, vaddr_t va, paddr_t pa, uint32_t flags, bool first)
 {
-    struct elf_segment *last = d->count ? &d->segments[d->count - 1] : NULL;
+    struct elf_phdr *last = d->count ? &d->segments[d->count - 1] : NULL;
     if (!first && last && last->vaddr + last->filesz == va && last->paddr + last->filesz == pa) {
         last->filesz += PAGE_SIZE;
         last->memsz += PAGE_SIZE;
     } else if (d->count < d->room) {
-        d->segments[d->count++] = (struct elf_segment){.type = ELFCORE_PT_LOAD,
-                                                       .flags = flags,
-                                                       .vaddr = va,
-                                                       .paddr = pa,
-                                                       .filesz = PAGE_SIZE,
-                                                       .memsz = PAGE_SIZE,
-                                                       .align = PAGE_SIZE};
+        d->segments[d->count++] = (struct elf_phdr){.type = ELFCORE_PT_LOAD,
+                                                    .flags = flags,
+                                                    .vaddr = va,
+                                                    .paddr = pa,
+                                                    .filesz = PAGE_SIZE,
+                                                    .memsz = PAGE_SIZE,
+                                                    .align = PAGE_SIZE};
     }
 }
 
@@ -226,9 +226,9 @@ static void write_padding(size_t len)
 
 static void write_out(struct dump *d)
 {
-    struct elf_header e = elfcore_header(d->count + 1);
-    uint64_t at = sizeof e + e.phnum * sizeof(struct elf_segment);
-    struct elf_segment notes = {
+    struct elf_ehdr e = elfcore_header(d->count + 1);
+    uint64_t at = sizeof e + e.phnum * sizeof(struct elf_phdr);
+    struct elf_phdr notes = {
         .type = ELFCORE_PT_NOTE, .offset = at, .filesz = d->notes_size, .align = 4};
     uint64_t data = align_up(at + d->notes_size, PAGE_SIZE), next = data;
     for (uint32_t i = 0; i < d->count; i++) {

@@ -12,25 +12,11 @@
 #include "proc/elf.h"
 
 #include "isa/abi.h"
+#include "lib/elf64.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/mman.h"
 #include "mm/page.h"
-
-struct elf_ehdr {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-STATIC_ASSERT(sizeof(struct elf_ehdr) == 64);
-struct elf_phdr {
-    uint32_t type, flags;
-    uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-STATIC_ASSERT(sizeof(struct elf_phdr) == 56);
 
 enum { ET_EXEC = 2, ET_DYN = 3 };
 enum { PT_LOAD = 1, PT_INTERP = 3, PT_PHDR = 6 };

@@ -90,14 +90,14 @@ struct writer {
 static void segment(struct writer *w, uint32_t type, uint64_t offset, vaddr_t va, paddr_t pa,
                     uint64_t len)
 {
-    struct elf_segment s = {.type = type,
-                            .flags = 7,
-                            .offset = offset,
-                            .vaddr = va,
-                            .paddr = pa,
-                            .filesz = len,
-                            .memsz = type == ELFCORE_PT_LOAD ? len : 0,
-                            .align = type == ELFCORE_PT_LOAD ? HAL_PAGE_SIZE : 4};
+    struct elf_phdr s = {.type = type,
+                         .flags = 7,
+                         .offset = offset,
+                         .vaddr = va,
+                         .paddr = pa,
+                         .filesz = len,
+                         .memsz = type == ELFCORE_PT_LOAD ? len : 0,
+                         .align = type == ELFCORE_PT_LOAD ? HAL_PAGE_SIZE : 4};
 
     if (w->segments >= ELFCORE_SEGMENTS_MAX)
         return;
@@ -164,14 +164,14 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
     size_t notes = notes_size(), len;
     const char *path = wanted(&len);
     struct writer w = {.counting = true};
-    struct elf_header e = elfcore_header(0);
+    struct elf_ehdr e = elfcore_header(0);
     uint64_t at;
 
     if (all.count == 0 || !hal_core_begin())
         return;
     loads(&w);
     e.phnum = (uint16_t)(w.segments + 1);
-    at = sizeof(e) + e.phnum * sizeof(struct elf_segment);
+    at = sizeof(e) + e.phnum * sizeof(struct elf_phdr);
     w = (struct writer){.header = align_up(at + notes, HAL_PAGE_SIZE)};
     console_core(&e, sizeof(e));
     segment(&w, ELFCORE_PT_NOTE, at, 0, 0, notes);

@@ -103,17 +103,21 @@ class View(Unwinder):
         return unwind_to(pending, self.regs, FrameId(sp_of(self.regs) - 8, pc_of(self.regs)))
 
 
-class Entry(Unwinder):
-    """From the C code that entry.S has called to what was interrupted, and on through user code."""
-
-    def __init__(self):
-        super().__init__("selkie-entry")
+class Careful(Unwinder):
+    """What cannot be read ends the back trace."""
 
     def __call__(self, pending):
         try:
             return self.unwind(pending)
         except (Broken, gdb.error):
             return None
+
+
+class Entry(Careful):
+    """From the C code that entry.S has called to what was interrupted, and on through user code."""
+
+    def __init__(self):
+        super().__init__("selkie-entry")
 
     def unwind(self, pending):
         a64 = kernel.aarch64()
@@ -142,17 +146,11 @@ class Entry(Unwinder):
         return unwind_to(pending, regs, FrameId(sp, pc))
 
 
-class Signed(Unwinder):
+class Signed(Careful):
     """Kernel code on AArch64."""
 
     def __init__(self):
         super().__init__("selkie-signed")
-
-    def __call__(self, pending):
-        try:
-            return self.unwind(pending)
-        except (Broken, gdb.error):
-            return None
 
     def unwind(self, pending):
         if not kernel.aarch64():
