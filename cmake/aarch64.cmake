@@ -16,6 +16,8 @@ target_link_libraries(platform PRIVATE selkie_freestanding selkie_sanitizer)
 foreach(part kernel isa platform)
   target_compile_options(${part} PRIVATE ${SELKIE_MACHINE_FLAGS})
 endforeach()
+# The only C that runs with the MMU off, where unaligned accesses fault.
+set_property(SOURCE ${isa_dir}/early.c APPEND PROPERTY COMPILE_OPTIONS -mstrict-align)
 
 set(SELKIE_IMAGE_RELOCS ON)
 include(cmake/image.cmake)

@@ -4,7 +4,7 @@
 # A program is one C file, linked with the kernel sources that its comment
 #   /* sources: kernel/lib/rbtree.c unit/fake_hal.c */
 # names among its first lines (kernel/mm/ is all of that folder, a name without a slash one of the groups below), and
-# /* include: DIR */ a folder that comes before unit/include. They run on the host, compiled as the preset says
+# /* include: DIR... */ folders that come before unit/include. They run on the host, compiled as the preset says
 # (sanitizers, coverage).
 # Kernel headers stand in place of libc's where the names are the kernel's own; unit/include comes first and holds
 # the stand-ins for what a backend gives (hal_inline.h, isa/).
@@ -38,19 +38,16 @@ function(host_sources lines result)
   set(${result} ${sources} PARENT_SCOPE)
 endfunction()
 
-# host_program(TARGET FILE [MORE...]): an executable of FILE, what it names, and MORE.
-function(host_program target file)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
-  file(STRINGS ${file} lines LIMIT_COUNT 30)
-  host_sources("${lines}" sources)
-  add_executable(${target} ${file} ${sources} ${ARGN})
+# How the files of a host program are compiled. lines: the head of its C file.
+function(host_options target lines)
   target_include_directories(${target} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/unit/include
     ${CMAKE_SOURCE_DIR}/kernel ${CMAKE_SOURCE_DIR}/platform ${CMAKE_SOURCE_DIR}/unit)
-  string(REGEX MATCH "/\\* include: ([^* ]*) \\*/" found "${lines}")
+  string(REGEX MATCH "/\\* include: ([^*]*[^* ]) \\*/" found "${lines}")
   if(found)
-    target_include_directories(${target} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/${CMAKE_MATCH_1})
+    string(REPLACE " " ";${CMAKE_SOURCE_DIR}/" folders ${CMAKE_SOURCE_DIR}/${CMAKE_MATCH_1})
+    target_include_directories(${target} BEFORE PRIVATE ${folders})
   endif()
-  target_compile_definitions(${target} PRIVATE SELKIE_UNIT_TEST=1
+  target_compile_definitions(${target} PRIVATE SELKIE_UNIT_TEST=1 ${HOST_DEFINITIONS}
     $<TARGET_PROPERTY:selkie_freestanding,INTERFACE_COMPILE_DEFINITIONS>)
   # /* define: SELKIE_OPTION=1 */: one that the preset does not have. Options come behind the definitions.
   string(REGEX MATCH "/\\* define: (SELKIE_[A-Z_]+)=([01]) \\*/" found "${lines}")
@@ -59,6 +56,35 @@ function(host_program target file)
   endif()
   # cmocka.h wants these before it, whatever order clang-format gives the includes.
   target_compile_options(${target} PRIVATE -g -fno-strict-aliasing -fno-omit-frame-pointer -fwrapv "SHELL:-include stdarg.h"
-    "SHELL:-include stddef.h" "SHELL:-include stdint.h" "SHELL:-include setjmp.h")
+    "SHELL:-include stddef.h" "SHELL:-include stdint.h" "SHELL:-include setjmp.h" ${HOST_OPTIONS})
   target_link_libraries(${target} PRIVATE selkie_warnings selkie_sanitizer)
+endfunction()
+
+# The objects of `sources`, each compiled once for all programs that want it compiled alike.
+function(host_objects lines sources result)
+  string(REGEX MATCH "/\\* include: ([^*]*[^* ]) \\*/" include "${lines}")
+  string(REGEX MATCH "/\\* define: (SELKIE_[A-Z_]+)=([01]) \\*/" define "${lines}")
+  set(objects "")
+  foreach(source ${sources})
+    string(MD5 id "${include} ${define} ${HOST_DEFINITIONS} ${HOST_OPTIONS} ${source}")
+    string(SUBSTRING ${id} 0 10 id)
+    get_filename_component(name ${source} NAME_WE)
+    if(NOT TARGET host-${name}-${id})
+      add_library(host-${name}-${id} OBJECT ${source})
+      host_options(host-${name}-${id} "${lines}")
+    endif()
+    list(APPEND objects $<TARGET_OBJECTS:host-${name}-${id}>)
+  endforeach()
+  set(${result} ${objects} PARENT_SCOPE)
+endfunction()
+
+# host_program(TARGET FILE [MORE...]): an executable of FILE, what it names, and MORE. The variables HOST_DEFINITIONS and
+# HOST_OPTIONS of the caller hold for all of it.
+function(host_program target file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(STRINGS ${file} lines LIMIT_COUNT 30)
+  host_sources("${lines}" sources)
+  host_objects("${lines}" "${sources}" objects)
+  add_executable(${target} ${file} ${objects} ${ARGN})
+  host_options(${target} "${lines}")
 endfunction()

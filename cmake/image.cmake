@@ -4,7 +4,7 @@
 
 # selkie_link_image(NAME BASE LIBRARY...): NAME.elf and NAME.stripped from the object libraries.
 # BASE is the symbol at the start of the text. With SELKIE_IMAGE_RELOCS the image also gets the list of
-# its own addresses (cmake/relocs.sh), in the same way.
+# its own addresses (cmake/relocs.sh), in the same way. SELKIE_IMAGE_LINK: more options of the linker.
 function(selkie_link_image name base)
   set(objects ${ARGN})
   list(TRANSFORM objects REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>")
@@ -26,14 +26,15 @@ function(selkie_link_image name base)
       LINK_DEPENDS ${isa_dir}/linker.ld)
     target_link_options(${image} PRIVATE ${SELKIE_MACHINE_FLAGS} -nostdlib -static $<$<C_COMPILER_ID:GNU>:-no-pie>
       -Wl,-T,${isa_dir}/linker.ld -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack
-      -Wl,-z,max-page-size=4096 $<$<BOOL:${SELKIE_IMAGE_RELOCS}>:-Wl,--emit-relocs>)
+      ${SELKIE_IMAGE_LINK} -Wl,-z,max-page-size=4096 $<$<BOOL:${SELKIE_IMAGE_RELOCS}>:-Wl,--emit-relocs>)
   endforeach()
   add_custom_command(OUTPUT ${symtab}
     COMMAND ${CMAKE_SOURCE_DIR}/cmake/symtab.sh ${CMAKE_NM} $<TARGET_FILE:${name}-first> ${base} > ${symtab}
+    COMMAND ${CMAKE_SOURCE_DIR}/cmake/symtab.sh -l ${CMAKE_NM} $<TARGET_FILE:${name}-first> ${base} > ${symtab}.list
     DEPENDS ${name}-first ${CMAKE_SOURCE_DIR}/cmake/symtab.sh VERBATIM)
   add_custom_command(TARGET ${name} POST_BUILD
-    COMMAND ${CMAKE_SOURCE_DIR}/cmake/symtab.sh ${CMAKE_NM} $<TARGET_FILE:${name}> ${base} > ${symtab}.check
-    COMMAND ${CMAKE_COMMAND} -E compare_files ${symtab} ${symtab}.check
+    COMMAND ${CMAKE_SOURCE_DIR}/cmake/symtab.sh -l ${CMAKE_NM} $<TARGET_FILE:${name}> ${base} > ${symtab}.check
+    COMMAND ${CMAKE_COMMAND} -E compare_files ${symtab}.list ${symtab}.check
     ${relocs_check}
     COMMAND ${CMAKE_OBJCOPY} --strip-all $<TARGET_FILE:${name}> ${CMAKE_BINARY_DIR}/${name}.stripped
     VERBATIM)

@@ -3,16 +3,17 @@
 # relocs.sh READELF IMAGE - write, as assembly for section .relocs_data, where an IMAGE linked with
 # --emit-relocs holds addresses of itself, so that it can be moved (platform/*/kaslr.c).
 #
-# Three lists of 32-bit offsets, each behind its length: 64-bit words below *_data_begin and 32-bit
-# words there, both from *_image_begin; and 64-bit words from *_data_begin on, from there. (The
-# lists lie in between, and are not there yet when IMAGE is linked for the first time.)
+# Three lists: 64-bit words below *_data_begin and 32-bit words there, both from *_image_begin; and 64-bit words from
+# *_data_begin on, from there. (The lists lie in between, and are not there yet when IMAGE is linked for the first time.)
+# A list has the distance of each word from the one before as ULEB128, the first one's from the byte before the
+# beginning, and ends with 0.
 #
 # Distances need nothing, nor does a page's or an address's place in its page: the image moves by pages.
 # R_X86_64_32 is boot.S's way to write a physical address: no other fits into it.
 set -eu
 readelf=$1 image=$2
 
-{ "$readelf" -sW "$image"; "$readelf" -rW "$image"; } | awk '
+lists=$({ "$readelf" -sW "$image"; "$readelf" -rW "$image"; } | awk '
 # All addresses of the image have the same upper half.
 function low(hex,    i, value) {
     for (i = 9; i <= 16; i++) value = value * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
@@ -31,15 +32,20 @@ substr($4, 1, 8) == "00000000" { next } # a number, like a size
     if ($3 ~ /^R_(X86_64_64|AARCH64_ABS64)$/) list = $1 < data ? 1 : 3
     else if ($3 == "R_X86_64_32S" && $1 < data) list = 2
     else die($0 ": not known")
-    offset[list, ++count[list]] = low($1) - low(list < 3 ? begin : data)
+    print list, low($1) - low(list < 3 ? begin : data)
 }
 END {
     if (failed) exit 1
     if (begin == "" || data == "") die("no symbols")
-    print ".section .relocs_data, \"a\"\n.balign 4"
-    for (list = 1; list <= 3; list++) {
-        print ".long " count[list] + 0
-        for (i = 1; i <= count[list]; i++) print ".long " offset[list, i]
-    }
+}')
+printf '%s\n' "$lists" | sort -k 1n -k 2n | awk '
+BEGIN { print ".section .relocs_data, \"a\""; list = 1; before = -1 }
+NF == 2 {
+    for (; list < $1; list++) { print ".byte 0"; before = -1 }
+    print ".uleb128 " $2 - before
+    before = $2
+}
+END {
+    for (; list <= 3; list++) print ".byte 0"
     print ".section .note.GNU-stack, \"\", %progbits"
 }'

@@ -7,9 +7,13 @@ add_library(platform OBJECT ${platform_sources} ${common_sources})
 target_link_libraries(platform PRIVATE selkie_freestanding selkie_sanitizer)
 foreach(part kernel isa platform)
   target_compile_options(${part} PRIVATE ${SELKIE_MACHINE_FLAGS})
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # or every object of 32 bytes and more is aligned to 32; what needs it says so
+    target_compile_options(${part} PRIVATE $<$<COMPILE_LANGUAGE:C>:-malign-data=abi>)
+  endif()
 endforeach()
 
 set(SELKIE_IMAGE_RELOCS ON)
+set(SELKIE_IMAGE_LINK -Wl,-n) # in the file no room of a page behind the headers: pages begin in memory
 include(cmake/image.cmake)
 selkie_link_image(selkie-x64 x64_text_begin kernel isa platform)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: mm */
-/* covers: kernel/mm/page.c kernel/mm/kmalloc.c kernel/mm/failpoint.c */
+/* covers: kernel/mm/page.c kernel/mm/buddy.c kernel/mm/pagemap.c kernel/mm/kmalloc.c
+ * kernel/mm/failpoint.c */
 /* length: 256 */
 /*
  * alloc_fuzz.c - the page allocator and kmalloc, on two CPUs of which one acts at a time,

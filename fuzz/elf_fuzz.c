@@ -6,6 +6,7 @@
  * elf_fuzz.c - elf_validate on a file that is the input. What it accepts must be what elf.h
  * promises: sums that do not wrap, segments in ascending order inside the file and inside [lo, hi),
  * an entry point inside one. The kernel reads no more than elf_head_need says; that must be enough.
+ * elf_property_landing on notes: in bounds, and nothing behind the note matters.
  */
 #include <string.h>
 
@@ -47,6 +48,26 @@ static void check_plan(const struct elf_plan *plan, uint64_t file_size)
     check_segments(plan, file_size);
 }
 
+/* The note of properties: the whole input, and where an accepted file says that there is one. */
+static void check_property(const uint8_t *data, size_t size)
+{
+    bool landing = true, again = true;
+    int err = elf_property_landing(data, size, &landing);
+
+    FUZZ_CHECK(err == 0 || err == -ENOEXEC);
+    FUZZ_CHECK(err || (size >= 16 && size <= ELF_PROPERTY_MAX));
+    if (err || size == ELF_PROPERTY_MAX)
+        return;
+    /* What follows the note is no part of it. */
+    uint8_t *more = malloc(size + 1);
+
+    FUZZ_CHECK(more);
+    memcpy(more, data, size);
+    more[size] = 0xff;
+    FUZZ_CHECK(elf_property_landing(more, size + 1, &again) == 0 && again == landing);
+    free(more);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct elf_plan plan, again;
@@ -54,6 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int err = elf_validate(data, size, size, &plan, &why);
 
     FUZZ_CHECK(err == 0 || (err == -ENOEXEC && why && *why));
+    check_property(data, size);
+    if (err == 0 && plan.property_off <= size && plan.property_len <= size - plan.property_off)
+        check_property(data + plan.property_off, plan.property_len);
     if (size >= 64) {
         size_t need = elf_head_need(data, size);
 

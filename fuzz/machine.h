@@ -6,6 +6,7 @@
 #ifndef SELKIE_FUZZ_MACHINE_H
 #define SELKIE_FUZZ_MACHINE_H
 
+#include "drv/pkt.h"
 #include "fake.h"
 #include "fuzz.h"
 #include "mm/kmalloc.h"
@@ -49,6 +50,20 @@ static inline void machine_start(size_t ram)
     kmalloc_init();
     kvm_init();
     vm_cache_init();
+}
+
+/* What the parsers of packets need, made once. */
+static inline void machine_packets_start(void)
+{
+    static bool done;
+
+    if (done)
+        return;
+    done = true;
+    fake_hal_init(16u << 20);
+    page_init();
+    kmalloc_init();
+    pkt_init();
 }
 
 #endif

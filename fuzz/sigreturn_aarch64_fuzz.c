@@ -30,6 +30,11 @@ static void make_frame(struct isa_frame *frame)
     frame->pstate = FRAME_PSTATE_USER;
 }
 
+static void handler_returns(struct isa_frame *frame)
+{
+    (void)frame;
+}
+
 /* Flags of conditions and landing pads; the mode is the program's, whatever the frame says. */
 static void check_frame(const struct isa_frame *frame)
 {

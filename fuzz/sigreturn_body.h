@@ -19,6 +19,7 @@
 
 static void check_frame(const struct isa_frame *frame);
 static void make_frame(struct isa_frame *frame);
+static void handler_returns(struct isa_frame *frame); /* to the restorer, which makes the call */
 
 static uint8_t fp_saved[4096] __attribute__((aligned(64)));
 static uint8_t fp_back[4096] __attribute__((aligned(64)));
@@ -36,6 +37,7 @@ static size_t build(struct isa_frame *frame, uint8_t *image, uintptr_t *at)
                              .alt_stack_flags = SS_DISABLE};
 
     make_frame(frame);
+    isa_fault_note(&sig.fault, true, 0x123, 14, 0x92000046);
     isa_fp_setup(); /* the first time */
     isa_fp_init(fp_saved);
     return isa_sigframe_build(frame, fp_saved, &sig, STACK_TOP, image, at);
@@ -52,6 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool changed = size > 0;
 
     FUZZ_CHECK(full <= isa_sigframe_size() && full <= IMAGE_MAX && at + full <= STACK_TOP);
+    handler_returns(&built);
+    FUZZ_CHECK(isa_sigframe_addr(&built) == at && isa_sigframe_image_size() <= full);
     size_t len = changed && fuzz_u8(&in) % 8 == 0 ? fuzz_u16(&in) % (full + 1) : full;
     while (fuzz_more(&in)) {
         uint16_t where = fuzz_u16(&in);

@@ -16,6 +16,11 @@ static void make_frame(struct isa_frame *frame)
     frame->rflags = 0x202;
 }
 
+static void handler_returns(struct isa_frame *frame)
+{
+    frame->rsp += 8;
+}
+
 /* Interrupts are on, and of the system flags only those that a program may set (SDM vol. 1, 3.4.3);
  * the vector registers are what XRSTOR takes. */
 static void check_frame(const struct isa_frame *frame)

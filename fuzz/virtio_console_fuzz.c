@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/drv/virtio.c kernel/drv/virtio_console.c kernel/lib/conframe.c
-   kernel/lib/strutil.c kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/failpoint.c
+/* sources: kernel/drv/virtio.c kernel/drv/virtio_mmio.c kernel/drv/virtio_pci.c kernel/drv/pci.c
+   kernel/core/cmdline.c kernel/drv/virtio_console.c kernel/lib/conframe.c kernel/lib/strutil.c
+   kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/buddy.c kernel/mm/pagemap.c kernel/mm/failpoint.c
    kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
    unit/fake_sched.c */
-/* covers: kernel/drv/virtio.c kernel/drv/virtio_console.c kernel/lib/conframe.c */
+/* covers: kernel/drv/virtio.c kernel/drv/virtio_mmio.c kernel/drv/virtio_console.c
+ * kernel/lib/conframe.c */
 /* length: 512 */
 /*
  * virtio_console_fuzz.c - the virtio transport and the console driver with a device that does what
@@ -240,6 +242,13 @@ bool hal_device(unsigned index, struct hal_device *out)
 volatile void *hal_mmio_map(paddr_t pa, size_t len)
 {
     return window;
+}
+int irq_attach_msi(unsigned irq, void (*fn)(void *arg), void *arg)
+{
+    (void)irq;
+    (void)fn;
+    (void)arg;
+    return -ENODEV;
 }
 int irq_attach(unsigned irq, void (*fn)(void *arg), void *arg)
 {

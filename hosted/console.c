@@ -86,37 +86,42 @@ static long write_some(int fd, const uint8_t *buf, size_t len)
     return host_call3(HOST_write, fd, (long)buf, (long)MIN(len, (size_t)HOST_PIPE_BUF));
 }
 
-/* 0, an error, or what is left because the reader is slow. */
-static int write_patiently(int fd, const uint8_t *buf, size_t len)
+static long write_plain(int fd, const uint8_t *buf, size_t len)
 {
-    while (len > 0) {
-        long n = write_some(fd, buf, len);
+    return host_call3(HOST_write, fd, (long)buf, (long)len);
+}
+
+/* 0, what is left because the reader is slow or something is wrong with the rest of it (the next
+ * call says what), or what is wrong with all of it. */
+static int write_by(long (*write)(int fd, const uint8_t *buf, size_t len), int fd,
+                    const uint8_t *buf, size_t len)
+{
+    size_t left = len;
+
+    while (left > 0) {
+        long n = write(fd, buf, left);
 
         if (n == -HOST_EINTR)
             continue;
-        if (n == -HOST_EAGAIN || n == 0)
-            return (int)len;
+        if (n == -HOST_EAGAIN || n == 0 || (n < 0 && left < len))
+            return (int)left;
         if (n < 0)
             return (int)n;
         buf += n;
-        len -= (size_t)n;
+        left -= (size_t)n;
     }
     return 0;
 }
 
+static int write_patiently(int fd, const uint8_t *buf, size_t len)
+{
+    return write_by(write_some, fd, buf, len);
+}
+
+/* A full disk, or the limit for files, takes a part. */
 static int write_file(int fd, const uint8_t *buf, size_t len)
 {
-    while (len > 0) {
-        long n = host_call3(HOST_write, fd, (long)buf, (long)len);
-
-        if (n == -HOST_EINTR)
-            continue;
-        if (n < 0)
-            return (int)n;
-        buf += n;
-        len -= (size_t)n;
-    }
-    return 0;
+    return write_by(write_plain, fd, buf, len);
 }
 
 /* In a simulation how fast the reader is must not matter. */
@@ -198,7 +203,10 @@ static void watch_again(void)
 static long read_some(int fd, void *buf, size_t len)
 {
     struct host_iovec iov = {buf, len};
-    long n = host_call6(HOST_preadv2, fd, (long)&iov, 1, -1, -1, HOST_RWF_NOWAIT);
+    long n;
+
+    host_buffer(buf, len);
+    n = host_call6(HOST_preadv2, fd, (long)&iov, 1, -1, -1, HOST_RWF_NOWAIT);
 
     return unsupported(n) ? host_call3(HOST_read, fd, (long)buf, (long)len) : n;
 }

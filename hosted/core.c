@@ -14,14 +14,26 @@ uint32_t hosted_core_state;
 
 STATIC_ASSERT(ISA_CORE_REGISTERS == HOSTED_CORE_REGISTERS);
 
+size_t hosted_core_fp(unsigned cpu, unsigned i, uint32_t *type, const char **name, void *out)
+{
+    const struct hal_ctx *ctx = hosted_vcpus[cpu].ctx;
+
+    if (!ctx || !ctx->fp || isa_fp_size() > HOSTED_CORE_FP_MAX)
+        return 0;
+    return isa_core_fp(ctx->fp, i, type, name, out);
+}
+
 void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
 {
+    const struct hal_ctx *ctx = vcpu_self()->ctx;
     const struct hosted_config *c = &hosted_config;
     const struct host_timespec pause = {0, 1000000};
     const uint64_t one = 1;
 
     if (!c->core)
         return;
+    if (ctx && ctx->fp_live)
+        isa_fp_save(ctx->fp);
     for (unsigned cpu = 0; cpu < c->cpu_count; cpu++) {
         const struct isa_frame *frame = registers(cpu);
 

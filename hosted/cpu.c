@@ -8,6 +8,7 @@
  * `selector` is 0, which it is whenever kernel code runs.
  */
 #include "hosted.h"
+#include "net_share.h"
 #include "sim.h"
 
 #include "vcpu_offsets.h"
@@ -32,6 +33,7 @@ STATIC_ASSERT(offsetof(struct vcpu, pending) == VCPU_PENDING);
 STATIC_ASSERT(offsetof(struct vcpu, fp_stale) == VCPU_FP_STALE);
 STATIC_ASSERT(VCPU_WORK == VCPU_PENDING && VCPU_FP_STALE == VCPU_PENDING + 4);
 STATIC_ASSERT(offsetof(struct vcpu, user_rsp) == VCPU_USER_RSP);
+STATIC_ASSERT(offsetof(struct vcpu, local) == VCPU_LOCAL);
 STATIC_ASSERT(HAL_CPU_MAX == HOSTED_CPU_MAX && HAL_EXIT_PANIC == HOSTED_EXIT_FAILURE);
 
 struct hosted_config hosted_config;
@@ -63,8 +65,33 @@ void hosted_relax(void)
         sim_relax();
         return;
     }
+    if (v->polling) { /* briefly, by itself; giving the host CPU away would be for milliseconds */
+        share_look(v);
+        return;
+    }
     if (++v->relax_count % RELAX_YIELD == 0)
         (void)host_call3(HOST_sched_yield, 0, 0, 0);
+}
+
+/* Its inbox is in memory of its own; only peers' rings need a look. */
+bool hosted_polling(bool on)
+{
+    struct vcpu *v = vcpu_self();
+
+    if (SELKIE_SIM || on == v->polling)
+        return v->polling;
+    if (on) {
+        v->polling = share_poll_begin(v);
+    } else {
+        v->polling = false;
+        share_poll_end(v);
+    }
+    return v->polling;
+}
+
+void hal_cpu_local_set(unsigned cpu, void *local)
+{
+    hosted_vcpus[cpu].local = local;
 }
 
 int hal_cpu_start(unsigned cpu, void *stack_top, void *self)
@@ -113,7 +140,7 @@ void hal_cpu_idle(void)
             wait.nsec = (int64_t)((v->deadline_ns - now) % NS_PER_SEC);
             timeout = &wait;
         }
-        if (timeout || v->deadline_ns == UINT64_MAX)
+        if (!share_sleep(v) && (timeout || v->deadline_ns == UINT64_MAX))
             (void)host_call4(HOST_futex, (long)&v->pending, HOST_FUTEX_WAIT_PRIVATE, 0,
                              (long)timeout);
         v->slept_ns += hal_clock_ns() - now;

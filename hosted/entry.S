@@ -191,10 +191,18 @@ END hosted_entry_irq
 FUNC hosted_entry_kernel_fault
     movq %rsp, %rdi
     call hosted_kernel_fault
+kernel_fault_return:
     LOAD_ALL
     addq $FRAME_RIP, %rsp
     iretq
 END hosted_entry_kernel_fault
+
+/* The same on the panic stack, because the kernel's has no page where it was touched. */
+FUNC hosted_entry_stack_fault
+    movq %rsp, %rdi
+    call hosted_stack_fault
+    jmp kernel_fault_return
+END hosted_entry_stack_fault
 
 /* _Noreturn void hosted_leave(struct isa_frame *frame)
  * Copies the frame to the top of the stack, from its end on: the two may overlap. */

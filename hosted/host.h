@@ -23,6 +23,8 @@
 #define HOST_rt_sigreturn 15
 #define HOST_ioctl 16
 #define HOST_pwrite64 18
+#define HOST_readv 19
+#define HOST_writev 20
 #define HOST_sched_yield 24
 #define HOST_madvise 28
 #define HOST_pause 34
@@ -37,10 +39,12 @@
 #define HOST_timer_settime 223
 #define HOST_clock_gettime 228
 #define HOST_exit_group 231
+#define HOST_epoll_ctl 233
 #define HOST_tgkill 234
 #define HOST_getrandom 318
 #define HOST_preadv2 327
 #define HOST_pwritev2 328
+#define HOST_futex_waitv 449
 
 #define HOST_EINTR 4
 #define HOST_EIO 5
@@ -88,6 +92,10 @@ struct host_pollfd {
     int32_t fd;
     int16_t events, revents;
 };
+#define HOST_EPOLL_CTL_MOD 3
+#define HOST_EPOLLIN 1u
+#define HOST_EPOLLOUT 4u
+#define HOST_EPOLLONESHOT 0x40000000u
 #define HOST_POLLIN 1
 #define HOST_POLLOUT 4
 #define HOST_POLLERR 8

@@ -24,7 +24,7 @@
 #define ANONYMOUS_MAX (64ul << 20) /* more is a run-time library's reserve */
 #define PAGE 4096ul
 #define NOTE_KERNEL 2 /* of the name "SELKIE": the executable's path */
-#define NOTES_MAX (256u << 10)
+#define NOTES_MAX (1024u << 10)
 
 struct load {
     unsigned long lo, hi, file_offset;
@@ -49,6 +49,17 @@ static void note(const char *name, uint32_t type, const void *data, size_t size)
     notes_size += sizeof(head) + name_room + room;
 }
 
+static void note_vectors(unsigned cpu)
+{
+    static char data[HOSTED_CORE_FP_MAX];
+    const char *name;
+    uint32_t type;
+    size_t size;
+
+    for (unsigned i = 0; (size = hosted_core_fp(cpu, i, &type, &name, data)) > 0; i++)
+        note(name, type, data, size);
+}
+
 static void make_notes(const char *kernel)
 {
     char auxv[2048];
@@ -57,13 +68,14 @@ static void make_notes(const char *kernel)
 
     /* Debuggers start with the first: the one that panicked. */
     for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
-        const struct hosted_core_cpu *cpu =
-            &hosted_core_cpus[(hosted_core_first + i) % hosted_config.cpu_count];
+        unsigned number = (hosted_core_first + i) % hosted_config.cpu_count;
+        const struct hosted_core_cpu *cpu = &hosted_core_cpus[number];
         struct elf_prstatus status = {.pr_pid = cpu->tid};
 
         _Static_assert(sizeof(status.pr_reg) == sizeof(cpu->registers), "as isa.h");
         memcpy(&status.pr_reg, cpu->registers, sizeof(status.pr_reg));
         note("CORE", NT_PRSTATUS, &status, sizeof(status));
+        note_vectors(number);
     }
     note("CORE", NT_AUXV, auxv, n); /* says where the executable was moved to */
     note("SELKIE", NOTE_KERNEL, kernel, strlen(kernel) + 1);

@@ -2,6 +2,8 @@
 /*
  * host_io.c - the outer threads after boot. The main one watches standard input, a second one waits
  * for the signals sent to the process; both turn what they see into interrupts of virtual CPU 0.
+ * SIGCONT is the main thread's, by a handler: whoever returns from a stop has run it before he does
+ * anything else, so stop_job knows whether it was one.
  * See console.c for how input is handed over.
  *
  * Jobs. The terminal is ours only in the foreground. There it is raw, for the guest's terminal does
@@ -35,9 +37,9 @@
 
 #define LOOK_MS 200 /* in the background */
 
-static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
-static bool stopping;  /* atomic: the next SIGTSTP is our own */
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP};
 static bool continued; /* atomic: somebody may have changed the terminal */
+static bool resumed;   /* on_continue ran; main thread */
 static sigset_t watched_set;
 
 static void read_window(void)
@@ -181,6 +183,8 @@ void host_setup_io(const struct host_options *options)
         if (!ignored(watched[i]))
             sigaddset(&watched_set, watched[i]);
     blocked = watched_set;
+    if (!ignored(SIGCONT))
+        sigaddset(&blocked, SIGCONT);       /* until host_io_loop */
     sigaddset(&blocked, HOSTED_IRQ_SIGNAL); /* not for threads outside the machine */
     sigaddset(&blocked, HOSTED_TIMER_SIGNAL);
     pthread_sigmask(SIG_BLOCK, &blocked, NULL);
@@ -201,28 +205,59 @@ static void wake_main(void)
         host_fail("eventfd: %s", strerror(errno));
 }
 
+static void tell(uint32_t request)
+{
+    __atomic_fetch_or(&hosted_shutdown_signals, request, __ATOMIC_RELEASE);
+    hosted_raise(0, HOSTED_IRQ_SHUTDOWN);
+}
+
+/* In the main thread. Stopped by force, the terminal is not as we left it: the loop looks. */
+static void on_continue(int signo)
+{
+    int error = errno;
+
+    __atomic_store_n(&continued, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&resumed, true, __ATOMIC_RELAXED);
+    wake_main();
+    tell(1u << (signo - 1));
+    errno = error;
+}
+
+static void take_continue(void)
+{
+    struct sigaction action = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
+    sigset_t set;
+
+    if (ignored(SIGCONT))
+        return;
+    sigaction(SIGCONT, &action, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCONT);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* What stop_job sends to the whole group, this process included. It may come here or not: SIGCONT
+ * takes it back, and the thread that stops the job may take it as well. */
+static bool from_stop_job(const siginfo_t *info)
+{
+    return info->si_signo == SIGTSTP && info->si_code == SI_USER && info->si_pid == getpid();
+}
+
 static void *take_signals(void *arg)
 {
+    siginfo_t info;
     int signo;
 
     (void)arg;
-    while (sigwait(&watched_set, &signo) == 0) {
-        if (signo == SIGTSTP && __atomic_exchange_n(&stopping, false, __ATOMIC_ACQ_REL))
+    while ((signo = sigwaitinfo(&watched_set, &info)) > 0 || errno == EINTR) {
+        if (signo <= 0 || from_stop_job(&info))
             continue;
-        if (signo == SIGCONT) {
-            /* It has taken back our own SIGTSTP if that was still to come. Stopped by force, the
-             * terminal is not as we left it: main looks. */
-            __atomic_store_n(&stopping, false, __ATOMIC_RELEASE);
-            __atomic_store_n(&continued, true, __ATOMIC_RELEASE);
-            wake_main();
-        }
         if (signo == SIGWINCH) {
             read_window();
             hosted_raise(0, HOSTED_IRQ_CONSOLE);
             continue;
         }
-        __atomic_fetch_or(&hosted_shutdown_signals, 1u << (signo - 1), __ATOMIC_RELEASE);
-        hosted_raise(0, HOSTED_IRQ_SHUTDOWN);
+        tell(1u << (signo - 1));
     }
     return NULL;
 }
@@ -243,8 +278,8 @@ static void stop_job(void)
 {
     sigset_t set;
 
+    __atomic_store_n(&resumed, false, __ATOMIC_RELAXED);
     restore_tty();
-    __atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
     kill(0, SIGTSTP);
     sigemptyset(&set);
     sigaddset(&set, SIGTSTP);
@@ -253,8 +288,9 @@ static void stop_job(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     look_at_job();
     read_window();
-    __atomic_fetch_or(&hosted_shutdown_signals, 1u << (SIGCONT - 1), __ATOMIC_RELEASE);
-    hosted_raise(0, HOSTED_IRQ_SHUTDOWN | HOSTED_IRQ_CONSOLE);
+    if (!__atomic_load_n(&resumed, __ATOMIC_RELAXED))
+        tell(HOSTED_NOT_STOPPED);
+    hosted_raise(0, HOSTED_IRQ_CONSOLE);
 }
 
 static void tend_job(void)
@@ -280,15 +316,16 @@ enum { WAKE, INPUT, OUTPUT, FD_COUNT = OUTPUT + HOSTED_STREAM_COUNT };
 static void watch_output(struct pollfd *fds)
 {
     const struct hosted_config *c = &hosted_config;
-    const int streams[HOSTED_STREAM_COUNT] = {
-        c->log_file ? -1 : c->fd_log, c->out_file ? -1 : c->fd_out, c->err_file ? -1 : c->fd_err};
+    const int streams[HOSTED_STREAM_COUNT] = {c->fd_log, c->fd_out, c->fd_err};
     uint32_t wanted = __atomic_load_n(&hosted_room_wanted, __ATOMIC_ACQUIRE);
 
     for (unsigned i = 0; i < HOSTED_STREAM_COUNT; i++) {
         bool want = wanted & 1u << i;
 
         fds[OUTPUT + i].events = want ? POLLOUT : 0;
-        if (want) /* a pipe with a name may have a reader again */
+        /* A pipe with a name may have a reader again. A file, which is not looked at otherwise, has
+         * room at once: for being told what is wrong with it. */
+        if (want)
             fds[OUTPUT + i].fd = streams[i];
     }
 }
@@ -319,6 +356,7 @@ _Noreturn void host_io_loop(void)
         {.fd = c->err_file ? -1 : c->fd_err},
     };
 
+    take_continue();
     for (;;) {
         uint64_t count;
         int32_t status;

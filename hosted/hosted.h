@@ -20,12 +20,14 @@ struct vcpu {
     uint32_t pending;  /* atomic, others set bits: HOSTED_IRQ_* */
     uint32_t fp_stale; /* the context's vector registers must be loaded before user code */
     uint64_t user_rsp; /* scratch of the direct entry */
+    void *local;       /* hal_cpu_local */
 
     struct hal_ctx *ctx;      /* executing */
     struct hal_ctx *fp_owner; /* whose registers the CPU holds, as far as ctx->fp_cpu agrees */
     uint64_t host_fs;         /* the thread's own FS base */
-    struct hal_fault fault;   /* from the signal handler to the code it resumes */
-    uint32_t idle;            /* atomic, others read: sleeps in a futex on `pending` */
+    /* From the signal handler to the code it resumes; of a stack that must grow, too. */
+    struct hal_fault fault, stack_fault;
+    uint32_t idle; /* atomic, others read: sleeps in a futex on `pending` */
     int32_t tid;
     uint64_t deadline_ns; /* what the kernel asked for; UINT64_MAX: nothing */
     uint64_t armed_ns;    /* when the host timer will fire; UINT64_MAX: it will not */
@@ -35,6 +37,8 @@ struct vcpu {
     uint64_t seen_ns, seen_cpu_ns, seen_slept_ns; /* ... the clock, the host's account, slept_ns */
     unsigned relax_count;
     uint8_t *panic_stack_top;
+    bool polling;     /* hal_cpu_polling, and it looks at shared memory */
+    bool net_look;    /* it has seen something there */
     uint32_t started; /* atomic: hal_cpu_start was called */
     void *start_stack_top;
     /* The space this CPU is to run in. The host has one set of mappings for all CPUs, so another
@@ -43,7 +47,7 @@ struct vcpu {
     /* Simulation: while another CPU has the thread; when the timer comes. */
     uintptr_t sim_sp;
     uint64_t sim_fs, sim_due;
-    uint64_t sim_held;   /* it waits in a loop: it looks again then, with the knob `depth` */
+    uint64_t sim_held;   /* it stands still until then, unless nobody else can run */
     void *sim_idle_self; /* the thread that calls hal_cpu_idle */
 } cache_aligned;
 
@@ -72,10 +76,23 @@ static inline __attribute__((always_inline)) void fs_base_write(uint64_t base)
     __asm__ volatile("wrfsbase %0" : : "r"(base));
 }
 
+/* The host is to write here: what lies on a stack that has no such page yet must get it first, for
+ * the host only says EFAULT. */
+static inline void host_buffer(const void *buf, size_t len)
+{
+    const volatile char *from = buf;
+
+    for (size_t i = 0; i < len; i += HAL_PAGE_SIZE)
+        (void)from[i];
+    if (len > 0)
+        (void)from[len - 1];
+}
+
 /* ---- entry.S ---- */
 extern const char hosted_exit_begin[], hosted_exit_end[];
 extern const char hosted_entry_syscall[], hosted_entry_fault[], hosted_entry_irq[],
-    hosted_entry_kernel_fault[], hosted_sigreturn[], hosted_direct_entry[], hosted_ctx_start[];
+    hosted_entry_kernel_fault[], hosted_entry_stack_fault[], hosted_sigreturn[],
+    hosted_direct_entry[], hosted_ctx_start[];
 void hosted_switch(uintptr_t *save_sp, uintptr_t load_sp);
 _Noreturn void hosted_leave(struct isa_frame *frame);          /* go out with a copy of the frame */
 _Noreturn void hosted_start_on(void *stack_top, unsigned cpu); /* kernel_cpu_main there */
@@ -85,6 +102,7 @@ void hosted_signal(int signo, const struct host_siginfo *info, struct host_ucont
 void hosted_user_fault(struct isa_frame *frame);
 void hosted_user_irq(struct isa_frame *frame);
 void hosted_kernel_fault(struct isa_frame *frame);
+void hosted_stack_fault(struct isa_frame *frame);
 
 /* ---- irq.c ---- */
 /* Run the handlers of what is pending, interrupts off. True if there was any. */

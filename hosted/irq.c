@@ -8,6 +8,7 @@
  * (hosted_user_irq).
  */
 #include "hosted.h"
+#include "net.h"
 #include "sim.h"
 
 static void shutdown_requests(void)
@@ -15,6 +16,9 @@ static void shutdown_requests(void)
     /* Acquire: pairs with the outer world's release; all bits that came before the interrupt. */
     uint32_t set = __atomic_exchange_n(&hosted_shutdown_signals, 0, __ATOMIC_ACQUIRE);
 
+    if (set & HOSTED_NOT_STOPPED)
+        kernel_shutdown_request(0);
+    set &= ~HOSTED_NOT_STOPPED;
     for (int signo = 1; set != 0; signo++, set >>= 1)
         if (set & 1)
             kernel_shutdown_request(signo);
@@ -43,6 +47,8 @@ bool hosted_irq_run(void)
             kernel_ipi();
         if (bits & HOSTED_IRQ_CONSOLE)
             kernel_console();
+        if (bits & HOSTED_IRQ_NET)
+            net_interrupt(v);
         if (bits & HOSTED_IRQ_SHUTDOWN)
             shutdown_requests();
     }

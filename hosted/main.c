@@ -44,6 +44,9 @@ static const char usage[] =
     "  --cmdline STRING  boot command line (docs/boot.md)\n"
     "  --log-fd FD       where kernel messages go (default: standard error)\n"
     "  --command STRING  what a panic says should be typed to see it again\n"
+    "  --net fd=N,...    the network device's outside: tap or record socket, mac=, offloads=, "
+    "mtu=,\n"
+    "                    pcap=N, share=N (host_net.c)\n"
     "  --core FILE       where a panic writes a core file for gdb\n"
     "Builds for simulation only (docs/simulation.md):\n"
     "  --sim SEED --sim-set NAME=VALUE --sim-trace FILE --sim-replay FILE --sim-report --sim-link "
@@ -72,6 +75,7 @@ static void parse(int argc, char **argv, struct host_options *out)
         {"log-fd", required_argument, NULL, 'f'},
         {"command", required_argument, NULL, 'C'},
         {"core", required_argument, NULL, 'D'},
+        {"net", required_argument, NULL, 'N'},
         {"sim", required_argument, NULL, 'S'},
         {"sim-set", required_argument, NULL, 'K'},
         {"sim-trace", required_argument, NULL, 'T'},
@@ -106,6 +110,9 @@ static void parse(int argc, char **argv, struct host_options *out)
             break;
         case 'D':
             out->core = optarg;
+            break;
+        case 'N':
+            host_net_set(optarg);
             break;
         case 'S':
             out->sim.seed = optarg;
@@ -156,6 +163,7 @@ int main(int argc, char **argv)
     host_sim_setup(&options);
     hosted_inner_init();
     host_start_signals();
+    host_net_start(); /* who looks at the network device's wire */
     host_start_vcpus();
     host_io_loop();
 }

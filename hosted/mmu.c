@@ -9,8 +9,7 @@
  * that runs out of mappings (vm.max_map_count) costs time, not correctness: the user part of the
  * cache is emptied and fills again.
  *
- * Only the kernel's own space, where stacks live, must be complete at all times: nothing can be
- * loaded for a stack while running on it.
+ * Only the kernel's own space, where stacks live, must be complete at all times.
  *
  * One user space can be active in one host process. The windows belong to it until another is
  * activated, which empties the cache.
@@ -327,6 +326,27 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
     return err;
 }
 
+int hal_stack_map(vaddr_t lo, size_t size, const paddr_t *frames, size_t count)
+{
+    /* This makes the table for all of the range. */
+    return hal_space_map_pages(&kernel_space, lo + size - count * HAL_PAGE_SIZE, frames, count,
+                               HAL_PROT_READ | HAL_PROT_WRITE);
+}
+
+/* Whoever was interrupted may hold the lock. It is not needed: the range belongs to the caller, and
+ * what is dropped may be missing at any time. */
+void hal_stack_grow(vaddr_t va, paddr_t pa)
+{
+    const unsigned prot = HAL_PROT_READ | HAL_PROT_WRITE;
+
+    pgtable_fill(&kernel_space.pt, va, pa, prot);
+    if (mirror_map(va, pa, HAL_PAGE_SIZE, prot) >= 0)
+        return;
+    mirror_drop_all();
+    if (mirror_map(va, pa, HAL_PAGE_SIZE, prot) < 0)
+        kernel_hal_panic("the host maps no memory any more", 0, 0);
+}
+
 void hal_space_unmap(struct hal_space *space, vaddr_t va, size_t len)
 {
     struct pgtable_change change = {0};
@@ -387,6 +407,13 @@ bool hal_space_query(struct hal_space *space, vaddr_t va, paddr_t *pa, unsigned 
 vaddr_t hal_space_next(struct hal_space *space, vaddr_t va, vaddr_t end)
 {
     return has_table(space) ? pgtable_next(&space->pt, va, end) : end;
+}
+
+/* RAM is a mapping of the host's, in pages that the host chooses (mem.c asks for large ones). */
+void hal_direct_bytes(uint64_t bytes[HAL_DIRECT_SIZES])
+{
+    for (unsigned i = 0; i < HAL_DIRECT_SIZES; i++)
+        bytes[i] = 0;
 }
 
 /* The host's CPUs keep instruction fetch coherent with stores. */

@@ -41,6 +41,15 @@ void host_sim_exact(char **argv);    /* may start the process anew */
 void host_sim_set(const char *text); /* NAME=VALUE */
 void host_sim_setup(const struct host_options *options);
 
+/* host_net.c */
+void host_net_set(const char *text); /* fd=N,... */
+void host_net_start(void);
+
+/* host_share.c: a switch's messages come from this descriptor, as events with this mark */
+#define HOST_SHARE_EVENT UINT64_MAX
+void host_share_start(int fd);
+void host_share_event(void);
+
 /* host_core.c: if the kernel wants it, write a core file */
 void host_core_write(void);
 

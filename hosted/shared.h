@@ -32,6 +32,7 @@
 #define HOSTED_IRQ_SHUTDOWN 8u
 #define HOSTED_IRQ_ARM 16u /* not an interrupt: the host timer must be programmed */
 #define HOSTED_IRQ_DUE 32u /* the deadline has passed without the host timer's help */
+#define HOSTED_IRQ_NET 64u /* the network device, or what it waits for (dev_net.c) */
 
 /* Terminal state as the kernel's termios has it (uapi asm-generic/termbits.h). */
 struct hosted_termios {
@@ -52,6 +53,8 @@ enum hosted_knob {
     HOSTED_KNOB_STAY,
     HOSTED_KNOB_NOMEM,
     HOSTED_KNOB_STEP,
+    HOSTED_KNOB_SLOW,
+    HOSTED_KNOB_HOLD,
     HOSTED_KNOB_STOP, /* the last: belongs to who watches, not to the run */
     HOSTED_KNOBS,
 };
@@ -73,6 +76,19 @@ struct hosted_sim {
 };
 #define HOSTED_LINK_IN 1u
 #define HOSTED_LINK_OUT 2u
+
+/* The network device's outside. */
+#define HOSTED_NET_PAIRS 8
+struct hosted_net {
+    unsigned pairs; /* of queues, and descriptors; 0: no device */
+    int fd[HOSTED_NET_PAIRS], fd_out[HOSTED_NET_PAIRS]; /* the same ones, for epoll */
+    int epoll_fd;                                       /* looked at by host_net.c */
+    int pcap_fd;                                        /* -1: none */
+    int share_fd;      /* a switch's messages (host_share.c); -1: none */
+    uint64_t offloads; /* virtio's feature bits: what the outside can do */
+    unsigned mtu;      /* 0: it does not say */
+    uint8_t mac[6];
+};
 
 /* Filled by the outer world before any virtual CPU starts; constant afterwards unless noted. */
 struct hosted_config {
@@ -102,19 +118,23 @@ struct hosted_config {
     uint32_t tsc_shift;
     uint64_t clock_base_ns; /* CLOCK_MONOTONIC at boot */
     uint64_t wall_base_ns;
+    struct hosted_net net;
     struct hosted_sim sim;
 };
 extern struct hosted_config hosted_config;
 
 /* Atomic words between the worlds. */
 extern int32_t hosted_exit_status;       /* -1 until the machine is off (exit_outside) */
-extern uint32_t hosted_shutdown_signals; /* bit n: Linux signal n + 1 has been asked for */
+extern uint32_t hosted_shutdown_signals; /* bit n: Linux signal n + 1 has been asked for, or: */
+#define HOSTED_NOT_STOPPED (1u << 31)    /* the job that was to stop has not */
 extern uint32_t hosted_input_idle;       /* 1: the kernel has been told of input and has not yet
                                             drained it, so nobody watches fd_in */
 extern uint32_t hosted_job;              /* HOSTED_JOB_*: what the kernel asks for */
 #define HOSTED_JOB_READ 1u               /* a program waits for the terminal's input */
 #define HOSTED_JOB_STOP 2u               /* it is stopped, so stop the process */
 extern uint32_t hosted_room_wanted;      /* bit n: stream n (enum hal_stream) had no room */
+
+extern uint32_t hosted_net_events[HOSTED_NET_PAIRS]; /* EPOLLIN, EPOLLOUT: what has happened */
 
 /* A core file, written by the outer world when the kernel panics. */
 #define HOSTED_CORE_REGISTERS 27 /* ISA_CORE_REGISTERS */
@@ -123,6 +143,7 @@ struct hosted_core_cpu {
     uint64_t registers[HOSTED_CORE_REGISTERS];
 };
 extern struct hosted_core_cpu hosted_core_cpus[HOSTED_CPU_MAX];
+#define HOSTED_CORE_FP_MAX 4096    /* bytes of vector registers */
 extern unsigned hosted_core_first; /* that panicked */
 enum { HOSTED_CORE_WANTED = 1, HOSTED_CORE_WRITTEN };
 extern uint32_t hosted_core_state; /* atomic: one of these, 0 before */
@@ -137,5 +158,7 @@ bool hosted_window(unsigned i, uintptr_t *lo, uintptr_t *hi);
  * on. Never returns. `memory`: ALTSTACK_SIZE + PANIC_STACK_SIZE bytes. */
 _Noreturn void hosted_vcpu_main(unsigned cpu, void *memory, void *stack, size_t size);
 void hosted_raise(unsigned cpu, uint32_t bits);
+/* isa_core_fp of the thread that a CPU executes; out has HOSTED_CORE_FP_MAX bytes. */
+size_t hosted_core_fp(unsigned cpu, unsigned i, uint32_t *type, const char **name, void *out);
 
 #endif

@@ -6,6 +6,11 @@
  * One CPU is `current`; its struct vcpu is what %gs points to. Another can take over only in
  * turn(), which is called at points. A CPU is runnable if it has been started and is not idle, or
  * idle with something pending.
+ *
+ * With the knob `slow` a few places of the kernel's code, by the seed, are slow: a CPU that comes
+ * to one may have to stay there for a while (`sim_held`), during which all others go on. A bug that
+ * takes several threads held at certain places each at its time, over and over again, is one seed
+ * away from being certain, where chance would have to hit each of them at each time.
  */
 #include "sim.h"
 
@@ -19,6 +24,7 @@
 #define RELAX_NS 1000
 #define THREAD_SLOTS 1024
 #define FIRST_PRIORITY (1ull << 63)
+#define HOLD_SPREAD 12 /* powers of two */
 
 struct sim {
     uint64_t now;       /* ns */
@@ -34,7 +40,8 @@ struct sim {
     uint64_t torn;                 /* of these, interrupted at no particular place */
     uint32_t inside;               /* no points now */
     bool on;
-    bool strict; /* at every point the CPU of the highest priority goes on */
+    bool strict;         /* at every point the CPU of the highest priority goes on */
+    uint32_t slow_below; /* a place whose hash is below it is slow */
     /* With the knob `depth`: threads that were put behind all others, a cache by hash. */
     struct {
         const void *thread;
@@ -70,6 +77,14 @@ uint64_t sim_now(void)
     return sim.now;
 }
 
+uint32_t sim_quiet(uint32_t inside)
+{
+    uint32_t before = sim.inside;
+
+    sim.inside = inside;
+    return before;
+}
+
 /* Not a point, even where the trace uses the kernel's library. */
 void sim_note(enum sim_event event, uint64_t a, uint64_t b)
 {
@@ -90,6 +105,22 @@ static bool runnable(const struct vcpu *v)
     return v->started && (!v->idle || v->pending);
 }
 
+static bool can_go_on(const struct vcpu *v)
+{
+    return runnable(v) && v->sim_held <= sim.now;
+}
+
+/* When the first of the others that stand still goes on. */
+static uint64_t next_held(const struct vcpu *self)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++)
+        if (&hosted_vcpus[i] != self && runnable(&hosted_vcpus[i]))
+            next = MIN(next, hosted_vcpus[i].sim_held);
+    return next;
+}
+
 static uint64_t next_countdown(void)
 {
     uint64_t mean = knob(HOSTED_KNOB_SWITCH);
@@ -105,12 +136,12 @@ static struct vcpu *other(const struct vcpu *self)
     unsigned n = 0, chosen;
 
     for (unsigned i = 0; i < hosted_config.cpu_count; i++)
-        n += &hosted_vcpus[i] != self && runnable(&hosted_vcpus[i]);
+        n += &hosted_vcpus[i] != self && can_go_on(&hosted_vcpus[i]);
     if (n == 0)
         return NULL;
     chosen = (unsigned)below(&sim.order, n);
     for (unsigned i = 0;; i++)
-        if (&hosted_vcpus[i] != self && runnable(&hosted_vcpus[i]) && chosen-- == 0)
+        if (&hosted_vcpus[i] != self && can_go_on(&hosted_vcpus[i]) && chosen-- == 0)
             return &hosted_vcpus[i];
 }
 
@@ -143,8 +174,7 @@ static struct vcpu *first_of(bool held)
     for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
         struct vcpu *v = &hosted_vcpus[i];
 
-        if (runnable(v) && (held || v->sim_held <= sim.now) &&
-            (!best || priority_of(v) > priority_of(best)))
+        if ((held ? runnable(v) : can_go_on(v)) && (!best || priority_of(v) > priority_of(best)))
             best = v;
     }
     return best;
@@ -252,13 +282,43 @@ void sim_arm(struct vcpu *v)
 
 /* ---- points ---- */
 
-static void point_slow(void)
+extern const char __executable_start[]; /* the linker's */
+
+/* As in the executable's symbol table, wherever it lies. */
+static uint64_t offset_of(const void *place)
+{
+    return (uintptr_t)place - (uintptr_t)__executable_start;
+}
+
+static bool is_slow(const void *place)
+{
+    uint64_t word = (offset_of(place) ^ sim.salt) * 0x9e3779b97f4a7c15;
+
+    return (uint32_t)(word >> 32) < sim.slow_below && sim.boot > 0;
+}
+
+/* Every other time; as often for some nanoseconds as for microseconds. */
+static void hold(struct vcpu *self, const void *place)
+{
+    uint64_t longest = knob(HOSTED_KNOB_HOLD), time;
+
+    if (draw(&sim.order) & 1)
+        return;
+    longest >>= below(&sim.order, HOLD_SPREAD);
+    time = 1 + longest / 2 + below(&sim.order, longest / 2 + 1);
+    self->sim_held = sim.now + time;
+    sim_note(SIM_HOLD, offset_of(place), time);
+}
+
+static void point_slow(const void *slow)
 {
     struct vcpu *self = vcpu_self(), *to;
 
     sim.inside = 1;
     if (sim.now >= sim.next_look)
         look();
+    if (slow)
+        hold(self, slow);
     to = NULL;
     if (knob(HOSTED_KNOB_DEPTH)) {
         if (sim.countdown == 0 && sim.changes > 0) {
@@ -266,24 +326,31 @@ static void point_slow(void)
             demote(self);
         }
         to = first();
-    } else if (sim.countdown == 0) {
+    } else if (sim.countdown == 0 || self->sim_held > sim.now) {
         to = other(self);
     }
     if (sim.countdown == 0)
         sim.countdown = next_countdown();
     if (to && to != self)
         turn(self, to);
+    self->sim_held = 0; /* also if there is nobody else */
     sim.inside = 0;
+}
+
+void hosted_sim_point_at(const void *place)
+{
+    if (!sim.on || sim.inside || hosted_halted)
+        return;
+    const void *slow = sim.slow_below && is_slow(place) ? place : NULL;
+    sim.points++;
+    sim.now += POINT_NS;
+    if (--sim.countdown == 0 || sim.now >= sim.next_look || sim.strict || slow)
+        point_slow(slow);
 }
 
 void hosted_sim_point(void)
 {
-    if (!sim.on || sim.inside || hosted_halted)
-        return;
-    sim.points++;
-    sim.now += POINT_NS;
-    if (--sim.countdown == 0 || sim.now >= sim.next_look || sim.strict)
-        point_slow();
+    hosted_sim_point_at(__builtin_return_address(0));
 }
 
 /* A waiting loop of the kernel: others must run before it can go on. */
@@ -333,6 +400,12 @@ void sim_idle(struct vcpu *v)
 
         if (to) {
             turn(v, to);
+            continue;
+        }
+        if (next_held(v) != UINT64_MAX) {
+            sim.now = MAX(sim.now, MIN(next_held(v), sim.next_look));
+            if (sim.now >= sim.next_look)
+                look();
             continue;
         }
         kernel_all_idle();
@@ -385,7 +458,7 @@ uint64_t sim_stays(void)
  * another kernel. */
 void sim_wait(uint64_t ns)
 {
-    uint64_t next = MIN(sim.next_due, sim.horizon);
+    uint64_t next = MIN(MIN(sim.next_due, sim.horizon), next_held(vcpu_self()));
 
     if (!other(vcpu_self()) && next != UINT64_MAX)
         sim.now = MAX(sim.now, next);
@@ -471,6 +544,7 @@ void sim_start(struct vcpu *v)
     sim.salt = draw(&sim.order);
     sim.lowest = FIRST_PRIORITY;
     sim.strict = knob(HOSTED_KNOB_DEPTH);
+    sim.slow_below = knob(HOSTED_KNOB_SLOW) ? UINT32_MAX / (uint32_t)knob(HOSTED_KNOB_SLOW) : 0;
     sim.changes = knob(HOSTED_KNOB_DEPTH);
     /* The few changes of priority are for the program, not for the kernel's start. */
     sim.countdown = sim.changes ? UINT64_MAX : next_countdown();

@@ -26,6 +26,8 @@ enum sim_event {
     SIM_WRITE, /* stream, length */
     SIM_READ,
     SIM_ARRIVE, /* from another kernel: kind of message, length */
+    SIM_FRAME,  /* sent: length, hash */
+    SIM_HOLD,   /* at this place, for so many ns */
     SIM_STEP,   /* so many instructions of user code were enough */
     SIM_SPIN,   /* a waiting loop of user code at this pc gave the CPU up */
     SIM_TORN,   /* user code was interrupted at no particular place: not repeatable */
@@ -50,6 +52,8 @@ void sim_wait(uint64_t ns);
 void sim_relax(void);
 void sim_entropy(void *buf, size_t len);
 void sim_finish(int status);
+/* No points from here on (1), or again as before (what this returned). */
+uint32_t sim_quiet(uint32_t inside);
 /* Look for what comes from other kernels at this time, too. */
 void sim_look_by(uint64_t time);
 /* sim_link.c: this kernel as one of several. */
@@ -61,7 +65,13 @@ uint64_t sim_link_wait(uint64_t next, uint64_t *horizon);
 int sim_link_write(enum hal_stream stream, const uint8_t *buf, size_t len);
 int sim_link_room(enum hal_stream stream);
 long sim_link_read(uint8_t *buf, size_t len);
+void sim_link_send(unsigned kind, unsigned port, const void *data, size_t len);
 void sim_link_end(int status, uint64_t trace, uint64_t memory);
+/* sim_net.c: the network device's wire. */
+void sim_net_arrived(const uint8_t *bytes, uint32_t len);
+long sim_net_receive(unsigned pair, const struct host_iovec *iov, unsigned count);
+long sim_net_send(const struct host_iovec *iov, unsigned count);
+uint32_t sim_net_lost(void);
 /* sim_cpu.c: an instruction that tells of the host; answered. */
 bool sim_cpu_asked(int signo, const struct host_siginfo *info, struct host_ucontext *uc);
 /* sim_spin.c */

@@ -12,6 +12,7 @@
  * All work is done on a stack of its own: how many records there are must leave no trace in the
  * kernel's stacks (as in sim_trace.c).
  */
+#include "net.h"
 #include "sim.h"
 
 #include "lib/errno.h"
@@ -102,19 +103,28 @@ static void send_now(enum sim_wire_kind kind, unsigned port, uint64_t a, const v
         {.kind = kind, .port = (uint16_t)port, .len = (uint32_t)len, .time = sim_now(), .a = a},
         data};
 
+    uint32_t inside = sim_quiet(1); /* nobody else may come to the stack */
+
     hosted_call_on(send_on_stack, &s, stack + sizeof(stack));
+    sim_quiet(inside);
 }
 
 /* A message, to which there may be an answer. */
-static void send_message(enum sim_wire_kind kind, uint64_t a, const void *data, size_t len)
+static void send_message(enum sim_wire_kind kind, unsigned port, uint64_t a, const void *data,
+                         size_t len)
 {
     uint64_t answer = sim_now() + 2 * hosted_config.sim.link_delay;
 
-    send_now(kind, 0, a, data, len);
+    send_now(kind, port, a, data, len);
     if (answer < link.horizon) {
         link.horizon = answer;
         sim_look_by(answer);
     }
+}
+
+void sim_link_send(unsigned kind, unsigned port, const void *data, size_t len)
+{
+    send_message(kind, port, 0, data, len);
 }
 
 /* ---- what arrives ---- */
@@ -128,8 +138,17 @@ static void take_bytes(void)
     link.used += len;
 }
 
-/* The place for other kinds of ports: port 0 is the program's standard streams. */
-static void take_message(void)
+static void take_net(void)
+{
+    if (record.head.kind == SIM_WIRE_DATA)
+        sim_net_arrived(record.data, record.head.len);
+    else if (record.head.kind == SIM_WIRE_LINK)
+        net_link(record.head.a);
+    else
+        lost();
+}
+
+static void take_stream(void)
 {
     switch (record.head.kind) {
     case SIM_WIRE_DATA:
@@ -148,6 +167,14 @@ static void take_message(void)
         lost();
     }
     hosted_vcpus[0].pending |= HOSTED_IRQ_CONSOLE;
+}
+
+static void take_message(void)
+{
+    if (record.head.port == SIM_WIRE_NET)
+        take_net();
+    else
+        take_stream();
     sim_note(SIM_ARRIVE, record.head.kind, record.head.len + record.head.a);
 }
 
@@ -194,7 +221,7 @@ int sim_link_write(enum hal_stream stream, const uint8_t *buf, size_t len)
         return -EPIPE;
     n = MIN(len, link.window);
     if (n > 0)
-        send_message(SIM_WIRE_DATA, 0, buf, n);
+        send_message(SIM_WIRE_DATA, SIM_WIRE_STREAMS, 0, buf, n);
     link.window -= n;
     return (int)(len - n);
 }
@@ -221,7 +248,7 @@ long sim_link_read(uint8_t *buf, size_t len)
     link.used -= n;
     link.owed += n;
     if (link.owed >= SIM_WIRE_WINDOW / 4 && !link.end) {
-        send_message(SIM_WIRE_CREDIT, link.owed, NULL, 0);
+        send_message(SIM_WIRE_CREDIT, SIM_WIRE_STREAMS, link.owed, NULL, 0);
         link.owed = 0;
     }
     return (long)n;
@@ -240,7 +267,8 @@ void sim_link_end(int status, uint64_t trace, uint64_t memory)
                          .time = sim_now(),
                          .a = (unsigned)status & 0xff,
                          .b = trace,
-                         .c = memory},
+                         .c = memory,
+                         .lost = sim_net_lost()},
                         NULL};
 
     hosted_call_on(send_on_stack, &s, stack + sizeof(stack));

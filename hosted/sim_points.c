@@ -17,17 +17,17 @@
 
 #define ORDER __ATOMIC_SEQ_CST
 
-static inline void plain(void)
+static inline void plain(const void *place)
 {
     if (__builtin_expect(hosted_config.sim.knob[HOSTED_KNOB_MEMORY] != 0, 0))
-        hosted_sim_point();
+        hosted_sim_point_at(place);
 }
 
 #define PLAIN(name) \
     void __tsan_##name(void *at) \
     { \
         (void)at; \
-        plain(); \
+        plain(__builtin_return_address(0)); \
     }
 #define PLAIN_SIZES(kind) \
     PLAIN(kind##1) PLAIN(kind##2) PLAIN(kind##4) PLAIN(kind##8) PLAIN(kind##16)
@@ -41,12 +41,12 @@ PLAIN_SIZES(volatile_write)
 void __tsan_read_range(void *at, unsigned long size)
 {
     (void)at, (void)size;
-    plain();
+    plain(__builtin_return_address(0));
 }
 void __tsan_write_range(void *at, unsigned long size)
 {
     (void)at, (void)size;
-    plain();
+    plain(__builtin_return_address(0));
 }
 void __tsan_func_entry(void *pc)
 {
@@ -64,27 +64,27 @@ void __tsan_init(void)
                                                       uint##bits##_t value, int order) \
     { \
         (void)order; \
-        hosted_sim_point(); \
+        hosted_sim_point_at(__builtin_return_address(0)); \
         return __atomic_fetch_##name(at, value, ORDER); \
     }
 #define ATOMIC(bits) \
     uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *at, int order) \
     { \
         (void)order; \
-        hosted_sim_point(); \
+        hosted_sim_point_at(__builtin_return_address(0)); \
         return __atomic_load_n(at, ORDER); \
     } \
     void __tsan_atomic##bits##_store(volatile uint##bits##_t *at, uint##bits##_t value, int order) \
     { \
         (void)order; \
-        hosted_sim_point(); \
+        hosted_sim_point_at(__builtin_return_address(0)); \
         __atomic_store_n(at, value, ORDER); \
     } \
     uint##bits##_t __tsan_atomic##bits##_exchange(volatile uint##bits##_t *at, \
                                                   uint##bits##_t value, int order) \
     { \
         (void)order; \
-        hosted_sim_point(); \
+        hosted_sim_point_at(__builtin_return_address(0)); \
         return __atomic_exchange_n(at, value, ORDER); \
     } \
     FETCH(bits, add) \
@@ -98,7 +98,7 @@ void __tsan_init(void)
                                                       uint##bits##_t value, int order, int other) \
     { \
         (void)order, (void)other; \
-        hosted_sim_point(); \
+        hosted_sim_point_at(__builtin_return_address(0)); \
         return __atomic_compare_exchange_n(at, expected, value, false, ORDER, ORDER); \
     } \
     int __tsan_atomic##bits##_compare_exchange_weak(volatile uint##bits##_t *at, \
@@ -122,7 +122,7 @@ ATOMIC(64)
 void __tsan_atomic_thread_fence(int order)
 {
     (void)order;
-    hosted_sim_point();
+    hosted_sim_point_at(__builtin_return_address(0));
     __atomic_thread_fence(ORDER);
 }
 /* Between a thread and its own interrupt handlers, which run at points only. */

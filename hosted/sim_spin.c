@@ -12,6 +12,11 @@
  * Brent's (An improved Monte Carlo factorization algorithm, BIT 20, 1980, section 2), and is done
  * at the 1st, 2nd, 4th, 8th ... tick of a stay, each time for longer.
  *
+ * A debugger takes the SIGTRAP of each step for one of its own, stops, and keeps it from us. So
+ * when the knob `stop` says that there is one, the first search is made much later: code that only
+ * takes long (instructions that a hypervisor emulates; everything, on a busy host) is not stepped
+ * then.
+ *
  * All of it runs in the signal handler.
  */
 #include "sim.h"
@@ -20,6 +25,7 @@
 
 #define TICK_NS 1000000
 #define CLOCK_THREAD_CPUTIME_ID 3
+#define WATCHED_TICKS 512 /* without a search; a power of 2 */
 #define STEPS 1024
 #define ROUNDS 8
 #define TSC_NS 20  /* the time that reading the counter takes; the counter runs at 1 GHz */
@@ -230,7 +236,8 @@ static enum sim_verdict tick(struct host_ucontext *uc, bool user)
         spin.why = SIM_TORN;
         return step_end(uc, SIM_TAKE);
     }
-    if ((spin.ticks & (spin.ticks - 1)) == 0)
+    if ((spin.ticks & (spin.ticks - 1)) == 0 &&
+        (spin.ticks >= WATCHED_TICKS || !hosted_config.sim.knob[HOSTED_KNOB_STOP]))
         step_begin(uc);
     return SIM_DONE;
 }

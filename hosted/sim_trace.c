@@ -21,8 +21,8 @@ static const char *const names[SIM_EVENTS] = {
     [SIM_BOOT] = "boot", [SIM_CALL] = "call",     [SIM_FAULT] = "fault",   [SIM_LEAVE] = "leave",
     [SIM_TURN] = "turn", [SIM_RAISE] = "raise",   [SIM_ARM] = "arm",       [SIM_DUE] = "due",
     [SIM_IDLE] = "idle", [SIM_JUMP] = "jump",     [SIM_RANDOM] = "random", [SIM_WRITE] = "write",
-    [SIM_READ] = "read", [SIM_ARRIVE] = "arrive", [SIM_STEP] = "step",     [SIM_SPIN] = "spin",
-    [SIM_TORN] = "torn", [SIM_END] = "end",
+    [SIM_READ] = "read", [SIM_ARRIVE] = "arrive", [SIM_HOLD] = "hold",     [SIM_STEP] = "step",
+    [SIM_SPIN] = "spin", [SIM_TORN] = "torn",     [SIM_END] = "end",       [SIM_FRAME] = "frame",
 };
 
 static char out[1 << 16];

@@ -25,24 +25,30 @@ enum sim_wire_kind {
     SIM_WIRE_NEVER,
     /* From a kernel: by itself it does nothing before `time` (UINT64_MAX: nothing ever). */
     SIM_WIRE_STOP,
-    /* From a kernel: it is off at `time`; a: exit status; b, c: hashes of its trace and memory. */
+    /* From a kernel: it is off at `time`; a: exit status; b, c: hashes of its trace and memory;
+     * lost: frames that its network device had no room for. */
     SIM_WIRE_END,
     /* From a kernel: bytes for people, `port` is the stream. */
     SIM_WIRE_SAY,
     /* Messages, both ways. From a kernel with the time of sending; to a kernel at their time. */
-    SIM_WIRE_DATA,   /* of a pipe */
+    SIM_WIRE_DATA,   /* of a pipe; a frame */
     SIM_WIRE_CREDIT, /* the pipe's reader has taken `a` bytes */
     SIM_WIRE_CLOSED, /* the pipe's writer is off: no more comes */
     SIM_WIRE_GONE,   /* the pipe's reader is off */
+    SIM_WIRE_LINK,   /* of a network: a: 1, there is a link; 0, there is none */
 };
 
 #define SIM_WIRE_IN 1u  /* standard input is a pipe's end */
 #define SIM_WIRE_OUT 2u /* standard output is a pipe's beginning */
 
+/* Ports of messages: the standard streams, and the network device. */
+#define SIM_WIRE_STREAMS 0u
+#define SIM_WIRE_NET 1u
+
 struct sim_wire {
     uint32_t kind;
     uint16_t port, reserved;
-    uint32_t len, reserved2;
+    uint32_t len, lost;
     uint64_t time, a, b, c;
 };
 

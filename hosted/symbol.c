@@ -5,6 +5,7 @@
  */
 #include "hosted.h"
 #include "lib/elf64.h"
+#include "lib/string.h"
 
 #define O_CLOEXEC_RDONLY 02000000
 #define STAT_SIZE_WORD 6 /* st_size in struct stat */
@@ -89,7 +90,7 @@ static const struct elf_symbol *nearest(const struct elf_symbol *sym, uint64_t c
     return best;
 }
 
-bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset)
+bool hal_symbol(uintptr_t pc, char name[HAL_SYMBOL_ROOM], uintptr_t *offset)
 {
     const struct hosted_config *c = &hosted_config;
     const struct elf_section *s;
@@ -113,7 +114,7 @@ bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset)
             return false;
         /* String tables end with a NUL. */
         names = (const char *)image + s[s[i].link].offset;
-        *name = names + best->name;
+        strlcpy(name, names + best->name, HAL_SYMBOL_ROOM);
         *offset = pc - c->load_bias - best->value;
         return true;
     }

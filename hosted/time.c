@@ -20,16 +20,22 @@
 #define CLOCK_MONOTONIC 1
 #define CLOCK_THREAD_CPUTIME_ID 3
 
-static uint64_t tsc_read(void)
+static uint64_t tsc_read_rough(void)
 {
     uint32_t lo, hi;
 
-    /* lfence: not before earlier loads are done (SDM vol. 2, RDTSC). */
-    __asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
     return (uint64_t)hi << 32 | lo;
 }
 
-uint64_t hal_clock_ns(void)
+/* lfence: not before earlier loads are done (SDM vol. 2, RDTSC). */
+static uint64_t tsc_read(void)
+{
+    __asm__ volatile("lfence" : : : "memory");
+    return tsc_read_rough();
+}
+
+static inline __attribute__((always_inline)) uint64_t clock_read(uint64_t (*counter)(void))
 {
     const struct hosted_config *c = &hosted_config;
     struct host_timespec ts = {0, 0};
@@ -37,7 +43,7 @@ uint64_t hal_clock_ns(void)
     if (SELKIE_SIM)
         return sim_now();
     if (c->tsc_mult) {
-        uint64_t ticks = tsc_read();
+        uint64_t ticks = counter();
 
         /* CPUs' counters may differ by a few ticks. */
         ticks = ticks > c->tsc_base ? ticks - c->tsc_base : 0;
@@ -45,6 +51,16 @@ uint64_t hal_clock_ns(void)
     }
     (void)host_call3(HOST_clock_gettime, CLOCK_MONOTONIC, (long)&ts, 0);
     return (uint64_t)ts.sec * NS_PER_SEC + (uint64_t)ts.nsec - c->clock_base_ns;
+}
+
+uint64_t hal_clock_ns(void)
+{
+    return clock_read(tsc_read);
+}
+
+uint64_t hal_clock_rough_ns(void)
+{
+    return clock_read(tsc_read_rough);
 }
 
 uint64_t hal_wall_base_ns(void)
@@ -157,6 +173,7 @@ int hal_entropy(void *buf, size_t len)
         sim_entropy(buf, len);
         return 0;
     }
+    host_buffer(p, len);
     while (len > 0) {
         long n = host_call3(HOST_getrandom, (long)p, (long)len, 0);
 

@@ -14,7 +14,8 @@
  *   hosted_exit_*        interrupt       hosted_exit_begin: looks for pending interrupts again
  *   hosted_exit_*        fault           hosted_entry_fault: the program's new pc is no address
  *   kernel, anywhere     interrupt       where it was; the bit is pending
- *   kernel, anywhere     fault           hosted_entry_kernel_fault
+ *   kernel, anywhere     its stack grows hosted_entry_stack_fault, on the panic stack
+ *   kernel, anywhere     other fault     hosted_entry_kernel_fault
  *
  * The handler may find the program's FS base loaded: so it and all it calls is no_sanitize.
  */
@@ -153,6 +154,19 @@ static no_sanitize void pending_add(struct vcpu *v, uint32_t bits)
     __asm__ volatile("lock orl %1, %0" : "+m"(v->pending) : "r"(bits) : "memory", "cc");
 }
 
+/* For a core file. The host has given the handler fresh vector registers: the live ones are in its
+ * frame, in the layout that areas have. */
+static no_sanitize void fp_keep(const struct vcpu *v, const struct host_ucontext *uc)
+{
+    const uint8_t *from = (const uint8_t *)uc->fpstate;
+    uint8_t *to = v->ctx ? v->ctx->fp : NULL;
+
+    if (!from || !to || !v->ctx->fp_live)
+        return;
+    for (size_t i = 0; i < isa_fp_size(); i++)
+        to[i] = from[i];
+}
+
 /* hal_halt_others: everyone but one CPU stops here. */
 static no_sanitize void halt_if_told(const struct vcpu *v, const struct host_ucontext *uc)
 {
@@ -163,6 +177,7 @@ static no_sanitize void halt_if_told(const struct vcpu *v, const struct host_uco
         return;
     frame_fill(&regs, uc);
     kernel_cpu_stopped(v->id, &regs);
+    fp_keep(v, uc);
     __atomic_fetch_add(&hosted_stopped, 1, __ATOMIC_RELEASE);
     for (;;)
         host_call3(HOST_pause, 0, 0, 0);
@@ -191,23 +206,33 @@ static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct h
     resume_at(uc, entry, frame);
 }
 
+static no_sanitize bool fault_on_stack(int signo, const struct host_siginfo *info)
+{
+    return HAL_STACKS_GROW && signo == HOST_SIGSEGV &&
+           (info->code == HOST_SEGV_MAPERR || info->code == HOST_SEGV_ACCERR) &&
+           info->addr >= hosted_config.kernel_lo && info->addr < hosted_config.kernel_hi;
+}
+
 static no_sanitize void fault_in_kernel(struct vcpu *v, int signo, const struct host_siginfo *info,
                                         struct host_ucontext *uc)
 {
-    /* Kernel code has no red zone. If it is a bug and not an access to user memory, the stack may
-     * be what is broken: report it from another one. */
+    const bool stack = fault_on_stack(signo, info);
+    struct hal_fault *fault = stack ? &v->stack_fault : &v->fault;
+    /* Kernel code has no red zone, and isa/uaccess.S has made room for the frame. If it is not an
+     * access to user memory but a bug, or the stack has no such page yet: on another stack. */
     uintptr_t sp = uc->rsp;
     struct isa_frame *frame;
 
-    if ((uc->rip < (uintptr_t)isa_uaccess_begin || uc->rip >= (uintptr_t)isa_uaccess_end) &&
+    if ((stack || uc->rip < (uintptr_t)isa_uaccess_begin ||
+         uc->rip >= (uintptr_t)isa_uaccess_end) &&
         (uintptr_t)v->panic_stack_top - sp >= HOSTED_PANIC_STACK_SIZE)
         sp = (uintptr_t)v->panic_stack_top; /* and a panic that faults goes on below itself */
     frame = (struct isa_frame *)((sp & ~(uintptr_t)15) - sizeof(*frame));
     frame_fill(frame, uc);
-    fault_fill(&v->fault, signo, info, uc);
-    v->fault.user = false;
-    v->fault.frame = NULL;
-    resume_at(uc, hosted_entry_kernel_fault, frame);
+    fault_fill(fault, signo, info, uc);
+    fault->user = false;
+    fault->frame = NULL;
+    resume_at(uc, stack ? hosted_entry_stack_fault : hosted_entry_kernel_fault, frame);
 }
 
 /* What hosted_direct_entry does, for a program that traps before the first instruction of it. */
@@ -322,6 +347,17 @@ void hosted_kernel_fault(struct isa_frame *frame)
         return;
     if (!kernel_fault(&fault))
         frame->rip = (uintptr_t)isa_uaccess_fault;
+}
+
+/* v->fault may be on its way to hosted_kernel_fault meanwhile. */
+void hosted_stack_fault(struct isa_frame *frame)
+{
+    struct vcpu *v = vcpu_self();
+
+    if (kernel_stack_fault(v->stack_fault.addr, frame->rsp))
+        return;
+    v->fault = v->stack_fault;
+    hosted_kernel_fault(frame);
 }
 
 /* ---- set-up ---- */

@@ -13,8 +13,12 @@
 #include "core/random.h"
 #include "core/trace.h"
 #include "drv/faulty_console.h"
+#include "drv/faulty_netdev.h"
+#include "drv/pkt.h"
 #include "drv/virtio_console.h"
+#include "drv/virtio_net.h"
 #include "drv/virtio_rng.h"
+#include "drv/vmxnet3.h"
 #include "fs/console.h"
 #include "fs/context.h"
 #include "hal_up.h"
@@ -26,8 +30,10 @@
 #include "mm/memdebug.h"
 #include "mm/object.h"
 #include "mm/santest.h"
+#include "net/netconf.h"
 #include "net/socket.h"
 #include "proc/crash.h"
+#include "proc/futex.h"
 #include "proc/leftover.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
@@ -35,10 +41,12 @@
 #include "sched/thread.h"
 #include "sched/timer.h"
 #include "sched/watchdog.h"
+#include "sched/work.h"
 
 #define WATCHDOG_SECONDS 10
 #define SETTLE_NS (3 * NS_PER_SEC)
 #define SETTLE_LOOK_NS (2 * NS_PER_MS)
+#define STATUS_SIGNAL 128 /* and the signal's number */
 
 /* Exit statuses when the program could not be started, as shells and env(1) have them. */
 enum { EXIT_FAILURE = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
@@ -63,7 +71,7 @@ static int status_of_start_error(int err)
 static int status_of_wait(int status)
 {
     int signo = status & 0x7f;
-    return signo ? 128 + signo : (status >> 8) & 0xff;
+    return signo ? STATUS_SIGNAL + signo : (status >> 8) & 0xff;
 }
 
 static void cmdline_set_early(const char *text)
@@ -207,13 +215,13 @@ static int run_program(const struct cmdline *options, const struct trouble *trou
 static void settle_output(void)
 {
     uint64_t until = clock_mono_ns() + SETTLE_NS;
-    while ((log_flush() || !tty_settled()) && clock_mono_ns() < until)
+    while ((log_flush() || !tty_settled() || !console_settled()) && clock_mono_ns() < until)
         (void)!sleep_until(clock_mono_ns() + SETTLE_LOOK_NS, false);
 }
 
 static const char *call_name(int id)
 {
-    return id > 0 && id < SC_COUNT ? syscall_info((enum syscall_id)id)->name : NULL;
+    return id > 0 && id < SC_COUNT ? syscall_name(syscall_info((enum syscall_id)id)) : NULL;
 }
 
 /* The parts of a panic's report, and rings of the latest events of all CPUs (core/trace.h), which
@@ -236,6 +244,10 @@ static void boot_thread(void *arg)
     syscall_trace = options.strace; /* strace=1 */
     if (pressure_init())            /* reclaim thread */
         boot_fail("not enough memory to boot");
+    pkt_init();       /* packets are counted */
+    futex_init();     /* buckets for waiters */
+    if (work_start()) /* threads for what interrupts leave to do */
+        boot_fail("not enough memory to boot");
     const struct trouble trouble = trouble_read(info->cmdline);
     virtio_rng_start();                          /* more to seed from */
     console_choose(info->cmdline);               /* who carries the standard streams */
@@ -243,11 +255,24 @@ static void boot_thread(void *arg)
         boot_fail("the root file system could not be built");
     if (net_init()) /* families of sockets */
         boot_fail("not enough memory to boot");
+    if (chaos_wanted(CHAOS_BUSY) || chaos_wanted(CHAOS_ERROR))
+        faulty_netdev_start();
+    virtio_net_start(); /* network devices */
+    vmxnet3_start();
+    const char *option;
+    if (netsys_init()) /* and their files */
+        boot_fail("not enough memory to boot");
+    if (netconf_start(info->cmdline, &option)) { /* addresses; waits for DHCP */
+        log_error("%s=: not an address that can be set; see docs/boot.md", option);
+        boot_fail("the network could not be configured");
+    }
     char value[8];
     crash_report_wanted = cmdline_option(info->cmdline, "crashreport", value, sizeof value);
     if (crash_init(info->cmdline)) /* panic=HOW */
         boot_fail("panic=: only with assertions (a debug build), and with some memory");
     int status = run_program(&options, &trouble); /* process 1, until it ends */
+    if (status < STATUS_SIGNAL)                   /* who is killed shall be gone at once */
+        net_farewell();
     settle_output();
     hal_poweroff(status);
 }

@@ -48,6 +48,11 @@ unsigned hal_cpu_count(void);
  * be moved to another CPU (preemption or interrupts off). Panic-safe. [inline] */
 static inline unsigned hal_cpu_id(void);
 
+/* A word of the executing CPU, one instruction away where the machine can; NULL until it is set,
+ * before that CPU is started (0: any time). Stable as hal_cpu_id is. [the first inline] */
+static inline void *hal_cpu_local(void);
+void hal_cpu_local_set(unsigned cpu, void *local);
+
 /*
  * hal_cpu_start - start CPU `cpu` (not 0). It arrives in kernel_cpu_main(cpu)
  * with interrupts off on the stack ending at `stack_top`, hal_thread_get() returning `self`.
@@ -68,6 +73,16 @@ void hal_cpu_idle(void);
 /* Tell the CPU that this is a spin loop; on hosted it also gives the host CPU
  * away after some hundred calls. Does not deliver interrupts. Panic-safe. [inline] */
 static inline void hal_cpu_relax(void);
+
+/*
+ * hal_cpu_polling - this CPU is idle and looks for interrupts by itself: a loop of hal_irq_restore
+ * and hal_cpu_relax has begun (or ended) in which it takes what devices have for it, so that they
+ * need not interrupt it. Context: interrupts off. True: there is a device that such a loop shortens
+ * the way of. What comes after the end interrupts the CPU again; what has come before is delivered
+ * by the next restore or hal_cpu_idle. Hosted: frames in memory shared with other machines
+ * (net_share.h). [inline]
+ */
+static inline bool hal_cpu_polling(bool on);
 
 /* The thread pointer of this CPU: an opaque word that the scheduler sets at
  * every switch. Reading it is one instruction, so it is valid with preemption
@@ -214,6 +229,18 @@ void hal_space_unmap(struct hal_space *space, vaddr_t va, size_t len);
 /* Change the protection of pages that are mapped; holes are skipped. */
 void hal_space_protect(struct hal_space *space, vaddr_t va, size_t len, unsigned prot);
 
+/*
+ * Kernel stacks get their pages when they are touched (mm/kvm.c). The range of a stack lies in one
+ * aligned 2 MiB of kernel_lo..kernel_hi, and a page that is not mapped lies below it.
+ * hal_stack_map - map `count` frames at the end of [lo, lo+size), and prepare all of it for
+ * hal_stack_grow. On -ENOMEM the caller unmaps the range.
+ * hal_stack_grow - map one more page of such a range, with no lock and no allocation, whatever was
+ * interrupted: for kernel_stack_fault. Nobody else changes the range.
+ * HAL_STACKS_GROW [hal_inline.h] - 0 where that cannot be: then stacks are mapped whole.
+ */
+int must_check hal_stack_map(vaddr_t lo, size_t size, const paddr_t *frames, size_t count);
+void hal_stack_grow(vaddr_t va, paddr_t pa);
+
 /* What is mapped at va. Returns false for a hole. *pa, *prot may be NULL.
  * Accessed/dirty bits are reported where the hardware keeps them; hosted reports both as set. */
 #define HAL_PTE_ACCESSED 8u
@@ -224,6 +251,12 @@ bool hal_space_query(struct hal_space *space, vaddr_t va, paddr_t *pa, unsigned 
 /* The first mapped address in [va, end), or end: lets callers walk sparse ranges. */
 vaddr_t hal_space_next(struct hal_space *space, vaddr_t va, vaddr_t end);
 
+/* How much of RAM (rounded to what maps it) the kernel reaches by pages of 4 KiB, 2 MiB and 1 GiB
+ * at hal_phys_to_virt. All 0 where the machine below decides that and does not tell (hosted). Walks
+ * the tables of the direct map: not for a fast path. Panic-safe. */
+enum { HAL_DIRECT_4K, HAL_DIRECT_2M, HAL_DIRECT_1G, HAL_DIRECT_SIZES };
+void hal_direct_bytes(uint64_t bytes[HAL_DIRECT_SIZES]);
+
 /* Make instructions written through the kernel's alias of [pa, pa+len) visible to execution. */
 void hal_icache_sync(paddr_t pa, size_t len);
 
@@ -231,6 +264,9 @@ void hal_icache_sync(paddr_t pa, size_t len);
 
 /* Nanoseconds since boot; monotonic over all CPUs. Panic-safe. */
 uint64_t hal_clock_ns(void);
+/* The same clock, but the CPU may read it before instructions that come earlier, other readings
+ * too: some tens of ns early. For accounts, where waiting for those costs more than the reading. */
+uint64_t hal_clock_rough_ns(void);
 /* Nanoseconds since 1970 (UTC) at boot time: wall clock = this + hal_clock_ns(). */
 uint64_t hal_wall_base_ns(void);
 /* Ask for kernel_timer() on this CPU at the absolute time; UINT64_MAX turns it off. The past fires
@@ -334,7 +370,12 @@ bool hal_device(unsigned index, struct hal_device *out);
 /* Map device registers, for good. Context: thread, one caller at a time. NULL without memory or
  * room. */
 volatile void *hal_mmio_map(paddr_t pa, size_t len);
-/* 32-bit accesses to what hal_mmio_map returned: in program order among themselves. [inline] */
+/* Accesses of this width to what hal_mmio_map returned: in program order among themselves. [inline]
+ */
+static inline uint8_t hal_mmio_read8(const volatile void *reg);
+static inline uint16_t hal_mmio_read16(const volatile void *reg);
+static inline void hal_mmio_write8(volatile void *reg, uint8_t value);
+static inline void hal_mmio_write16(volatile void *reg, uint16_t value);
 static inline uint32_t hal_mmio_read32(const volatile void *reg);
 static inline void hal_mmio_write32(volatile void *reg, uint32_t value);
 /* Memory and device accesses before it are done before those after it. [inline] */
@@ -345,6 +386,30 @@ static inline void hal_device_barrier(void);
  * it, -ENOSPC if it has no more room for interrupts. */
 int must_check hal_irq_unmask(unsigned irq);
 
+/*
+ * PCI configuration space of function `function` (bus << 8 | device << 3 | function), 32 bits at an
+ * `offset` below 256 that is a multiple of 4. All ones where there is nothing. Context: thread, one
+ * caller at a time. hal_pci: has the machine a PCI bus? x64: ports 0xcf8 and 0xcfc; aarch64:
+ * memory, as the device tree says; hosted has none.
+ */
+bool hal_pci(void);
+uint32_t hal_pci_read(unsigned function, unsigned offset);
+void hal_pci_write(unsigned function, unsigned offset, uint32_t value);
+/* Addresses that functions' registers may be given, the same on the bus and for hal_mmio_map, below
+ * 4 GiB. False: firmware has given them some. */
+bool hal_pci_window(uint64_t *base, uint64_t *size);
+/* The interrupt (for hal_irq_unmask) that a function's INTx pin is wired to. x64: what the firmware
+ * has noted; aarch64: the device tree's map. -ENODEV: none, or not known. */
+int must_check hal_pci_irq(unsigned function);
+/* An interrupt that a device raises on `cpu` by writing `data` to `address` (MSI, MSI-X): it calls
+ * kernel_irq(irq). For good. Context: thread. -ENOSPC: no more; -ENODEV: the machine has none. */
+struct hal_msi {
+    uint64_t address;
+    uint32_t data;
+    unsigned irq;
+};
+int must_check hal_msi_alloc(unsigned cpu, struct hal_msi *out);
+
 /* ---- power -------------------------------------------------------------- */
 
 /* End the machine. `status` is the exit status for whoever started it:
@@ -353,8 +418,9 @@ int must_check hal_irq_unmask(unsigned irq);
 _Noreturn void hal_poweroff(int status);
 _Noreturn void hal_reboot(void);
 /* The program has been stopped by a signal of the terminal: stop the machine as a job of whoever
- * started it. False if nobody could continue it. Otherwise kernel_shutdown_request(SIGCONT) follows
- * when it goes on, or at once if it was not stopped after all. */
+ * started it. False if nobody could continue it. Otherwise kernel_shutdown_request follows: with
+ * SIGCONT when it goes on, with 0 at once if it was not stopped after all (an orphaned process
+ * group). */
 bool hal_suspend(void);
 /* Stop all other CPUs for good, as far as the machine can, and wait a moment for them: each calls
  * kernel_cpu_stopped. Panic-safe. */
@@ -391,8 +457,10 @@ struct hal_text hal_kernel_text(void);
  * panic-safe, but what it reads may be broken. [inline] */
 static inline void hal_ctx_where(const struct hal_ctx *ctx, uintptr_t *pc, uintptr_t *fp);
 
-/* Name the kernel code address pc: symbol and offset. False if unknown. Panic-safe. */
-bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset);
+/* Name the kernel code address pc: symbol (cut if it is longer) and offset. False if unknown.
+ * Panic-safe. */
+#define HAL_SYMBOL_ROOM 64
+bool hal_symbol(uintptr_t pc, char name[HAL_SYMBOL_ROOM], uintptr_t *offset);
 
 #include "hal_inline.h"
 

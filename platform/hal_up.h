@@ -33,7 +33,8 @@ void kernel_irq(unsigned irq);
  */
 void kernel_console(void);
 /* The machine asks for an orderly stop: SIGTERM to the hosted process, ACPI power button (irq).
- * `signo` is the Linux signal that the program should get (SIGINT, SIGTERM, ...). */
+ * `signo` is the Linux signal that the program should get (SIGINT, SIGTERM, ...), or 0: see
+ * hal_suspend. */
 void kernel_shutdown_request(int signo);
 
 /* Between kernel_user_return and user code interrupts are taken that came in the kernel: their
@@ -90,6 +91,13 @@ struct hal_fault {
  * return.
  */
 bool kernel_fault(const struct hal_fault *fault);
+
+/*
+ * Kernel code has touched `addr`, where nothing is mapped; sp is its stack pointer, or an address
+ * of the stack it was about to use. True: that stack has grown, try again. On a stack that is all
+ * there (hosted: the panic stack); no interrupt is delivered; any lock may be held, it takes none.
+ */
+bool kernel_stack_fault(vaddr_t addr, uintptr_t sp);
 
 /* Page-table pages: zeroed, page aligned, or HAL_NO_PAGE. Callable wherever hal_space_map is. */
 #define HAL_NO_PAGE UINT64_MAX

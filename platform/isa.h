@@ -89,6 +89,15 @@ const char *isa_frame_register(const struct isa_frame *frame, unsigned i, uint64
 void isa_core_registers(const struct isa_frame *frame, uint64_t *out);
 /* Into the same: the thread pointer, where it is one of them. */
 void isa_core_tls(uint64_t tls, uint64_t *out);
+/* The notes of a core file with the vector registers of a saved area: writes what note `i` (0, 1,
+ * ...) contains to out, which has isa_fp_size() bytes, and returns how many those are, a multiple
+ * of 4; 0: there are no more. Panic-safe. */
+size_t isa_core_fp(const void *area, unsigned i, uint32_t *type, const char **name, void *out);
+/* The other notes of a core file for a thread of a program: as above, at most ISA_CORE_NOTE_MAX
+ * bytes each and ISA_CORE_NOTES of them. */
+#define ISA_CORE_NOTE_MAX 16
+#define ISA_CORE_NOTES 2
+size_t isa_core_note(uint64_t tls, unsigned i, uint32_t *type, const char **name, void *out);
 /* Where the caller will go on when this returns, with what it keeps in registers over calls. */
 void isa_frame_here(struct isa_frame *frame);
 

@@ -31,6 +31,11 @@
 
 void *fake_self;
 unsigned fake_cpu_count = 1, fake_cpu_id, fake_ipis;
+void *fake_cpu_local[HAL_CPU_MAX];
+void hal_cpu_local_set(unsigned cpu, void *local)
+{
+    fake_cpu_local[cpu] = local;
+}
 bool fake_irqs_off;
 uintptr_t fake_ram_base;
 uint64_t fake_now_ns;
@@ -59,6 +64,7 @@ static const struct hal_layout default_layout = {
 };
 
 static void *ram;
+static char *fetched; /* what the instruction cache holds of it */
 static size_t ram_size;
 static struct hal_region regions[16];
 static struct hal_boot_info boot_info;
@@ -102,6 +108,9 @@ void fake_hal_init(size_t ram_bytes)
         munmap(raw, (size_t)(base - raw));
     munmap(base + ram_bytes, align - (size_t)(base - raw));
     ram = base;
+    fetched = mmap(NULL, ram_bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert(fetched != MAP_FAILED);
     fake_ram_base = (uintptr_t)base - FAKE_RAM_PA;
     regions[0] = (struct hal_region){FAKE_RAM_PA, ram_bytes};
     boot_info = (struct hal_boot_info){
@@ -127,6 +136,7 @@ void fake_hal_fini(void)
     if (ram) {
         memory_unpoison(ram, ram_size); /* what comes there next must not inherit it */
         munmap(ram, ram_size);
+        munmap(fetched, ram_size);
     }
     ram = NULL;
     fake_user_space = NULL;
@@ -247,7 +257,7 @@ struct hal_text hal_kernel_text(void)
 {
     return (struct hal_text){0, 0}; /* no unwinding through host frames */
 }
-bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset)
+bool hal_symbol(uintptr_t pc, char name[HAL_SYMBOL_ROOM], uintptr_t *offset)
 {
     (void)pc, (void)name, (void)offset;
     return false;
@@ -387,6 +397,18 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
     return fails ? -FAKE_ENOMEM : 0;
 }
 
+int hal_stack_map(vaddr_t lo, size_t size, const paddr_t *frames, size_t count)
+{
+    return hal_space_map_pages(&kernel_space, lo + size - count * 4096, frames, count,
+                               HAL_PROT_READ | HAL_PROT_WRITE);
+}
+
+void hal_stack_grow(vaddr_t va, paddr_t pa)
+{
+    assert(!hal_space_query(&kernel_space, va, NULL, NULL));
+    set_page(&kernel_space, va, pa, HAL_PROT_READ | HAL_PROT_WRITE);
+}
+
 vaddr_t hal_space_next(struct hal_space *space, vaddr_t va, vaddr_t end)
 {
     for (size_t i = leaf_position(space, va >> 21); i < space->leaf_count; i++) {
@@ -441,9 +463,20 @@ bool hal_space_query(struct hal_space *space, vaddr_t va, paddr_t *pa, unsigned 
     return true;
 }
 
+void hal_direct_bytes(uint64_t bytes[HAL_DIRECT_SIZES])
+{
+    memset(bytes, 0, HAL_DIRECT_SIZES * sizeof bytes[0]);
+}
+
 void hal_icache_sync(paddr_t pa, size_t len)
 {
-    (void)pa, (void)len;
+    assert(pa >= FAKE_RAM_PA && pa + len <= FAKE_RAM_PA + ram_size);
+    memcpy(fetched + (pa - FAKE_RAM_PA), hal_phys_to_virt(pa), len);
+}
+
+bool fake_icache_stale(paddr_t pa, size_t len)
+{
+    return memcmp(fetched + (pa - FAKE_RAM_PA), hal_phys_to_virt(pa), len) != 0;
 }
 
 size_t fake_space_mapped(const struct hal_space *space)
@@ -558,6 +591,10 @@ uint64_t hal_clock_ns(void)
 {
     return fake_now_ns += fake_clock_step_ns;
 }
+uint64_t hal_clock_rough_ns(void)
+{
+    return hal_clock_ns();
+}
 uint64_t hal_wall_base_ns(void)
 {
     return 1700000000000000000ull;
@@ -647,4 +684,43 @@ void fake_console_input(const void *data, size_t len, bool end)
 bool hal_suspend(void)
 {
     return false;
+}
+
+/* PCI: none, unless a test brings one. */
+uint32_t (*fake_pci_read)(unsigned function, unsigned offset);
+void (*fake_pci_write)(unsigned function, unsigned offset, uint32_t value);
+
+bool hal_pci(void)
+{
+    return fake_pci_read != NULL;
+}
+
+uint32_t hal_pci_read(unsigned function, unsigned offset)
+{
+    return fake_pci_read ? fake_pci_read(function, offset) : UINT32_MAX;
+}
+
+void hal_pci_write(unsigned function, unsigned offset, uint32_t value)
+{
+    if (fake_pci_write)
+        fake_pci_write(function, offset, value);
+}
+
+uint64_t fake_pci_window_size;
+bool hal_pci_window(uint64_t *base, uint64_t *size)
+{
+    *base = 0x10000000;
+    *size = fake_pci_window_size;
+    return fake_pci_window_size > 0;
+}
+
+int hal_pci_irq(unsigned function)
+{
+    return fake_pci_read ? (int)(16 + (function >> 3) % 4) : -19;
+}
+
+int hal_msi_alloc(unsigned cpu, struct hal_msi *out)
+{
+    *out = (struct hal_msi){0x1fee00000 | cpu << 12, 0x40 + cpu, 100 + cpu};
+    return fake_pci_read ? 0 : -19; /* ENODEV */
 }

@@ -8,6 +8,7 @@
 #include "mm/account.h"
 
 struct memory_account memory_accounts[OWNER_COUNT];
+void (*memory_account_more[OWNER_COUNT])(struct memory_account *sum);
 
 static uint64_t fail_nth;
 static bool fail_hit;
@@ -84,6 +85,19 @@ void *kstack_alloc(void)
 void kstack_free(void *stack)
 {
     free(stack);
+}
+bool kstack_reserve_full(unsigned cpu)
+{
+    (void)cpu;
+    return true;
+}
+void kstack_refill(unsigned cpu)
+{
+    (void)cpu;
+}
+uint64_t kstack_grown(void)
+{
+    return 0;
 }
 bool kstack_is_guard(vaddr_t addr)
 {

@@ -18,6 +18,7 @@ static _Noreturn void would_block(const char *what)
 }
 
 void (*fake_lock_hook)(struct mutex *m);
+void (*fake_write_lock_hook)(void);
 
 void preempt_resched(void)
 {
@@ -105,6 +106,12 @@ void rwlock_downgrade(struct rwlock *l)
 }
 void rwlock_write_lock(struct rwlock *l)
 {
+    void (*hook)(void) = fake_write_lock_hook;
+    if (hook) {
+        fake_write_lock_hook = NULL;
+        hook();
+        fake_write_lock_hook = hook;
+    }
     lock_assert_sleepable();
     lock_note_acquire(l, l->rank);
     if (l->readers)

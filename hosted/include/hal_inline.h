@@ -12,6 +12,10 @@
 #include "common/pgtable.h"
 #include "vcpu_offsets.h"
 
+/* Not where run-time libraries of sanitizers give the host buffers on the stack, nor where one
+ * panic stack serves all virtual CPUs (sim.c). */
+#define HAL_STACKS_GROW (!SELKIE_SANITIZE && !SELKIE_SIM)
+
 struct hal_ctx {
     uintptr_t sp;          /* while not running */
     uintptr_t stack, size; /* kernel stack */
@@ -49,9 +53,18 @@ static inline unsigned hal_cpu_id(void)
     return (unsigned)id;
 }
 
+static inline void *hal_cpu_local(void)
+{
+    void *local;
+
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(local) : "i"(VCPU_LOCAL));
+    return local;
+}
+
 /* Simulation: another virtual CPU may take its turn here (docs/simulation.md). */
 #if SELKIE_SIM
 void hosted_sim_point(void);
+void hosted_sim_point_at(const void *place); /* whose code it is in */
 #else
 static inline void hosted_sim_point(void)
 {
@@ -63,6 +76,12 @@ static inline void hal_cpu_relax(void)
 {
     __asm__ volatile("pause" : : : "memory");
     hosted_relax();
+}
+
+bool hosted_polling(bool on);
+static inline bool hal_cpu_polling(bool on)
+{
+    return hosted_polling(on);
 }
 
 static inline void *hal_thread_get(void)
@@ -151,14 +170,32 @@ static inline void hal_ram_prepare(paddr_t pa, size_t len)
     hosted_ram_prepare(pa, len);
 }
 
-/* No device is there to be accessed (dev.c). */
+/* The device is a model (dev.c). */
+uint32_t hosted_mmio_read(uintptr_t reg, unsigned width);
+void hosted_mmio_write(uintptr_t reg, uint32_t value, unsigned width);
+static inline uint8_t hal_mmio_read8(const volatile void *reg)
+{
+    return (uint8_t)hosted_mmio_read((uintptr_t)reg, 1);
+}
+static inline uint16_t hal_mmio_read16(const volatile void *reg)
+{
+    return (uint16_t)hosted_mmio_read((uintptr_t)reg, 2);
+}
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {
-    return *(const volatile uint32_t *)reg;
+    return hosted_mmio_read((uintptr_t)reg, 4);
+}
+static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
+{
+    hosted_mmio_write((uintptr_t)reg, value, 1);
+}
+static inline void hal_mmio_write16(volatile void *reg, uint16_t value)
+{
+    hosted_mmio_write((uintptr_t)reg, value, 2);
 }
 static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
 {
-    *(volatile uint32_t *)reg = value;
+    hosted_mmio_write((uintptr_t)reg, value, 4);
 }
 static inline void hal_device_barrier(void)
 {

@@ -14,5 +14,6 @@
 #define VCPU_PENDING 32
 #define VCPU_FP_STALE 36
 #define VCPU_USER_RSP 40
+#define VCPU_LOCAL 48
 
 #endif

@@ -85,11 +85,16 @@ static const char *option_value(const char *word, const char *key)
 
 bool cmdline_option(const char *text, const char *key, char *buf, size_t size)
 {
+    return cmdline_option_nth(text, key, 0, buf, size);
+}
+
+bool cmdline_option_nth(const char *text, const char *key, unsigned nth, char *buf, size_t size)
+{
     char word[128]; /* long options are not for early use */
     bool plain;
     while (word_scan(&text, word, sizeof word, &plain) > 0 && !is_separator(word, plain)) {
         const char *value = option_value(word, key);
-        if (value) {
+        if (value && nth-- == 0) {
             strlcpy(buf, value, size);
             return true;
         }

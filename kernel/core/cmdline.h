@@ -26,5 +26,7 @@ int must_check cmdline_parse(const char *text, void *memory, struct cmdline *out
 /* The value of one option, decoded into buf (truncated to size), without any other memory: for
  * options that are needed before there is an allocator. False if it is absent. */
 bool cmdline_option(const char *text, const char *key, char *buf, size_t size);
+/* Of an option that may be repeated: the nth, from 0. */
+bool cmdline_option_nth(const char *text, const char *key, unsigned nth, char *buf, size_t size);
 
 #endif

@@ -16,7 +16,7 @@ enum lock_rank {
     RANK_EXEC,       /* S process: one execve or thread-group change at a time */
     RANK_FUTEX_EXIT, /* S task: while it gives up its futexes at its end */
     RANK_FILE_POS,   /* S struct file: position during read/write/lseek/getdents */
-    RANK_EPOLL,      /* S epoll instance: interest tree */
+    RANK_EPOLL,      /* S epoll instance: interest tree; which files send SIGIO */
     RANK_SOCK_NAME,  /* S socket: bind, connect, listen, one at a time */
     RANK_RENAME,     /* S file system: directory renames */
     RANK_DIR,        /* S directory inode: entries; parent before child */
@@ -28,6 +28,8 @@ enum lock_rank {
                       */
     RANK_SOCK,       /* S socket: its state and what it has received */
     RANK_SOCK_TABLE, /* S names of sockets, list of all */
+    RANK_NETDEV_UP,  /* S a network device: up and down, mtu */
+    RANK_NET_CONFIG, /* S routes, addresses, multicast groups: writers */
     RANK_TTY,        /* S tty: line discipline */
     RANK_HUGETLB,    /* S size of the pool of huge pages; compaction runs under it */
     RANK_SPACE,      /* S address space: area tree and page tables */
@@ -41,6 +43,12 @@ enum lock_rank {
     RANK_FDTABLE, /* descriptor table */
     RANK_DENTRY,  /* dentry cache */
     RANK_AREAS,   /* list of the areas that map a vm_object */
+    RANK_PORT,    /* the table of ports */
+    RANK_FLOW,    /* a stripe of the table of flows */
+    RANK_REASS,   /* fragments that wait for the others */
+    RANK_NEIGH,   /* table of neighbours */
+    RANK_PACKET,  /* what an AF_PACKET socket has received; the list of them */
+    RANK_NETDEV,  /* transmit queue of a network device */
     /* from here on: taken with _irqsave, because interrupt handlers take them too */
     RANK_PROCESS,    /* process: thread list, signal state, ids */
     RANK_MUTEX,      /* the inside of a sleeping lock */

@@ -20,8 +20,8 @@ struct mutex {
     struct thread *owner; /* atomic; NULL when free */
     struct spinlock lock; /* guards the next two */
     uint32_t waiting;     /* threads in pi */
-    struct pi pi;         /* who waits; its owner is set only while somebody does */
     uint8_t rank;
+    struct pi pi; /* who waits; its owner is set only while somebody does */
 };
 void mutex_init(struct mutex *m, enum lock_rank rank);
 void mutex_lock(struct mutex *m);

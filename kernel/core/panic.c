@@ -83,9 +83,9 @@ void panic_say(const char *fmt, ...)
 
 static void say_address(unsigned number, uintptr_t pc)
 {
-    const char *name;
+    char name[HAL_SYMBOL_ROOM];
     uintptr_t offset;
-    if (hal_symbol(pc, &name, &offset))
+    if (hal_symbol(pc, name, &offset))
         panic_say("  #%-2u %#lx %s+%#lx\n", number, (unsigned long)pc, name, (unsigned long)offset);
     else
         panic_say("  #%-2u %#lx\n", number, (unsigned long)pc);
@@ -120,9 +120,9 @@ void panic_say_chain(uintptr_t pc, uintptr_t fp, unsigned skip, unsigned count)
     struct hal_text text = hal_kernel_text();
     const char *between = "";
     for (unsigned i = 0; i < skip + count; i++) {
-        const char *name;
+        char name[HAL_SYMBOL_ROOM];
         uintptr_t offset;
-        if (i >= skip && hal_symbol(pc, &name, &offset)) {
+        if (i >= skip && hal_symbol(pc, name, &offset)) {
             panic_say("%s%s", between, name);
             between = " < ";
         }

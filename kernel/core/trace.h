@@ -2,8 +2,9 @@
 /*
  * trace.h - what each CPU did last: a ring of events, for the debugger and the panic report.
  *
- * Switches, wake-ups and faults are always noted: on x86-64 13 instructions of a switch's 265, 21
- * and a reading of the clock of a wake-up's 85, some 30 of a fault's thousand and more. System
+ * Switches, wake-ups and faults are always noted: on x86-64 13 instructions of a switch's 265, as
+ * many of a wake-up's 85 (both with the clock reading that they need anyway; only a wake-up
+ * for another CPU reads it for this), some 30 of a fault's thousand and more. System
  * calls and their results are noted in SELKIE_DEBUG builds only. A ring is one page that only its
  * CPU writes, with interrupts off, so there is no lock and no atomic instruction; whoever reads
  * it looks at a machine that stands still. There is none before the memory allocator is up.

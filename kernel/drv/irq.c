@@ -23,7 +23,7 @@ static struct spinlock irq_lock = SPINLOCK_INIT(RANK_DEVICE);
 static struct handler handlers[HANDLER_MAX];
 static unsigned handler_count; /* atomic */
 
-int irq_attach(unsigned irq, void (*fn)(void *arg), void *arg)
+int irq_attach_msi(unsigned irq, void (*fn)(void *arg), void *arg)
 {
     unsigned long state = spin_lock_irqsave(&irq_lock);
     unsigned at = handler_count;
@@ -33,7 +33,13 @@ int irq_attach(unsigned irq, void (*fn)(void *arg), void *arg)
         __atomic_store_n(&handler_count, at + 1, __ATOMIC_RELEASE);
     }
     spin_unlock_irqrestore(&irq_lock, state);
-    return at < HANDLER_MAX ? hal_irq_unmask(irq) : -ENOSPC;
+    return at < HANDLER_MAX ? 0 : -ENOSPC;
+}
+
+int irq_attach(unsigned irq, void (*fn)(void *arg), void *arg)
+{
+    int err = irq_attach_msi(irq, fn, arg);
+    return err ? err : hal_irq_unmask(irq);
 }
 
 void kernel_irq(unsigned irq)

@@ -11,5 +11,7 @@
  * device. -ENOSPC when the table is full, or what hal_irq_unmask says. Thread context.
  */
 int must_check irq_attach(unsigned irq, void (*fn)(void *arg), void *arg);
+/* The same for one that hal_msi_alloc has given. */
+int must_check irq_attach_msi(unsigned irq, void (*fn)(void *arg), void *arg);
 
 #endif

@@ -21,7 +21,6 @@
 
 #include "core/log.h"
 #include "core/mutex.h"
-#include "drv/irq.h"
 #include "drv/virtio.h"
 #include "hal_up.h"
 #include "lib/conframe.h"
@@ -406,7 +405,7 @@ static int start(void)
      * open. */
     virtio_queue_kick(&console.dev, &console.rx);
     if (!err)
-        err = irq_attach(console.dev.irq, on_irq, NULL);
+        err = virtio_attach(&console.dev, on_irq, NULL);
     if (err)
         return err;
     memcpy(console.tx_buffer, CONFRAME_READY, CONFRAME_READY_LEN);
@@ -415,20 +414,12 @@ static int start(void)
     return err ? err : send_credit(INPUT_ROOM);
 }
 
-static bool find(void)
-{
-    struct hal_device where;
-    for (unsigned i = 0; hal_device(i, &where); i++)
-        if (virtio_open(&console.dev, &where, VIRTIO_CONSOLE) == 0)
-            return true;
-    return false;
-}
-
 const struct stdio_device *virtio_console_open(void)
 {
     static const struct stdio_device device = {console_write, console_room, console_read,
                                                console_info};
-    if (!find())
+    unsigned at = 0;
+    if (virtio_find(&console.dev, VIRTIO_CONSOLE, &at))
         return NULL;
     memset(&console.in, 0, sizeof(console.in));
     console.head = console.tail = console.taken = console.port = 0;

@@ -52,15 +52,6 @@ static size_t rng_take(void *buf, size_t size)
     return n;
 }
 
-static bool find(void)
-{
-    struct hal_device where;
-    for (unsigned i = 0; hal_device(i, &where); i++)
-        if (virtio_open(&rng.dev, &where, VIRTIO_RNG) == 0)
-            return true;
-    return false;
-}
-
 static int start(void)
 {
     struct page *page = page_alloc(0, PAGE_KERNEL, ALLOC_ZERO);
@@ -82,7 +73,8 @@ static int start(void)
 void virtio_rng_start(void)
 {
     memset(&rng, 0, sizeof rng);
-    if (!find())
+    unsigned at = 0;
+    if (virtio_find(&rng.dev, VIRTIO_RNG, &at))
         return;
     int err = start();
     if (err) {

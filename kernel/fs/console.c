@@ -9,6 +9,11 @@
  * unchanged, and whoever reads it reads from the machine directly.
  *
  * kernel_console (irq) only counts and wakes; everything else happens in threads.
+ *
+ * A write of at most PIPE_BUF bytes is one piece, as to any pipe: no other write comes in between,
+ * and without waiting it is taken whole or not at all. The machine may take a part of it all the
+ * same. The rest is then kept here, counts as written, and goes before anything else, by whoever
+ * writes next or by a thread that lives as long as there is a rest.
  */
 #include "fs/console.h"
 
@@ -16,6 +21,7 @@
 #include "core/log.h"
 #include "fs/context.h"
 #include "fs/fcntl.h"
+#include "fs/pipe.h"
 #include "fs/pollwait.h"
 #include "fs/stat.h"
 #include "hal_up.h"
@@ -26,6 +32,13 @@
 #define CHUNK_SMALL 256u
 #define CHUNK_LARGE 65536u
 
+/* What the machine has not taken yet of a write that is one piece. */
+struct rest {
+    uint8_t *data; /* PIPE_BUF bytes, allocated when first needed, for good */
+    size_t at, len;
+    bool thread; /* one sees to it */
+};
+
 static struct {
     bool ready;      /* console_init ran; atomic */
     uint32_t events; /* kernel_console calls; atomic */
@@ -33,6 +46,7 @@ static struct {
     struct hal_console_info info;
     struct mutex in_lock;                    /* RANK_TTY: input buffer below */
     struct mutex out_lock[HAL_STREAM_COUNT]; /* RANK_TTY: one piece for the device at a time */
+    struct rest rest[HAL_STREAM_COUNT];      /* out_lock; len is also read without it: atomic */
     uint8_t in[4096];
     size_t in_at, in_len;
     bool in_end;
@@ -131,8 +145,10 @@ int console_init(void)
 {
     waitq_init(&console.wait);
     mutex_init(&console.in_lock, RANK_TTY);
-    for (unsigned i = 0; i < HAL_STREAM_COUNT; i++)
+    for (unsigned i = 0; i < HAL_STREAM_COUNT; i++) {
         mutex_init(&console.out_lock[i], RANK_TTY);
+        console.rest[i] = (struct rest){0};
+    }
     console.in_at = console.in_len = 0;
     console.in_end = false;
     device->info(&console.info);
@@ -193,15 +209,100 @@ static long stream_read(struct file *file, struct iov_iter *to, off64_t *pos)
     }
 }
 
+static size_t rest_len(enum hal_stream stream)
+{
+    return __atomic_load_n(&console.rest[stream].len, __ATOMIC_RELAXED);
+}
+
+/* True if there is none any more. out_lock held. */
+static bool rest_flush_locked(enum hal_stream stream)
+{
+    struct rest *rest = &console.rest[stream];
+    if (rest->len == 0)
+        return true;
+    int left = console_write(stream, rest->data + rest->at, rest->len);
+    size_t now = left > 0 ? (size_t)left : 0; /* a broken stream tells the next writer so */
+    rest->at += rest->len - now;
+    __atomic_store_n(&rest->len, now, __ATOMIC_RELAXED);
+    return now == 0;
+}
+
+/* A rest has gone: who did not try because of it may. */
+static void rest_gone(void)
+{
+    __atomic_fetch_add(&console.events, 1, __ATOMIC_RELEASE); /* as kernel_console */
+    waitq_wake_all(&console.wait, POLLOUT | POLLWRNORM | POLLERR);
+}
+
+static void rest_thread(void *arg)
+{
+    enum hal_stream stream = (enum hal_stream)(uintptr_t)arg;
+    for (;;) {
+        uint32_t seen = console_events();
+        mutex_lock(&console.out_lock[stream]);
+        bool done = rest_flush_locked(stream);
+        if (done)
+            console.rest[stream].thread = false;
+        mutex_unlock(&console.out_lock[stream]);
+        if (done) {
+            rest_gone();
+            thread_exit();
+        }
+        if (console_wait(seen))
+            thread_clear_interrupt(); /* nobody interrupts kernel threads */
+    }
+}
+
+/* False: no memory for it. There is no rest yet; out_lock held. */
+static bool rest_keep_locked(enum hal_stream stream, const uint8_t *buf, size_t len)
+{
+    struct rest *rest = &console.rest[stream];
+    if (!rest->data)
+        rest->data = kmalloc(PIPE_BUF, ALLOC_DEFAULT);
+    if (rest->data && !rest->thread)
+        rest->thread = thread_spawn("console", rest_thread, (void *)(uintptr_t)stream) != NULL;
+    if (!rest->data || !rest->thread)
+        return false;
+    memcpy(rest->data, buf, len);
+    rest->at = 0;
+    __atomic_store_n(&rest->len, len, __ATOMIC_RELAXED);
+    return true;
+}
+
+bool console_settled(void)
+{
+    for (unsigned i = 0; i < HAL_STREAM_COUNT; i++)
+        if (rest_len(i))
+            return false;
+    return true;
+}
+
+/* Returns how many bytes are left, or an error. `whole`: none or all are, memory permitting. */
+static int write_piece(enum hal_stream stream, const uint8_t *buf, size_t len, bool whole)
+{
+    mutex_lock(&console.out_lock[stream]);
+    bool rest = console.rest[stream].len > 0, gone = rest_flush_locked(stream);
+    int left = gone ? console_write(stream, buf, len) : (int)len;
+    if (whole && left > 0 && (size_t)left < len &&
+        rest_keep_locked(stream, buf + len - (size_t)left, (size_t)left))
+        left = 0;
+    mutex_unlock(&console.out_lock[stream]);
+    if (rest && gone)
+        rest_gone();
+    return left;
+}
+
+struct write_how {
+    enum hal_stream stream;
+    bool wait, whole;
+};
+
 /* Adds to *done what the machine has taken. */
-static int write_chunk(enum hal_stream stream, const uint8_t *buf, size_t len, bool wait,
-                       long *done)
+static int write_chunk(const struct write_how *how, const uint8_t *buf, size_t len, long *done)
 {
     for (;;) {
         uint32_t seen = console_events(); /* before the try: what is announced after it counts */
-        mutex_lock(&console.out_lock[stream]);
-        int left = console_write(stream, buf, len);
-        mutex_unlock(&console.out_lock[stream]);
+        int left = write_piece(how->stream, buf, len, how->whole);
         if (left < 0)
             return left;
         size_t taken = len - (size_t)left;
@@ -210,7 +311,7 @@ static int write_chunk(enum hal_stream stream, const uint8_t *buf, size_t len, b
             return 0;
         buf += taken;
         len -= taken;
-        if (!wait)
+        if (!how->wait)
             return -EAGAIN;
         int err = console_wait(seen);
         if (err)
@@ -218,15 +319,18 @@ static int write_chunk(enum hal_stream stream, const uint8_t *buf, size_t len, b
     }
 }
 
-static long write_chunks(enum hal_stream stream, struct iov_iter *from, uint8_t *buf, size_t size,
-                         bool wait)
+static long write_chunks(const struct write_how *how, struct iov_iter *from, uint8_t *buf,
+                         size_t size)
 {
     long done = 0;
     while (from->left > 0) {
-        long n = iov_copy_from(from, buf, MIN(from->left, size));
+        size_t want = MIN(from->left, size);
+        long n = iov_copy_from(from, buf, want);
+        if (n > 0 && how->whole && (size_t)n < want)
+            n = -EFAULT;
         if (n <= 0)
             return done ? done : n;
-        int err = write_chunk(stream, buf, (size_t)n, wait, &done);
+        int err = write_chunk(how, buf, (size_t)n, &done);
         if (err == -EPIPE && done)
             proc_broken_pipe();
         if (err)
@@ -237,14 +341,17 @@ static long write_chunks(enum hal_stream stream, struct iov_iter *from, uint8_t 
 
 static long stream_write(struct file *file, struct iov_iter *from, off64_t *pos)
 {
-    enum hal_stream stream = (enum hal_stream)(uintptr_t)file->private_data;
+    struct write_how how = {.stream = (enum hal_stream)(uintptr_t)file->private_data,
+                            .wait = !(file_flags(file) & O_NONBLOCK),
+                            .whole = from->left <= PIPE_BUF};
     uint8_t small[CHUNK_SMALL];
     uint8_t *large = NULL;
     if (from->left > sizeof(small))
         large = kmalloc(MIN(from->left, (size_t)CHUNK_LARGE), ALLOC_DEFAULT);
+    if (from->left > sizeof(small) && !large && how.whole)
+        return -ENOMEM;
     size_t size = large ? MIN(from->left, (size_t)CHUNK_LARGE) : sizeof(small);
-    bool wait = !(file_flags(file) & O_NONBLOCK);
-    long done = write_chunks(stream, from, large ? large : small, size, wait);
+    long done = write_chunks(&how, from, large ? large : small, size);
     kfree(large);
     return done;
 }
@@ -254,7 +361,10 @@ static uint32_t stream_poll(struct file *file, struct poll_table *table)
     if (table)
         table->add(table, &console.wait);
     if ((file_flags(file) & O_ACCMODE) == O_WRONLY) {
-        int room = console_room((enum hal_stream)(uintptr_t)file->private_data);
+        enum hal_stream stream = (enum hal_stream)(uintptr_t)file->private_data;
+        int room = console_room(stream);
+        if (room > 0 && rest_len(stream))
+            room = 0; /* rest_gone tells */
         return room == 0 ? 0 : POLLOUT | POLLWRNORM | (room == -EPIPE ? POLLERR : 0);
     }
     mutex_lock(&console.in_lock);
@@ -295,6 +405,7 @@ static const struct file_ops stream_ops = {
     .poll = stream_poll,
     .ioctl = stream_ioctl,
     .stat = stream_stat,
+    .async = true,
 };
 
 static struct file *stream_file(int fd)

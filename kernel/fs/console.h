@@ -117,4 +117,7 @@ void tty_output(void);
 bool tty_settled(void);
 void tty_set_size(uint16_t rows, uint16_t cols);
 
+/* Has the machine taken all that was written to streams that are no terminal? */
+bool console_settled(void);
+
 #endif

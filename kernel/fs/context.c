@@ -11,6 +11,20 @@
 #include "lib/string.h"
 #include "mm/kmalloc.h"
 
+/* A context's reference on a directory keeps its file system busy. */
+static struct dentry *use_dir(struct dentry *dir)
+{
+    dentry_get(dir);
+    super_use(dir->inode->super);
+    return dir;
+}
+
+static void unuse_dir(struct dentry *dir)
+{
+    super_unuse(dir->inode->super);
+    dentry_put(dir);
+}
+
 struct fs_context *fs_context_create(void)
 {
     struct fs_context *ctx = kzalloc(sizeof(*ctx));
@@ -18,9 +32,8 @@ struct fs_context *fs_context_create(void)
         return NULL;
     ref_init(&ctx->refs);
     spin_init(&ctx->lock, RANK_FDTABLE);
-    dentry_get(vfs_root);
-    dentry_get(vfs_root);
-    ctx->root = ctx->cwd = vfs_root;
+    ctx->root = use_dir(vfs_root);
+    ctx->cwd = use_dir(vfs_root);
     ctx->umask = 022;
     return ctx;
 }
@@ -32,8 +45,10 @@ struct fs_context *fs_context_clone(struct fs_context *ctx)
         return NULL;
     ref_init(&copy->refs);
     spin_init(&copy->lock, RANK_FDTABLE);
-    copy->root = context_root(ctx);
-    copy->cwd = context_cwd(ctx);
+    spin_lock(&ctx->lock);
+    copy->root = use_dir(ctx->root);
+    copy->cwd = use_dir(ctx->cwd);
+    spin_unlock(&ctx->lock);
     copy->umask = __atomic_load_n(&ctx->umask, __ATOMIC_RELAXED);
     return copy;
 }
@@ -47,9 +62,19 @@ void fs_context_put(struct fs_context *ctx)
 {
     if (!ctx || !ref_put(&ctx->refs))
         return;
-    dentry_put(ctx->root);
-    dentry_put(ctx->cwd);
+    unuse_dir(ctx->root);
+    unuse_dir(ctx->cwd);
     kfree(ctx);
+}
+
+static void set_dir(struct fs_context *ctx, struct dentry **place, struct dentry *dir)
+{
+    use_dir(dir);
+    spin_lock(&ctx->lock);
+    struct dentry *old = *place;
+    *place = dir;
+    spin_unlock(&ctx->lock);
+    unuse_dir(old);
 }
 
 int context_set_cwd(struct fs_context *ctx, struct dentry *dir)
@@ -59,12 +84,7 @@ int context_set_cwd(struct fs_context *ctx, struct dentry *dir)
     int err = inode_permission(proc_cred(), dir->inode, MAY_EXEC);
     if (err)
         return err;
-    dentry_get(dir);
-    spin_lock(&ctx->lock);
-    struct dentry *old = ctx->cwd;
-    ctx->cwd = dir;
-    spin_unlock(&ctx->lock);
-    dentry_put(old);
+    set_dir(ctx, &ctx->cwd, dir);
     return 0;
 }
 
@@ -75,6 +95,21 @@ int fs_context_chdir(struct fs_context *ctx, const char *path)
     if (err)
         return err;
     err = context_set_cwd(ctx, dir);
+    dentry_put(dir);
+    return err;
+}
+
+int fs_context_chroot(struct fs_context *ctx, const char *path)
+{
+    struct dentry *dir;
+    int err = path_lookup(ctx, NULL, path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &dir);
+    if (err)
+        return err;
+    err = inode_permission(proc_cred(), dir->inode, MAY_EXEC);
+    if (!err && proc_cred()->euid != 0)
+        err = -EPERM;
+    if (!err)
+        set_dir(ctx, &ctx->root, dir);
     dentry_put(dir);
     return err;
 }
@@ -94,13 +129,26 @@ static int boot_dir(const char *name, struct dentry **out)
     return err;
 }
 
-static int mount_at(const char *name, int (*mount)(struct dentry *where))
+static int mount_at(const char *name, struct super *super)
 {
     struct dentry *dir;
+    if (!super)
+        return -ENOMEM; /* boot fails: nothing to give back */
     int err = boot_dir(name, &dir);
     if (err)
         return err;
-    err = mount(dir);
+    err = super_mount(super, dir);
+    dentry_put(dir);
+    return err;
+}
+
+static int mount_dev(void)
+{
+    struct dentry *dir;
+    int err = boot_dir("dev", &dir);
+    if (err)
+        return err;
+    err = devfs_mount(dir);
     dentry_put(dir);
     return err;
 }
@@ -134,21 +182,23 @@ static int make_root(void)
 int fs_init(const void *initrd, size_t len)
 {
     rwlock_init(&vfs_tree, RANK_RENAME);
-    list_init(&vfs_supers);
+    mounts_init();
     dentry_init_cache();
     epoll_init();
     locks_init();
     inotify_init();
     timerfd_init();
     int err = make_root();
+    if (err == 0)
+        err = memfd_init();
     if (err == 0 && initrd)
         err = initrd_unpack(initrd, len, vfs_root);
     if (err == 0)
-        err = mount_at("dev", devfs_mount);
+        err = mount_dev();
     if (err == 0)
-        err = mount_at("proc", procfs_mount);
+        err = mount_at("proc", procfs_create("proc"));
     if (err == 0)
-        err = mount_at("sys", sysfs_mount);
+        err = mount_at("sys", sysfs_create("sysfs"));
     if (err == 0)
         err = make_tmp();
     if (err == 0)

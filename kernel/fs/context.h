@@ -38,6 +38,7 @@ struct fs_context *fs_context_clone(struct fs_context *ctx);
 void fs_context_get(struct fs_context *ctx);
 void fs_context_put(struct fs_context *ctx);
 int must_check fs_context_chdir(struct fs_context *ctx, const char *path);
+int must_check fs_context_chroot(struct fs_context *ctx, const char *path);
 
 /* Boot: build the root file system from the initrd (cpio newc; NULL: empty), mount /dev, /proc,
  * /tmp as directories in it. Returns a negative errno with the reason logged when the archive is
@@ -89,6 +90,8 @@ void proc_file_too_big(void);
 /* A write was cut short because its reader has gone: SIGPIPE to the caller, who gets the count.
  * Up-link as the one before. */
 void proc_broken_pipe(void);
+/* The caller's process is at its end, or it has none: nobody waits for what is done. */
+bool proc_exiting(void);
 /* Console signals: send signo to the foreground process group (tty). */
 void proc_tty_signal(int pgrp, int signo);
 

@@ -432,6 +432,20 @@ struct dentry *dentry_parent(struct dentry *dentry)
     return parent;
 }
 
+struct dentry *dentry_above(struct dentry *dentry, struct dentry *bound, bool *crossed)
+{
+    struct dentry *d = dentry;
+    spin_lock(&vfs_dentry_lock);
+    while (d != bound && d->inode && d->inode->super->root == d && d->inode->super->covered)
+        d = d->inode->super->covered;
+    *crossed = d != dentry;
+    if (d != bound)
+        d = d->parent;
+    dentry_get(d);
+    spin_unlock(&vfs_dentry_lock);
+    return d;
+}
+
 struct dentry *dentry_where(struct dentry *dentry, char *name, size_t *len, bool *removed)
 {
     spin_lock(&vfs_dentry_lock);

@@ -212,20 +212,33 @@ static int fill(struct super *super)
     return err;
 }
 
+struct super *devfs_create(const char *source)
+{
+    struct super *super = ramfs_create("devtmpfs", source, 0755);
+    if (super && fill(super)) {
+        super_discard(super);
+        return NULL;
+    }
+    return super;
+}
+
 int devfs_mount(struct dentry *where)
 {
-    struct super *dev = ramfs_create("devtmpfs", "dev", 0755);
+    struct super *dev = devfs_create("dev");
     struct super *shm = ramfs_create("tmpfs", "tmpfs", 01777);
-    struct dentry *shm_dir = NULL;
+    struct dentry *shm_dir = NULL, *huge_dir = NULL;
     if (!dev || !shm)
         return -ENOMEM; /* boot fails: nothing to give back */
-    int err = fill(dev);
+    int err = add_node(dev, "shm", S_IFDIR | 01777, 0, &shm_dir);
     if (err == 0)
-        err = add_node(dev, "shm", S_IFDIR | 01777, 0, &shm_dir);
+        err = add_node(dev, "hugepages", S_IFDIR | 0755, 0, &huge_dir);
     if (err == 0)
         err = super_mount(dev, where);
     if (err == 0)
         err = super_mount(shm, shm_dir);
+    if (err == 0)
+        err = hugetlbfs_mount(huge_dir);
     dentry_put(shm_dir);
+    dentry_put(huge_dir);
     return err;
 }

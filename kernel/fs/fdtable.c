@@ -22,8 +22,8 @@ struct fdtable {
     struct file **files;
     uint64_t *open, *cloexec; /* bitmaps of `capacity` bits */
     unsigned capacity;        /* multiple of 64 */
-    unsigned limit;
-    unsigned hint; /* no free descriptor below */
+    unsigned limit;           /* atomic: set without the lock */
+    unsigned hint;            /* no free descriptor below */
 };
 
 static int alloc_arrays(unsigned capacity, struct file ***files, uint64_t **bits)
@@ -35,6 +35,12 @@ static int alloc_arrays(unsigned capacity, struct file ***files, uint64_t **bits
     kfree(*files);
     kfree(*bits);
     return -ENOMEM;
+}
+
+/* Relaxed: a call that runs while the limit is changed has the old one or the new one. */
+static unsigned limit_of(const struct fdtable *table)
+{
+    return __atomic_load_n(&table->limit, __ATOMIC_RELAXED);
 }
 
 static struct fdtable *create(unsigned capacity, unsigned limit)
@@ -106,7 +112,7 @@ struct fdtable *fdtable_clone(struct fdtable *table)
     struct fdtable *copy;
     for (;;) {
         unsigned capacity = __atomic_load_n(&table->capacity, __ATOMIC_RELAXED);
-        copy = create(capacity, table->limit);
+        copy = create(capacity, limit_of(table));
         if (!copy)
             return NULL;
         spin_lock(&table->lock);
@@ -152,9 +158,7 @@ void fdtable_put(struct fdtable *table)
 
 void fdtable_set_limit(struct fdtable *table, uint64_t limit)
 {
-    spin_lock(&table->lock);
-    table->limit = (unsigned)MIN(limit, (uint64_t)FD_MAX_HARD);
-    spin_unlock(&table->lock);
+    __atomic_store_n(&table->limit, (unsigned)MIN(limit, (uint64_t)FD_MAX_HARD), __ATOMIC_RELAXED);
 }
 
 static struct file *slot_locked(struct fdtable *table, int fd)
@@ -201,7 +205,7 @@ static int take_slot(struct fdtable *table, struct file *file, int min, bool clo
 {
     for (;;) {
         spin_lock(&table->lock);
-        unsigned limit = table->limit;
+        unsigned limit = limit_of(table);
         unsigned fd = find_free_locked(table, (unsigned)min);
         if (fd < limit && fd < table->capacity) {
             put_slot_locked(table, fd, file, cloexec);
@@ -247,7 +251,7 @@ int fd_install_at(struct fdtable *table, struct file *file, int fd, bool cloexec
     struct file *old = NULL;
     for (;;) {
         spin_lock(&table->lock);
-        bool allowed = fd >= 0 && (unsigned)fd < table->limit;
+        bool allowed = fd >= 0 && (unsigned)fd < limit_of(table);
         bool room = allowed && (unsigned)fd < table->capacity;
         bool reserved = room && !table->files[fd] && bit_get(table->open, (unsigned)fd);
         if (room && !reserved) {

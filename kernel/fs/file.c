@@ -7,6 +7,7 @@
  * get the same bytes twice. Pipes, ttys and the like have none and take no lock here, or a blocked
  * reader would block writers of the same description.
  */
+#include "fs/async.h"
 #include "fs/epoll.h"
 #include "fs/inotify.h"
 #include "fs/locks.h"
@@ -58,18 +59,35 @@ static bool can_write(const struct file *file)
     return !(file_flags(file) & O_PATH) && (mode == O_WRONLY || mode == O_RDWR);
 }
 
+int file_begin_write(struct file *file)
+{
+    if (!can_write(file) || !inode_is(file->inode, S_IFREG))
+        return 0;
+    int err = super_begin_write(file->inode->super);
+    file->writing = err == 0;
+    return err;
+}
+
 void file_put(struct file *file)
 {
     if (!ref_put(&file->refs))
         return;
     if (file->epoll_watched)
         epoll_forget_file(file);
+    if (file->async)
+        file->async->forget(file);
     if (file->opened)
         inotify_file(file, can_write(file) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (file->inode)
         locks_file_closed(file);
     if (file->ops->release)
         file->ops->release(file);
+    if (file->async) /* only now: a socket could signal until its release */
+        file->async->free(file);
+    if (file->writing)
+        super_end_write(file->inode->super);
+    if (file->inode)
+        super_unuse(file->inode->super);
     dentry_put(file->dentry);
     inode_put(file->inode);
     file_free(file);

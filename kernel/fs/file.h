@@ -16,6 +16,7 @@
 #include "sched/wait.h"
 
 struct file;
+struct file_async;
 struct inode;
 struct dentry;
 struct kstat; /* fs/stat.h: architecture-neutral */
@@ -82,6 +83,7 @@ struct file_ops {
     int (*stat)(struct file *file, struct kstat *out); /* NULL: the inode's */
     void (*release)(struct file *file);                /* last reference gone */
     bool nameless; /* a socket: /proc/self/fd/N cannot be opened */
+    bool async;    /* O_ASYNC means something; its poll names at most three queues */
 };
 struct file {
     struct refcount refs;
@@ -93,10 +95,11 @@ struct file {
     struct mutex pos_lock; /* guards pos */
     off64_t pos;
     void *private_data;
-    struct list epoll_items; /* epoll interests in this file; epoll's mutex */
-    bool opened;             /* by a name, for inotify; set before others see the file */
-    bool epoll_watched;      /* ever; set by holders of a reference, so the last put sees it */
-    int32_t owner_pid, owner_signo; /* F_SETOWN, F_SETSIG: kept, relaxed atomics */
+    struct list epoll_items;  /* epoll interests in this file; epoll's mutex */
+    bool writing;             /* one of its super's writers; fixed once it is open */
+    bool opened;              /* by a name, for inotify; set before others see the file */
+    bool epoll_watched;       /* ever; set by holders of a reference, so the last put sees it */
+    struct file_async *async; /* fs/async.h; set once, atomic, release. NULL: no owner, no SIGIO */
 };
 
 static inline uint32_t file_flags(const struct file *file)
@@ -112,6 +115,9 @@ struct file *file_alloc(const struct file_ops *ops, uint32_t flags, void *privat
 void file_free(struct file *file);
 void file_get(struct file *file);
 void file_put(struct file *file);
+/* The file of a regular inode, open for writing, becomes one of its file system's writers (else
+ * nothing happens). -EROFS. */
+int must_check file_begin_write(struct file *file);
 /* Kernel-memory convenience (exec, boot): bytes read, short at end of file, negative errno. */
 long must_check file_pread(struct file *file, void *buf, size_t len, off64_t off);
 long must_check file_write(struct file *file, const void *buf, size_t len); /* at its position */

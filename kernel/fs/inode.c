@@ -20,18 +20,24 @@ static struct inode *inode_of_object(struct vm_object *object)
     return container_of(object, struct inode, object);
 }
 
+/* Who has a mapping uses the file system, too (umount). */
 static void object_get(struct vm_object *object)
 {
     inode_get(inode_of_object(object));
+    super_use(inode_of_object(object)->super);
 }
 
 static bool object_get_live(struct vm_object *object)
 {
-    return ref_get_live(&inode_of_object(object)->refs);
+    bool live = ref_get_live(&inode_of_object(object)->refs);
+    if (live)
+        super_use(inode_of_object(object)->super);
+    return live;
 }
 
 static void object_put(struct vm_object *object)
 {
+    super_unuse(inode_of_object(object)->super);
     inode_put(inode_of_object(object));
 }
 
@@ -73,6 +79,7 @@ struct inode *inode_alloc(struct super *super, uint32_t mode)
         return NULL;
     ref_init(&inode->refs);
     inode->super = super;
+    ref_get(&super->refs);
     inode->ino = __atomic_add_fetch(&super->next_ino, 1, __ATOMIC_RELAXED);
     inode->mode = mode;
     inode->nlink = (mode & S_IFMT) == S_IFDIR ? 2 : 1;
@@ -102,6 +109,7 @@ void inode_put(struct inode *inode)
     vm_object_destroy(&inode->object);
     if (inode->target && !(inode_flags(inode) & INODE_STATIC_TARGET))
         kfree(inode->target);
+    super_put(inode->super);
     owner_free(OWNER_INODE, inode, sizeof(*inode));
 }
 
@@ -124,10 +132,12 @@ void inode_touch(struct inode *inode, bool mtime, bool ctime)
 void inode_accessed(struct inode *inode, uint32_t file_flags)
 {
     uint64_t atime = __atomic_load_n(&inode->atime_ns, __ATOMIC_RELAXED);
-    if (file_flags & O_NOATIME)
+    uint32_t mount = __atomic_load_n(&inode->super->flags, __ATOMIC_RELAXED);
+    if ((file_flags & O_NOATIME) || (mount & (MS_RDONLY | MS_NOATIME)) ||
+        ((mount & MS_NODIRATIME) && inode_is(inode, S_IFDIR)))
         return;
     uint64_t now = clock_wall_ns();
-    if (atime > __atomic_load_n(&inode->mtime_ns, __ATOMIC_RELAXED) &&
+    if (!(mount & MS_STRICTATIME) && atime > __atomic_load_n(&inode->mtime_ns, __ATOMIC_RELAXED) &&
         atime > __atomic_load_n(&inode->ctime_ns, __ATOMIC_RELAXED) &&
         now - atime < 24ull * 3600 * NS_PER_SEC)
         return;
@@ -164,7 +174,7 @@ void inode_stat(struct inode *inode, struct kstat *out)
         .nlink = __atomic_load_n(&inode->nlink, __ATOMIC_RELAXED),
         .uid = __atomic_load_n(&inode->uid, __ATOMIC_RELAXED),
         .gid = __atomic_load_n(&inode->gid, __ATOMIC_RELAXED),
-        .blksize = PAGE_SIZE,
+        .blksize = 1u << MAX((unsigned)inode->object.huge_shift, (unsigned)PAGE_SHIFT),
         .atime_ns = __atomic_load_n(&inode->atime_ns, __ATOMIC_RELAXED),
         .mtime_ns = __atomic_load_n(&inode->mtime_ns, __ATOMIC_RELAXED),
         .ctime_ns = __atomic_load_n(&inode->ctime_ns, __ATOMIC_RELAXED),
@@ -200,7 +210,10 @@ bool cred_in_group(const struct fs_cred *cred, uint32_t gid)
 
 int inode_permission(const struct fs_cred *cred, struct inode *inode, unsigned want)
 {
-    uint32_t mode = inode_mode(inode);
+    uint32_t mode = inode_mode(inode), type = mode & S_IFMT;
+    if ((want & MAY_WRITE) && super_has(inode->super, MS_RDONLY) &&
+        (type == S_IFREG || type == S_IFDIR || type == S_IFLNK))
+        return -EROFS;
     if (cred->fsuid == 0) { /* CAP_DAC_OVERRIDE: all but executing what nobody may execute */
         bool plain_exec = (want & MAY_EXEC) && (mode & S_IFMT) != S_IFDIR;
         return plain_exec && !(mode & 0111) ? -EACCES : 0;
@@ -216,6 +229,11 @@ int inode_permission(const struct fs_cred *cred, struct inode *inode, unsigned w
 static int check_attr(const struct fs_cred *cred, struct inode *inode,
                       const struct inode_attr *attr)
 {
+    if (super_has(inode->super, MS_RDONLY))
+        return -EROFS;
+    if ((attr->valid & ATTR_MODE) && (inode->seals & F_SEAL_EXEC) &&
+        ((inode->mode ^ attr->mode) & 0111))
+        return -EPERM;
     if (inode->ops && inode->ops->fixed)
         return -EPERM;
     if (cred->fsuid == 0)
@@ -301,6 +319,8 @@ int inode_truncate(struct inode *inode, uint64_t size)
         return -EINVAL;
     if (size > INT64_MAX)
         return -EFBIG;
+    if (inode->object.huge_shift && !is_aligned(size, 1ull << inode->object.huge_shift))
+        return -EINVAL;
     mutex_lock(&inode->lock);
     uint64_t old = inode_size(inode);
     int err = -EPERM;

@@ -395,6 +395,7 @@ static const struct file_ops inotify_ops = {
     .poll = inotify_poll,
     .ioctl = inotify_ioctl,
     .release = inotify_release,
+    .async = true,
 };
 
 bool file_is_inotify(const struct file *file)

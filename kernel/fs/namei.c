@@ -176,7 +176,7 @@ int vfs_make_inode(struct fs_context *ctx, struct dentry *start, const char *pat
         uint32_t kept = is_dir ? 01777 : 07777;
         uint32_t perm = mode & kept & ~__atomic_load_n(&ctx->umask, __ATOMIC_RELAXED);
         inode = make_inode(ctx, walk.dentry->inode, (mode & S_IFMT) | perm, rdev);
-        err = inode ? 0 : -ENOMEM;
+        err = inode ? 0 : super_full(walk.dentry->inode->super, 1) ? -ENOSPC : -ENOMEM;
     }
     if (err == 0 && out) {
         inode_get(inode);
@@ -217,7 +217,7 @@ int vfs_symlink(struct fs_context *ctx, const char *target, struct dentry *start
         text = NULL;
         add_name_locked(walk.dentry->inode, dentry, inode);
     } else {
-        err = -ENOMEM;
+        err = super_full(walk.dentry->inode->super, 1) ? -ENOSPC : -ENOMEM;
     }
     end_new(&walk);
 out:

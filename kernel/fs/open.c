@@ -46,6 +46,9 @@ static int check_type(struct inode *inode, uint32_t flags)
         return writes || (flags & O_CREAT) ? -EISDIR : 0;
     case S_IFSOCK:
         return -ENXIO;
+    case S_IFCHR:
+    case S_IFBLK:
+        return super_has(inode->super, MS_NODEV) ? -EACCES : 0;
     default:
         return 0;
     }
@@ -54,7 +57,8 @@ static int check_type(struct inode *inode, uint32_t flags)
 /* Root, too, needs one x bit (Linux: generic_permission). */
 static int check_exec(struct inode *inode)
 {
-    if (!inode_is(inode, S_IFREG) || !(inode_mode(inode) & 0111))
+    if (!inode_is(inode, S_IFREG) || !(inode_mode(inode) & 0111) ||
+        super_has(inode->super, MS_NOEXEC))
         return -EACCES;
     return inode_permission(proc_cred(), inode, MAY_EXEC);
 }
@@ -88,8 +92,9 @@ static int make_file(const struct open_how *how, struct dentry *dentry, struct f
     dentry_get(dentry);
     file->inode = inode;
     file->dentry = dentry;
-    int err = 0;
-    if (!(flags & O_PATH) && inode->ops->open)
+    super_use(inode->super);
+    int err = file_begin_write(file);
+    if (!err && !(flags & O_PATH) && inode->ops->open)
         err = inode->ops->open(inode, file);
     if (err == 0 && !file->ops)
         err = -ENXIO;
@@ -199,7 +204,7 @@ static int find_or_create(const struct open_how *how, struct path_walk *walk,
     uint32_t perm = how->mode & 07777 & ~__atomic_load_n(&how->ctx->umask, __ATOMIC_RELAXED);
     struct inode *inode = ramfs_inode(dir->super, S_IFREG | perm, 0);
     if (!inode) {
-        err = -ENOMEM;
+        err = super_full(dir->super, 1) ? -ENOSPC : -ENOMEM;
         goto out;
     }
     inode_set_owner(inode, dir);
@@ -211,17 +216,6 @@ out:
     mutex_unlock(&dir->lock);
     rwlock_read_unlock(&vfs_tree);
     return err;
-}
-
-static struct dentry *cross_mounts(struct dentry *dentry)
-{
-    struct super *super;
-    while ((super = __atomic_load_n(&dentry->mounted, __ATOMIC_ACQUIRE)) != NULL) {
-        dentry_get(super->root);
-        dentry_put(dentry);
-        dentry = super->root;
-    }
-    return dentry;
 }
 
 /* What open does with a last name that exists. 1: it is a link to follow. */
@@ -245,6 +239,8 @@ static int open_through_link(struct open_how *how, struct dentry *dir, struct de
     if (++how->links > 40 || (how->resolve & LOOKUP_NO_SYMLINKS))
         return -ELOOP;
     struct inode *inode = link->inode;
+    if (super_has(inode->super, MS_NOSYMFOLLOW))
+        return -ELOOP;
     if (inode->ops->follow) {
         struct open_how plain = *how;
         plain.flags &= ~(uint32_t)(O_CREAT | O_EXCL);
@@ -282,7 +278,7 @@ static int create_round(struct open_how *how, struct dentry **dir, const char *p
     if (err)
         goto out;
     how->links = walk.links;
-    dentry = cross_mounts(dentry);
+    dentry = dentry_topmost(dentry);
     err = open_last(how, dentry, created, out);
     if (err == 1)
         err = open_through_link(how, walk.dentry, dentry, text, out);

@@ -120,18 +120,12 @@ static int walk_up(struct path_walk *walk)
         err = (walk->flags & LOOKUP_BENEATH) ? -EXDEV : 0;
         goto out;
     }
-    /* Out of a mounted file system (several may be mounted on each other). */
-    bool crossed = false;
-    while (d != bound && d->inode && d->inode->super->root == d && d->inode->super->covered) {
-        d = d->inode->super->covered;
-        crossed = true;
-    }
-    if (crossed && (walk->flags & LOOKUP_NO_XDEV))
+    bool crossed;
+    d = dentry_above(d, bound, &crossed);
+    if (crossed && (walk->flags & LOOKUP_NO_XDEV)) {
         err = -EXDEV;
-    else if (d != bound)
-        walk_set(walk, dentry_parent(d));
-    else {
-        dentry_get(d);
+        dentry_put(d);
+    } else {
         walk_set(walk, d);
     }
 out:
@@ -142,16 +136,15 @@ out:
 /* Onto what is mounted at walk->dentry. */
 static int walk_cross_mounts(struct path_walk *walk)
 {
-    for (;;) {
-        /* Acquire: pairs with super_mount's release; mounts never go away. */
-        struct super *super = __atomic_load_n(&walk->dentry->mounted, __ATOMIC_ACQUIRE);
-        if (!super)
-            return 0;
-        if (walk->flags & LOOKUP_NO_XDEV)
+    struct dentry *root;
+    while ((root = dentry_mounted_root(walk->dentry)) != NULL) {
+        if (walk->flags & LOOKUP_NO_XDEV) {
+            dentry_put(root);
             return -EXDEV;
-        dentry_get(super->root);
-        walk_set(walk, super->root);
+        }
+        walk_set(walk, root);
     }
+    return 0;
 }
 
 long vfs_readlink(struct dentry *dentry, char *buf, size_t size)
@@ -200,6 +193,8 @@ static int follow_link(struct path_walk *walk, struct dentry *link, const char *
     if (++walk->links > LINKS_MAX)
         return -ELOOP;
     struct inode *inode = link->inode;
+    if (super_has(inode->super, MS_NOSYMFOLLOW))
+        return -ELOOP;
     inode_accessed(inode, 0);
     if (!inode->ops->follow) {
         int err = splice_link(walk, link, rest);

@@ -7,15 +7,11 @@
  * empty both counters return to a page boundary of slot 0, so small traffic stays in one page that
  * is warm in the cache.
  *
- * splice(2) takes bytes out before it knows whether their target accepts them. Until it settles,
- * they count as held: writers leave their room alone, and what the target refused goes back to
- * where it came from.
- *
  * The mutex (RANK_PIPE) guards all; head, tail, readers and writers are also read without it, by
  * sleepers that check their condition and by poll: they are atomic. Copies to and from user memory
  * happen under the mutex: a page fault there takes only locks of mm, which stand lower.
  */
-#include "fs/pipe.h"
+#include "fs/pipe_state.h"
 
 #include "core/assert.h"
 #include "fs/console.h"
@@ -28,40 +24,7 @@
 #include "sched/timer.h"
 #include "sched/wait.h"
 
-struct pipe {
-    struct refcount refs; /* one per open file */
-    struct mutex lock;
-    struct waitq wait;
-    struct page **pages;
-    size_t page_count; /* power of two */
-    uint64_t head, tail;
-    uint64_t held;                       /* bytes before tail that a splice may give back */
-    uint32_t readers, writers;           /* open ends */
-    uint32_t reader_opens, writer_opens; /* ever; FIFO opens wait for these to move */
-    uint64_t ino, time_ns;
-};
-
 static uint64_t next_ino; /* atomic */
-
-static uint64_t load64(const uint64_t *p)
-{
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-
-static void store64(uint64_t *p, uint64_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-}
-
-static uint32_t load32(const uint32_t *p)
-{
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-
-static void store32(uint32_t *p, uint32_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-}
 
 static struct pipe *pipe_alloc(void)
 {
@@ -117,8 +80,7 @@ static size_t pipe_space(const struct pipe *pipe)
 
 /* ---- read ---- */
 
-/* An empty ring starts again in its first page, unless bytes may come back before its tail. */
-static void rewind_locked(struct pipe *pipe)
+void pipe_rewind_locked(struct pipe *pipe)
 {
     if (pipe->tail == pipe->head && pipe->held == 0) {
         store64(&pipe->head, 0); /* head first: an unlocked reader sees "empty" in between */
@@ -142,7 +104,7 @@ static long read_locked(struct pipe *pipe, struct iov_iter *to)
         if ((size_t)n < len)
             break;
     }
-    rewind_locked(pipe);
+    pipe_rewind_locked(pipe);
     return done;
 }
 
@@ -152,14 +114,7 @@ static bool can_read(void *arg)
     return pipe_used(pipe) > 0 || load32(&pipe->writers) == 0;
 }
 
-static bool nonblocking(const struct file *file)
-{
-    return file_flags(file) & O_NONBLOCK;
-}
-
-/* Lock the pipe when it has bytes: 1. 0: end of file, or a negative errno; then it is not locked.
- */
-static int lock_filled(struct pipe *pipe, bool nonblock)
+int pipe_lock_filled(struct pipe *pipe, bool nonblock)
 {
     for (;;) {
         mutex_lock(&pipe->lock);
@@ -182,7 +137,7 @@ static long pipe_read(struct file *file, struct iov_iter *to, off64_t *pos)
     struct pipe *pipe = file->private_data;
     if (to->left == 0)
         return 0;
-    int filled = lock_filled(pipe, nonblocking(file));
+    int filled = pipe_lock_filled(pipe, nonblocking(file));
     if (filled <= 0)
         return filled;
     long done = read_locked(pipe, to);
@@ -205,37 +160,35 @@ static struct page *slot_page(struct pipe *pipe, uint64_t at)
     return *slot;
 }
 
-static long write_locked(struct pipe *pipe, struct iov_iter *from, size_t want)
+/* `whole`: all or nothing, whatever goes wrong. What is copied counts only when head says so. */
+static long write_locked(struct pipe *pipe, struct iov_iter *from, size_t want, bool whole)
 {
-    long done = 0;
-    while ((size_t)done < want) {
-        size_t offset = pipe->head % PAGE_SIZE;
-        size_t len = MIN(PAGE_SIZE - offset, want - (size_t)done);
-        struct page *page = slot_page(pipe, pipe->head);
+    uint64_t at = pipe->head;
+    long err = 0;
+    while (!err && at - pipe->head < want) {
+        size_t offset = at % PAGE_SIZE;
+        size_t len = MIN(PAGE_SIZE - offset, want - (size_t)(at - pipe->head));
+        struct page *page = slot_page(pipe, at);
         long n = page ? iov_copy_from(from, (char *)page_virt(page) + offset, len) : -ENOMEM;
-        if (n <= 0)
-            return done ? done : n;
-        done += n;
-        store64(&pipe->head, pipe->head + (uint64_t)n);
-        if ((size_t)n < len)
-            break;
+        if (n > 0)
+            at += (uint64_t)n;
+        if (n < (long)len)
+            err = n < 0 ? n : -EFAULT;
     }
+    long done = (long)(at - pipe->head);
+    if (err && (whole || done == 0))
+        return err;
+    store64(&pipe->head, at);
     return done;
 }
 
-struct write_need {
-    struct pipe *pipe;
-    size_t space;
-};
-
-static bool can_write(void *arg)
+bool pipe_can_write(void *arg)
 {
     struct write_need *need = arg;
     return pipe_space(need->pipe) >= need->space || load32(&need->pipe->readers) == 0;
 }
 
-/* One try. `need`: bytes that must fit (PIPE_BUF writes are not split, pipe(7)). */
-static long try_write(struct pipe *pipe, struct iov_iter *from, size_t need)
+long pipe_try_write(struct pipe *pipe, struct iov_iter *from, size_t need)
 {
     mutex_lock(&pipe->lock);
     size_t space = pipe_space(pipe);
@@ -243,7 +196,7 @@ static long try_write(struct pipe *pipe, struct iov_iter *from, size_t need)
     if (pipe->readers == 0)
         n = -EPIPE;
     else if (space >= need)
-        n = write_locked(pipe, from, MIN(space, from->left));
+        n = write_locked(pipe, from, MIN(space, from->left), need == from->left);
     mutex_unlock(&pipe->lock);
     if (n > 0)
         waitq_wake_one(&pipe->wait, POLLIN | POLLRDNORM);
@@ -257,103 +210,19 @@ static long pipe_write(struct file *file, struct iov_iter *from, off64_t *pos)
     long done = 0;
     while (from->left > 0) {
         struct write_need need = {pipe, atomic ? from->left : 1};
-        long n = try_write(pipe, from, need.space);
+        long n = pipe_try_write(pipe, from, need.space);
         if (n > 0) {
             done += n;
             continue;
         }
         if (n == -EAGAIN && !nonblocking(file))
-            n = fs_wait(&pipe->wait, can_write, &need, UINT64_MAX);
+            n = fs_wait(&pipe->wait, pipe_can_write, &need, UINT64_MAX);
         if (n == -EPIPE && done)
             proc_broken_pipe();
         if (n < 0)
             return done ? done : n;
     }
     return done;
-}
-
-/* ---- splice and tee: through kernel memory ---- */
-
-/* Copy between the ring at byte `at` and a buffer. The pages are there. */
-static void ring_copy(struct pipe *pipe, uint64_t at, uint8_t *buf, size_t len, bool to_ring)
-{
-    while (len > 0) {
-        size_t offset = at % PAGE_SIZE, n = MIN(PAGE_SIZE - offset, len);
-        uint8_t *mine = page_virt(pipe->pages[at / PAGE_SIZE % pipe->page_count]);
-        memcpy(to_ring ? mine + offset : buf, to_ring ? buf : mine + offset, n);
-        at += n;
-        buf += n;
-        len -= n;
-    }
-}
-
-static long copy_out(struct file *file, void *buf, size_t len, bool nonblock, bool take)
-{
-    struct pipe *pipe = file->private_data;
-    int filled = lock_filled(pipe, nonblock || nonblocking(file));
-    if (filled <= 0)
-        return filled;
-    size_t n = MIN(len, (size_t)(pipe->head - pipe->tail));
-    ring_copy(pipe, pipe->tail, buf, n, false);
-    if (take) {
-        /* held first: the room is never seen as free. */
-        store64(&pipe->held, pipe->held + n);
-        store64(&pipe->tail, pipe->tail + n);
-    }
-    mutex_unlock(&pipe->lock);
-    return (long)n;
-}
-
-long pipe_peek(struct file *file, void *buf, size_t len, bool nonblock)
-{
-    return copy_out(file, buf, len, nonblock, false);
-}
-
-long pipe_take(struct file *file, void *buf, size_t len, bool nonblock)
-{
-    return copy_out(file, buf, len, nonblock, true);
-}
-
-void pipe_settle(struct file *file, void *buf, size_t taken, size_t used)
-{
-    struct pipe *pipe = file->private_data;
-    size_t back = taken - used;
-    ASSERT(used <= taken);
-    mutex_lock(&pipe->lock);
-    ASSERT(pipe->held >= taken && pipe->tail >= back);
-    if (back > 0) {
-        /* The room before tail is there: `held` kept writers out, rewind and resize as well. */
-        ring_copy(pipe, pipe->tail - back, (uint8_t *)buf + used, back, true);
-        store64(&pipe->tail, pipe->tail - back);
-    }
-    store64(&pipe->held, pipe->held - taken);
-    rewind_locked(pipe);
-    mutex_unlock(&pipe->lock);
-    waitq_wake_all(&pipe->wait, 0);
-}
-
-long pipe_put_some(struct file *file, void *buf, size_t len, bool nonblock)
-{
-    struct pipe *pipe = file->private_data;
-    struct iov one;
-    struct iov_iter from;
-    struct write_need need = {pipe, 1};
-    if (len == 0)
-        return 0;
-    for (;;) {
-        iov_iter_init_kernel(&from, &one, buf, len);
-        long n = try_write(pipe, &from, 1);
-        if (n != -EAGAIN || nonblock || nonblocking(file))
-            return n;
-        int err = fs_wait(&pipe->wait, can_write, &need, UINT64_MAX);
-        if (err)
-            return err;
-    }
-}
-
-bool pipe_same(const struct file *a, const struct file *b)
-{
-    return a->private_data == b->private_data;
 }
 
 /* ---- the rest of the operations ---- */
@@ -453,6 +322,7 @@ static const struct file_ops pipe_ops = {
     .ioctl = pipe_ioctl,
     .stat = pipe_stat,
     .release = pipe_release,
+    .async = true,
 };
 
 int pipe_create(struct file *ends[2], uint32_t flags)

@@ -40,6 +40,18 @@ static void kb_line(struct strbuf *sb, const char *name, uint64_t pages)
     strbuf_printf(sb, "%-15s %8llu kB\n", name, (unsigned long long)(pages * (PAGE_SIZE / 1024)));
 }
 
+/* As Linux has it on x86; not where the kernel cannot know (hosted). */
+static void direct_map_lines(struct strbuf *sb)
+{
+    uint64_t bytes[HAL_DIRECT_SIZES];
+    hal_direct_bytes(bytes);
+    if (!(bytes[HAL_DIRECT_4K] | bytes[HAL_DIRECT_2M] | bytes[HAL_DIRECT_1G]))
+        return;
+    kb_line(sb, "DirectMap4k:", bytes[HAL_DIRECT_4K] / PAGE_SIZE);
+    kb_line(sb, "DirectMap2M:", bytes[HAL_DIRECT_2M] / PAGE_SIZE);
+    kb_line(sb, "DirectMap1G:", bytes[HAL_DIRECT_1G] / PAGE_SIZE);
+}
+
 static int show_meminfo(struct inode *inode, struct strbuf *sb)
 {
     struct page_stats st;
@@ -82,6 +94,7 @@ static int show_meminfo(struct inode *inode, struct strbuf *sb)
                   (unsigned long long)huge.reserved, (unsigned long long)huge.surplus);
     kb_line(sb, "Hugepagesize:", HUGETLB_SIZE / PAGE_SIZE);
     kb_line(sb, "Hugetlb:", huge.total * (HUGETLB_SIZE / PAGE_SIZE));
+    direct_map_lines(sb);
     return 0;
 }
 
@@ -143,12 +156,14 @@ static int show_vmstat(struct inode *inode, struct strbuf *sb)
         "nr_page_table_pages %llu\nnr_slab_unreclaimable %llu\n"
         "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n"
         "pgmigrate_success %llu\ncompact_stall %llu\ncompact_fail %llu\n"
-        "compact_success %llu\nnr_cpu_cached_pages %llu\n",
+        "compact_success %llu\nnr_cpu_cached_pages %llu\n"
+        "kernel_stack_grown %llu\n",
         (unsigned long long)st.free, (unsigned long long)st.by_type[PAGE_ANON],
         (unsigned long long)st.by_type[PAGE_FILE], (unsigned long long)st.by_type[PAGE_TABLE],
         (unsigned long long)st.by_type[PAGE_SLAB], (unsigned long long)compact.pages_moved,
         (unsigned long long)compact.runs, (unsigned long long)compact.blocks_failed,
-        (unsigned long long)compact.blocks_freed, (unsigned long long)hot_count());
+        (unsigned long long)compact.blocks_freed, (unsigned long long)hot_count(),
+        (unsigned long long)kstack_grown());
     return 0;
 }
 
@@ -268,48 +283,14 @@ static int show_cmdline(struct inode *inode, struct strbuf *sb)
     return 0;
 }
 
-static int mount_path(struct super *super, char *buf, size_t size)
-{
-    long len = dentry_path(super->root, NULL, buf, size);
-    return len < 0 ? (int)len : 0;
-}
-
-static int each_mount(struct strbuf *sb,
-                      void (*line)(struct strbuf *, struct super *, const char *))
-{
-    char *path = kmalloc(PATH_MAX, ALLOC_DEFAULT);
-    if (!path)
-        return -ENOMEM;
-    /* The list is complete before programs run. */
-    list_for_each (node, &vfs_supers) {
-        struct super *super = list_entry(node, struct super, link);
-        if (mount_path(super, path, PATH_MAX) == 0)
-            line(sb, super, path);
-    }
-    kfree(path);
-    return 0;
-}
-
-static void mounts_line(struct strbuf *sb, struct super *super, const char *path)
-{
-    strbuf_printf(sb, "%s %s %s %s 0 0\n", super->source, path, super->type, super->options);
-}
-
-static void mountinfo_line(struct strbuf *sb, struct super *super, const char *path)
-{
-    unsigned parent = super->covered ? super->covered->inode->super->mount_id : 1;
-    strbuf_printf(sb, "%u %u %u:%u / %s rw,relatime - %s %s rw\n", super->mount_id, parent,
-                  fs_major(super->dev), fs_minor(super->dev), path, super->type, super->source);
-}
-
 int procfs_show_mounts(struct inode *inode, struct strbuf *sb)
 {
-    return each_mount(sb, mounts_line);
+    return mounts_show(sb, false);
 }
 
 int procfs_show_mountinfo(struct inode *inode, struct strbuf *sb)
 {
-    return each_mount(sb, mountinfo_line);
+    return mounts_show(sb, true);
 }
 
 /* A random (version 4) UUID as RFC 4122 writes it. */
@@ -334,7 +315,7 @@ static int show_uuid(struct inode *inode, struct strbuf *sb)
     return 0;
 }
 
-static uint8_t boot_id[16]; /* set by procfs_mount */
+static uint8_t boot_id[16]; /* set by procfs_create */
 
 static int show_boot_id(struct inode *inode, struct strbuf *sb)
 {
@@ -522,17 +503,20 @@ static int root_list(struct inode *dir, off64_t *pos,
 
 static const struct inode_ops root_ops = {.lookup = root_lookup, .list = root_list, .fixed = true};
 
-int procfs_mount(struct dentry *where)
+struct super *procfs_create(const char *source)
 {
-    struct super *super = super_create("proc", "proc", PROC_MAGIC, 0555);
+    static const uint8_t none[sizeof(boot_id)];
+    struct super *super = super_create("proc", source, PROC_MAGIC, 0555);
     if (!super)
-        return -ENOMEM; /* boot fails */
-    random_bytes(boot_id, sizeof(boot_id));
-    int err = pseudo_add(super, items, ARRAY_COUNT(items));
-    if (err)
-        return err;
+        return NULL;
+    if (memcmp(boot_id, none, sizeof(none)) == 0) /* the first one, at boot */
+        random_bytes(boot_id, sizeof(boot_id));
+    if (pseudo_add(super, items, ARRAY_COUNT(items))) {
+        super_discard(super);
+        return NULL;
+    }
     struct inode *root = super->root->inode;
     root->ops = &root_ops;
     root->flags |= INODE_VOLATILE;
-    return super_mount(super, where);
+    return super;
 }

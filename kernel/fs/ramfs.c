@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ramfs.c - files in memory: the root, /tmp, /dev/shm, memfd and O_TMPFILE.
+ * ramfs.c - files in memory: the root, /tmp, /dev/shm and O_TMPFILE (memfd: memfd.c).
  *
  * Names live in the dentry cache alone (vfs.h); contents in the inode's page cache. A
  * file from the boot archive reads its first bytes from there (inode.c), page by page when they
@@ -24,11 +24,8 @@
 #include "sched/thread.h"
 #include "sched/timer.h"
 
-#define RAMFS_MAGIC 0x858458f6
 #define TMPFS_MAGIC 0x01021994
-#define LIST_BASE ((off64_t)1 << 62) /* directory positions of inode_ops->list */
 
-struct list vfs_supers = {&vfs_supers, &vfs_supers};
 struct super *vfs_anon_super;
 
 /* ---- regular files ---- */
@@ -45,7 +42,7 @@ static bool next_data(struct inode *inode, uint64_t *index)
     if (page_backed(inode, *index))
         return true;
     mutex_lock(&inode->object.lock);
-    bool found = radix_next(&inode->object.pages, index) != NULL;
+    bool found = vm_object_next_locked(&inode->object, index) != NULL;
     mutex_unlock(&inode->object.lock);
     return found;
 }
@@ -144,8 +141,6 @@ static long write_piece(struct inode *inode, struct iov_iter *from, uint64_t off
 static int limit_write(struct iov_iter *from, uint64_t off)
 {
     uint64_t limit = MIN(proc_file_size_limit(), (uint64_t)INT64_MAX);
-    if (from->left == 0)
-        return 0;
     if (off >= limit) {
         if (limit < INT64_MAX)
             proc_file_too_big();
@@ -164,8 +159,6 @@ static long write_locked(struct inode *inode, struct iov_iter *from, uint64_t of
     if ((inode->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
         (end > old && (inode->seals & F_SEAL_GROW)))
         return -EPERM;
-    if (from->left == 0)
-        return 0;
     err = end > old ? vm_object_resize(&inode->object, end) : 0;
     if (err)
         return err;
@@ -196,13 +189,15 @@ static long write_locked(struct inode *inode, struct iov_iter *from, uint64_t of
 static long ramfs_write(struct file *file, struct iov_iter *from, off64_t *pos)
 {
     struct inode *inode = file->inode;
+    if (from->left == 0)
+        return 0; /* before limits and seals are asked, as on Linux (generic_write_checks) */
     mutex_lock(&inode->lock);
-    if (file_flags(file) & O_APPEND)
-        *pos = (off64_t)inode_size(inode);
-    long done = write_locked(inode, from, (uint64_t)*pos);
+    /* A write that fails leaves the position where it was, one that appends too. */
+    off64_t at = file_flags(file) & O_APPEND ? (off64_t)inode_size(inode) : *pos;
+    long done = write_locked(inode, from, (uint64_t)at);
     mutex_unlock(&inode->lock);
     if (done > 0)
-        *pos += done;
+        *pos = at + done;
     return done == -ENOMEM ? -ENOSPC : done;
 }
 
@@ -256,7 +251,7 @@ static off64_t ramfs_seek(struct file *file, off64_t off, int whence)
     return target;
 }
 
-static int ramfs_mmap(struct file *file, unsigned prot, unsigned flags, struct vm_object **object)
+int ramfs_mmap(struct file *file, unsigned prot, unsigned flags, struct vm_object **object)
 {
     unsigned mode = file_flags(file) & O_ACCMODE;
     bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
@@ -274,7 +269,7 @@ static int ramfs_mmap(struct file *file, unsigned prot, unsigned flags, struct v
     return 0;
 }
 
-static int ramfs_fsync(struct file *file, bool data_only)
+int ramfs_fsync(struct file *file, bool data_only)
 {
     return 0; /* memory is where the data lives */
 }
@@ -295,7 +290,8 @@ static const struct file_ops ramfs_file_ops = {
 
 /* ---- fallocate ---- */
 
-static const char zero_page[PAGE_SIZE];
+/* Not const: in .bss it takes no room in the image. */
+static char zero_page[PAGE_SIZE];
 
 static int zero_bytes(struct inode *inode, uint64_t off, uint64_t end)
 {
@@ -369,6 +365,8 @@ static int allocate_locked(struct inode *inode, unsigned mode, uint64_t off, uin
 int ramfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t len)
 {
     uint64_t end;
+    if (inode->object.huge_shift)
+        return hugetlbfs_fallocate(inode, mode, off, len);
     if (!inode_is(inode, S_IFREG) || inode->ops != &ramfs_inode_ops)
         return inode_is(inode, S_IFIFO) ? -ESPIPE : -ENODEV;
     if (add_overflow(off, len, &end) || end > INT64_MAX)
@@ -387,92 +385,6 @@ int ramfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t l
     mutex_unlock(&inode->lock);
     return err;
 }
-
-/* ---- directories ---- */
-
-struct list_emit {
-    bool (*emit)(void *arg, const char *name, size_t len, uint64_t ino, unsigned type,
-                 off64_t next);
-    void *arg;
-};
-
-static bool emit_listed(void *arg, const char *name, size_t len, uint64_t ino, unsigned type,
-                        off64_t next)
-{
-    struct list_emit *list = arg;
-    return list->emit(list->arg, name, len, ino, type, LIST_BASE + next);
-}
-
-static unsigned type_of(const struct inode *inode)
-{
-    return (inode_mode(inode) & S_IFMT) >> 12; /* DT_* are the file type bits */
-}
-
-static bool emit_children(struct dentry *dir, off64_t *pos, const struct list_emit *out)
-{
-    uint64_t cookie = (uint64_t)*pos;
-    struct dentry *prev = NULL, *child;
-    bool more = true;
-    while (more && (child = dentry_next_child(dir, prev, &cookie)) != NULL) {
-        struct inode *inode = child->inode;
-        more = out->emit(out->arg, child->name, child->name_len, inode->ino, type_of(inode),
-                         (off64_t)cookie + 1);
-        if (more)
-            *pos = (off64_t)++cookie;
-        dentry_put(prev);
-        prev = child;
-    }
-    dentry_put(prev);
-    return more;
-}
-
-static int emit_all(struct file *file, off64_t *pos, const struct list_emit *out)
-{
-    struct dentry *dir = file->dentry;
-    struct inode *inode = file->inode;
-    if (*pos == 0) {
-        if (!out->emit(out->arg, ".", 1, inode->ino, 4, 1))
-            return 0;
-        *pos = 1;
-    }
-    if (*pos == 1) {
-        struct dentry *parent = dentry_parent(dir);
-        bool more = out->emit(out->arg, "..", 2, parent->inode->ino, 4, 2);
-        dentry_put(parent);
-        if (!more)
-            return 0;
-        *pos = 2;
-    }
-    if (*pos < LIST_BASE && !emit_children(dir, pos, out))
-        return 0;
-    if (!inode->ops->list)
-        return 0;
-    off64_t at = *pos < LIST_BASE ? 0 : *pos - LIST_BASE;
-    int err = inode->ops->list(inode, &at, emit_listed, (void *)(uintptr_t)out);
-    *pos = LIST_BASE + at;
-    return err;
-}
-
-static int dir_readdir(struct file *file, off64_t *pos,
-                       bool (*emit)(void *arg, const char *name, size_t len, uint64_t ino,
-                                    unsigned type, off64_t next),
-                       void *arg)
-{
-    struct list_emit out = {emit, arg};
-    if (inode_flags(file->inode) & INODE_DEAD)
-        return -ENOENT;
-    rwlock_read_lock(&vfs_tree); /* against renames: names stay what they are */
-    int err = emit_all(file, pos, &out);
-    rwlock_read_unlock(&vfs_tree);
-    inode_accessed(file->inode, file_flags(file));
-    return err;
-}
-
-const struct file_ops dir_file_ops = {
-    .seek = file_seek_endless,
-    .readdir = dir_readdir,
-    .fsync = ramfs_fsync,
-};
 
 /* ---- inodes and mounts ---- */
 
@@ -498,9 +410,16 @@ struct inode *ramfs_inode(struct super *super, uint32_t mode, uint64_t rdev)
     if (!inode)
         return NULL;
     inode->ops = &ramfs_inode_ops;
+    if (super_full(super, 0)) { /* counted already: so many at most, whoever else makes some */
+        inode_put(inode);
+        return NULL;
+    }
     switch (mode & S_IFMT) {
     case S_IFREG:
         inode->file_ops = &ramfs_file_ops;
+        inode->object.quota = super->quota.max ? &super->quota : NULL;
+        if (super->huge_shift)
+            hugetlbfs_inode_setup(inode);
         break;
     case S_IFDIR:
         inode->file_ops = &dir_file_ops;
@@ -522,9 +441,9 @@ struct super *super_create(const char *type, const char *source, uint64_t magic,
     struct super *super = kzalloc(sizeof(*super));
     if (!super)
         return NULL;
+    ref_init(&super->refs);
     super->type = type;
     super->source = source;
-    super->options = "rw,relatime";
     super->magic = magic;
     super->dev = fs_makedev(0, __atomic_add_fetch(&last_minor, 1, __ATOMIC_RELAXED));
     list_init(&super->link);
@@ -547,31 +466,27 @@ struct super *ramfs_create(const char *type, const char *source, uint32_t root_m
     return super;
 }
 
-/* Boot only: the list of mounts never changes once programs run. */
-int super_mount(struct super *super, struct dentry *where)
-{
-    static unsigned last_id = 20;
-    if (where) {
-        if (!inode_is(where->inode, S_IFDIR))
-            return -ENOTDIR;
-        if (where->mounted)
-            return -EBUSY;
-        dentry_get(where);
-    }
-    super->covered = where;
-    super->mount_id = ++last_id;
-    list_push_back(&vfs_supers, &super->link);
-    if (where)
-        __atomic_store_n(&where->mounted, super, __ATOMIC_RELEASE);
-    return 0;
-}
-
 int vfs_statfs(struct super *super, struct kstatfs *out)
 {
-    *out = (struct kstatfs){
-        .type = super->magic, .bsize = PAGE_SIZE, .fsid = super->dev, .namelen = NAME_MAX};
-    out->flags = 0x1020; /* ST_VALID, ST_RELATIME */
-    if (super->writable_tree) {
+    *out = (struct kstatfs){.type = super->magic,
+                            .bsize = super->block_size ? super->block_size : PAGE_SIZE,
+                            .fsid = super->dev,
+                            .namelen = NAME_MAX};
+    /* ST_RDONLY to ST_NOEXEC and ST_NOATIME have the values of MS_; ST_VALID, ST_RELATIME. */
+    uint32_t flags = __atomic_load_n(&super->flags, __ATOMIC_RELAXED);
+    out->flags =
+        0x20 |
+        (flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME));
+    if (!(flags & (MS_NOATIME | MS_STRICTATIME)))
+        out->flags |= 0x1000;
+    uint64_t max = __atomic_load_n(&super->quota.max, __ATOMIC_RELAXED);
+    if (max && max != UINT64_MAX) { /* not: no limit */
+        uint64_t used = __atomic_load_n(&super->quota.used, __ATOMIC_RELAXED);
+        out->blocks = max;
+        out->bfree = out->bavail = max > used ? max - used : 0;
+        out->files = super->options.inodes ? super->options.inodes : page_total_count();
+        out->ffree = out->files - MIN(out->files, (uint64_t)ref_read(&super->refs) - 1);
+    } else if (super->magic == TMPFS_MAGIC) {
         out->blocks = page_total_count();
         out->bfree = out->bavail = page_free_count();
         out->files = out->blocks;
@@ -588,7 +503,7 @@ int ramfs_tmpfile(struct super *super, const char *name, uint32_t mode, uint32_t
     char text[24];
     struct inode *inode = ramfs_inode(super, mode, 0);
     if (!inode)
-        return -ENOMEM;
+        return super_full(super, 1) ? -ENOSPC : -ENOMEM;
     inode->nlink = 0;
     if (!name && !(flags & O_EXCL))
         inode->flags |= INODE_LINKABLE;
@@ -612,62 +527,11 @@ int ramfs_tmpfile(struct super *super, const char *name, uint32_t mode, uint32_t
     inode_get(inode);
     file->inode = inode;
     file->dentry = dentry;
-    *out = file;
-    return 0;
-}
-
-int memfd_create_file(const char *name, bool sealable, bool exec, uint32_t flags, struct file **out)
-{
-    char text[NAME_MAX + 1];
-    int len = snprintf(text, sizeof(text), "memfd:%s", name);
-    if (len < 0 || (size_t)len >= sizeof(text))
-        return -EINVAL;
-    int err = ramfs_tmpfile(vfs_anon_super, text, S_IFREG | (exec ? 0777 : 0666),
-                            flags | O_RDWR | O_LARGEFILE, out);
+    super_use(super);
+    int err = file_begin_write(file);
     if (err)
-        return err;
-    (*out)->inode->flags |= INODE_SEALABLE;
-    (*out)->inode->seals = sealable ? 0 : F_SEAL_SEAL;
-    return 0;
-}
-
-int memfd_get_seals(struct file *file)
-{
-    if (!file->inode || !(inode_flags(file->inode) & INODE_SEALABLE))
-        return -EINVAL;
-    return (int)__atomic_load_n(&file->inode->seals, __ATOMIC_RELAXED);
-}
-
-static bool mapped_writable(struct vm_object *object)
-{
-    bool found = false;
-    spin_lock(&object->areas_lock);
-    list_for_each (node, &object->areas) {
-        struct area *area = list_entry(node, struct area, object_link);
-        if ((area->flags & AREA_SHARED) && (area->flags & AREA_MAYWRITE))
-            found = true;
-    }
-    spin_unlock(&object->areas_lock);
-    return found;
-}
-
-int memfd_add_seals(struct file *file, uint32_t seals)
-{
-    struct inode *inode = file->inode;
-    if (!inode || !(inode_flags(inode) & INODE_SEALABLE))
-        return -EINVAL;
-    if (seals & ~(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
-        return -EINVAL;
-    if ((file_flags(file) & O_ACCMODE) == O_RDONLY)
-        return -EPERM;
-    mutex_lock(&inode->lock);
-    int err = 0;
-    if (inode->seals & F_SEAL_SEAL)
-        err = -EPERM;
-    else if ((seals & F_SEAL_WRITE) && mapped_writable(&inode->object))
-        err = -EBUSY;
+        file_put(file);
     else
-        __atomic_store_n(&inode->seals, inode->seals | seals, __ATOMIC_RELAXED);
-    mutex_unlock(&inode->lock);
+        *out = file;
     return err;
 }

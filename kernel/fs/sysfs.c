@@ -102,7 +102,7 @@ static const struct pseudo_item items[] = {
     FILE_ITEM("devices/system/node/node0/cpulist", show_cpus, NULL),
     FILE_ITEM("devices/system/node/node0/cpumap", show_all_mask, NULL),
     FILE_ITEM("devices/system/node/node0/distance", NULL, "10\n"),
-    DIR_ITEM("block"), /* no block devices, no classes of devices: empty, not missing */
+    DIR_ITEM("block"), /* no block devices: empty, not missing; net/netsys.c adds devices */
     DIR_ITEM("bus"),
     DIR_ITEM("class"),
     DIR_ITEM("dev/block"),
@@ -115,16 +115,19 @@ static const struct pseudo_item items[] = {
               "always within_size advise [never] deny force\n"),
 };
 
-int sysfs_mount(struct dentry *where)
+struct super *sysfs_create(const char *source)
 {
-    struct super *super = super_create("sysfs", "sysfs", SYSFS_MAGIC, 0555);
+    struct super *super = super_create("sysfs", source, SYSFS_MAGIC, 0555);
     if (!super)
-        return -ENOMEM; /* boot fails */
+        return NULL;
     int err = pseudo_add(super, items, ARRAY_COUNT(items));
     for (unsigned cpu = 0; cpu < hal_cpu_count() && err == 0; cpu++) {
         char dir[48];
         snprintf(dir, sizeof(dir), "devices/system/cpu/cpu%u", cpu);
         err = pseudo_add_below(super, dir, cpu_items, ARRAY_COUNT(cpu_items), cpu);
     }
-    return err ? err : super_mount(super, where);
+    if (!err)
+        return super;
+    super_discard(super);
+    return NULL;
 }

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tty.c - the terminal on the console: Linux's N_TTY line discipline (termios(3)).
- *
- * Input bytes come from the console thread (tty_input). They are translated, may become signals,
- * are echoed, and go into a ring of IN_SIZE bytes. In canonical mode the ring ends in a line that
- * is still being edited ([line, head)); only what stands before `line` can be read. A mark beside
- * each byte says whether it ends a line, or is an end-of-file character, which a read consumes
- * without returning it.
+ * tty.c - the terminal on the console: what programs read and write. Linux's N_TTY (termios(3));
+ * what becomes of the keys is tty_line.c's, the calls that set it tty_ioctl.c's.
  *
  * The mutex (RANK_TTY) guards everything. `readable` and `stopped` are copies that sleepers look
  * at. Output is written through at once. What the console does not take, because whoever reads it
@@ -24,10 +19,6 @@
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "sched/timer.h"
-
-#define NO_CHAR 0u /* _POSIX_VDISABLE */
-
-enum mark { MARK_NONE, MARK_LINE, MARK_EOF };
 
 struct tty_state tty;
 
@@ -53,21 +44,9 @@ bool tty_lflag(uint32_t bit)
     return tty.termios.lflag & bit;
 }
 
-static bool is_char(unsigned which, uint8_t c)
-{
-    return tty.termios.cc[which] != NO_CHAR && tty.termios.cc[which] == c;
-}
-
 /* ---- output; lock held ---- */
 
-struct out_buf {
-    enum hal_stream stream;
-    size_t len;
-    int err;
-    uint8_t data[256];
-};
-
-static void out_flush(struct out_buf *out)
+void tty_out_flush(struct tty_out *out)
 {
     size_t left = out->len;
     if (left > 0 && out->err == 0 && tty.late_len == 0) {
@@ -94,10 +73,10 @@ static bool late_flush(void)
     return tty.late_len == 0;
 }
 
-static void out_byte(struct out_buf *out, uint8_t c)
+void tty_out_byte(struct tty_out *out, uint8_t c)
 {
     if (out->len == sizeof(out->data))
-        out_flush(out);
+        tty_out_flush(out);
     out->data[out->len++] = c;
 }
 
@@ -113,12 +92,12 @@ static void track_column(uint8_t c)
         tty.column++;
 }
 
-static void out_processed(struct out_buf *out, uint8_t c)
+void tty_out_processed(struct tty_out *out, uint8_t c)
 {
     uint32_t flags = tty.termios.oflag;
     if (flags & OPOST) {
         if (c == '\n' && (flags & ONLCR)) {
-            out_byte(out, '\r');
+            tty_out_byte(out, '\r');
             tty.column = 0;
         } else if (c == '\n' && (flags & ONLRET)) {
             tty.column = 0;
@@ -129,301 +108,7 @@ static void out_processed(struct out_buf *out, uint8_t c)
         }
     }
     track_column(c);
-    out_byte(out, c);
-}
-
-/* ---- echo ---- */
-
-static bool shown_as_caret(uint8_t c)
-{
-    return (c < ' ' || c == 127) && c != '\t' && tty_lflag(ECHOCTL);
-}
-
-static void echo_char(struct out_buf *out, uint8_t c)
-{
-    if (shown_as_caret(c) && c != '\n') {
-        out_processed(out, '^');
-        out_processed(out, c ^ 0x40);
-    } else {
-        out_processed(out, c);
-    }
-}
-
-static unsigned shown_width(uint8_t c, unsigned column)
-{
-    if (c == '\t')
-        return 8 - column % 8;
-    if (shown_as_caret(c))
-        return 2;
-    return c >= ' ' && c != 127 && (c & 0xc0) != 0x80 ? 1 : 0;
-}
-
-static uint8_t *in_at(uint32_t counter)
-{
-    return &tty.in[counter % IN_SIZE];
-}
-
-/* Columns of the edited line up to `end`, counted from where it began. */
-static unsigned line_width(uint32_t end)
-{
-    unsigned column = tty.line_column;
-    for (uint32_t at = tty.line; at != end; at++)
-        column += shown_width(*in_at(at), column);
-    return column - tty.line_column;
-}
-
-/* Take the last character off the edited line, and off the screen. False if there is none. */
-static bool erase_char(struct out_buf *out)
-{
-    if (tty.head == tty.line)
-        return false;
-    unsigned before = line_width(tty.head);
-    do
-        tty.head--;
-    while ((tty.termios.iflag & IUTF8) && (*in_at(tty.head) & 0xc0) == 0x80 &&
-           tty.head != tty.line);
-    unsigned after = line_width(tty.head);
-    if (!tty_lflag(ECHO))
-        return true;
-    if (!tty_lflag(ECHOE)) {
-        echo_char(out, tty.termios.cc[VERASE]);
-        return true;
-    }
-    bool tab = *in_at(tty.head) == '\t';
-    for (unsigned i = after; i < before; i++) {
-        out_processed(out, '\b');
-        if (!tab) { /* a tab's columns are blank already */
-            out_processed(out, ' ');
-            out_processed(out, '\b');
-        }
-    }
-    return true;
-}
-
-static void erase_word(struct out_buf *out)
-{
-    bool in_word = false;
-    while (tty.head != tty.line) {
-        uint8_t c = *in_at(tty.head - 1);
-        bool blank = c == ' ' || c == '\t';
-        if (blank && in_word)
-            break;
-        in_word = in_word || !blank;
-        erase_char(out);
-    }
-}
-
-static void erase_line(struct out_buf *out)
-{
-    if (tty_lflag(ECHO) && tty_lflag(ECHOKE) && tty_lflag(ECHOE)) {
-        while (erase_char(out))
-            ;
-        return;
-    }
-    tty.head = tty.line;
-    if (tty_lflag(ECHO))
-        echo_char(out, tty.termios.cc[VKILL]);
-    if (tty_lflag(ECHO) && tty_lflag(ECHOK))
-        out_processed(out, '\n');
-}
-
-static void reprint_line(struct out_buf *out)
-{
-    if (!tty_lflag(ECHO))
-        return;
-    echo_char(out, tty.termios.cc[VREPRINT]);
-    out_processed(out, '\n');
-    tty.line_column = tty.column;
-    for (uint32_t at = tty.line; at != tty.head; at++)
-        echo_char(out, *in_at(at));
-}
-
-/* ---- input; lock held ---- */
-
-static uint32_t in_used(void)
-{
-    return tty.head - tty.tail;
-}
-
-/* What one read could return now. */
-uint32_t tty_in_ready(void)
-{
-    return (tty_lflag(ICANON) ? tty.line : tty.head) - tty.tail;
-}
-
-void tty_update_readable(void)
-{
-    uint32_t need = 1;
-    if (!tty_lflag(ICANON) && tty.termios.cc[VTIME] == 0 && tty.termios.cc[VMIN] > 1)
-        need = tty.termios.cc[VMIN];
-    bool readable = tty_in_ready() >= need || tty.hung_up;
-    /* Release: the sleeper that sees it takes the mutex anyway; seq_cst is not needed because the
-     * queue's lock orders it with the sleeper's state. */
-    __atomic_store_n(&tty.readable, readable, __ATOMIC_RELEASE);
-    if (readable || (!tty_lflag(ICANON) && tty_in_ready() > 0))
-        waitq_wake_all(&tty.wait, POLLIN | POLLRDNORM);
-}
-
-static void put_char(uint8_t c, enum mark mark)
-{
-    /* One place is kept for the end of the line, so that a full ring can still be read. */
-    if (in_used() >= IN_SIZE - (mark == MARK_NONE ? 1 : 0))
-        return;
-    tty.marks[tty.head % IN_SIZE] = (uint8_t)mark;
-    *in_at(tty.head++) = c;
-}
-
-void tty_flush_input(void)
-{
-    tty.tail = tty.line = tty.head;
-    tty_update_readable();
-}
-
-void tty_set_stopped(bool stopped)
-{
-    __atomic_store_n(&tty.stopped, stopped, __ATOMIC_RELEASE);
-    if (!stopped)
-        waitq_wake_all(&tty.wait, POLLOUT | POLLWRNORM);
-}
-
-static bool input_signal(struct out_buf *out, uint8_t c)
-{
-    int signo = is_char(VINTR, c)   ? TTY_SIGINT
-                : is_char(VQUIT, c) ? TTY_SIGQUIT
-                : is_char(VSUSP, c) ? TTY_SIGTSTP
-                                    : 0;
-    if (!signo || !tty_lflag(ISIG))
-        return false;
-    if (!tty_lflag(NOFLSH))
-        tty_flush_input();
-    tty_set_stopped(false);
-    if (tty_lflag(ECHO))
-        echo_char(out, c);
-    proc_tty_signal(tty.pgrp, signo);
-    return true;
-}
-
-static bool input_flow(uint8_t c)
-{
-    if (!(tty.termios.iflag & IXON))
-        return false;
-    if (is_char(VSTART, c) || is_char(VSTOP, c)) {
-        tty_set_stopped(is_char(VSTOP, c) && !is_char(VSTART, c));
-        return true;
-    }
-    if (tty.stopped && (tty.termios.iflag & IXANY))
-        tty_set_stopped(false);
-    return false;
-}
-
-/* Editing keys of canonical mode. */
-static bool input_edit(struct out_buf *out, uint8_t c)
-{
-    if (is_char(VERASE, c)) {
-        erase_char(out);
-        return true;
-    }
-    if (is_char(VKILL, c)) {
-        erase_line(out);
-        return true;
-    }
-    if (!tty_lflag(IEXTEN))
-        return false;
-    if (is_char(VWERASE, c)) {
-        erase_word(out);
-        return true;
-    }
-    if (is_char(VREPRINT, c)) {
-        reprint_line(out);
-        return true;
-    }
-    return false;
-}
-
-static void end_line(uint8_t c, enum mark mark)
-{
-    put_char(c, mark);
-    tty.line = tty.head;
-}
-
-static void echo_input(struct out_buf *out, uint8_t c)
-{
-    if (tty_lflag(ECHO) || (c == '\n' && tty_lflag(ECHONL) && tty_lflag(ICANON)))
-        echo_char(out, c);
-}
-
-static void input_canonical(struct out_buf *out, uint8_t c)
-{
-    if (is_char(VEOF, c)) {
-        end_line(c, MARK_EOF);
-        return;
-    }
-    if (c == '\n' || is_char(VEOL, c) || (tty_lflag(IEXTEN) && is_char(VEOL2, c))) {
-        echo_input(out, c);
-        end_line(c, MARK_LINE);
-        return;
-    }
-    if (tty.head == tty.line)
-        tty.line_column = tty.column;
-    if (in_used() < IN_SIZE - 1)
-        echo_input(out, c);
-    put_char(c, MARK_NONE);
-}
-
-static void input_byte(struct out_buf *out, uint8_t c)
-{
-    uint32_t iflag = tty.termios.iflag;
-    if (tty.literal) {
-        tty.literal = false;
-        if (tty_lflag(ECHO))
-            echo_char(out, c);
-        put_char(c, MARK_NONE);
-        return;
-    }
-    if (iflag & ISTRIP)
-        c &= 0x7f;
-    if (input_signal(out, c) || input_flow(c))
-        return;
-    if (c == '\r') {
-        if (iflag & IGNCR)
-            return;
-        c = (iflag & ICRNL) ? '\n' : c;
-    } else if (c == '\n' && (iflag & INLCR)) {
-        c = '\r';
-    }
-    if (tty_lflag(ICANON) && tty_lflag(IEXTEN) && is_char(VLNEXT, c)) {
-        tty.literal = true;
-        if (tty.head == tty.line)
-            tty.line_column = tty.column;
-        return;
-    }
-    if (tty_lflag(ICANON)) {
-        if (!input_edit(out, c))
-            input_canonical(out, c);
-    } else {
-        echo_input(out, c);
-        put_char(c, MARK_NONE);
-    }
-}
-
-void tty_input(const uint8_t *data, size_t len)
-{
-    struct out_buf out = {.stream = tty_default_stream()};
-    mutex_lock(&tty.lock);
-    for (size_t i = 0; i < len; i++)
-        input_byte(&out, data[i]);
-    out_flush(&out);
-    tty_update_readable();
-    mutex_unlock(&tty.lock);
-}
-
-void tty_hangup(void)
-{
-    mutex_lock(&tty.lock);
-    tty.hung_up = true;
-    tty.line = tty.head; /* an unfinished line can be read, then end of file */
-    tty_update_readable();
-    mutex_unlock(&tty.lock);
+    tty_out_byte(out, c);
 }
 
 void tty_set_size(uint16_t rows, uint16_t cols)
@@ -455,7 +140,7 @@ static long read_canonical(struct iov_iter *to)
             tty.tail++;
             break;
         }
-        long n = iov_copy_to(to, in_at(tty.tail), 1);
+        long n = iov_copy_to(to, tty_in_at(tty.tail), 1);
         if (n <= 0)
             return done ? done : n;
         tty.tail++;
@@ -604,7 +289,7 @@ int tty_wait_output(bool nonblock)
 
 static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
 {
-    struct out_buf out = {.stream = (enum hal_stream)(uintptr_t)file->private_data};
+    struct tty_out out = {.stream = (enum hal_stream)(uintptr_t)file->private_data};
     uint8_t chunk[128];
     bool nonblock = file_flags(file) & O_NONBLOCK;
     long done = 0;
@@ -623,8 +308,8 @@ static long tty_write(struct file *file, struct iov_iter *from, off64_t *pos)
             return done ? done : n;
         }
         for (long i = 0; i < n; i++)
-            out_processed(&out, chunk[i]);
-        out_flush(&out);
+            tty_out_processed(&out, chunk[i]);
+        tty_out_flush(&out);
         mutex_unlock(&tty.lock);
         done += n;
     }
@@ -656,6 +341,7 @@ static const struct file_ops tty_ops = {
     .write = tty_write,
     .poll = tty_poll,
     .ioctl = tty_ioctl,
+    .async = true,
 };
 
 void tty_open(struct file *file, enum hal_stream stream)

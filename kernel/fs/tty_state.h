@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tty_state.h - what tty.c and tty_ioctl.c share. No other file includes it. */
+/* tty_state.h - what tty.c, tty_line.c and tty_ioctl.c share. No other file includes it. */
 #ifndef SELKIE_FS_TTY_STATE_H
 #define SELKIE_FS_TTY_STATE_H
 
@@ -30,7 +30,30 @@ struct tty_state {
 };
 extern struct tty_state tty;
 
+enum mark { MARK_NONE, MARK_LINE, MARK_EOF };
+
+struct tty_out {
+    enum hal_stream stream;
+    size_t len;
+    int err;
+    uint8_t data[256];
+};
+
+#define NO_CHAR 0u /* _POSIX_VDISABLE */
+static inline bool tty_is_char(unsigned which, uint8_t c)
+{
+    return tty.termios.cc[which] != NO_CHAR && tty.termios.cc[which] == c;
+}
+
+static inline uint8_t *tty_in_at(uint32_t counter)
+{
+    return &tty.in[counter % IN_SIZE];
+}
+
 /* Lock held. */
+void tty_out_byte(struct tty_out *out, uint8_t c);
+void tty_out_processed(struct tty_out *out, uint8_t c); /* as OPOST says */
+void tty_out_flush(struct tty_out *out);
 bool tty_lflag(uint32_t bit);
 uint32_t tty_in_ready(void); /* what one read could return now */
 void tty_flush_input(void);

@@ -91,7 +91,8 @@ struct dentry {
     uint32_t flags;        /* DENTRY_*; vfs_dentry_lock */
     struct dentry *parent; /* reference; itself for a root */
     struct inode *inode;   /* reference; NULL: negative */
-    struct super *mounted; /* a file system is mounted here; atomic */
+    struct super
+        *mounted; /* a file system is mounted here; vfs_dentry_lock, also read atomically */
     struct dentry *hash_next;
     struct list sibling;  /* parent's children */
     struct list children; /* newest first */
@@ -107,18 +108,38 @@ struct dentry {
 #define DENTRY_PINNED 2u
 #define DENTRY_DELETED 4u
 
+/* What mount(2) was told about a file system, and /proc/mounts tells. */
+struct super_options {
+    uint64_t size, min_size; /* bytes, 0: not given; min_size: hugetlbfs */
+    uint64_t inodes;         /* 0: as many as there is memory for */
+    uint32_t mode, uid, gid; /* of the root */
+    uint8_t huge_shift;      /* hugetlbfs */
+};
+
+/* A file system and its one mount. Life: mount.c. */
 struct super {
-    const char *type; /* "ramfs" ... as in /proc/mounts */
+    struct refcount refs; /* one of each inode, one while it is mounted or in use */
+    const char *type;     /* "ramfs" ... as in /proc/mounts */
     const char *source;
-    const char *options;
-    uint64_t magic; /* statfs f_type */
+    char *own_source; /* kmalloc: what source points to, or NULL */
+    struct super_options options;
+    struct vm_quota quota; /* of regular files */
+    uint64_t magic;
+    uint32_t block_size; /* 0: PAGE_SIZE */
+    uint8_t huge_shift;  /* regular files have pages of so many bits; 0: ordinary ones */
+    bool writable_tree;  /* names may be created and removed */
+    bool expiring;       /* MNT_EXPIRE has been asked for once; vfs_tree */
+    bool detached;       /* no longer in the tree; atomic */
+    uint32_t flags;      /* MS_RDONLY and the like; atomic */
+    uint32_t users;      /* open files, working directories, mappings; atomic */
+    uint32_t writers;    /* files open for writing; atomic */
     uint64_t dev;
     uint64_t next_ino; /* atomic */
     struct dentry *root;
-    struct dentry *covered; /* where it is mounted; NULL for the root */
+    struct dentry *covered; /* where it is mounted, with a reference; NULL for the root.
+                               vfs_dentry_lock */
     unsigned mount_id;
-    bool writable_tree; /* names may be created and removed */
-    struct list link;   /* vfs_supers, in mount order; never removed */
+    struct list link; /* vfs_supers, in mount order; vfs_tree */
 };
 
 extern struct rwlock vfs_tree;
@@ -220,6 +241,9 @@ size_t dentry_shrink(size_t count);
  * `prev` (borrowed, may be NULL): where the last call stopped, saves the search. */
 struct dentry *dentry_next_child(struct dentry *parent, struct dentry *prev, uint64_t *cookie);
 struct dentry *dentry_parent(struct dentry *dentry); /* with a reference */
+/* "..", with a reference: out of mounted file systems (several may be mounted on each other), not
+ * beyond bound. */
+struct dentry *dentry_above(struct dentry *dentry, struct dentry *bound, bool *crossed);
 /* Path from `root` (NULL: the global root): length, or -ENAMETOOLONG. " (deleted)" is appended to
  * removed names, "(unreachable)" put before those outside root. */
 long must_check dentry_path(struct dentry *dentry, struct dentry *root, char *buf, size_t size);
@@ -297,11 +321,11 @@ int must_check vfs_add(struct dentry *dir, const char *name, size_t len, struct 
 /* ---- ramfs.c ---- */
 struct super *super_create(const char *type, const char *source, uint64_t magic,
                            uint32_t root_mode);
-int must_check super_mount(struct super *super,
-                           struct dentry *where); /* reference on where taken */
 struct super *ramfs_create(const char *type, const char *source, uint32_t root_mode);
 /* An inode of the ramfs kind with its operations set by type. */
 struct inode *ramfs_inode(struct super *super, uint32_t mode, uint64_t rdev);
+int ramfs_mmap(struct file *file, unsigned prot, unsigned flags, struct vm_object **object);
+int ramfs_fsync(struct file *file, bool data_only);
 extern const struct file_ops dir_file_ops;
 extern const struct inode_ops ramfs_inode_ops;
 #define FALLOC_FL_KEEP_SIZE 1u
@@ -316,10 +340,75 @@ int must_check ramfs_tmpfile(struct super *super, const char *name, uint32_t mod
 #define F_SEAL_GROW 4u
 #define F_SEAL_WRITE 8u
 #define F_SEAL_FUTURE_WRITE 16u
-int must_check memfd_create_file(const char *name, bool sealable, bool exec, uint32_t flags,
+#define F_SEAL_EXEC 32u
+
+/* ---- memfd.c ---- */
+int must_check memfd_init(void); /* at boot */
+/* huge_shift: 0, or the size of its huge pages as a power of two; -ENODEV: there are no such. */
+int must_check memfd_create_file(const char *name, bool sealable, bool exec, unsigned huge_shift,
                                  struct file **out);
 int memfd_get_seals(struct file *file);
 int must_check memfd_add_seals(struct file *file, uint32_t seals);
+
+/* ---- hugetlbfs.c: files of huge pages ---- */
+struct super *hugetlbfs_create(const char *source, unsigned shift, uint32_t root_mode);
+int must_check hugetlbfs_mount(struct dentry *where);
+/* The same with what `options` says. */
+int must_check hugetlbfs_make(const char *source, const struct super_options *options,
+                              struct super **out);
+void hugetlbfs_inode_setup(struct inode *inode);   /* a fresh regular file */
+unsigned hugetlbfs_shift(const struct file *file); /* 0: it is not such a file */
+/* It has been mapped for writing up to byte `end`: it is at least as long then. */
+int must_check hugetlbfs_mapped(struct file *file, uint64_t end);
+int must_check hugetlbfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t len);
+
+/* ---- mount.c: the tree of mounts ---- */
+#define MS_RDONLY 1u
+#define MS_NOSUID 2u
+#define MS_NODEV 4u
+#define MS_NOEXEC 8u
+#define MS_NOSYMFOLLOW 256u
+#define MS_NOATIME 1024u
+#define MS_NODIRATIME 2048u
+#define MS_STRICTATIME (1u << 24)
+static inline bool super_has(const struct super *super, uint32_t flag)
+{
+    return __atomic_load_n(&super->flags, __ATOMIC_RELAXED) & flag;
+}
+/* At `where` (NULL: it is the root), which must be a directory. */
+int must_check super_mount(struct super *super, struct dentry *where);
+void super_put(struct super *super); /* the last reference frees it */
+/* Never mounted: away with it and all its files. */
+void super_discard(struct super *super);
+/* Somebody uses an inode of it, as umount(2) sees it: an open file, a working directory, a mapping.
+ * The caller has a reference on the inode, also when the use ends. */
+void super_use(struct super *super);
+void super_unuse(struct super *super);
+/* Files open for writing. -EROFS: it may not be written. */
+int must_check super_begin_write(struct super *super);
+void super_end_write(struct super *super);
+/* Would `more` inodes be more than nr_inodes? With 1: what ramfs_inode refused was no lack of
+ * memory. */
+bool super_full(const struct super *super, unsigned more);
+/* The root of what is mounted at the dentry, with a reference, or NULL. */
+struct dentry *dentry_mounted_root(struct dentry *dentry);
+/* The topmost root at the dentry, or the dentry; its reference goes over into the result's. */
+struct dentry *dentry_topmost(struct dentry *dentry);
+int must_check vfs_mount(struct fs_context *ctx, const char *source, const char *target,
+                         const char *type, uint32_t flags, const char *data);
+int must_check vfs_umount(struct fs_context *ctx, const char *target, uint32_t flags);
+void mounts_init(void); /* at boot */
+
+/* ---- mountopt.c: types and options ---- */
+/* Change `options` by mount(2)'s data. -EINVAL. */
+int must_check super_parse(const char *type, const char *data, struct super_options *options);
+/* -ENODEV, -EINVAL, -ENOMEM. */
+int must_check super_make(const char *type, const char *source, const char *data,
+                          struct super **out);
+/* What regular files may take; -EINVAL: they have more. */
+int must_check super_resize(struct super *super, uint64_t size);
+int must_check mounts_show(struct strbuf *sb, bool info); /* /proc/self/mounts; mountinfo */
+
 int must_check vfs_statfs(struct super *super, struct kstatfs *out);
 extern struct dentry *vfs_root;      /* the global root, set by fs_init */
 extern struct super *vfs_anon_super; /* memfd and other nameless inodes */
@@ -329,9 +418,10 @@ int must_check initrd_unpack(const void *data, size_t len, struct dentry *root);
 
 /* ---- devfs.c, pseudo.c, procfs.c, sysfs.c ---- */
 int must_check devfs_mount(struct dentry *where);
-
-int must_check procfs_mount(struct dentry *where);
-int must_check sysfs_mount(struct dentry *where);
+/* File systems that are not mounted yet; NULL: no memory. */
+struct super *devfs_create(const char *source);
+struct super *procfs_create(const char *source);
+struct super *sysfs_create(const char *source);
 extern const struct inode_ops device_inode_ops;
 
 #endif

@@ -40,7 +40,7 @@ static int check(const struct fs_cred *cred, struct inode *inode, const char *na
 {
     enum space space = space_of(name);
     bool plain = inode_is(inode, S_IFREG) || inode_is(inode, S_IFDIR);
-    if (space == SPACE_NONE || !inode->super->writable_tree)
+    if (space == SPACE_NONE || !inode->super->writable_tree || inode->super->huge_shift)
         return -EOPNOTSUPP;
     if (space == SPACE_ACL)
         return write ? -EOPNOTSUPP : -ENODATA;
@@ -112,6 +112,8 @@ int xattr_set(const struct fs_cred *cred, struct inode *inode, const char *name,
     int err = check(cred, inode, name, true);
     if (err)
         return err;
+    if (super_has(inode->super, MS_RDONLY))
+        return -EROFS;
     struct xattr *fresh = make(name, value, size);
     if (!fresh)
         return -ENOMEM;
@@ -137,7 +139,7 @@ int xattr_set(const struct fs_cred *cred, struct inode *inode, const char *name,
 
 int xattr_remove(const struct fs_cred *cred, struct inode *inode, const char *name)
 {
-    int err = check(cred, inode, name, true);
+    int err = super_has(inode->super, MS_RDONLY) ? -EROFS : check(cred, inode, name, true);
     if (err)
         return err;
     mutex_lock(&inode->lock);

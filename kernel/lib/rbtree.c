@@ -248,6 +248,10 @@ void rb_remove(struct rb_tree *tree, struct rb_node *node)
     struct rb_node *moved = NULL;   /* what took the node's place */
     bool lost_red;
     LINK_CHECK(linked_right(tree, node));
+    if (!node->parent && !node->left && !node->right) { /* two threads that yield: often */
+        tree->root = tree->first = tree->last = NULL;
+        return;
+    }
     if (node == tree->first)
         tree->first = rb_next(node);
     if (node == tree->last)

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* string.h - the C string functions the compiler and the kernel need; bounded ones only. */
+/* string.h - the C string functions the compiler and the kernel need; bounded ones only.
+ *
+ * Without a sanitizer, copies, fills and comparisons of a few bytes, known when compiled, are loads
+ * and stores where they stand: a call costs more, and headers of packets are full of them. (gcc
+ * would do long ones by REP MOVS, which is slower than lib/string.c, so those stay calls.) A
+ * sanitizer's checks, and a simulation's points, are in the functions. */
 #ifndef SELKIE_LIB_STRING_H
 #define SELKIE_LIB_STRING_H
 
@@ -9,6 +14,35 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 void *memmove(void *dst, const void *src, size_t n);
 void *memset(void *dst, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
+
+#if !SELKIE_SANITIZE && !SELKIE_SIM
+#define STRING_INLINE extern inline __attribute__((gnu_inline, always_inline, artificial))
+enum { INLINE_MAX = 32, INLINE_COMPARE_MAX = 8 };
+/* The functions below by other names. */
+void *memcpy_call(void *restrict dst, const void *restrict src, size_t n) __asm__("memcpy");
+void *memset_call(void *dst, int c, size_t n) __asm__("memset");
+int memcmp_call(const void *a, const void *b, size_t n) __asm__("memcmp");
+
+STRING_INLINE void *memcpy(void *restrict dst, const void *restrict src, size_t n)
+{
+    if (__builtin_constant_p(n) && n <= INLINE_MAX)
+        return __builtin_memcpy(dst, src, n);
+    return memcpy_call(dst, src, n);
+}
+STRING_INLINE void *memset(void *dst, int c, size_t n)
+{
+    if (__builtin_constant_p(n) && n <= INLINE_MAX)
+        return __builtin_memset(dst, c, n);
+    return memset_call(dst, c, n);
+}
+STRING_INLINE int memcmp(const void *a, const void *b, size_t n)
+{
+    if (__builtin_constant_p(n) && n <= INLINE_COMPARE_MAX)
+        return __builtin_memcmp(a, b, n);
+    return memcmp_call(a, b, n);
+}
+#endif
+
 void *memchr(const void *s, int c, size_t n);
 size_t strlen(const char *s);
 size_t strnlen(const char *s, size_t max);

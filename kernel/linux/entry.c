@@ -19,6 +19,7 @@
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
+#include "proc/rseq.h"
 #include "proc/sigset.h"
 #include "sched/pressure.h"
 
@@ -64,7 +65,7 @@ static no_inline long absent(const struct syscall_info *info, enum syscall_id id
         if (id == SC_none)
             log_warn("system call %llu does not exist here", (unsigned long long)nr);
         else
-            log_warn("system call %s is not implemented", info->name);
+            log_warn("system call %s is not implemented", syscall_name(info));
     }
     return -ENOSYS;
 }
@@ -119,6 +120,11 @@ static no_inline void finish_special(struct task *task, enum syscall_id id,
     }
 }
 
+static bool was_switched(const struct task *task)
+{
+    return __atomic_load_n(&task->thread.switched, __ATOMIC_RELAXED);
+}
+
 static inline void finish(struct task *task, enum syscall_id id, const struct syscall_args *args,
                           long result)
 {
@@ -133,6 +139,8 @@ static inline void finish(struct task *task, enum syscall_id id, const struct sy
         finish_special(task, id, args, result);
     if (unlikely(isa_frame_trapped(frame)))
         patch_site(frame);
+    if (was_switched(task))
+        rseq_called(task);
 }
 
 void kernel_syscall(struct isa_frame *frame)
@@ -175,8 +183,8 @@ long sys_restart_syscall(const struct syscall_args *a)
 static bool has_work(const struct task *task)
 {
     return __atomic_load_n(&task->thread.head.need_resched, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&task->thread.interrupted, __ATOMIC_RELAXED) || task->sig_restore_mask ||
-           task->in_syscall;
+           __atomic_load_n(&task->thread.interrupted, __ATOMIC_RELAXED) || was_switched(task) ||
+           task->sig_restore_mask || task->in_syscall;
 }
 
 /* Interrupts on. */
@@ -193,17 +201,21 @@ static void do_work(struct task *task, struct isa_frame *frame)
     if (task_must_leave(task))
         task_exit(0);
     signal_deliver(frame);
+    if (was_switched(task))
+        rseq_resume(task, frame);
     if (signal_deliverable(task))
         thread_interrupt(&task->thread);
 }
 
 static no_inline void do_all_work(struct task *task, struct isa_frame *frame)
 {
-    do {
+    if (was_switched(task))
+        rseq_resume_quick(task); /* usually all there is to do */
+    while (has_work(task)) {
         proc_irq_on();
         do_work(task, frame);
         (void)hal_irq_save();
-    } while (has_work(task));
+    }
 }
 
 void kernel_user_return(struct isa_frame *frame)
@@ -231,6 +243,7 @@ static void fault_signal_of(int err, const struct hal_fault *fault)
         break;
     case -EIO:
     case -ENXIO:
+    case -ENOSPC: /* of a tmpfs that is full */
         signal_force(SIGBUS, BUS_ADRERR, fault->addr);
         break;
     case -ENOMEM:
@@ -377,6 +390,12 @@ void kernel_shutdown_request(int signo)
     /* From an interrupt: as kill(1, signo) by the machine. */
     struct siginfo info = {.signo = signo, .code = SI_KERNEL};
     struct process *p = process_find(1);
+    if (signo == 0) {
+        if (p)
+            signal_stop_refused(p);
+        process_put(p);
+        return;
+    }
     if (!p && (SIG_BIT(signo) & (SIG_DEFAULT_IGNORE | SIG_STOPS)))
         return;
     if (!p)

@@ -195,11 +195,8 @@ static void put_set(struct strbuf *sb, uint64_t set)
     for (unsigned signo = 1; signo <= NSIG; signo++) {
         if (((set >> (signo - 1)) & 1) == most)
             continue;
-        const char *name = name_of(NAME_SIGNAL, signo);
         strbuf_printf(sb, "%s", between);
-        if (name)
-            strbuf_printf(sb, "%s", name + 3); /* without SIG */
-        else
+        if (!put_known(sb, NAME_SIGNAL, signo, false)) /* without SIG */
             strbuf_printf(sb, "RT_%u", signo - SIGRTMIN);
         between = " ";
     }
@@ -543,10 +540,17 @@ static void put_args(struct strbuf *sb, const char *words, const uint64_t *arg, 
 
 static void put_result(struct strbuf *sb, long result)
 {
-    const char *name = name_of(NAME_ERRNO, (uint64_t)-result);
-    if (result < 0 && name)
-        strbuf_printf(sb, "-1 %s\n", name);
-    else if (result < 0 && result >= -4095) /* the kernel's own: the call starts again */
+    if (result < 0 && result >= -4095) {
+        size_t len = sb->len;
+
+        strbuf_printf(sb, "-1 ");
+        if (put_known(sb, NAME_ERRNO, (uint64_t)-result, true)) {
+            strbuf_printf(sb, "\n");
+            return;
+        }
+        sb->len = len;
+    }
+    if (result < 0 && result >= -4095) /* the kernel's own: the call starts again */
         strbuf_printf(sb, "? (errno %ld)\n", -result);
     else if (result > 0xffff || result < 0)
         strbuf_printf(sb, "%#lx\n", (unsigned long)result);
@@ -559,11 +563,12 @@ void strace_log(const struct syscall_info *info, uint64_t nr, const uint64_t *ar
 {
     char line[TRACE_LINE_MAX];
     struct strbuf sb = {.buf = line, .size = sizeof line};
-    strbuf_printf(&sb, "[%d] %s", task_current()->tid, info->name);
-    if (info->name[0] == '?')
+    const char *name = syscall_name(info);
+    strbuf_printf(&sb, "[%d] %s", task_current()->tid, name);
+    if (name[0] == '?')
         strbuf_printf(&sb, "%llu", (unsigned long long)nr);
     strbuf_printf(&sb, "(");
-    put_args(&sb, info->args, arg, result);
+    put_args(&sb, syscall_arg_types(info), arg, result);
     strbuf_printf(&sb, ") = ");
     if (result)
         put_result(&sb, *result);

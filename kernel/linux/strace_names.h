@@ -46,7 +46,8 @@ void put_name(struct strbuf *sb, enum name_kind kind, uint64_t value);
 /* A set of bits: names with "|" between them, what has none in hexadecimal; "0" if there is none.
  */
 void put_bits(struct strbuf *sb, enum name_kind kind, uint64_t value);
-/* The name, or NULL. */
-const char *name_of(enum name_kind kind, uint64_t value);
+/* The name, without what all of the kind begin with if so wished; nothing and false if it has none.
+ */
+bool put_known(struct strbuf *sb, enum name_kind kind, uint64_t value, bool prefix);
 
 #endif

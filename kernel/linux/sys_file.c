@@ -202,7 +202,7 @@ int mask_for_call(uint64_t mask_addr, uint64_t size)
 uint64_t proc_file_size_limit(void)
 {
     struct process *p = process_current();
-    return p ? __atomic_load_n(&p->limits[RLIMIT_FSIZE].cur, __ATOMIC_RELAXED) : UINT64_MAX;
+    return p ? process_limit(p, RLIMIT_FSIZE) : UINT64_MAX;
 }
 
 static void signal_self(int signo)

@@ -61,4 +61,15 @@ int must_check copyin_iovec(uint64_t addr, uint64_t count, struct iov *fast, str
  * packets. */
 long write_result(const struct file *file, long result);
 
+/* sys_file_owner.c: F_SETOWN and its kin, -EINVAL for any other command; the same by ioctl, of
+ * sockets. */
+long must_check file_owner_fcntl(struct file *file, int cmd, uint64_t arg);
+#define FIOSETOWN 0x8901u
+#define SIOCSPGRP 0x8902u
+#define FIOGETOWN 0x8903u
+#define SIOCGPGRP 0x8904u
+long must_check file_owner_ioctl(struct file *file, unsigned cmd, uint64_t arg);
+/* O_ASYNC of a file whose operations say async; fd: what the signals call it. -ENOMEM. */
+int must_check file_set_async(struct file *file, int fd, bool on);
+
 #endif

@@ -318,8 +318,9 @@ long sys_vmsplice(const struct syscall_args *a)
     struct file *file = file_arg_io(a->arg[0]);
     if (!file)
         return -EBADF;
-    long n = file_is_pipe(file) ? copyin_iovec(a->arg[1], a->arg[2], fast, &iov, &it) : -EBADF;
+    long n = -EBADF;
     if (file_is_pipe(file)) {
+        n = copyin_iovec(a->arg[1], a->arg[2], fast, &iov, &it);
         if (n == 0)
             n = do_vmsplice(file, &it, a->arg[3] & SPLICE_F_NONBLOCK);
         if (iov != fast)

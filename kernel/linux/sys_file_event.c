@@ -9,6 +9,7 @@
 #include "isa/abi.h"
 #include "lib/string.h"
 #include "linux/sys_file.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 #include "sched/timer.h"
 
@@ -160,21 +161,31 @@ long sys_timerfd_gettime(const struct syscall_args *a)
 
 #define MFD_CLOEXEC 1u
 #define MFD_ALLOW_SEALING 2u
+#define MFD_HUGETLB 4u
 #define MFD_NOEXEC_SEAL 8u
 #define MFD_EXEC 16u
+#define MFD_HUGE_SHIFT 26 /* with MFD_HUGETLB: log2 of the size, 0 for the default */
+#define MFD_HUGE_MASK 63u
 
 long sys_memfd_create(const struct syscall_args *a)
 {
     char name[NAME_MAX + 1 - 6]; /* room for "memfd:" */
     uint32_t flags = (uint32_t)a->arg[1];
     struct file *file;
-    if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
-        return -EINVAL; /* huge pages among them */
+    uint32_t known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC;
+    unsigned shift = 0;
+    if (flags & MFD_HUGETLB) {
+        shift = flags >> MFD_HUGE_SHIFT & MFD_HUGE_MASK;
+        shift = shift ? shift : HUGETLB_SHIFT;
+        known |= MFD_HUGETLB | MFD_HUGE_MASK << MFD_HUGE_SHIFT;
+    }
+    if ((flags & ~known) || (flags & (MFD_EXEC | MFD_NOEXEC_SEAL)) == (MFD_EXEC | MFD_NOEXEC_SEAL))
+        return -EINVAL;
     long len = copyin_str(name, uaddr(a->arg[0]), sizeof(name));
     if (len < 0)
         return len == -ENAMETOOLONG ? -EINVAL : len;
     bool sealable = flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-    int err = memfd_create_file(name, sealable, !(flags & MFD_NOEXEC_SEAL), 0, &file);
+    int err = memfd_create_file(name, sealable, !(flags & MFD_NOEXEC_SEAL), shift, &file);
     return err ? err : install_file(file, flags & MFD_CLOEXEC);
 }
 

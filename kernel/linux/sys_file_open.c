@@ -281,11 +281,16 @@ static long fcntl_set_lock(struct file *file, int fd, uint64_t addr, bool ofd, b
     return err;
 }
 
-static long fcntl_set_flags(struct file *file, uint64_t arg)
+static long fcntl_set_flags(struct file *file, int fd, uint64_t arg)
 {
     const uint32_t settable = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
     uint32_t want = isa_open_flags_in((uint32_t)arg) & settable;
     uint32_t flags = file_flags(file);
+    if ((flags ^ want) & O_ASYNC && file->ops->async) {
+        int err = file_set_async(file, fd, want & O_ASYNC);
+        if (err)
+            return err;
+    }
     /* Relaxed: the flags order nothing. FIONBIO may change one of them at the same time. */
     while (!__atomic_compare_exchange_n(&file->flags, &flags, (flags & ~settable) | want, true,
                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -298,7 +303,7 @@ static long fcntl_io(struct file *file, int fd, int cmd, uint64_t arg)
 {
     switch (cmd) {
     case F_SETFL:
-        return fcntl_set_flags(file, arg);
+        return fcntl_set_flags(file, fd, arg);
     case F_GETLK:
     case F_OFD_GETLK:
         return fcntl_get_lock(file, arg, cmd == F_OFD_GETLK);
@@ -308,18 +313,6 @@ static long fcntl_io(struct file *file, int fd, int cmd, uint64_t arg)
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
         return fcntl_set_lock(file, fd, arg, true, cmd == F_OFD_SETLKW);
-    case F_SETOWN: /* kept and reported; SIGIO is not sent */
-        __atomic_store_n(&file->owner_pid, (int32_t)arg, __ATOMIC_RELAXED);
-        return 0;
-    case F_GETOWN:
-        return __atomic_load_n(&file->owner_pid, __ATOMIC_RELAXED);
-    case F_SETSIG:
-        if (arg > NSIG)
-            return -EINVAL;
-        __atomic_store_n(&file->owner_signo, (int32_t)arg, __ATOMIC_RELAXED);
-        return 0;
-    case F_GETSIG:
-        return __atomic_load_n(&file->owner_signo, __ATOMIC_RELAXED);
     case F_GETPIPE_SZ:
         return pipe_get_size(file);
     case F_SETPIPE_SZ:
@@ -329,7 +322,7 @@ static long fcntl_io(struct file *file, int fd, int cmd, uint64_t arg)
     case F_ADD_SEALS:
         return memfd_add_seals(file, (uint32_t)arg);
     default:
-        return -EINVAL;
+        return file_owner_fcntl(file, cmd, arg);
     }
 }
 
@@ -338,7 +331,7 @@ static long do_fcntl(struct file *file, int fd, int cmd, uint64_t arg)
     switch (cmd) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
-        if (arg >= process_current()->limits[RLIMIT_NOFILE].cur || arg > FD_MAX_HARD)
+        if (arg >= process_limit(process_current(), RLIMIT_NOFILE) || arg > FD_MAX_HARD)
             return -EINVAL;
         return do_dup((uint64_t)fd, (int)arg, cmd == F_DUPFD_CLOEXEC);
     case F_GETFD:
@@ -383,17 +376,26 @@ long sys_flock(const struct syscall_args *a)
 #define FIOASYNC 0x5452u
 #define FIGETBSZ 2u
 
-static long set_status_flag(struct file *file, uint64_t arg, uint32_t flag)
+static long ioctl_nonblock(struct file *file, uint64_t arg)
 {
     int on;
     int err = copyin(&on, uaddr(arg), sizeof(on));
     if (err)
         return err;
     if (on)
-        __atomic_fetch_or(&file->flags, flag, __ATOMIC_RELAXED);
+        __atomic_fetch_or(&file->flags, O_NONBLOCK, __ATOMIC_RELAXED);
     else
-        __atomic_fetch_and(&file->flags, ~flag, __ATOMIC_RELAXED);
+        __atomic_fetch_and(&file->flags, ~O_NONBLOCK, __ATOMIC_RELAXED);
     return 0;
+}
+
+static long ioctl_async(struct file *file, int fd, uint64_t arg)
+{
+    int on;
+    int err = copyin(&on, uaddr(arg), sizeof(on));
+    if (err || !on == !(file_flags(file) & O_ASYNC))
+        return err;
+    return file->ops->async ? file_set_async(file, fd, on) : -ENOTTY;
 }
 
 static long ioctl_regular(struct file *file, unsigned cmd, uint64_t arg)
@@ -419,9 +421,14 @@ static long do_ioctl(struct file *file, int fd, unsigned cmd, uint64_t arg)
     case FIONCLEX:
         return fd_set_cloexec(current_files(), fd, cmd == FIOCLEX);
     case FIONBIO:
-        return set_status_flag(file, arg, O_NONBLOCK);
+        return ioctl_nonblock(file, arg);
     case FIOASYNC:
-        return set_status_flag(file, arg, O_ASYNC);
+        return ioctl_async(file, fd, arg);
+    case FIOSETOWN:
+    case SIOCSPGRP:
+    case FIOGETOWN:
+    case SIOCGPGRP:
+        return file_owner_ioctl(file, cmd, arg);
     default:
         if (file->ops->ioctl)
             return file->ops->ioctl(file, cmd, (uintptr_t)arg);

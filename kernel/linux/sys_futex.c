@@ -257,8 +257,8 @@ long sys_set_robust_list(const struct syscall_args *a)
     struct task *task = task_current();
     if (a->arg[1] != ROBUST_LIST_HEAD_SIZE)
         return -EINVAL;
-    task->robust_list = uaddr(a->arg[0]);
-    task->robust_list_len = a->arg[1];
+    /* Relaxed: others only ask for it. */
+    __atomic_store_n(&task->robust_list.raw, a->arg[0], __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -267,7 +267,8 @@ long sys_get_robust_list(const struct syscall_args *a)
     struct task *task = task_by_tid((int)a->arg[0]);
     if (!task)
         return -ESRCH;
-    uint64_t head = task->robust_list.raw, len = ROBUST_LIST_HEAD_SIZE;
+    uint64_t head = __atomic_load_n(&task->robust_list.raw, __ATOMIC_RELAXED);
+    uint64_t len = ROBUST_LIST_HEAD_SIZE;
     thread_put(&task->thread);
     if (copyout(uaddr(a->arg[2]), &len, sizeof len))
         return -EFAULT;

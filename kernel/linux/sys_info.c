@@ -76,21 +76,22 @@ long sys_sysinfo(const struct syscall_args *a)
 
 /* ---- limits ---- */
 
-/* What a limit governs is told at once. */
-static void limit_apply(struct process *p, unsigned resource, const struct rlimit64 *limit)
+/* What a limit governs is told at once, under the same lock: of two who set it, the last one's
+ * stays in both places. Relaxed: who reads them takes what he finds. */
+static void limit_apply_locked(struct process *p, unsigned resource, const struct rlimit64 *limit)
 {
     switch (resource) {
     case RLIMIT_NOFILE:
         fdtable_set_limit(p->files, limit->cur);
         break;
     case RLIMIT_STACK:
-        p->space->stack_limit = limit->cur;
+        __atomic_store_n(&p->space->stack_limit, limit->cur, __ATOMIC_RELAXED);
         break;
     case RLIMIT_AS:
-        p->space->as_limit = limit->cur;
+        __atomic_store_n(&p->space->as_limit, limit->cur, __ATOMIC_RELAXED);
         break;
     case RLIMIT_DATA:
-        p->space->data_limit = limit->cur;
+        __atomic_store_n(&p->space->data_limit, limit->cur, __ATOMIC_RELAXED);
         break;
     default:
         break;
@@ -106,11 +107,12 @@ static int limit_set(struct process *p, unsigned resource, const struct rlimit64
         return -EPERM;
     unsigned long irq = spin_lock_irqsave(&p->lock);
     int err = in->max > p->limits[resource].max && !root ? -EPERM : 0;
-    if (!err)
-        p->limits[resource] = *in;
+    if (!err) {
+        __atomic_store_n(&p->limits[resource].cur, in->cur, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->limits[resource].max, in->max, __ATOMIC_RELAXED);
+        limit_apply_locked(p, resource, in);
+    }
     spin_unlock_irqrestore(&p->lock, irq);
-    if (!err)
-        limit_apply(p, resource, in);
     return err;
 }
 

@@ -24,7 +24,7 @@ static struct space *current_space(void)
 static struct space *locking_space(void)
 {
     struct process *p = process_current();
-    uint64_t limit = __atomic_load_n(&p->limits[RLIMIT_MEMLOCK].cur, __ATOMIC_RELAXED);
+    uint64_t limit = process_limit(p, RLIMIT_MEMLOCK);
     /* Relaxed: each caller stores before it locks, and what another stores is as true. */
     __atomic_store_n(&p->space->lock_limit, proc_cred()->euid == 0 ? UINT64_MAX : limit,
                      __ATOMIC_RELAXED);
@@ -38,14 +38,18 @@ static int map_file(struct file *file, struct map_request *req)
     bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;
     if (file->flags & O_PATH)
         return -EBADF;
-    if (req->flags & MAP_HUGETLB)
-        return -EINVAL; /* there is no hugetlbfs */
+    if (hugetlbfs_shift(file)) /* it says itself how large its pages are */
+        req->flags |= MAP_HUGETLB;
+    else if (req->flags & MAP_HUGETLB)
+        return -EINVAL;
     if (mode == O_WRONLY)
         return -EACCES;
     if (shared && (req->prot & PROT_WRITE) && mode != O_RDWR)
         return -EACCES;
     if (!file->ops->mmap)
         return -ENODEV;
+    if ((req->prot & PROT_EXEC) && file->inode && super_has(file->inode->super, MS_NOEXEC))
+        return -EPERM;
     /* A seal against writing holds for mprotect, too. */
     int seals = memfd_get_seals(file);
     bool sealed = seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
@@ -80,6 +84,9 @@ long sys_mmap(const struct syscall_args *a)
     }
     if (!err)
         err = space_map(locking_space(), &req, &addr);
+    unsigned huge = !err && file ? hugetlbfs_shift(file) : 0;
+    if (huge && (req.prot & PROT_WRITE)) /* growing takes no memory */
+        err = hugetlbfs_mapped(file, align_up(req.off + req.len, 1ull << huge));
     if (file)
         file_put(file);
     return err ? err : (long)addr;

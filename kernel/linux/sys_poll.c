@@ -79,7 +79,7 @@ static long do_poll(struct pollfd *list, size_t count, uint64_t deadline)
 static long poll_user(uint64_t addr, uint64_t count, uint64_t deadline)
 {
     struct pollfd fast[POLL_FAST], *list = fast;
-    if (count > process_current()->limits[RLIMIT_NOFILE].cur || count > FD_MAX_HARD)
+    if (count > process_limit(process_current(), RLIMIT_NOFILE) || count > FD_MAX_HARD)
         return -EINVAL;
     if (count > POLL_FAST) {
         list = kmalloc_array(count, sizeof(*list), ALLOC_DEFAULT);
@@ -254,7 +254,7 @@ static long do_select(const struct syscall_args *a, uint64_t deadline)
     if (n < 0)
         return -EINVAL;
     n = (int)MIN((uint64_t)n,
-                 MIN(process_current()->limits[RLIMIT_NOFILE].cur, (uint64_t)FD_MAX_HARD));
+                 MIN(process_limit(process_current(), RLIMIT_NOFILE), (uint64_t)FD_MAX_HARD));
     struct fd_sets s = {.user = {a->arg[1], a->arg[2], a->arg[3]}};
     long ready = sets_copyin(&s, (unsigned)n);
     if (ready == 0)

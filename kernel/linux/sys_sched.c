@@ -4,6 +4,7 @@
 #include "lib/string.h"
 #include "linux/uapi.h"
 #include "mm/kmalloc.h"
+#include "proc/rseq.h"
 
 #define MASK_WORDS (HAL_CPU_MAX / 64)
 #define SCHED_RESET_ON_FORK 0x40000000
@@ -83,6 +84,22 @@ static bool may_raise(void)
     return proc_cred()->euid == 0;
 }
 
+/* What another thread may be changing. Relaxed: either value is true at some time of the call. */
+static int policy_of(const struct thread *thread)
+{
+    return __atomic_load_n(&thread->policy, __ATOMIC_RELAXED);
+}
+
+static int nice_of(const struct thread *thread)
+{
+    return __atomic_load_n(&thread->nice, __ATOMIC_RELAXED);
+}
+
+static int rt_priority_of(const struct thread *thread, int policy)
+{
+    return is_real_time(policy) ? __atomic_load_n(&thread->rt_priority, __ATOMIC_RELAXED) : 0;
+}
+
 /* Taking the flag away needs privilege (sched_setscheduler(2)). */
 static int set_reset_on_fork(struct thread *thread, bool reset)
 {
@@ -110,7 +127,7 @@ static long set_scheduler(int tid, int policy, int reset, uint64_t param)
     if (!task)
         return -ESRCH;
     if (policy < 0)
-        policy = task->thread.policy;
+        policy = policy_of(&task->thread);
     int err = policy_check(policy, priority);
     if (!err && is_real_time(policy) && !may_raise())
         err = -EPERM;
@@ -143,7 +160,7 @@ long sys_sched_getscheduler(const struct syscall_args *a)
     struct task *task = task_by_tid((int)a->arg[0]);
     if (!task)
         return -ESRCH;
-    long policy = task->thread.policy;
+    long policy = policy_of(&task->thread);
     if (resets_on_fork(&task->thread))
         policy |= SCHED_RESET_ON_FORK;
     thread_put(&task->thread);
@@ -157,7 +174,7 @@ long sys_sched_getparam(const struct syscall_args *a)
     struct task *task = task_by_tid((int)a->arg[0]);
     if (!task)
         return -ESRCH;
-    int32_t priority = is_real_time(task->thread.policy) ? task->thread.rt_priority : 0;
+    int32_t priority = rt_priority_of(&task->thread, policy_of(&task->thread));
     thread_put(&task->thread);
     return copyout(uaddr(a->arg[1]), &priority, sizeof priority);
 }
@@ -184,9 +201,8 @@ long sys_sched_rr_get_interval(const struct syscall_args *a)
     struct task *task = task_by_tid((int)a->arg[0]);
     if (!task)
         return -ESRCH;
-    uint64_t ns = task->thread.policy == SCHED_RR     ? RR_INTERVAL_NS
-                  : task->thread.policy == SCHED_FIFO ? 0
-                                                      : 4 * NS_PER_MS;
+    int policy = policy_of(&task->thread);
+    uint64_t ns = policy == SCHED_RR ? RR_INTERVAL_NS : policy == SCHED_FIFO ? 0 : 4 * NS_PER_MS;
     thread_put(&task->thread);
     struct uapi_timespec ts = timespec_of_ns(ns);
     return copyout(uaddr(a->arg[1]), &ts, sizeof ts);
@@ -229,15 +245,15 @@ static int attr_check(struct uapi_sched_attr *attr, const struct thread *thread)
     if (attr->flags & ~known)
         return -EINVAL;
     if (attr->flags & SCHED_FLAG_KEEP_POLICY)
-        attr->policy = thread->policy;
+        attr->policy = (uint32_t)policy_of(thread);
     if (attr->flags & SCHED_FLAG_KEEP_PARAMS) {
-        attr->priority = is_real_time((int)attr->policy) ? thread->rt_priority : 0;
-        attr->nice = thread->nice;
+        attr->priority = (uint32_t)rt_priority_of(thread, (int)attr->policy);
+        attr->nice = nice_of(thread);
     }
     int err = policy_check((int)attr->policy, (int)attr->priority);
     if (err || may_raise())
         return err;
-    return is_real_time((int)attr->policy) || attr->nice < thread->nice ? -EPERM : 0;
+    return is_real_time((int)attr->policy) || attr->nice < nice_of(thread) ? -EPERM : 0;
 }
 
 long sys_sched_setattr(const struct syscall_args *a)
@@ -272,10 +288,10 @@ long sys_sched_getattr(const struct syscall_args *a)
     struct task *task = task_by_tid((int)a->arg[0]);
     if (!task)
         return -ESRCH;
-    attr.policy = task->thread.policy;
+    attr.policy = (uint32_t)policy_of(&task->thread);
     attr.flags = resets_on_fork(&task->thread) ? SCHED_FLAG_RESET_ON_FORK : 0;
-    attr.nice = task->thread.nice;
-    attr.priority = is_real_time((int)attr.policy) ? task->thread.rt_priority : 0;
+    attr.nice = nice_of(&task->thread);
+    attr.priority = (uint32_t)rt_priority_of(&task->thread, (int)attr.policy);
     thread_put(&task->thread);
     return copyout(uaddr(a->arg[1]), &attr, sizeof attr);
 }
@@ -310,7 +326,7 @@ static int for_priority(int which, int who, void (*fn)(struct task *, void *), v
 static void nice_least(struct task *task, void *arg)
 {
     int *least = arg;
-    *least = MIN(*least, task->thread.nice);
+    *least = MIN(*least, nice_of(&task->thread));
 }
 static void nice_set(struct task *task, void *arg)
 {
@@ -345,28 +361,46 @@ enum {
     MEMBARRIER_REGISTER_GLOBAL_EXPEDITED = 4,
     MEMBARRIER_PRIVATE_EXPEDITED = 8,
     MEMBARRIER_REGISTER_PRIVATE_EXPEDITED = 16,
+    MEMBARRIER_PRIVATE_EXPEDITED_RSEQ = 128,
+    MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ = 256,
+    MEMBARRIER_FLAG_CPU = 1,
 };
+#define MEMBARRIER_ALL \
+    (MEMBARRIER_GLOBAL | MEMBARRIER_GLOBAL_EXPEDITED | MEMBARRIER_REGISTER_GLOBAL_EXPEDITED | \
+     MEMBARRIER_PRIVATE_EXPEDITED | MEMBARRIER_REGISTER_PRIVATE_EXPEDITED | \
+     MEMBARRIER_PRIVATE_EXPEDITED_RSEQ | MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ)
+
+/* Those commands, in membarrier_registered: the expedited ones need a registration. */
+static bool membarrier_registered(struct process *p, uint32_t command)
+{
+    return __atomic_load_n(&p->membarrier_registered, __ATOMIC_RELAXED) & command;
+}
 
 long sys_membarrier(const struct syscall_args *a)
 {
     struct process *p = process_current();
     int cmd = (int)a->arg[0];
-    if (a->arg[1])
+    uint32_t flags = (uint32_t)a->arg[1];
+    /* A CPU may be named there: then all do it, too. */
+    if (flags & ~(uint32_t)(cmd == MEMBARRIER_PRIVATE_EXPEDITED_RSEQ ? MEMBARRIER_FLAG_CPU : 0))
         return -EINVAL;
     switch (cmd) {
     case MEMBARRIER_QUERY:
-        return MEMBARRIER_GLOBAL | MEMBARRIER_GLOBAL_EXPEDITED |
-               MEMBARRIER_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_PRIVATE_EXPEDITED |
-               MEMBARRIER_REGISTER_PRIVATE_EXPEDITED;
+        return MEMBARRIER_ALL;
     case MEMBARRIER_REGISTER_GLOBAL_EXPEDITED:
         return 0;
     case MEMBARRIER_REGISTER_PRIVATE_EXPEDITED:
-        __atomic_store_n(&p->membarrier_registered, 1, __ATOMIC_RELAXED);
+    case MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ:
+        __atomic_or_fetch(&p->membarrier_registered, (uint32_t)cmd >> 1, __ATOMIC_RELAXED);
         return 0;
     case MEMBARRIER_PRIVATE_EXPEDITED:
-        if (!__atomic_load_n(&p->membarrier_registered, __ATOMIC_RELAXED))
+    case MEMBARRIER_PRIVATE_EXPEDITED_RSEQ:
+        if (!membarrier_registered(p, (uint32_t)cmd))
             return -EPERM;
-        sched_barrier();
+        if (cmd == MEMBARRIER_PRIVATE_EXPEDITED_RSEQ)
+            rseq_barrier(p);
+        else
+            sched_barrier();
         return 0;
     case MEMBARRIER_GLOBAL:
     case MEMBARRIER_GLOBAL_EXPEDITED:
@@ -375,4 +409,18 @@ long sys_membarrier(const struct syscall_args *a)
     default:
         return -EINVAL;
     }
+}
+
+/* ---- rseq ---- */
+
+#define RSEQ_FLAG_UNREGISTER 1
+
+long sys_rseq(const struct syscall_args *a)
+{
+    uaddr_t area = uaddr(a->arg[0]);
+    uint32_t len = (uint32_t)a->arg[1], flags = (uint32_t)a->arg[2],
+             signature = (uint32_t)a->arg[3];
+    if (flags == RSEQ_FLAG_UNREGISTER)
+        return rseq_unregister(area, len, signature);
+    return flags ? -EINVAL : rseq_register(area, len, signature);
 }

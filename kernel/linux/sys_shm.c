@@ -11,12 +11,16 @@
  * Whoever takes a segment out of the table destroys it after the lock is dropped: nobody can find
  * it any more, and no area maps it. What works on a segment found in the table keeps it by raising
  * `attached` for that time.
+ *
+ * A segment of huge pages (SHM_HUGETLB) is promised all of them when it is made, as on Linux,
+ * unless SHM_NORESERVE says otherwise.
  */
 #include "lib/errno.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "linux/uapi.h"
 #include "mm/area.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 #include "mm/space.h"
 #include "proc/process.h"
@@ -40,6 +44,9 @@
 #define SHM_HUGETLB 04000
 #define SHM_RDONLY 010000
 #define SHM_RND 020000
+#define SHM_NORESERVE 010000 /* shmget */
+#define SHM_HUGE_SHIFT 26    /* shmget with SHM_HUGETLB: log2 of the size, 0 for the default */
+#define SHM_HUGE_MASK 63u
 #define SHM_REMAP 040000
 #define SHM_EXEC 0100000
 #define SEGMENT_MAX 4096u /* SHMMNI */
@@ -72,6 +79,7 @@ struct segment {
     struct vm_object object; /* its size is rounded up to pages */
     struct uapi_shmid info;  /* as IPC_STAT gives it; attached: areas, and uses in progress */
     unsigned slot;
+    bool promised; /* its huge pages */
 };
 
 static struct spinlock table_lock = SPINLOCK_INIT(RANK_AREAS);
@@ -92,7 +100,7 @@ static int64_t now_seconds(void)
 
 static uint64_t pages_of(const struct segment *s)
 {
-    return s->object.size >> PAGE_SHIFT;
+    return align_up(s->info.size, PAGE_SIZE) >> PAGE_SHIFT;
 }
 
 /* ---- life ------------------------------------------------------------------------------- */
@@ -178,13 +186,41 @@ static bool may_control(const struct segment *s)
 
 /* ---- shmget ----------------------------------------------------------------------------- */
 
-static struct segment *segment_create(int key, uint64_t size, unsigned flags)
+/* Linux: hugetlb_file_setup. Nobody may lock memory by hugetlb_shm_group, which is 0. */
+static int make_huge(struct segment *s, unsigned flags)
+{
+    unsigned shift = flags >> SHM_HUGE_SHIFT & SHM_HUGE_MASK;
+    if (shift == 0)
+        shift = HUGETLB_SHIFT;
+    if (shift != HUGETLB_SHIFT && shift != HUGETLB_SHIFT_1G)
+        return -EINVAL;
+    if (proc_cred()->euid != 0 && proc_cred()->egid != 0)
+        return -EPERM;
+    if (shift == HUGETLB_SHIFT_1G)
+        return -ENOMEM; /* there are none */
+    hugeobj_init(&s->object, shift);
+    s->promised = !(flags & SHM_NORESERVE);
+    return s->promised ? hugeobj_promise(&s->object, 0, s->object.size >> shift) : 0;
+}
+
+static int segment_create(int key, uint64_t size, unsigned flags, struct segment **out)
 {
     const struct fs_cred *cred = proc_cred();
+    bool huge = flags & SHM_HUGETLB;
+    uint64_t rounded = align_up(size, huge ? HUGETLB_SIZE : PAGE_SIZE);
+    if (size == 0)
+        return -EINVAL;
+    if (rounded < size || size > page_total_count() << PAGE_SHIFT)
+        return -ENOMEM;
     struct segment *s = kzalloc(sizeof *s);
     if (!s)
-        return NULL;
-    vm_object_init(&s->object, &segment_ops, align_up(size, PAGE_SIZE));
+        return -ENOMEM;
+    vm_object_init(&s->object, &segment_ops, rounded);
+    int err = huge ? make_huge(s, flags) : 0;
+    if (err) {
+        destroy(s);
+        return err;
+    }
     s->info = (struct uapi_shmid){
         .key = key,
         .uid = cred->euid,
@@ -196,7 +232,8 @@ static struct segment *segment_create(int key, uint64_t size, unsigned flags)
         .ctime = now_seconds(),
         .cpid = process_current()->pid,
     };
-    return s;
+    *out = s;
+    return 0;
 }
 
 /* -ENOSPC if the table is full. */
@@ -234,25 +271,19 @@ long sys_shmget(const struct syscall_args *a)
     unsigned flags = (unsigned)a->arg[2];
     bool create = key == IPC_PRIVATE || (flags & IPC_CREAT);
     struct segment *fresh = NULL, *s;
-    if (flags & SHM_HUGETLB)
-        return -ENOMEM; /* there is no pool of huge pages */
-    /* Before the lock, in case it is needed. Its size is checked only if it is. */
-    bool size_ok = size > 0 && size <= page_total_count() << PAGE_SHIFT;
-    if (create && size_ok) {
-        fresh = segment_create(key, size, flags);
-        if (!fresh)
-            return -ENOMEM;
-    }
     spin_lock(&table_lock);
     s = key == IPC_PRIVATE ? NULL : find_key_locked(key);
-    long result;
-    if (s)
-        result = use_existing_locked(s, size, flags);
-    else if (!create)
-        result = -ENOENT;
-    else
-        result = fresh ? add_locked(fresh) : size ? -ENOMEM : -EINVAL;
-    if (fresh && !s && result >= 0)
+    long result = s ? use_existing_locked(s, size, flags) : -ENOENT;
+    spin_unlock(&table_lock);
+    if (s || !create)
+        return result;
+    int err = segment_create(key, size, flags, &fresh);
+    if (err)
+        return err;
+    spin_lock(&table_lock);
+    s = key == IPC_PRIVATE ? NULL : find_key_locked(key); /* somebody may have been faster */
+    result = s ? use_existing_locked(s, size, flags) : add_locked(fresh);
+    if (!s && result >= 0)
         fresh = NULL;
     spin_unlock(&table_lock);
     if (fresh)
@@ -279,9 +310,12 @@ static int attach(struct segment *s, int key, vaddr_t *addr, unsigned flags)
         .addr = *addr,
         .len = s->object.size,
         .prot = PROT_READ | (writes ? PROT_WRITE : 0) | (flags & SHM_EXEC ? PROT_EXEC : 0),
-        .flags = MAP_SHARED | (*addr == 0          ? 0
-                               : flags & SHM_REMAP ? MAP_FIXED
-                                                   : MAP_FIXED_NOREPLACE),
+        .flags = MAP_SHARED |
+                 (*addr == 0          ? 0
+                  : flags & SHM_REMAP ? MAP_FIXED
+                                      : MAP_FIXED_NOREPLACE) |
+                 (s->object.huge_shift ? MAP_HUGETLB : 0) |
+                 (s->object.huge_shift && !s->promised ? MAP_NORESERVE : 0),
         .object = &s->object,
         .may_write = writes,
         .name = name,

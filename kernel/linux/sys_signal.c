@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sys_signal.c - system calls on signals: decode and check, then proc/signal.h. */
 #include "lib/string.h"
+#include "linux/pidfd.h"
 #include "linux/uapi.h"
 
 #define SIGSET_SIZE 8
@@ -263,6 +264,48 @@ long sys_rt_tgsigqueueinfo(const struct syscall_args *a)
         return -EINVAL;
     int err = copyin_siginfo(a->arg[3], (int)a->arg[2], tid, &info);
     return err ? err : send_to_task(tgid, tid, &info);
+}
+
+/* PIDFD_SIGNAL_THREAD, _THREAD_GROUP, _PROCESS_GROUP: one of them, or as the descriptor says. */
+enum { TO_THREAD = 1, TO_PROCESS = 2, TO_GROUP = 4 };
+
+static long send_by_pidfd(const struct pidfd *to, unsigned scope, const struct siginfo *info)
+{
+    if (scope == TO_THREAD)
+        return send_to_task(to->process->pid, to->task ? to->task->tid : to->process->pid, info);
+    if (scope == TO_GROUP)
+        return send_many(to->process->pgid, info);
+    return __atomic_load_n(&to->process->ended, __ATOMIC_ACQUIRE) ? -ESRCH
+                                                                  : send_to(to->process, info);
+}
+
+long sys_pidfd_send_signal(const struct syscall_args *a)
+{
+    struct siginfo info;
+    struct file *file;
+    int signo = (int)a->arg[1], err = 0;
+    uint32_t scope = (uint32_t)a->arg[3];
+    if (scope > TO_GROUP || (scope & (scope - 1)))
+        return -EINVAL;
+    const struct pidfd *to = pidfd_get(a->arg[0], &file);
+    if (!to)
+        return -EBADF;
+    if (scope == 0)
+        scope = to->task ? TO_THREAD : TO_PROCESS;
+    int id = to->task ? to->task->tid : to->process->pid;
+    if (signo < 0 || signo > NSIG)
+        err = -EINVAL;
+    else if (!a->arg[2])
+        signal_info_user(&info, signo, scope == TO_THREAD ? SI_TKILL : SI_USER);
+    else if (copyin(&info, uaddr(a->arg[2]), sizeof info))
+        err = -EFAULT;
+    else if (info.signo != signo)
+        err = -EINVAL;
+    else if ((info.code >= 0 || info.code == SI_TKILL) && id != task_current()->tid)
+        err = -EPERM;
+    long result = err ? err : send_by_pidfd(to, scope, &info);
+    file_put(file);
+    return result;
 }
 
 /* ---- stacks and return ---- */

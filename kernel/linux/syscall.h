@@ -43,18 +43,19 @@ enum syscall_id {
 #undef ABSENT
 
 struct syscall_info {
-    const char *name;
-    const char *args; /* types, comma separated: see the head of syscalls.def */
-    const char *note;
-    enum syscall_status status;
     long (*handler)(const struct syscall_args *a);
-    long result; /* IGNORED: what it returns */
+    uint16_t text;  /* where its name and arguments are: syscall_name() */
+    int16_t result; /* IGNORED: what it returns */
+    uint8_t status; /* enum syscall_status */
 };
 extern const struct syscall_info syscall_infos[SC_COUNT];
 static inline const struct syscall_info *syscall_info(enum syscall_id id)
 {
     return &syscall_infos[(unsigned)id < SC_COUNT ? id : SC_none];
 }
+const char *syscall_name(const struct syscall_info *info);
+/* Types of its arguments, comma separated: see the head of syscalls.def. */
+const char *syscall_arg_types(const struct syscall_info *info);
 enum syscall_id syscall_of_number(uint64_t nr); /* SC_none if there is no such number */
 
 /* strace-like log on HAL_STREAM_LOG (boot option strace=1). */

@@ -3,6 +3,7 @@
 #include "mm/account.h"
 
 struct memory_account memory_accounts[OWNER_COUNT];
+void (*memory_account_more[OWNER_COUNT])(struct memory_account *sum);
 
 const char *const memory_owner_names[OWNER_COUNT] = {
     [OWNER_THREAD] = "thread",     [OWNER_KERNEL_STACK] = "kernel_stack",
@@ -10,4 +11,5 @@ const char *const memory_owner_names[OWNER_COUNT] = {
     [OWNER_INODE] = "inode_cache", [OWNER_DENTRY] = "dentry",
     [OWNER_FILE] = "filp",         [OWNER_PIPE] = "pipe",
     [OWNER_EVENT] = "event",       [OWNER_SOCKET] = "sock",
+    [OWNER_PACKET] = "net",
 };

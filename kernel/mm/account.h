@@ -25,6 +25,7 @@ enum memory_owner {
     OWNER_PIPE,   /* with buffered data */
     OWNER_EVENT,  /* epoll, eventfd, inotify, timerfd */
     OWNER_SOCKET, /* with what is in flight */
+    OWNER_PACKET, /* drv/pkt.c, by CPU */
     OWNER_COUNT,
 };
 struct memory_account {
@@ -32,6 +33,9 @@ struct memory_account {
 };
 extern struct memory_account memory_accounts[OWNER_COUNT];
 extern const char *const memory_owner_names[OWNER_COUNT];
+/* Adds what is counted elsewhere, for owners whose objects are made too often for one counter that
+ * all CPUs write; NULL: nothing. */
+extern void (*memory_account_more[OWNER_COUNT])(struct memory_account *sum);
 
 static inline void owner_add(enum memory_owner owner, int64_t objects, int64_t bytes)
 {
@@ -41,10 +45,13 @@ static inline void owner_add(enum memory_owner owner, int64_t objects, int64_t b
 
 static inline struct memory_account owner_get(enum memory_owner owner)
 {
-    return (struct memory_account){
+    struct memory_account sum = {
         __atomic_load_n(&memory_accounts[owner].objects, __ATOMIC_RELAXED),
         __atomic_load_n(&memory_accounts[owner].bytes, __ATOMIC_RELAXED),
     };
+    if (memory_account_more[owner])
+        memory_account_more[owner](&sum);
+    return sum;
 }
 
 /* An object of `size` bytes, zeroed; NULL without memory. */

@@ -64,14 +64,16 @@ static int advise_flags(struct space *space, vaddr_t lo, vaddr_t hi, uint32_t se
 /* A part of one area within one region, as allocators give back: faults elsewhere go on meanwhile.
  * Not the whole region: that may free its page table, which others may be reading. False: not done.
  */
-static bool drop_small(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
+static bool drop_small(struct space *space, vaddr_t lo, vaddr_t hi, int advice)
 {
+    bool lazy = advice == MADV_FREE;
+    uint32_t never = AREA_SPECIAL | AREA_HUGETLB;
+    never |= advice == MADV_DONTNEED_LOCKED ? 0 : AREA_LOCKED;
     if (hi - lo >= REGION_SIZE || lo / REGION_SIZE != (hi - 1) / REGION_SIZE)
         return false;
     struct rwlock_slot *slot = rwlock_read_begin(&space->lock);
     const struct area *a = area_at(space, lo);
-    bool fits = a && hi <= a->hi && !(a->flags & (AREA_LOCKED | AREA_SPECIAL | AREA_HUGETLB)) &&
-                !(lazy && a->object);
+    bool fits = a && hi <= a->hi && !(a->flags & never) && !(lazy && a->object);
     if (fits) {
         mutex_lock(space_fault_lock(space, lo));
         space_zap_locked(space, lo, hi);
@@ -81,12 +83,15 @@ static bool drop_small(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
     return fits;
 }
 
-/* MADV_DONTNEED, MADV_FREE: forget the pages; private anonymous ones read as zero, others come from
- * their object again. (MADV_FREE allows that at any time, so at once is right, too.) */
-static int advise_drop(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
+/* MADV_DONTNEED (and of locked memory), MADV_FREE: forget the pages; private anonymous ones read as
+ * zero, others come from their object again. (MADV_FREE allows that at any time, so at once is
+ * right, too.) */
+static int advise_drop(struct space *space, vaddr_t lo, vaddr_t hi, int advice)
 {
+    bool lazy = advice == MADV_FREE;
+    uint32_t never = AREA_SPECIAL | (advice == MADV_DONTNEED_LOCKED ? 0u : AREA_LOCKED);
     int err = 0;
-    if (drop_small(space, lo, hi, lazy))
+    if (drop_small(space, lo, hi, advice))
         return 0;
     vaddr_t at = lo;
     rwlock_write_lock(&space->lock);
@@ -96,7 +101,7 @@ static int advise_drop(struct space *space, vaddr_t lo, vaddr_t hi, bool lazy)
         at = a->hi;
         bool huge = a->flags & AREA_HUGETLB;
         vaddr_t from = MAX(a->lo, lo), to = MIN(a->hi, hi);
-        if ((a->flags & (AREA_LOCKED | AREA_SPECIAL)) || (lazy && (a->object || huge)) ||
+        if ((a->flags & never) || (lazy && (a->object || huge)) ||
             (huge && !is_aligned(from, REGION_SIZE))) {
             err = -EINVAL;
             break;
@@ -207,7 +212,7 @@ static int advise_populate(struct space *space, vaddr_t lo, vaddr_t hi, bool wri
 static bool advice_known(int advice)
 {
     return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) ||
-           (advice >= MADV_FREE && advice <= MADV_POPULATE_WRITE);
+           (advice >= MADV_FREE && advice <= MADV_DONTNEED_LOCKED);
 }
 
 int space_advise(struct space *space, vaddr_t addr, size_t len, int advice)
@@ -227,9 +232,9 @@ int space_advise(struct space *space, vaddr_t addr, size_t len, int advice)
     case MADV_WILLNEED:
         return advise_willneed(space, addr, end);
     case MADV_DONTNEED:
-        return advise_drop(space, addr, end, false);
+    case MADV_DONTNEED_LOCKED:
     case MADV_FREE:
-        return advise_drop(space, addr, end, true);
+        return advise_drop(space, addr, end, advice);
     case MADV_REMOVE:
         return advise_remove(space, addr, end);
     case MADV_DONTFORK:

@@ -224,19 +224,10 @@ uint64_t space_locked_pages(void)
     return __atomic_load_n(&locked_total, __ATOMIC_RELAXED);
 }
 
-/* Huge pages that it has been promised. */
-static int64_t promise_of(const struct area *area)
-{
-    bool promised = (area->flags & AREA_HUGETLB) && !(area->flags & AREA_NORESERVE);
-    return promised ? (int64_t)((area->hi - area->lo) / HUGETLB_SIZE) : 0;
-}
-
 static void account_add(struct space *space, const struct area *area)
 {
     space->pages_mapped += area_pages(area);
     space->pages_data += is_data(area) ? area_pages(area) : 0;
-    if (promise_of(area) && area->space == space)
-        hugetlb_promise(promise_of(area));
     if (!(area->flags & AREA_LOCKED))
         return;
     space->pages_locked += area_pages(area);
@@ -249,8 +240,6 @@ static void account_remove(struct space *space, const struct area *area)
     ASSERT(space->pages_mapped >= area_pages(area));
     space->pages_mapped -= area_pages(area);
     space->pages_data -= is_data(area) ? area_pages(area) : 0;
-    if (promise_of(area))
-        hugetlb_promise(-promise_of(area));
     if (!(area->flags & AREA_LOCKED))
         return;
     space->pages_locked -= area_pages(area);
@@ -369,7 +358,7 @@ void area_insert(struct space *space, struct area *area)
         vm_object_add_area(area->object, area);
 }
 
-void area_remove(struct change *c, struct area *area)
+static void area_remove(struct change *c, struct area *area)
 {
     struct area *next = area_next(area);
     account_remove(c->space, area);
@@ -377,6 +366,13 @@ void area_remove(struct change *c, struct area *area)
     gap_refresh(c->space, next);
     c->space->area_count--;
     bury(c, area);
+}
+
+void area_leave(struct change *c, struct area *area)
+{
+    if (area->flags & AREA_HUGETLB)
+        hugetlb_area_leaves(c->space, area);
+    area_remove(c, area);
 }
 
 void area_resize(struct space *space, struct area *area, vaddr_t lo, vaddr_t hi)

@@ -103,8 +103,12 @@ void change_drop(struct change *c, struct area *area);
 /* Put an area with lo, hi, prot, flags, object, off, name set into the tree; takes the reference on
  * its object. */
 void area_insert(struct space *space, struct area *area);
-/* Take an area out of the tree. Its pages are the caller's business. */
-void area_remove(struct change *c, struct area *area);
+/* Make the page at va, in an area whose code may be changed, the space's own, and give it
+ * (fault.c). The lock is held for writing, which excludes all faults. */
+int must_check space_own_page_locked(struct space *space, vaddr_t va, struct page **out);
+/* Take an area out of the tree that is not to be mapped any more. Its pages are the caller's
+ * business, but it must not have lost them yet. */
+void area_leave(struct change *c, struct area *area);
 /* Cut at `at` (inside): the area keeps the lower part, the upper one is returned. */
 struct area *area_split(struct change *c, struct area *area, vaddr_t at);
 /* Reduce *area to its part in [lo, hi), cutting off the rest as areas of their own. Uses up to two

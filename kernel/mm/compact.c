@@ -7,14 +7,20 @@
  * their struct pages, then walks the page table of the space once and moves what it meets of them,
  * in batches, between which it lets go of the space's lock.
  *
- *   choose  page_block_survey: the blocks with the fewest used pages, all of them PAGE_ANON
- *   take    page_block_take: the free pages of these blocks leave the allocator, so that neither
- * the new places of moved pages nor anybody else gets them move    every page of a chosen block
- * that an entry of this space alone maps (one reference): entry read-only -> copy -> entry to the
- * copy. Writers fault meanwhile and wait for the space's lock. The old page is now ours
- * (PAGE_FLAG_MOVING), as the taken ones are. release page_block_release: all that is ours goes back
- * to the buddy, which joins it. Pages that could not be moved (another space's, referenced
- * elsewhere) just stay.
+ *   choose   page_block_survey: the blocks with the fewest used pages, all of them PAGE_ANON
+ *   take     page_block_take: the free pages of these blocks leave the allocator, so that neither
+ *            the new places of moved pages nor anybody else gets them
+ *   move     every page of a chosen block that an entry of this space alone maps (one reference):
+ *            entry read-only -> copy -> entry to the copy. Writers fault meanwhile and wait for the
+ *            space's lock. The old page is now ours (PAGE_FLAG_MOVING), as the taken ones are
+ *   release  page_block_release: all that is ours goes back to the buddy, which joins it. Pages
+ *            that could not be moved (another space's, referenced elsewhere) just stay
+ *
+ * A run may hold 14 MiB, and be preempted for long. When memory becomes short meanwhile, the
+ * reclaim thread takes back what is marked (shrinker "compaction"), and the run ends at its next
+ * page. Both may release at the same time, and the shrinker late, when another run has taken one of
+ * the blocks again: each page is released once, under the allocator's lock, by whoever finds the
+ * mark; then a run just makes fewer blocks whole.
  *
  * Invariants: a page with PAGE_FLAG_MOVING belongs to the run, has one reference and no mapping;
  * only one run exists at a time (`busy`). The caller holds no lock; space->lock is taken for
@@ -44,7 +50,12 @@ struct run {
     struct target target[TARGETS_MAX]; /* fewest used pages first */
 };
 
-static bool busy;                  /* atomic */
+static bool busy;    /* atomic */
+static bool give_up; /* the run should end; atomic */
+static struct {      /* what the run has taken; atomics */
+    uint32_t first[TARGETS_MAX];
+    unsigned order, count;
+} taken;
 static struct compact_stats stats; /* relaxed atomics */
 
 /* ---- choosing --------------------------------------------------------------------------- */
@@ -102,7 +113,9 @@ static bool move_page(struct run *run, const struct area *area, vaddr_t va, stru
                       unsigned prot)
 {
     struct hal_space *hal = &run->space->hal;
-    struct page *to = page_alloc_quiet(0, PAGE_ANON, 0);
+    /* Relaxed: sooner or later. */
+    bool stop = __atomic_load_n(&give_up, __ATOMIC_RELAXED);
+    struct page *to = stop ? NULL : page_alloc_quiet(0, PAGE_ANON, 0);
     paddr_t now;
     if (!to)
         return false;
@@ -183,24 +196,62 @@ static void move_all(struct run *run)
         va = move_some(run, va);
 }
 
+static void take(const struct run *run)
+{
+    __atomic_store_n(&give_up, false, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < run->count; i++) {
+        page_block_take(run->target[i].first, run->order);
+        __atomic_store_n(&taken.first[i], run->target[i].first, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&taken.order, run->order, __ATOMIC_RELAXED);
+    /* Release, and acquire in give_back: the count is of these blocks. */
+    __atomic_store_n(&taken.count, run->count, __ATOMIC_RELEASE);
+}
+
+/* How many blocks are whole. */
+static unsigned release(const struct run *run)
+{
+    unsigned whole = 0;
+    __atomic_store_n(&taken.count, 0, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < run->count; i++)
+        whole += page_block_release(run->target[i].first, run->order) == 1u << run->order;
+    return whole;
+}
+
+/* The shrinker. A mixture of two runs' blocks, or one's blocks and another's order, does no harm:
+ * only marked pages are released. */
+static uint64_t give_back(uint64_t want)
+{
+    unsigned count = __atomic_load_n(&taken.count, __ATOMIC_ACQUIRE);
+    uint64_t pages = 0;
+    if (count)
+        __atomic_store_n(&give_up, true, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < count; i++)
+        pages += page_block_release(__atomic_load_n(&taken.first[i], __ATOMIC_RELAXED),
+                                    __atomic_load_n(&taken.order, __ATOMIC_RELAXED));
+    return pages;
+}
+
+static struct shrinker shrinker = {.name = "compaction", .scan = give_back};
+
 unsigned compact_space(struct space *space, unsigned order, unsigned blocks)
 {
     struct run run = {.space = space, .order = order};
-    unsigned whole = 0;
+    unsigned whole;
     ASSERT(order > 0 && order <= PAGE_ORDER_MAX);
     /* Acquire and release: the next run sees what this one has done to the pages. */
     if (__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
         return 0;
+    if (!shrinker.link.next) /* nobody else is here */
+        shrinker_register(&shrinker);
     page_drain(); /* a page in a CPU's cache looks used */
     choose(&run, MIN(blocks, TARGETS_MAX));
     while (run.count > 0 && !worthwhile(&run))
         run.count--;
-    for (unsigned i = 0; i < run.count; i++)
-        page_block_take(run.target[i].first, order);
+    take(&run);
     if (run.count > 0)
         move_all(&run);
-    for (unsigned i = 0; i < run.count; i++)
-        whole += page_block_release(run.target[i].first, order);
+    whole = release(&run);
     count(&stats.runs, 1);
     count(&stats.pages_moved, run.moved);
     count(&stats.blocks_freed, whole);

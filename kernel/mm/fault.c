@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * fault.c - page faults: demand paging, copy on write, stack growth; and what else needs a page to
- * be present (populate, code patching).
+ * be present (populate, changing code).
  *
  * A fault holds the space's lock for reading (by its CPU's slot: no line of memory is written by
  * faults of two CPUs unless they meet within 2 MiB), so areas stand still; two faults may meet at
@@ -349,11 +349,12 @@ static int fault_file_copy(const struct fault *f)
 static int fault_mend(const struct fault *f)
 {
     int err;
+    if (f->area->flags & AREA_HUGETLB)
+        return hugetlb_fault(f->space, f->area, f->va, f->write);
     mutex_lock(space_fault_lock(f->space, f->va));
     bool done = fault_present_locked(f, &err);
     if (!done && !f->area->object) {
-        err = f->area->flags & AREA_HUGETLB ? hugetlb_fault_locked(f->space, f->area, f->va)
-                                            : fault_anon_locked(f);
+        err = fault_anon_locked(f);
         done = true;
     }
     mutex_unlock(space_fault_lock(f->space, f->va));
@@ -380,7 +381,8 @@ static bool access_allowed(const struct area *area, enum hal_access access)
 static bool stack_may_grow(const struct space *space, const struct area *stack, vaddr_t va)
 {
     const struct area *below = area_prev(stack);
-    if (!space_range_ok(va, stack->hi - va) || stack->hi - va > space->stack_limit)
+    if (!space_range_ok(va, stack->hi - va) ||
+        stack->hi - va > __atomic_load_n(&space->stack_limit, __ATOMIC_RELAXED))
         return false;
     /* Linux: an accessible neighbour that is not itself a stack keeps the guard gap free. */
     if (below && !area_is_stack(below) && below->prot != PROT_NONE &&
@@ -486,7 +488,9 @@ static int populate_page(struct space *space, vaddr_t va, enum hal_access access
     rwlock_read_end(&space->lock, slot);
     /* A hole below a stack is a hole: nothing grows. */
     int err = there ? 0 : fault_once(space, va, access, &grow);
-    return err == -EFAULT ? -ENOMEM : err == -EIO || err == -ENXIO ? -EFAULT : err;
+    return err == -EFAULT                                   ? -ENOMEM
+           : err == -EIO || err == -ENXIO || err == -ENOSPC ? -EFAULT
+                                                            : err;
 }
 
 int space_populate(struct space *space, vaddr_t addr, size_t len, enum populate how)
@@ -512,16 +516,15 @@ int space_populate(struct space *space, vaddr_t addr, size_t len, enum populate 
     return 0;
 }
 
-/* ---- code patching ---------------------------------------------------------------------- */
+/* ---- pages of one's own ----------------------------------------------------------------- */
 
-/* The lock is held for writing, which excludes all faults. */
-static int own_page_locked(struct space *space, vaddr_t va, struct page **out)
+int space_own_page_locked(struct space *space, vaddr_t va, struct page **out)
 {
     struct fault f = {.space = space, .area = area_at(space, va), .va = va, .write = true};
     paddr_t pa;
     if (!f.area)
         return -EFAULT;
-    if ((f.area->flags & AREA_SHARED) || !(f.area->prot & PROT_EXEC))
+    if ((f.area->flags & (AREA_SHARED | AREA_HUGETLB)) || !(f.area->prot & PROT_EXEC))
         return -EACCES;
     if (hal_space_query(&space->hal, va, &pa, NULL))
         return own_mapped_locked(&f, page_of_phys(pa), out);
@@ -541,101 +544,7 @@ static int own_page_locked(struct space *space, vaddr_t va, struct page **out)
 int space_own_page(struct space *space, vaddr_t va, struct page **out)
 {
     rwlock_write_lock(&space->lock);
-    int err = own_page_locked(space, align_down(va, PAGE_SIZE), out);
+    int err = space_own_page_locked(space, align_down(va, PAGE_SIZE), out);
     rwlock_write_unlock(&space->lock);
     return err;
-}
-
-/* Store bytes by aligned 64-bit words, each at once: a CPU that executes there sees the old or the
- * new instruction when the patch lies within one word (proc/patch.c). */
-static void store_words(char *to, const char *from, size_t len)
-{
-    while (len) {
-        size_t offset = (uintptr_t)to & 7, n = MIN(len, 8 - offset);
-        uint64_t *slot = (uint64_t *)(void *)(to - offset), word = *slot;
-        memcpy((char *)&word + offset, from, n);
-        /* Release: a trampoline written before is there when the jump to it is. */
-        __atomic_store_n(slot, word, __ATOMIC_RELEASE);
-        to += n, from += n, len -= n;
-    }
-}
-
-/* The pages belong to the space already: nothing fails. */
-static void store_locked(struct space *space, vaddr_t va, const void *bytes, size_t len)
-{
-    const char *from = bytes;
-    while (len) {
-        size_t offset = va & (PAGE_SIZE - 1), n = MIN(len, PAGE_SIZE - offset);
-        struct page *page;
-        int err = own_page_locked(space, va - offset, &page);
-        CHECK(!err);
-        store_words((char *)page_virt(page) + offset, from, n);
-        hal_icache_sync(page_phys(page) + offset, n);
-        va += n, from += n, len -= n;
-    }
-}
-
-/* Every page, so that a failure leaves no half of the code changed. */
-static int own_range_locked(struct space *space, vaddr_t va, size_t len)
-{
-    struct page *page;
-    int err = 0;
-    for (vaddr_t at = align_down(va, PAGE_SIZE); at < va + len && !err; at += PAGE_SIZE)
-        err = own_page_locked(space, at, &page);
-    return err;
-}
-
-int space_patch(struct space *space, vaddr_t va, const void *bytes, size_t len)
-{
-    rwlock_write_lock(&space->lock);
-    int err = own_range_locked(space, va, len);
-    if (!err)
-        store_locked(space, va, bytes, len);
-    rwlock_write_unlock(&space->lock);
-    return err;
-}
-
-/* Are these the bytes, in areas that nobody else writes to? Pages are owned. */
-static int compare_locked(struct space *space, vaddr_t va, const uint8_t *bytes, size_t len)
-{
-    while (len) {
-        size_t offset = va & (PAGE_SIZE - 1), n = MIN(len, PAGE_SIZE - offset);
-        struct page *page;
-        if (area_at(space, va)->prot & PROT_WRITE)
-            return -EACCES;
-        int err = own_page_locked(space, va - offset, &page);
-        if (err)
-            return err;
-        if (memcmp((const char *)page_virt(page) + offset, bytes, n) != 0)
-            return -EAGAIN;
-        va += n, bytes += n, len -= n;
-    }
-    return 0;
-}
-
-int space_change_code(struct space *space, const struct code_change *c)
-{
-    rwlock_write_lock(&space->lock);
-    int err = own_range_locked(space, c->va, c->old_len);
-    if (!err)
-        err = compare_locked(space, c->va, c->old, c->old_len);
-    if (err) {
-        rwlock_write_unlock(&space->lock);
-        return err;
-    }
-    if (c->barrier) {
-        store_locked(space, c->va, &c->guard, 1);
-        c->barrier();
-        store_locked(space, c->va + 1, c->new_bytes + 1, c->new_len - 1);
-        c->barrier();
-        store_locked(space, c->va, c->new_bytes, 1);
-        if (c->twice) {
-            c->barrier();
-            store_locked(space, c->va, c->new_bytes, 1);
-        }
-    } else {
-        store_locked(space, c->va, c->new_bytes, c->new_len);
-    }
-    rwlock_write_unlock(&space->lock);
-    return 0;
 }

@@ -3,7 +3,7 @@
  * hotpages.c - free single pages that each CPU keeps at hand, in front of the buddy system.
  *
  * Most pages are wanted and freed one by one: page tables, slabs, pages of files, copies on write.
- * Each CPU keeps a short list of such pages for each kind (page.c), the last freed first, because
+ * Each CPU keeps a short list of such pages for each kind (buddy.c), the last freed first, because
  * its caches still know it. An empty list is filled from the buddy system by half its limit, a full
  * one gives half of it back, the coldest pages: one visit to page_lock for many pages. All lists
  * together hold at most 1/256 of memory, each at most LIMIT_MAX pages; so two CPUs have less than 1

@@ -146,7 +146,7 @@ slow_path static void *kmalloc_slow(size_t size, unsigned flags)
     return slot_alloc(size, flags);
 }
 
-slow_path static void kfree_slow(struct page *page, void *ptr)
+slow_path static void kfree_slow(void *ptr, struct page *page)
 {
     if (page->type == PAGE_SLAB)
         slab_free(page, ptr);
@@ -189,7 +189,7 @@ static void delayed_drain(void)
     for (unsigned i = 0; SELKIE_ASAN && delayed && i < DELAY_COUNT; i++) {
         void *object = delayed_swap(NULL);
         if (object)
-            kfree_slow(page_of_virt(object), object);
+            kfree_slow(object, page_of_virt(object));
     }
 }
 
@@ -200,7 +200,7 @@ static void quarantine_drain(void)
 {
     void *slot;
     while (SELKIE_MEMORY_DEBUG && (slot = memdebug_release()))
-        kfree_slow(page_of_virt(slot), slot);
+        kfree_slow(slot, page_of_virt(slot));
 }
 
 size_t memdebug_slot_bytes(const void *slot)
@@ -246,7 +246,7 @@ static void debug_free(void *ptr, uintptr_t pc, uintptr_t fp)
         slab_bad_free(ptr);
     void *out = memdebug_close(ptr, memdebug_slot_bytes(ptr), pc, fp);
     if (out)
-        kfree_slow(page_of_virt(out), out);
+        kfree_slow(out, page_of_virt(out));
 }
 
 /* Of the caller of a public function, which its body must name itself. */
@@ -318,14 +318,22 @@ void kfree(void *ptr)
         if (!ptr)
             return;
     }
-    struct page *page = page_of_direct(ptr);
+    struct page *page;
+    bool done;
     unsigned long brief = hal_brief_begin();
     struct pools *own = pools_here();
-    bool done = __builtin_expect(page->slab_tag == own->tag, 1) &&
-                __builtin_expect(pool_give(pool_of(own, page), page, ptr), 1);
+    uintptr_t offset = (uintptr_t)ptr ^ own->near;
+    if (__builtin_expect(offset < PAGE_SIZE, 1)) {
+        page = own->near_slab;
+        done = __builtin_expect(pool_give(own->near_pool, page, ptr, (uint32_t)offset), 1);
+    } else {
+        page = page_of_direct(ptr);
+        done = __builtin_expect(page->slab_tag == own->tag, 1) &&
+               __builtin_expect(pool_give(pool_of(own, page), page, ptr, slab_offset(ptr)), 1);
+    }
     hal_brief_end(brief);
     if (!done)
-        kfree_slow(page, ptr);
+        kfree_slow(ptr, page);
 }
 
 void *krealloc(void *old, size_t size, unsigned flags)

@@ -46,12 +46,4 @@ bool alloc_fail_hit(void); /* has it fired? */
  * turns it off. Does nothing without SELKIE_FAILPOINTS. */
 void alloc_fail_rate(uint64_t mean, uint64_t seed);
 
-/* Kernel virtual ranges: kernel stacks with an unmapped guard page below, in
- * hal_layout()->kernel_lo..hi. */
-void kvm_init(void);
-void *kstack_alloc(void); /* lowest usable byte, KSTACK_SIZE long; NULL without memory */
-void kstack_free(void *stack);
-/* Is addr in the guard page of some kernel stack? For the panic message. */
-bool kstack_is_guard(vaddr_t addr);
-
 #endif

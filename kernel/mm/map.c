@@ -17,14 +17,17 @@
 /* ---- mmap ------------------------------------------------------------------------------- */
 
 /* MAP_HUGETLB is for what must be huge; pages that need not be are had by MADV_HUGEPAGE, or without
- * being asked for. Of those of 1 GiB the pool is always empty. */
+ * being asked for. Of those of 1 GiB the pool is always empty. A file of huge pages has its own
+ * size: whoever maps it need not know (linux/sys_mm.c sets the flag). */
 static int map_check_huge(const struct map_request *req)
 {
     unsigned log = req->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
-    bool known = log == 0 || log == 21 || log == 30;
-    if (req->object || !known)
+    bool known = log == 0 || log == HUGETLB_SHIFT || log == HUGETLB_SHIFT_1G;
+    if (req->object)
+        log = req->object->huge_shift;
+    if (req->object ? log == 0 || !is_aligned(req->off, 1ull << log) : !known)
         return -EINVAL;
-    return log == 30 ? -ENOMEM : 0;
+    return log == HUGETLB_SHIFT_1G ? -ENOMEM : 0;
 }
 
 static size_t map_unit(const struct map_request *req)
@@ -46,7 +49,8 @@ static int map_check(const struct map_request *req, size_t *len)
     if (*len < req->len || *len > hal_layout()->user_end)
         return -ENOMEM;
     if (req->object) {
-        if (!is_aligned(req->off, PAGE_SIZE))
+        bool unaware = req->object->huge_shift && !(req->flags & MAP_HUGETLB); /* a loader */
+        if (!is_aligned(req->off, PAGE_SIZE) || unaware)
             return -EINVAL;
         if (add_overflow(req->off, *len, &end) || end > INT64_MAX)
             return -EOVERFLOW;
@@ -73,7 +77,10 @@ static int map_check_fixed(const struct map_request *req, size_t len)
         return -ENOMEM;
     if (addr < layout->user[0].lo)
         return -EPERM; /* below Linux's vm.mmap_min_addr */
-    return space_range_ok(addr, len) ? 0 : -ENOMEM;
+    if (space_range_ok(addr, len))
+        return 0;
+    /* A hole between the machine's windows: to who would go elsewhere, something is there. */
+    return req->flags & MAP_FIXED_NOREPLACE ? -EEXIST : -ENOMEM;
 }
 
 static bool map_is_fixed(const struct map_request *req)
@@ -132,13 +139,13 @@ static int map_limits_locked(struct space *space, const struct area *area)
         return -ENOMEM;
     if (space_check_locked(space, area->flags, pages))
         return -EAGAIN;
-    if ((area->flags & AREA_HUGETLB) && !(area->flags & AREA_NORESERVE) &&
-        !hugetlb_available(pages * PAGE_SIZE / HUGETLB_SIZE))
-        return -ENOMEM;
     /* Overcommit as vm.overcommit_memory=0: only what could never be is refused. */
     if (data && !(area->flags & AREA_NORESERVE) && pages > page_total_count())
         return -ENOMEM;
-    return space_check_limits(space, more, more_data);
+    int err = space_check_limits(space, more, more_data);
+    if (err || !(area->flags & AREA_HUGETLB))
+        return err;
+    return hugetlb_promise(space, area); /* the last step: nothing is to be undone */
 }
 
 static uint32_t map_area_flags(const struct space *space, const struct map_request *req)
@@ -148,9 +155,12 @@ static uint32_t map_area_flags(const struct space *space, const struct map_reque
         flags |= AREA_SHARED;
     if ((flags & AREA_SHARED) && (!req->object || req->may_write || anon_object_is(req->object)))
         flags |= AREA_MAYWRITE;
-    /* Nobody else can have a copy of a private one (there is no fork), so it is never copied. */
+    /* Nobody else can have a copy of a private one without a file (there is no fork), so it is
+     * never copied. */
     if (req->flags & MAP_HUGETLB)
-        flags |= AREA_HUGETLB | AREA_SHARED | AREA_MAYWRITE |
+        flags |= AREA_HUGETLB;
+    if ((req->flags & MAP_HUGETLB) && !req->object)
+        flags |= AREA_SHARED | AREA_MAYWRITE |
                  ((req->flags & MAP_TYPE) == MAP_PRIVATE ? AREA_HUGETLB_PRIVATE : 0u);
     if (req->flags & MAP_GROWSDOWN)
         flags |= AREA_GROWSDOWN;
@@ -181,7 +191,7 @@ static void map_describe(const struct space *space, struct area *area,
     area->off = req->object ? req->off : 0;
     if (req->name)
         strlcpy(area->name, req->name, sizeof area->name);
-    else if (req->flags & MAP_HUGETLB)
+    else if ((req->flags & MAP_HUGETLB) && !req->object)
         strlcpy(area->name, "/anon_hugepage", sizeof area->name);
 }
 

@@ -105,10 +105,10 @@ static void site_show(const char *what, uint32_t number)
     const struct site *site = &sites[number];
     log_error("  %s at:%s", what, number ? "" : " (a site that found no room in the table)");
     for (unsigned i = 0; i < DEPTH && site->trace[i]; i++) {
-        const char *name;
+        char name[HAL_SYMBOL_ROOM];
         uintptr_t offset;
         uintptr_t pc = site->trace[i] - 1; /* into the call */
-        if (hal_symbol(pc, &name, &offset))
+        if (hal_symbol(pc, name, &offset))
             log_error("    %#lx %s+%#lx", (unsigned long)pc, name, (unsigned long)offset);
         else
             log_error("    %#lx", (unsigned long)pc);

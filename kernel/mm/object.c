@@ -22,6 +22,10 @@
  * the areas of the same space that follow need no second look: what is mapped there since is new
  * (a fault that came later sees the new size, or gets a fresh page).
  *
+ * Where a page has been evicted the tree keeps a mark, until the page comes back or is cut off:
+ * code that comes back is counted (sched/pressure.c, "Thrashing"). The marks keep the tree's nodes,
+ * eight bytes a page.
+ *
  * User copies run without object->lock, for they may fault.
  */
 #include "mm/object.h"
@@ -29,6 +33,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/area.h"
+#include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
 #include "mm/reclaim.h"
 #include "mm/space.h"
@@ -45,6 +50,7 @@ static struct spinlock cache_lock = SPINLOCK_INIT(RANK_AREAS);
 static struct list cache_list;
 static size_t cache_objects; /* on the list */
 static uint64_t refaults;    /* relaxed atomic */
+static char evicted;         /* its address stands in the tree where a page has been evicted */
 static uint64_t cache_pages; /* theirs; relaxed atomic */
 #define CACHE_STEPS 64       /* of the list under one hold of its lock */
 
@@ -89,17 +95,56 @@ static uint64_t object_size(struct vm_object *object)
 /* object->lock held. */
 static void count_pages_locked(struct vm_object *object, uint64_t delta)
 {
+    if (object->quota && (int64_t)delta < 0) /* what comes has been taken by quota_take */
+        __atomic_add_fetch(&object->quota->used, delta, __ATOMIC_RELAXED);
     __atomic_store_n(&object->page_count, object->page_count + delta, __ATOMIC_RELAXED);
     if (object->evictable)
         __atomic_add_fetch(&cache_pages, delta, __ATOMIC_RELAXED);
 }
 
-/* Drop cached pages with first <= index < end; object->lock held. */
+/* One page more; objects of one quota are filled side by side. */
+static bool quota_take(struct vm_quota *quota)
+{
+    if (!quota)
+        return true;
+    uint64_t used = __atomic_load_n(&quota->used, __ATOMIC_RELAXED);
+    while (used < __atomic_load_n(&quota->max, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&quota->used, &used, used + 1, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+static void quota_give(struct vm_quota *quota)
+{
+    if (quota)
+        __atomic_sub_fetch(&quota->used, 1, __ATOMIC_RELAXED);
+}
+
+/* The page at index, or NULL. object->lock held. */
+static struct page *lookup_locked(const struct vm_object *object, uint64_t index)
+{
+    void *entry = radix_get(&object->pages, index);
+    return entry == &evicted ? NULL : entry;
+}
+
+struct page *vm_object_next_locked(struct vm_object *object, uint64_t *index)
+{
+    void *entry;
+    while ((entry = radix_next(&object->pages, index)) == &evicted)
+        ++*index;
+    return entry;
+}
+
+/* Drop cached pages with first <= index < end, and forget evicted ones; object->lock held. */
 static void drop_pages_locked(struct vm_object *object, uint64_t first, uint64_t end)
 {
-    struct page *page;
-    for (uint64_t index = first; (page = radix_next(&object->pages, &index)) && index < end;) {
+    void *entry;
+    for (uint64_t index = first; (entry = radix_next(&object->pages, &index)) && index < end;) {
+        struct page *page = entry;
         (void)radix_remove(&object->pages, index);
+        if (entry == &evicted)
+            continue;
         count_pages_locked(object, -(uint64_t)1);
         page_put(page);
     }
@@ -116,6 +161,8 @@ void vm_object_destroy(struct vm_object *object)
         cache_objects--;
     }
     spin_unlock(&cache_lock);
+    if (object->huge_shift)
+        hugeobj_drop(object, 0, UINT64_MAX);
     mutex_lock(&object->lock);
     drop_pages_locked(object, 0, UINT64_MAX);
     radix_clear(&object->pages);
@@ -127,40 +174,36 @@ uint64_t vm_cache_refaults(void)
     return __atomic_load_n(&refaults, __ATOMIC_RELAXED);
 }
 
-/* A page is there that may have been evicted before: which ones were is not known, only how many.
- * object->lock held. */
-static void note_refault_locked(struct vm_object *object, bool fault)
-{
-    if (object->evicted == 0)
-        return;
-    object->evicted--;
-    if (fault && __atomic_load_n(&object->code, __ATOMIC_RELAXED))
-        __atomic_add_fetch(&refaults, 1, __ATOMIC_RELAXED);
-}
-
 /* A fresh page at index, filled and in the cache. object->lock held. Reading a file that is code,
  * too, is no sign of thrashing: `fault`. */
 static int page_make_locked(struct vm_object *object, uint64_t index, bool fault, struct page **out)
 {
     /* Code that goes as soon as it is here: no memory for it is the truth (sched/pressure.c). */
-    if (fault && memory_thrashing() && object->evicted &&
-        __atomic_load_n(&object->code, __ATOMIC_RELAXED))
+    bool back = fault && radix_get(&object->pages, index) == &evicted &&
+                __atomic_load_n(&object->code, __ATOMIC_RELAXED);
+    if (back && memory_thrashing())
         return -ENOMEM;
+    if (!quota_take(object->quota))
+        return -ENOSPC;
     struct page *page = page_alloc(0, PAGE_FILE, ALLOC_ZERO);
-    if (!page)
+    if (!page) {
+        quota_give(object->quota);
         return -ENOMEM;
+    }
     page->object = object;
     page->index = index;
     int err = object->ops->fill ? object->ops->fill(object, index, page) : 0;
     if (!err)
         err = radix_set(&object->pages, index, page);
     if (err) {
+        quota_give(object->quota);
         page_put(page);
         return err;
     }
     page->flags |= PAGE_FLAG_UPTODATE;
     count_pages_locked(object, 1);
-    note_refault_locked(object, fault);
+    if (back)
+        __atomic_add_fetch(&refaults, 1, __ATOMIC_RELAXED);
     *out = page;
     return 0;
 }
@@ -168,10 +211,12 @@ static int page_make_locked(struct vm_object *object, uint64_t index, bool fault
 static int page_get_locked(struct vm_object *object, uint64_t index, bool create, bool fault,
                            struct page **out)
 {
+    if (object->huge_shift)
+        return -EINVAL; /* its pages are had by hugeobj_page only */
     /* Compare page numbers: index * PAGE_SIZE could wrap. */
     if (index >= (object_size(object) + PAGE_SIZE - 1) >> PAGE_SHIFT)
         return -ENXIO;
-    struct page *page = radix_get(&object->pages, index);
+    struct page *page = lookup_locked(object, index);
     int err = 0;
     if (!page) {
         if (!create && object->ops->fill)
@@ -205,8 +250,10 @@ size_t vm_object_pages(struct vm_object *object, uint64_t index, size_t count, s
 
 bool vm_object_cached(struct vm_object *object, uint64_t index)
 {
+    if (object->huge_shift)
+        return hugeobj_has(object, index >> (object->huge_shift - PAGE_SHIFT));
     mutex_lock(&object->lock);
-    bool cached = radix_get(&object->pages, index) != NULL;
+    bool cached = lookup_locked(object, index) != NULL;
     mutex_unlock(&object->lock);
     return cached;
 }
@@ -217,7 +264,7 @@ bool vm_object_cached(struct vm_object *object, uint64_t index)
 static void zero_tail_locked(struct vm_object *object, uint64_t from)
 {
     size_t offset = from & (PAGE_SIZE - 1);
-    struct page *page = offset ? radix_get(&object->pages, from >> PAGE_SHIFT) : NULL;
+    struct page *page = offset ? lookup_locked(object, from >> PAGE_SHIFT) : NULL;
     if (page)
         memset((char *)page_virt(page) + offset, 0, PAGE_SIZE - offset);
 }
@@ -237,6 +284,8 @@ static int prepare_tail_locked(struct vm_object *object, uint64_t size)
 
 int vm_object_resize(struct vm_object *object, uint64_t size)
 {
+    if (object->huge_shift)
+        return hugeobj_resize(object, size);
     mutex_lock(&object->lock);
     uint64_t old = object_size(object);
     int err = prepare_tail_locked(object, size);
@@ -304,7 +353,9 @@ static struct space *walk_next(struct vm_object *object, struct area *place,
     return found;
 }
 
-static void unmap_range(struct vm_object *object, uint64_t off, uint64_t len, bool copies)
+/* Each program's space that has the object. */
+static void each_space(struct vm_object *object, void (*what)(struct space *space, void *arg),
+                       void *arg)
 {
     struct area place;
     struct space *space, *done = NULL;
@@ -314,11 +365,29 @@ static void unmap_range(struct vm_object *object, uint64_t off, uint64_t len, bo
             space_put(done);
         done = space;
         rwlock_write_lock(&space->lock);
-        space_unmap_object_locked(space, object, off, len, copies);
+        what(space, arg);
         rwlock_write_unlock(&space->lock);
     }
     if (done)
         space_put(done);
+}
+
+struct range {
+    struct vm_object *object;
+    uint64_t off, len;
+    bool copies;
+};
+
+static void unmap_range_locked(struct space *space, void *arg)
+{
+    const struct range *range = arg;
+    space_unmap_object_locked(space, range->object, range->off, range->len, range->copies);
+}
+
+static void unmap_range(struct vm_object *object, uint64_t off, uint64_t len, bool copies)
+{
+    struct range range = {.object = object, .off = off, .len = len, .copies = copies};
+    each_space(object, unmap_range_locked, &range);
 }
 
 void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len)
@@ -326,9 +395,16 @@ void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len)
     unmap_range(object, off, len, true);
 }
 
+void vm_object_unmap_own(struct vm_object *object, uint64_t off, uint64_t len)
+{
+    unmap_range(object, off, len, false);
+}
+
 int vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len)
 {
     uint64_t end;
+    if (object->huge_shift)
+        return hugeobj_punch(object, off, len);
     if (object->ops->fill)
         return -EOPNOTSUPP;
     if (add_overflow(off, len, &end))
@@ -339,7 +415,7 @@ int vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len)
     mutex_lock(&object->lock);
     drop_pages_locked(object, first, last);
     mutex_unlock(&object->lock);
-    unmap_range(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT, false);
+    vm_object_unmap_own(object, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT);
     return 0;
 }
 
@@ -375,38 +451,30 @@ static uint64_t evict_object(struct vm_object *object, uint64_t want)
     uint64_t done = 0;
     struct page *page;
     mutex_lock(&object->lock);
-    if (!__atomic_load_n(&object->written_by_maps, __ATOMIC_ACQUIRE))
-        for (uint64_t index = 0; done < want && (page = radix_next(&object->pages, &index));
+    if (object->page_count && !__atomic_load_n(&object->written_by_maps, __ATOMIC_ACQUIRE))
+        for (uint64_t index = 0; done < want && (page = vm_object_next_locked(object, &index));
              index++) {
             if (__atomic_load_n(&page->refs.count, __ATOMIC_ACQUIRE) != 1 ||
                 (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & PAGE_FLAG_DIRTY))
                 continue;
-            (void)radix_remove(&object->pages, index);
+            CHECK(radix_set(&object->pages, index, &evicted) == 0); /* the entry is there */
             count_pages_locked(object, -(uint64_t)1);
             page_put(page);
-            object->evicted++;
             done++;
         }
     mutex_unlock(&object->lock);
     return done;
 }
 
+static void unmap_clean_locked(struct space *space, void *object)
+{
+    space_unmap_clean_locked(space, object);
+}
+
 /* Take the object's clean pages out of the programs' page tables. */
 static void unmap_clean(struct vm_object *object)
 {
-    struct area place;
-    struct space *space, *done = NULL;
-    walk_begin(object, &place);
-    while ((space = walk_next(object, &place, done))) {
-        if (done)
-            space_put(done);
-        done = space;
-        rwlock_write_lock(&space->lock);
-        space_unmap_clean_locked(space, object);
-        rwlock_write_unlock(&space->lock);
-    }
-    if (done)
-        space_put(done);
+    each_space(object, unmap_clean_locked, object);
 }
 
 /* The next object, with a reference, at most `left` steps on; it goes to the end of the list. */

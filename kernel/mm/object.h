@@ -28,8 +28,18 @@ struct vm_object_ops {
     /* Take a reference unless the last one is gone. Any object with a fill operation has this. */
     bool (*get_live)(struct vm_object *object);
 };
+/* How many pages the objects of one file system may have together. Huge pages count as one, and
+ * what has been promised to a file counts, too (hugetlb.c). */
+struct vm_quota {
+    uint64_t max;  /* 0: there is no quota; atomic */
+    uint64_t used; /* atomic */
+    /* Huge pages only, guarded by the pool's lock: promises that the file system has been given
+     * when it was mounted (min_size=), those that no file has, and those that files have. */
+    uint64_t min, spare, held;
+};
 struct vm_object {
     const struct vm_object_ops *ops;
+    struct vm_quota *quota; /* or NULL; set before it has pages */
     struct mutex lock;
     struct radix pages;  /* index -> struct page *, one reference each */
     uint64_t page_count; /* atomic: read without the lock as a hint */
@@ -39,10 +49,10 @@ struct vm_object {
                                    are places of walks (object.c) */
     struct list cache_link;     /* among those whose pages can be filled again; object.c */
     bool evictable;             /* on that list; set before it has pages */
+    uint8_t huge_shift;         /* 0, or log2 of the size of its pages: hugeobj.c; fixed */
     bool code;                  /* a program has executed it; set once, atomic */
-    uint64_t evicted;     /* pages that were evicted and have not come back; guarded by lock */
-    bool written_by_maps; /* a shared mapping could ever write: pages may be dirty unseen;
-                             set once, atomic */
+    bool written_by_maps;       /* a shared mapping could ever write: pages may be dirty unseen;
+                                   set once, atomic */
 };
 
 /* Once, at boot. */
@@ -55,6 +65,8 @@ void vm_object_set_backed(struct vm_object *object, const struct vm_object_ops *
  * number. `mapped`: also such that programs have mapped (never those of locked areas). Thread
  * context, no lock held. */
 uint64_t vm_cache_evict(uint64_t want, bool mapped);
+/* The first cached page at or after *index; sets *index. object->lock held. */
+struct page *vm_object_next_locked(struct vm_object *object, uint64_t *index);
 /* How many pages of programs' code had been evicted and were filled again, ever: what reclaim takes
  * without winning anything. */
 uint64_t vm_cache_refaults(void);
@@ -75,6 +87,8 @@ int must_check vm_object_resize(struct vm_object *object, uint64_t size);
 /* Take bytes [off, off+len) out of every address space that maps them, private copies included (as
  * Linux does for truncation). No lock of mm held. */
 void vm_object_unmap(struct vm_object *object, uint64_t off, uint64_t len);
+/* The same of the object's own pages only. */
+void vm_object_unmap_own(struct vm_object *object, uint64_t off, uint64_t len);
 /* Make whole pages in [off, off+len) read as zero again (MADV_REMOVE, punched holes); private
  * copies stay, as on Linux. -EOPNOTSUPP if the object has a fill operation. */
 int must_check vm_object_punch(struct vm_object *object, uint64_t off, uint64_t len);

@@ -101,11 +101,11 @@ void page_split(struct page *page);
  * For compaction (compact.c): the block of 2^order pages that begins at page number `first`.
  * survey: is every page of it free or a single PAGE_ANON page, and not all are free? How many are
  * used. take: give the free pages of it to the caller, marked PAGE_FLAG_MOVING. release: free all
- * pages so marked; true if that was the whole block.
+ * pages so marked; returns their number.
  */
 bool page_block_survey(uint32_t first, unsigned order, uint32_t *used);
 void page_block_take(uint32_t first, unsigned order);
-bool page_block_release(uint32_t first, unsigned order);
+uint32_t page_block_release(uint32_t first, unsigned order);
 /* Page numbers are below this. */
 uint32_t page_index_end(void);
 
@@ -113,8 +113,15 @@ uint32_t page_index_end(void);
 uint64_t page_fragments(unsigned order);
 
 /* Pages by small numbers, for links inside struct page. */
-uint32_t page_index(const struct page *page);
-struct page *page_at(uint32_t index);
+extern struct page *page_map; /* page number 0; fixed after page_init */
+static inline uint32_t page_index(const struct page *page)
+{
+    return (uint32_t)(page - page_map);
+}
+static inline struct page *page_at(uint32_t index)
+{
+    return &page_map[index];
+}
 paddr_t page_phys(const struct page *page);
 /* The first struct page of each chunk of physical space that has RAM; fixed after page_init. */
 #define PAGE_CHUNK_PAGES (1u << PAGE_ORDER_MAX)

@@ -47,9 +47,12 @@
 #define READY_BYTES 8192 /* pool->limit */
 #define READY_LEAST 24
 #define READY_MOST 64
-#define SETTLE_MAX 4     /* returned slabs put back beside the one that is taken, per refill */
-#define TRIM_STEP 16     /* slabs, with interrupts off */
-#define SERVE_STEP 128   /* slabs, in one interrupt */
+#define SETTLE_MAX 4 /* returned slabs put back beside the one that is taken, per refill */
+/* How much of trimming is done with interrupts off, in units of some 20 ns: 128 slabs, or 512
+ * objects that each bring a line of their own into the cache. */
+#define TRIM_STEP 2048
+#define TRIM_SLAB 16
+#define TRIM_OBJECT 4
 #define SERVE_SPINS 2000 /* how long to wait for other CPUs to trim their pools */
 
 /* slab_remote: the number of objects on the chain, 16 bits, and where in the page the first is. */
@@ -60,9 +63,12 @@
 struct pools *slab_pools;
 uintptr_t slab_secret;
 static unsigned pools_count;
+static struct page *first_page;
+static uint64_t told; /* of the slabs trimmed; atomic: if several ask, each slab is told to one */
 
+/* 1360: three in a page; of all that is longer there are two. */
 static const uint16_t class_bytes[SLAB_CLASSES] = {16,  32,  48,  64,  96,   128,  192,
-                                                   256, 384, 512, 768, 1024, 1536, 2048};
+                                                   256, 384, 512, 768, 1024, 1360, 2048};
 
 static void pools_init(struct pools *own, unsigned cpu)
 {
@@ -92,6 +98,9 @@ void slab_init(void)
     /* Not from core/random.c, which comes later. No better source than jitter is as good here. */
     (void)hal_entropy(&slab_secret, sizeof slab_secret);
     pools_count = hal_cpu_count();
+    first_page = page_at(0);
+    CHECK(page_index_end() < UINT32_MAX / (sizeof(struct page) / sizeof(uint64_t)));
+    told = 0;
     while (PAGE_SIZE << order < pools_count * sizeof(struct pools))
         order++;
     struct page *block = page_alloc_quiet(order, PAGE_KERNEL, ALLOC_ZERO);
@@ -100,6 +109,8 @@ void slab_init(void)
     slab_pools = page_virt(block);
     for (unsigned i = 0; i < pools_count; i++)
         pools_init(&slab_pools[i], i);
+    for (unsigned i = 0; i < pools_count; i++)
+        hal_cpu_local_set(i, &slab_pools[i]);
 }
 
 _Noreturn void slab_bad_free(const void *object)
@@ -109,26 +120,38 @@ _Noreturn void slab_bad_free(const void *object)
 
 /* ---- slabs; on their CPU, interrupts off ----------------------------------------------------- */
 
+/* Slabs name each other by the distance of their struct pages from the first one, in words: found
+ * without a division, which a number of pages would need. */
+static uint32_t slab_name(const struct page *slab)
+{
+    return (uint32_t)(((uintptr_t)slab - (uintptr_t)first_page) / sizeof(uint64_t));
+}
+
+static struct page *slab_at(uint32_t name)
+{
+    return (struct page *)((uintptr_t)first_page + name * sizeof(uint64_t));
+}
+
 static void list_add(uint32_t *list, struct page *slab)
 {
+    uint32_t name = slab_name(slab), next = *list;
     slab->slab_prev = SLAB_NONE;
-    slab->slab_next = *list;
-    if (*list != SLAB_NONE)
-        page_at(*list)->slab_prev = page_index(slab);
-    *list = page_index(slab);
+    slab->slab_next = next;
+    if (next != SLAB_NONE)
+        slab_at(next)->slab_prev = name;
+    *list = name;
 }
 
 static void list_drop(uint32_t *list, struct page *slab)
 {
-    CHECK(slab->slab_prev != SLAB_NONE ? page_at(slab->slab_prev)->slab_next == page_index(slab)
-                                       : *list == page_index(slab));
-    if (slab->slab_prev != SLAB_NONE)
-        page_at(slab->slab_prev)->slab_next = slab->slab_next;
-    else
-        *list = slab->slab_next;
-    if (slab->slab_next != SLAB_NONE) {
-        CHECK(page_at(slab->slab_next)->slab_prev == page_index(slab));
-        page_at(slab->slab_next)->slab_prev = slab->slab_prev;
+    uint32_t name = slab_name(slab), next = slab->slab_next, prev = slab->slab_prev;
+    uint32_t *before = prev != SLAB_NONE ? &slab_at(prev)->slab_next : list;
+    CHECK(*before == name);
+    *before = next;
+    if (next != SLAB_NONE) {
+        struct page *after = slab_at(next);
+        CHECK(after->slab_prev == name);
+        after->slab_prev = prev;
     }
 }
 
@@ -169,8 +192,10 @@ static bool slab_make(struct pools *own, struct pool *pool, unsigned flags)
 }
 
 /* Not on a list, no object of it is out. */
-static void slab_release(struct pool *pool, struct page *slab)
+static void slab_release(struct pools *own, struct pool *pool, struct page *slab)
 {
+    if (own->near_slab == slab)
+        own->near = 0;
     slabs_count(pool, UINT32_MAX);
     slab->order = 0;
     slab->flags = 0;
@@ -184,7 +209,7 @@ static void slab_emptied(struct pools *own, struct pool *pool, struct page *slab
     /* Relaxed: what others did with its objects before they freed them came with those. */
     CHECK(__atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED) == REMOTE_CLOSED);
     if (own->empty >= EMPTY_MAX) {
-        slab_release(pool, slab);
+        slab_release(own, pool, slab);
         return;
     }
     __atomic_store_n(&slab->slab_remote, REMOTE_EMPTY, __ATOMIC_RELAXED);
@@ -198,10 +223,35 @@ static bool is_empty(const struct page *slab)
     return __atomic_load_n(&slab->slab_remote, __ATOMIC_RELAXED) == REMOTE_EMPTY;
 }
 
-/* Give `count` linked objects, of which nobody knows any more, back to their slab. */
-static void slab_settle(struct pools *own, struct page *slab, void *first, unsigned count)
+/* A full slab has free objects again, all but `used`. */
+static void slab_opened(struct pools *own, struct pool *pool, struct page *slab, unsigned used)
 {
-    struct pool *pool = pool_of(own, slab);
+    slab->slab_left = (uint8_t)used;
+    list_add(&pool->partial, slab);
+    own->near = (uintptr_t)slab->slab_free - slab_offset(slab->slab_free);
+    own->near_slab = slab;
+    own->near_pool = pool;
+}
+
+/* Give back to its slab one object, which nobody knows any more. */
+static void slab_settle_one(struct pools *own, struct pool *pool, struct page *slab, void *object)
+{
+    void *head = slab->slab_free;
+    CHECK(!is_empty(slab));
+    link_write(object, head, pool->bytes);
+    slab->slab_free = object;
+    if (!head) {
+        slab_opened(own, pool, slab, pool->others); /* it holds two at least */
+    } else if (--slab->slab_left == 0) {
+        list_drop(&pool->partial, slab);
+        slab_emptied(own, pool, slab);
+    }
+}
+
+/* Likewise `count` linked ones. */
+static void slab_settle(struct pools *own, struct pool *pool, struct page *slab, void *first,
+                        unsigned count)
+{
     bool was_full = !slab->slab_free;
     unsigned used = was_full ? pool_total(pool) : slab->slab_left;
     CHECK(count <= used && !is_empty(slab));
@@ -218,7 +268,7 @@ static void slab_settle(struct pools *own, struct page *slab, void *first, unsig
     slab->slab_left = (uint8_t)(used - count);
     if (used > count) {
         if (was_full)
-            list_add(&pool->partial, slab);
+            slab_opened(own, pool, slab, used - count);
         return;
     }
     if (!was_full)
@@ -292,11 +342,15 @@ static void *pending_take(struct pool *pool, unsigned *count)
     return object;
 }
 
-static void pending_settle(struct pools *own, struct pool *pool)
+/* How many objects were looked at. */
+static unsigned pending_settle(struct pools *own, struct pool *pool)
 {
     unsigned count;
     void *first = pending_take(pool, &count);
-    slab_settle(own, page_of_virt(first), first, count);
+    struct page *slab = page_of_virt(first);
+    bool walk = slab->slab_free;
+    slab_settle(own, pool, slab, first, count);
+    return walk ? count : 1;
 }
 
 /* ---- allocation -------------------------------------------------------------------------- */
@@ -316,7 +370,7 @@ static bool pool_refill(struct pools *own, struct pool *pool, unsigned flags)
     uint32_t *list = pool->partial != SLAB_NONE ? &pool->partial : &pool->empty;
     if (*list == SLAB_NONE)
         return slab_make(own, pool, flags);
-    struct page *slab = page_at(*list);
+    struct page *slab = slab_at(*list);
     ASSERT(slab->type == PAGE_SLAB && slab->slab_free);
     list_drop(list, slab);
     count = pool_total(pool);
@@ -358,77 +412,85 @@ void slab_free(struct page *slab, void *object)
     if (!slab_slot_valid(pool, object) || link_marked(object, link_key(object)) || is_empty(slab))
         slab_bad_free(object);
     counter_step(&pool->given);
-    link_write(object, NULL, pool->bytes);
-    slab_settle(own, slab, object, 1);
+    slab_settle_one(own, pool, slab, object);
     hal_irq_restore(irq);
 }
 
 /* ---- trimming ---------------------------------------------------------------------------- */
 
 /* What is on `ready` goes back to its slabs: at most a slab's objects or pool->limit. */
-static void ready_settle(struct pools *own, struct pool *pool)
+static void ready_settle(struct pools *own, struct pool *pool, int *budget)
 {
-    for (void *object = pool->ready, *next; object; object = next) {
-        next = link_read(object);
+    for (; *budget > 0 && pool->ready; *budget -= TRIM_SLAB) {
+        void *object = pool->ready;
+        pool->ready = link_read(object);
         counter_add(&pool->room, 1);
         counter_step(&pool->given);
-        link_write(object, NULL, pool->bytes);
-        slab_settle(own, page_of_virt(object), object, 1);
+        slab_settle_one(own, pool, page_of_virt(object), object);
     }
-    pool->ready = NULL;
 }
 
-/* At most *budget slabs; true when nothing is left to do. */
-static bool pool_trim(struct pools *own, struct pool *pool, unsigned *budget)
+/* Until *budget is used up, and one slab's objects more; true when nothing is left to do. */
+static bool pool_trim(struct pools *own, struct pool *pool, int *budget)
 {
-    if (*budget)
-        ready_settle(own, pool);
-    for (; *budget && pending_look(own, pool); --*budget)
-        pending_settle(own, pool);
-    for (; *budget && pool->empty != SLAB_NONE; --*budget) {
-        struct page *slab = page_at(pool->empty);
+    ready_settle(own, pool, budget);
+    while (*budget > 0 && pending_look(own, pool))
+        *budget -= TRIM_SLAB + TRIM_OBJECT * (int)pending_settle(own, pool);
+    for (; *budget > 0 && pool->empty != SLAB_NONE; *budget -= TRIM_SLAB) {
+        struct page *slab = slab_at(pool->empty);
         list_drop(&pool->empty, slab);
         own->empty--;
-        slab_release(pool, slab);
+        slab_release(own, pool, slab);
     }
     return *budget > 0;
 }
 
-void kmalloc_trim(void)
+/* One step; *c is the class to go on with. How many slabs went. */
+static uint64_t trim_step(struct pools *own, unsigned *c)
 {
+    uint64_t gone = 0;
+    for (int budget = TRIM_STEP; *c < SLAB_CLASSES && budget > 0;) {
+        uint32_t before = own->pool[*c].slabs;
+        bool done = pool_trim(own, &own->pool[*c], &budget);
+        gone += before - own->pool[*c].slabs;
+        *c += done;
+    }
+    return gone;
+}
+
+static uint64_t trim_own(void)
+{
+    uint64_t gone = 0;
     for (unsigned c = 0; c < SLAB_CLASSES;) {
-        unsigned budget = TRIM_STEP;
         unsigned long irq = hal_irq_save();
-        struct pools *own = pools_here();
-        c += pool_trim(own, &own->pool[c], &budget);
+        gone += trim_step(pools_here(), &c);
         hal_irq_restore(irq);
     }
+    return gone;
+}
+
+void kmalloc_trim(void)
+{
+    (void)trim_own();
 }
 
 /* In the interrupt: a part, and the rest in another one, so that others come in between. */
 void kmalloc_serve(void)
 {
     struct pools *own = pools_here();
-    /* Relaxed: what other CPUs have freed is found by its own orders. */
-    if (__builtin_expect(!__atomic_load_n(&own->trim, __ATOMIC_RELAXED), 1))
+    /* Acquire: what was freed before the request is found, all of it by a trimming that begins
+     * after it. */
+    uint32_t asked = __atomic_load_n(&own->trim_asked, __ATOMIC_ACQUIRE);
+    if (__builtin_expect(asked == own->trim_done, 1))
         return;
-    unsigned budget = SERVE_STEP;
-    for (unsigned c = 0; c < SLAB_CLASSES; c++) {
-        if (!pool_trim(own, &own->pool[c], &budget)) {
-            hal_ipi_send(hal_cpu_id());
-            return;
-        }
-    }
-    __atomic_store_n(&own->trim, false, __ATOMIC_RELEASE);
-}
-
-static uint64_t slabs_held(void)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < pools_count; i++)
-        for (unsigned c = 0; c < SLAB_CLASSES; c++)
-            sum += __atomic_load_n(&slab_pools[i].pool[c].slabs, __ATOMIC_RELAXED);
-    return sum;
+    if (own->trim_began == own->trim_done)
+        own->trim_began = asked;
+    unsigned c = 0;
+    counter_add(&own->trimmed, trim_step(own, &c));
+    if (c == SLAB_CLASSES) /* Release: who sees it sees the counts, too. */
+        __atomic_store_n(&own->trim_done, own->trim_began, __ATOMIC_RELEASE);
+    if (asked != own->trim_done)
+        hal_ipi_send(hal_cpu_id());
 }
 
 void slab_trim_ask(void)
@@ -437,25 +499,42 @@ void slab_trim_ask(void)
         struct cpu *cpu = cpu_get(i);
         if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
             continue;
-        __atomic_store_n(&slab_pools[i].trim, true, __ATOMIC_RELAXED);
+        /* Release: after what we have freed; see kmalloc_serve. */
+        __atomic_fetch_add(&slab_pools[i].trim_asked, 1, __ATOMIC_RELEASE);
         hal_ipi_send(i);
     }
 }
 
+bool slab_trim_pending(void)
+{
+    /* Acquire: what it has done is counted in `trimmed`. */
+    for (unsigned i = 0; i < pools_count; i++)
+        if (__atomic_load_n(&slab_pools[i].trim_done, __ATOMIC_ACQUIRE) !=
+            __atomic_load_n(&slab_pools[i].trim_asked, __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+uint64_t slab_trim_late(void)
+{
+    uint64_t sum = 0, before = __atomic_load_n(&told, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < pools_count; i++)
+        sum += counter_read(&slab_pools[i].trimmed);
+    page_drain(); /* they lie in the CPUs' caches now */
+    while (sum > before)
+        if (__atomic_compare_exchange_n(&told, &before, sum, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return sum - before;
+    return 0;
+}
+
 uint64_t slab_trim_all(void)
 {
-    uint64_t before = slabs_held();
-    kmalloc_trim();
+    uint64_t gone = trim_own();
     slab_trim_ask();
-    for (unsigned i = 0, spins = 0; i < pools_count && spins < SERVE_SPINS; spins++) {
-        if (__atomic_load_n(&slab_pools[i].trim, __ATOMIC_ACQUIRE))
-            hal_cpu_relax();
-        else
-            i++;
-    }
-    uint64_t after = slabs_held();
-    page_drain(); /* they lie in the CPUs' caches now */
-    return before > after ? before - after : 0;
+    for (unsigned spins = 0; spins < SERVE_SPINS && slab_trim_pending(); spins++)
+        hal_cpu_relax();
+    return gone + slab_trim_late();
 }
 
 /* Exact while nobody allocates; what is on `ready` counts neither as allocated nor as freed. */

@@ -39,9 +39,17 @@ struct pools {
     uint16_t pool_at[SLAB_SLOT_MAX / SLAB_UNIT + 1]; /* units -> offset of the pool from here */
     uint16_t tag;                                    /* page->slab_tag of this CPU's slabs */
     unsigned empty;                                  /* slabs on the lists `empty` */
-    void *returned[SLAB_CLASSES] cache_aligned;      /* written by other CPUs; atomic */
-    bool trim;                                       /* another CPU asks for it; atomic */
-} __attribute__((aligned(2048)));                    /* a shift finds those of a CPU */
+    /* The slab that became partial last: who frees one of its objects often frees more of them. */
+    uintptr_t near; /* its address; 0: none */
+    struct page *near_slab;
+    struct pool *near_pool;
+    void *returned[SLAB_CLASSES] cache_aligned; /* written by other CPUs; atomic */
+    uint32_t trim_asked;                        /* so many times, by other CPUs; atomic */
+    /* Written by the owner, the upper two read by others. */
+    uint32_t trim_done;           /* trim_asked when the latest trimming began that has ended */
+    uint64_t trimmed;             /* slabs, for others */
+    uint32_t trim_began;          /* trim_asked when the present one began; == trim_done: none */
+} __attribute__((aligned(2048))); /* a shift finds those of a CPU */
 STATIC_ASSERT(sizeof(struct pool) == 64 && sizeof(struct pools) == 2048);
 STATIC_ASSERT(HAL_CPU_MAX <= 256); /* page->slab_tag */
 
@@ -54,7 +62,7 @@ static inline unsigned pool_total(const struct pool *pool)
 
 static inline struct pools *pools_here(void)
 {
-    return &slab_pools[hal_cpu_id()];
+    return hal_cpu_local();
 }
 
 /* That of an object's class, on this CPU or another. */
@@ -102,7 +110,9 @@ static inline void link_write(void *object, void *next, size_t bytes)
 static inline void *link_read(const void *object)
 {
     memory_unpoison(object, sizeof(struct link));
-    return (void *)(((const struct link *)object)->next ^ link_key(object));
+    uintptr_t key = link_key(object);
+    __asm__("" : "+r"(key)); /* it is there before the link, which all allocations wait for */
+    return (void *)(((const struct link *)object)->next ^ key);
 }
 
 /* Free already? (AddressSanitizer has found that out before; nor does it want unused bytes read.)
@@ -112,12 +122,21 @@ static inline bool link_marked(const void *object, uintptr_t key)
     return !SELKIE_ASAN && ((const struct link *)object)->mark == key;
 }
 
-/* Does an object of the pool's class begin here? The inverse is ceil(2^32 / bytes): a 16-bit n is a
- * multiple of bytes iff n * inverse mod 2^32 < inverse. */
+/* Does an object of the pool's class begin so far from its slab's begin? The inverse is ceil(2^32 /
+ * bytes): a 16-bit n is a multiple of bytes iff n * inverse mod 2^32 < inverse. */
+static inline bool slab_offset_valid(const struct pool *pool, uint32_t offset)
+{
+    return offset * pool->inverse <= pool->inverse_last;
+}
+
+static inline uint32_t slab_offset(const void *object)
+{
+    return (uint32_t)((uintptr_t)object & (PAGE_SIZE - 1));
+}
+
 static inline bool slab_slot_valid(const struct pool *pool, const void *object)
 {
-    uint32_t offset = (uint32_t)((uintptr_t)object & (PAGE_SIZE - 1));
-    return offset * pool->inverse <= pool->inverse_last;
+    return slab_offset_valid(pool, slab_offset(object));
 }
 
 /* NULL: nothing is ready, take slab_alloc. */
@@ -134,13 +153,13 @@ static inline void *pool_take(struct pool *pool)
 
 /* Free an object of this CPU's slab unless that changes the slab's state or something is wrong:
  * false, then take slab_free. */
-static inline bool pool_give(struct pool *pool, struct page *slab, void *object)
+static inline bool pool_give(struct pool *pool, struct page *slab, void *object, uint32_t offset)
 {
     void *head = slab->slab_free;
     uintptr_t key = link_key(object);
-    if (__builtin_expect(!slab_slot_valid(pool, object) || link_marked(object, key), 0))
+    if (__builtin_expect(!slab_offset_valid(pool, offset) || link_marked(object, key), 0))
         return false;
-    if (--slab->slab_left > 0) {
+    if (__builtin_expect(--slab->slab_left > 0, 1)) {
         link_write_key(object, head, pool->bytes, key);
         slab->slab_free = object;
         counter_step(&pool->given);
@@ -167,9 +186,12 @@ static inline size_t slab_object_bytes(const struct page *slab)
     return pool_of(slab_pools, slab)->bytes;
 }
 
-/* Empty slabs of all CPUs to the page allocator; how many. One that does not answer soon does so
- * later on. */
+/* Empty slabs of all CPUs to the page allocator; how many since the last call of either. A CPU that
+ * does not answer soon, because the host runs something else in its place, does so later on. */
 uint64_t slab_trim_all(void);
+/* Has any CPU that was asked still to answer? Then this says later what came meanwhile. */
+bool slab_trim_pending(void);
+uint64_t slab_trim_late(void);
 /* Have every CPU, this one included, do so soon. Any context. */
 void slab_trim_ask(void);
 struct kmalloc_stats;

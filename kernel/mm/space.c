@@ -62,7 +62,7 @@ void space_clear(struct space *space)
     space_zap_locked(space, 0, hal_layout()->user_end);
     struct area *area;
     while ((area = area_of(space->areas.root)))
-        area_remove(&c, area);
+        area_leave(&c, area);
     space->brk_start = space->brk = 0;
     ASSERT(space->pages_mapped == 0 && space->area_count == 0);
     change_end(&c);
@@ -128,9 +128,10 @@ static bool over(uint64_t pages, uint64_t more, uint64_t limit_bytes)
 
 int space_check_limits(const struct space *space, uint64_t pages, uint64_t data)
 {
-    if (over(space->pages_mapped, pages, space->as_limit))
+    if (over(space->pages_mapped, pages, __atomic_load_n(&space->as_limit, __ATOMIC_RELAXED)))
         return -ENOMEM;
-    if (data && over(space->pages_data, data, space->data_limit))
+    if (data &&
+        over(space->pages_data, data, __atomic_load_n(&space->data_limit, __ATOMIC_RELAXED)))
         return -ENOMEM;
     return 0;
 }
@@ -237,12 +238,16 @@ static void zap_file_pages(struct space *space, const struct area *area, vaddr_t
     struct zap z = {.space = space};
     list_init(&z.own);
     paddr_t pa;
-    for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi; va += PAGE_SIZE) {
+    for (vaddr_t va = lo; (va = hal_space_next(&space->hal, va, hi)) < hi;) {
         struct page *page = hal_space_query(&space->hal, va, &pa, NULL) ? page_of_phys(pa) : NULL;
-        if (page && page->type == PAGE_FILE && page->object == area->object)
-            (void)zap_page(&z, va, page);
-        else
+        if (page && (page->type == PAGE_HUGETLB
+                         ? hugetlb_is_file(page)
+                         : page->type == PAGE_FILE && page->object == area->object)) {
+            va += zap_page(&z, va, page);
+        } else {
             zap_flush(&z); /* a run ends: what lies between is not to be unmapped */
+            va += page && page->type == PAGE_HUGETLB ? HUGETLB_SIZE : PAGE_SIZE;
+        }
     }
     zap_flush(&z);
 }
@@ -260,7 +265,7 @@ void space_remove_areas_locked(struct change *c, vaddr_t lo, vaddr_t hi)
     struct area *area = area_above(c->space, lo);
     while (area && area->lo < hi) {
         struct area *next = area_next(area);
-        area_remove(c, area);
+        area_leave(c, area);
         area = next;
     }
 }
@@ -305,7 +310,7 @@ int space_detach(struct space *space, vaddr_t base, const struct vm_object_ops *
             continue;
         object = a->object; /* the first one found; compared only, from here on */
         vaddr_t lo = a->lo, hi = a->hi;
-        area_remove(&c, a);
+        area_leave(&c, a);
         area_widen(space, &lo, &hi);
         space_zap_locked(space, lo, hi);
     }

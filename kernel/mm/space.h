@@ -85,7 +85,7 @@ struct space {
     uint64_t pages_locked;         /* of areas with AREA_LOCKED: VmLck */
     vaddr_t brk_start, brk;        /* set by space_set_brk */
     vaddr_t mmap_top;              /* mmap places downwards from here (ASLR) */
-    uint64_t stack_limit;          /* bytes, RLIMIT_STACK */
+    uint64_t stack_limit;          /* bytes, RLIMIT_STACK; these three are atomic */
     uint64_t as_limit, data_limit; /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX none */
     uint64_t lock_limit;           /* RLIMIT_MEMLOCK, UINT64_MAX for the privileged; atomic */
     uint32_t future_flags;         /* mlockall(MCL_FUTURE): AREA_LOCKED, AREA_LOCKONFAULT */
@@ -159,6 +159,12 @@ vaddr_t space_brk(struct space *space, vaddr_t want);
  * (stack growth).
  */
 int must_check space_fault(struct space *space, vaddr_t addr, enum hal_access access, vaddr_t sp);
+
+/* References of the pages from va on, one after the other, that can be kept while the program goes
+ * on (and may write to them, unmap them, end); how many of `count`. Those that are not there, are
+ * shared, or parts of large ones end it. va is aligned; the lock is taken. */
+size_t must_check space_pin_pages(struct space *space, vaddr_t va, struct page **pages,
+                                  size_t count);
 
 /* For code patching: make the page at va private and anonymous to this space and give its
  * frame (with no extra reference). The lock is taken. -EFAULT, -EACCES (not executable private),

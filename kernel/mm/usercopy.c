@@ -127,3 +127,21 @@ int user_try_cmpxchg_u32(uaddr_t addr, uint32_t expected, uint32_t desired, uint
     return word_ok_now(addr) ? isa_user_cmpxchg_u32((uint32_t *)addr.raw, expected, desired, seen)
                              : -EFAULT;
 }
+
+static bool range_ok_now(uaddr_t addr, size_t len)
+{
+    ASSERT(thread_head()->preempt_count);
+    return user_range_ok(addr, len);
+}
+
+int copyin_try(void *dst, uaddr_t src, size_t len)
+{
+    memory_check_write(dst, len);
+    return range_ok_now(src, len) ? isa_user_copy(dst, (const void *)src.raw, len) : -EFAULT;
+}
+
+int copyout_try(uaddr_t dst, const void *src, size_t len)
+{
+    memory_check_read(src, len);
+    return range_ok_now(dst, len) ? isa_user_copy((void *)dst.raw, src, len) : -EFAULT;
+}

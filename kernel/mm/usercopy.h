@@ -34,4 +34,8 @@ int must_check user_try_load_u32(uaddr_t addr, uint32_t *out);
 int must_check user_try_cmpxchg_u32(uaddr_t addr, uint32_t expected, uint32_t desired,
                                     uint32_t *seen);
 
+/* Likewise; preemption is off. */
+int must_check copyin_try(void *dst, uaddr_t src, size_t len);
+int must_check copyout_try(uaddr_t dst, const void *src, size_t len);
+
 #endif

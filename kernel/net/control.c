@@ -128,22 +128,26 @@ static int get_rights(uaddr_t data, uint64_t len, struct socket_files **files)
     return 0;
 }
 
-static int get_one(const struct header *h, uaddr_t data, bool rights, struct socket_scm *out)
+struct scm_wanted {
+    bool rights;
+    struct socket_scm *out;
+};
+
+static int get_one(const struct control *c, void *arg)
 {
-    uint64_t len = h->len - sizeof(*h);
-    if (h->level != SOL_SOCKET)
+    struct scm_wanted *wanted = arg;
+    if (c->level != SOL_SOCKET)
         return 0; /* a family's own; unix has none */
-    if (h->type == SCM_RIGHTS && rights)
-        return get_rights(data, len, &out->files);
-    if (h->type == SCM_CREDENTIALS)
-        return get_cred(data, len, &out->cred);
+    if (c->type == SCM_RIGHTS && wanted->rights)
+        return get_rights(c->data, c->len, &wanted->out->files);
+    if (c->type == SCM_CREDENTIALS)
+        return get_cred(c->data, c->len, &wanted->out->cred);
     return -EINVAL;
 }
 
-int control_get(const struct socket_msg *msg, bool rights, struct socket_scm *out)
+int control_walk(const struct socket_msg *msg, int (*fn)(const struct control *c, void *arg),
+                 void *arg)
 {
-    out->files = NULL;
-    socket_cred_current(&out->cred);
     if (msg->control_len > CONTROL_MAX)
         return -ENOBUFS;
     int err = 0;
@@ -153,11 +157,21 @@ int control_get(const struct socket_msg *msg, bool rights, struct socket_scm *ou
         err = copyin(&h, where, sizeof(h));
         if (err == 0 && (h.len < sizeof(h) || h.len > msg->control_len - at))
             err = -EINVAL;
-        if (err == 0)
-            err = get_one(&h, uaddr(where.raw + sizeof(h)), rights, out);
-        if (err == 0)
-            at += aligned(h.len);
+        if (err)
+            break;
+        struct control c = {h.level, h.type, uaddr(where.raw + sizeof(h)), h.len - sizeof(h)};
+        err = fn(&c, arg);
+        at += aligned(h.len);
     }
+    return err;
+}
+
+int control_get(const struct socket_msg *msg, bool rights, struct socket_scm *out)
+{
+    struct scm_wanted wanted = {rights, out};
+    out->files = NULL;
+    socket_cred_current(&out->cred);
+    int err = control_walk(msg, get_one, &wanted);
     if (err) {
         files_put(out->files);
         out->files = NULL;
@@ -174,22 +188,23 @@ static void use_room(struct socket_msg *msg, uint64_t len)
     msg->control_len -= len;
 }
 
-static void put_cred(struct socket_msg *msg, const struct socket_cred *cred)
+void control_add(struct socket_msg *msg, int level, int type, const void *data, size_t len)
 {
-    struct {
-        struct header h;
-        struct socket_cred cred;
-    } out = {{sizeof(out.h) + sizeof(*cred), SOL_SOCKET, SCM_CREDENTIALS}, *cred};
-    if (msg->control_len < sizeof(out.h)) {
+    uint8_t out[sizeof(struct header) + CONTROL_ADD_MAX];
+    struct header h = {sizeof(h) + len, level, type};
+    ASSERT(len <= CONTROL_ADD_MAX);
+    if (!msg->control.raw || msg->control_len < sizeof(h)) {
         msg->result |= MSG_CTRUNC;
         return;
     }
-    if (msg->control_len < out.h.len) {
+    if (msg->control_len < h.len) {
         msg->result |= MSG_CTRUNC;
-        out.h.len = msg->control_len;
+        h.len = msg->control_len;
     }
-    if (copyout(msg->control, &out, out.h.len) == 0)
-        use_room(msg, out.h.len);
+    memcpy(out, &h, sizeof(h));
+    memcpy(out + sizeof(h), data, len);
+    if (copyout(msg->control, out, h.len) == 0)
+        use_room(msg, h.len);
 }
 
 /* Give the program the file: its number goes to `where`. */
@@ -231,13 +246,10 @@ static void put_rights(struct socket_msg *msg, const struct socket_files *files)
 void control_put(struct socket_msg *msg, const struct socket_cred *cred,
                  const struct socket_files *files)
 {
-    if (!msg->control.raw) {
-        if (cred || files)
-            msg->result |= MSG_CTRUNC;
-        return;
-    }
     if (cred)
-        put_cred(msg, cred);
-    if (files)
+        control_add(msg, SOL_SOCKET, SCM_CREDENTIALS, cred, sizeof(*cred));
+    if (files && msg->control.raw)
         put_rights(msg, files);
+    else if (files)
+        msg->result |= MSG_CTRUNC;
 }

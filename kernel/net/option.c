@@ -6,6 +6,8 @@
  * set SO_REUSEADDR, SO_KEEPALIVE or SO_BROADCAST on whatever socket they have and read them back.
  */
 #include "fs/vfs.h"
+#include "net/bpf.h"
+#include "net/inet.h"
 #include "net/socket.h"
 
 #include "lib/string.h"
@@ -14,36 +16,32 @@
 
 enum {
     SO_DEBUG = 1,
-    SO_REUSEADDR = 2,
     SO_TYPE = 3,
     SO_ERROR = 4,
     SO_DONTROUTE = 5,
-    SO_BROADCAST = 6,
     SO_SNDBUF = 7,
     SO_RCVBUF = 8,
-    SO_KEEPALIVE = 9,
-    SO_OOBINLINE = 10,
-    SO_NO_CHECK = 11,
     SO_PRIORITY = 12,
     SO_LINGER = 13,
     SO_BSDCOMPAT = 14,
-    SO_REUSEPORT = 15,
     SO_PEERCRED = 17,
     SO_RCVLOWAT = 18,
     SO_SNDLOWAT = 19,
     SO_RCVTIMEO = 20,
     SO_SNDTIMEO = 21,
     SO_PEERNAME = 28,
-    SO_TIMESTAMP = 29,
     SO_ACCEPTCONN = 30,
     SO_SNDBUFFORCE = 32,
     SO_RCVBUFFORCE = 33,
     SO_MARK = 36,
     SO_PROTOCOL = 38,
     SO_DOMAIN = 39,
+    SO_PEEK_OFF = 42,
     SO_COOKIE = 57,
+    SO_ZEROCOPY = 60,
     SO_RCVTIMEO_NEW = 66, /* the same as the old on 64-bit machines */
     SO_SNDTIMEO_NEW = 67,
+    SO_TXREHASH = 74,
 };
 #define SEND_BUFFER_MIN 4608 /* Linux: SOCK_MIN_SNDBUF */
 #define RECEIVE_BUFFER_MIN 2304
@@ -52,7 +50,14 @@ enum {
 #define SWITCHES \
     (1u << SO_DEBUG | 1u << SO_REUSEADDR | 1u << SO_DONTROUTE | 1u << SO_BROADCAST | \
      1u << SO_KEEPALIVE | 1u << SO_OOBINLINE | 1u << SO_NO_CHECK | 1u << SO_REUSEPORT | \
-     1u << SO_PASSCRED)
+     1u << SO_PASSCRED | 1u << SO_TIMESTAMP)
+
+/* What cannot be switched on and says so, from 40 on: SO_RXQ_OVFL, WIFI_STATUS, NOFCS,
+ * SELECT_ERR_QUEUE, BUSY_POLL, INCOMING_NAPI_ID, TIMESTAMP_NEW, TIMESTAMPNS_NEW, PREFER_BUSY_POLL,
+ * RESERVE_MEM, RCVMARK, RCVPRIORITY. */
+#define ALWAYS_OFF \
+    (1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 5 | 1ull << 6 | 1ull << 16 | 1ull << 23 | \
+     1ull << 24 | 1ull << 29 | 1ull << 33 | 1ull << 35 | 1ull << 42)
 
 struct timeval {
     int64_t sec, usec;
@@ -86,14 +91,18 @@ static bool privileged(void)
 }
 
 /* The kernel doubles what is asked for, for its own overhead (socket(7)). */
-static void set_buffer(int32_t *buffer, int value, int min, bool force)
+static void set_buffer(struct socket *socket, int32_t *buffer, int value, int min, bool force)
 {
-    int limit = force ? INT32_MAX / 2 : SOCKET_BUFFER_MAX;
+    const uint32_t *most =
+        buffer == &socket->send_buffer ? &socket_limits.send : &socket_limits.receive;
+    int limit = force ? INT32_MAX / 2 : (int)__atomic_load_n(most, __ATOMIC_RELAXED);
     if (value < 0 && force)
         value = 0;
     /* A negative one is a large one, as Linux has it (min_t(u32)). */
     value = (unsigned)value > (unsigned)limit ? limit : value;
     store(buffer, MAX(value * 2, min));
+    if (socket->ops->buffers_changed)
+        socket->ops->buffers_changed(socket);
 }
 
 static int set_timeout(uint64_t *timeout_ns, uaddr_t value, int len)
@@ -139,6 +148,21 @@ static int set_switch(struct socket *socket, int name, bool on)
         __atomic_fetch_or(&socket->switches, 1u << name, __ATOMIC_RELAXED);
     else
         __atomic_fetch_and(&socket->switches, ~(1u << name), __ATOMIC_RELAXED);
+    if ((name == SO_KEEPALIVE || name == SO_OOBINLINE) && socket->ops->buffers_changed)
+        socket->ops->buffers_changed(socket); /* a protocol acts on them at once */
+    return 0;
+}
+
+/* Linux: sk_setsockopt. Only what has an error queue that tells of completion. */
+static int set_zerocopy(struct socket *socket, int value)
+{
+    bool inet = socket->family == AF_INET || socket->family == AF_INET6;
+    if (!inet || !(socket->type == SOCK_STREAM || socket->type == SOCK_DGRAM) ||
+        socket->protocol == IPPROTO_ICMP || socket->protocol == IPPROTO_ICMPV6)
+        return -EOPNOTSUPP;
+    if (value < 0 || value > 1)
+        return -EINVAL;
+    __atomic_store_n(&socket->zerocopy, value != 0, __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -148,19 +172,19 @@ static int set_number(struct socket *socket, int name, int value)
         return set_switch(socket, name, value != 0);
     switch (name) {
     case SO_SNDBUF:
-        set_buffer(&socket->send_buffer, value, SEND_BUFFER_MIN, false);
+        set_buffer(socket, &socket->send_buffer, value, SEND_BUFFER_MIN, false);
         return 0;
     case SO_RCVBUF:
-        set_buffer(&socket->receive_buffer, value, RECEIVE_BUFFER_MIN, false);
+        set_buffer(socket, &socket->receive_buffer, value, RECEIVE_BUFFER_MIN, false);
         return 0;
     case SO_SNDBUFFORCE:
     case SO_RCVBUFFORCE:
         if (!privileged())
             return -EPERM;
         if (name == SO_SNDBUFFORCE)
-            set_buffer(&socket->send_buffer, value, SEND_BUFFER_MIN, true);
+            set_buffer(socket, &socket->send_buffer, value, SEND_BUFFER_MIN, true);
         else
-            set_buffer(&socket->receive_buffer, value, RECEIVE_BUFFER_MIN, true);
+            set_buffer(socket, &socket->receive_buffer, value, RECEIVE_BUFFER_MIN, true);
         return 0;
     case SO_RCVLOWAT:
         store(&socket->receive_low, value < 0 ? INT32_MAX : MAX(value, 1));
@@ -177,6 +201,8 @@ static int set_number(struct socket *socket, int name, int value)
         return 0;
     case SO_BSDCOMPAT:
         return 0; /* obsolete, no effect */
+    case SO_ZEROCOPY:
+        return set_zerocopy(socket, value);
     default:
         return -ENOPROTOOPT;
     }
@@ -203,6 +229,8 @@ int socket_set_option(struct socket *socket, int level, int name, uaddr_t value,
     if (err)
         return err;
     err = set_number(socket, name, number);
+    if (err == -ENOPROTOOPT)
+        err = bpf_set_option(socket, name, value, (unsigned)len);
     if (err == -ENOPROTOOPT && socket->ops->set_option)
         err = socket->ops->set_option(socket, level, name, value, (unsigned)len);
     return err;
@@ -263,7 +291,6 @@ static int get_number(struct socket *socket, int name, int32_t *out)
         *out = 1;
         return 0;
     case SO_BSDCOMPAT:
-    case SO_TIMESTAMP:
         *out = 0;
         return 0;
     case SO_ACCEPTCONN:
@@ -275,8 +302,20 @@ static int get_number(struct socket *socket, int name, int32_t *out)
     case SO_DOMAIN:
         *out = socket->family;
         return 0;
+    case SO_ZEROCOPY:
+        *out = __atomic_load_n(&socket->zerocopy, __ATOMIC_RELAXED);
+        return 0;
+    case SO_PEEK_OFF:
+        *out = -1;
+        return 0;
+    case SO_TXREHASH:
+        *out = 1;
+        return 0;
     default:
-        return -ENOPROTOOPT;
+        *out = 0;
+        return name >= 40 && name < 40 + 64 && ALWAYS_OFF >> (name - 40) & 1
+                   ? 0
+                   : bpf_get_option(socket, name, out);
     }
 }
 
@@ -355,6 +394,9 @@ int socket_get_option(struct socket *socket, int level, int name, uaddr_t value,
     if (room < 0)
         return -EINVAL;
     unsigned size = (unsigned)room;
+    /* Some say in the value which one is meant (PACKET_HDRLEN). A bad address is told of below. */
+    if (level != SOL_SOCKET && copyin(&v, value, MIN(size, (unsigned)sizeof(v.number))))
+        v.number = 0;
     err = get_any(socket, level, name, &v, &size);
     if (err)
         return err;

@@ -14,6 +14,8 @@
 #include "mm/usercopy.h"
 #include "sched/timer.h"
 
+struct socket_limits socket_limits = {SOMAXCONN, SOCKET_BUFFER_MAX, SOCKET_BUFFER_MAX};
+
 static const struct socket_family *families[AF_MAX]; /* set at boot */
 
 void socket_family_register(const struct socket_family *family)
@@ -82,7 +84,8 @@ int socket_bind(struct socket *socket, const struct socket_name *name)
 int socket_listen(struct socket *socket, int backlog)
 {
     /* A negative one is a large one (Linux: __sys_listen). */
-    unsigned limit = MIN((unsigned)backlog, (unsigned)SOMAXCONN);
+    unsigned limit =
+        MIN((unsigned)backlog, __atomic_load_n(&socket_limits.backlog, __ATOMIC_RELAXED));
     return socket->ops->listen ? socket->ops->listen(socket, limit) : -EOPNOTSUPP;
 }
 
@@ -108,8 +111,14 @@ int socket_shutdown(struct socket *socket, int how)
     return socket->ops->shutdown ? socket->ops->shutdown(socket, (unsigned)how + 1) : -EOPNOTSUPP;
 }
 
+long (*socket_zerocopy_send)(struct socket *socket, struct socket_msg *msg);
+
 long socket_send(struct socket *socket, struct socket_msg *msg)
 {
+    /* An empty datagram completes, too, as on Linux. */
+    if (msg->flags & MSG_ZEROCOPY && (msg->data->left || socket->type == SOCK_DGRAM) &&
+        socket_zerocopy_send && __atomic_load_n(&socket->zerocopy, __ATOMIC_RELAXED))
+        return socket_zerocopy_send(socket, msg);
     return socket->ops->send(socket, msg);
 }
 
@@ -170,10 +179,21 @@ static uint32_t socket_file_poll(struct file *file, struct poll_table *table)
     return socket->ops->poll(socket, table);
 }
 
+long (*socket_device_ioctl)(struct socket *socket, unsigned cmd, uintptr_t arg);
+
 static long socket_file_ioctl(struct file *file, unsigned cmd, uintptr_t arg)
 {
     struct socket *socket = file->private_data;
-    return socket->ops->ioctl ? socket->ops->ioctl(socket, cmd, arg) : -ENOTTY;
+    long err = socket->ops->ioctl ? socket->ops->ioctl(socket, cmd, arg) : -ENOTTY;
+    return err == -ENOTTY && socket_device_ioctl ? socket_device_ioctl(socket, cmd, arg) : err;
+}
+
+static int socket_file_mmap(struct file *file, unsigned prot, unsigned flags,
+                            struct vm_object **object)
+{
+    struct socket *socket = file->private_data;
+    (void)prot, (void)flags;
+    return socket->ops->mmap ? socket->ops->mmap(socket, object) : -ENODEV;
 }
 
 static int socket_file_stat(struct file *file, struct kstat *out)
@@ -195,8 +215,16 @@ static int socket_file_stat(struct file *file, struct kstat *out)
     return 0;
 }
 
+static unsigned open_count; /* atomic */
+
+unsigned socket_count(void)
+{
+    return __atomic_load_n(&open_count, __ATOMIC_RELAXED);
+}
+
 static void socket_file_release(struct file *file)
 {
+    __atomic_fetch_sub(&open_count, 1, __ATOMIC_RELAXED);
     struct socket *socket = file->private_data;
     socket->ops->release(socket);
 }
@@ -207,9 +235,11 @@ static const struct file_ops socket_file_ops = {
     .write = socket_file_write,
     .poll = socket_file_poll,
     .ioctl = socket_file_ioctl,
+    .mmap = socket_file_mmap,
     .stat = socket_file_stat,
     .release = socket_file_release,
     .nameless = true,
+    .async = true,
 };
 
 int socket_file(struct socket *socket, uint32_t flags, struct file **out)
@@ -219,6 +249,7 @@ int socket_file(struct socket *socket, uint32_t flags, struct file **out)
         socket->ops->release(socket);
         return -ENOMEM;
     }
+    __atomic_fetch_add(&open_count, 1, __ATOMIC_RELAXED);
     socket->owner_uid = proc_cred()->fsuid;
     socket->owner_gid = proc_cred()->fsgid;
     /* Release: the search for lost files sees a file that is complete. */
@@ -241,22 +272,4 @@ int socket_proc_add(const struct pseudo_item *items, size_t count)
             return pseudo_add(super, items, count);
     }
     return -ENOENT;
-}
-
-int net_init(void)
-{
-    static const struct pseudo_item items[] = {
-        {.path = "sys/net/core/somaxconn", .mode = S_IFREG | 0444, .text = "4096\n"},
-        {.path = "sys/net/core/rmem_default", .mode = S_IFREG | 0444, .text = "212992\n"},
-        {.path = "sys/net/core/rmem_max", .mode = S_IFREG | 0444, .text = "212992\n"},
-        {.path = "sys/net/core/wmem_default", .mode = S_IFREG | 0444, .text = "212992\n"},
-        {.path = "sys/net/core/wmem_max", .mode = S_IFREG | 0444, .text = "212992\n"},
-    };
-    STATIC_ASSERT(SOMAXCONN == 4096 && SOCKET_BUFFER_MAX == 212992);
-    int err = socket_proc_add(items, ARRAY_COUNT(items));
-    if (err == 0)
-        err = unix_init();
-    if (err == 0)
-        socket_family_register(&unix_family);
-    return err;
 }

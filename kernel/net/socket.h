@@ -33,7 +33,9 @@
 #define MSG_WAITALL 0x100u
 #define MSG_ERRQUEUE 0x2000u
 #define MSG_NOSIGNAL 0x4000u
+#define MSG_MORE 0x8000u
 #define MSG_WAITFORONE 0x10000u
+#define MSG_ZEROCOPY 0x4000000u
 #define MSG_CMSG_CLOEXEC 0x40000000u
 
 #define SHUT_RD 0
@@ -45,9 +47,15 @@
 #define SHUT_BOTH 3u
 
 #define SOL_SOCKET 1
-#define SOMAXCONN 4096                     /* /proc/sys/net/core/somaxconn */
+#define SOMAXCONN 4096                     /* core/somaxconn at first */
 #define SOCKET_IO_MAX ((size_t)0x7ffff000) /* the most one call moves */
-#define SOCKET_BUFFER_MAX 212992           /* wmem_max, rmem_max; also the default */
+#define SOCKET_BUFFER_MAX 212992           /* wmem_max, rmem_max at first; the default */
+
+/* /proc/sys/net/core: what programs may ask for at most; relaxed atomics. */
+struct socket_limits {
+    uint32_t backlog, receive, send;
+};
+extern struct socket_limits socket_limits;
 
 /* An address in user code's own form (struct sockaddr): the family, then what it says. */
 #define SOCKET_NAME_MAX 128 /* struct sockaddr_storage */
@@ -66,6 +74,13 @@ struct socket_cred {
 };
 void socket_cred_current(struct socket_cred *out);
 
+struct pkt;
+struct socket_msg;
+/* One send with MSG_ZEROCOPY (zerocopy.c). */
+struct socket_zerocopy {
+    /* A packet of the next `len` bytes of msg->data, as inet_packet_from, or -ENOBUFS. */
+    int (*fill)(struct socket_msg *msg, uint32_t headroom, size_t len, struct pkt **out);
+};
 /* One sendmsg or recvmsg. */
 struct socket_msg {
     struct iov_iter *data;
@@ -74,8 +89,10 @@ struct socket_msg {
     struct socket_name *name; /* send: to whom; recv: filled in; NULL: not asked for */
     uaddr_t control;          /* send: control messages; recv: room for them */
     uint64_t control_len;     /* recv: bytes of that room; control.c takes off what it uses */
+    struct socket_zerocopy *zerocopy; /* send: MSG_ZEROCOPY is to be done; NULL: not */
 };
 
+struct bpf_program;
 struct socket;
 /* NULL: EOPNOTSUPP, but where something else is said. Called without locks, in thread context, with
  * a reference to the file held. nonblock: EAGAIN (connect: EINPROGRESS where that is its way)
@@ -97,8 +114,13 @@ struct socket_ops {
      * *len: of the room, then of the value. NULL: ENOPROTOOPT. */
     int (*set_option)(struct socket *socket, int level, int name, uaddr_t value, unsigned len);
     int (*get_option)(struct socket *socket, int level, int name, void *value, unsigned *len);
+    /* SO_SNDBUF or SO_RCVBUF has changed; NULL: looked at when needed. */
+    void (*buffers_changed)(struct socket *socket);
     /* SO_PEERCRED. NULL: nobody. */
     void (*peer_cred)(struct socket *socket, struct socket_cred *out);
+    /* What mmap(2) maps, no extra reference; NULL: ENODEV. */
+    int (*mmap)(struct socket *socket, struct vm_object **object);
+    bool filters; /* SO_ATTACH_FILTER: its packets go through bpf_filter, its end calls bpf_free */
 };
 
 struct socket {
@@ -110,15 +132,19 @@ struct socket {
     struct file *file; /* its open file, no reference; set once. NULL: not accepted yet */
     struct waitq wait; /* readers, writers and polls */
     /* Options and what anyone reads without a lock: relaxed atomics, but for the next three. */
-    uint32_t shut;  /* SHUT_*; atomic, release: what was sent before is there */
-    int32_t error;  /* SO_ERROR: positive errno, taken by who reports it; atomic */
-    bool listening; /* atomic */
+    uint32_t shut;      /* SHUT_*; atomic, release: what was sent before is there */
+    int32_t error;      /* SO_ERROR: positive errno, taken by who reports it; atomic */
+    bool listening;     /* atomic */
+    bool filter_locked; /* SO_LOCK_FILTER; atomic */
+    bool zerocopy;      /* SO_ZEROCOPY; atomic */
     int32_t send_buffer, receive_buffer;          /* bytes */
     int32_t receive_low;                          /* SO_RCVLOWAT */
     uint64_t send_timeout_ns, receive_timeout_ns; /* UINT64_MAX: none; 0: do not wait */
     int32_t linger_s;                             /* -1: off */
     int32_t priority, mark;
-    uint32_t switches; /* 1 << SO_* of those that are on or off */
+    uint32_t switches;            /* 1 << SO_* of those that are on or off */
+    struct bpf_program *filter;   /* bpf_socket.c; atomic, RCU. NULL: none */
+    struct bpf_program *steering; /* SO_ATTACH_REUSEPORT_CBPF; atomic, RCU. NULL: none */
 };
 
 struct socket_family {
@@ -126,10 +152,19 @@ struct socket_family {
     /* A new socket, or -ESOCKTNOSUPPORT, -EPROTONOSUPPORT, -ENOMEM, ... It calls socket_init. */
     int (*create)(int type, int protocol, struct socket **out);
 };
+/* A process has closed all its files; may sleep. Files that only messages keep open, which nobody
+ * can receive any more, are closed, too. */
+void socket_files_closed(void);
+/* netdevice(7): what any socket is asked about devices. Set at boot. */
+extern long (*socket_device_ioctl)(struct socket *socket, unsigned cmd, uintptr_t arg);
+/* MSG_ZEROCOPY on a socket that has SO_ZEROCOPY: ops->send with msg->zerocopy. Set at boot. */
+extern long (*socket_zerocopy_send)(struct socket *socket, struct socket_msg *msg);
 /* Boot only. */
 void socket_family_register(const struct socket_family *family);
 /* Boot: registers the families, makes /proc/net. */
 int must_check net_init(void);
+/* The program has ended: until what it has sent is with its peers. Thread context. */
+void net_farewell(void);
 
 /* The common part of a fresh socket: defaults. */
 void socket_init(struct socket *socket, const struct socket_ops *ops, int family, int type,
@@ -139,6 +174,8 @@ void socket_init(struct socket *socket, const struct socket_ops *ops, int family
 int must_check socket_create(int family, int type, int protocol, struct socket **out);
 /* The file of a socket; flags: O_NONBLOCK. On failure the socket has been released. */
 int must_check socket_file(struct socket *socket, uint32_t flags, struct file **out);
+/* How many have a file. */
+unsigned socket_count(void);
 /* The socket behind a file, or NULL (ENOTSOCK). */
 struct socket *socket_of_file(const struct file *file);
 
@@ -167,7 +204,15 @@ bool socket_switch(const struct socket *socket, int option);
 
 /* ---- for families ---- */
 
-#define SO_PASSCRED 16 /* a switch that families look at */
+/* Switches that families look at. */
+#define SO_REUSEADDR 2
+#define SO_BROADCAST 6
+#define SO_KEEPALIVE 9
+#define SO_OOBINLINE 10
+#define SO_NO_CHECK 11
+#define SO_REUSEPORT 15
+#define SO_PASSCRED 16
+#define SO_TIMESTAMP 29
 
 static inline uint32_t socket_shut(const struct socket *socket)
 {
@@ -197,6 +242,18 @@ struct socket_scm {
     struct socket_files *files; /* NULL: none */
     struct socket_cred cred;
 };
+/* One control message of a sender's. */
+struct control {
+    int32_t level, type;
+    uaddr_t data;
+    uint64_t len;
+};
+/* fn for each, until one of them fails. -EINVAL, -EFAULT, -ENOBUFS, or what fn returned. */
+int must_check control_walk(const struct socket_msg *msg,
+                            int (*fn)(const struct control *c, void *arg), void *arg);
+/* Tell a receiver; MSG_CTRUNC if there is no room. */
+#define CONTROL_ADD_MAX 64u
+void control_add(struct socket_msg *msg, int level, int type, const void *data, size_t len);
 /* What a sender attaches: the caller's credentials unless it says others that it may claim. `files`
  * allowed: SCM_RIGHTS. On success files is the caller's. */
 int must_check control_get(const struct socket_msg *msg, bool rights, struct socket_scm *out);
@@ -213,6 +270,13 @@ struct pseudo_item;
 /* Boot: files of a family in /proc. */
 int must_check socket_proc_add(const struct pseudo_item *items, size_t count);
 
+/* netlink.c */
+extern const struct socket_family netlink_family;
+struct strbuf;
+int netlink_show_all(struct inode *inode, struct strbuf *sb); /* /proc/net/netlink, packet */
+int packet_show_all(struct inode *inode, struct strbuf *sb);
+/* packet.c */
+extern const struct socket_family packet_family;
 /* unix.c */
 extern const struct socket_family unix_family;
 int must_check unix_init(void);

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * unix.c - AF_UNIX sockets: life, connections, state.
+ * unix.c - AF_UNIX sockets: life, peers, state. Connections are made in unix_connect.c.
  *
  * A connection is two sockets that hold references to each other; each breaks its own when its
  * file closes. A stream's peer is set once, so who has the file may use it without a reference;
  * datagram sockets change theirs under op_lock and lock, and stand on the peer's list of followers,
  * by which it tells them that there is room in its queue.
- *
- * A new connection is made by the client: it makes the server's end (an embryo), ties the two
- * together and queues the embryo, all under the listener's lock, so the connection is there before
- * accept(2). The embryo has no file until then; if the listener goes, it goes as if it had been
- * closed.
  */
 #include "net/unix.h"
+#include "net/bpf.h"
 
 #include "core/assert.h"
 #include "fs/vfs.h"
@@ -26,7 +22,7 @@ static const struct socket_ops stream_ops, dgram_ops, seqpacket_ops;
 
 /* ---- life ---- */
 
-static struct unix_sock *sock_alloc(int type, int protocol)
+struct unix_sock *unix_alloc(int type, int protocol)
 {
     struct unix_sock *u = owner_alloc(OWNER_SOCKET, sizeof(*u));
     if (!u)
@@ -58,6 +54,7 @@ void unix_put(struct unix_sock *u)
         return;
     ASSERT(u->charged == 0 && !u->peer && list_empty(&u->queue) && u->in_flight == 0);
     unix_list_remove(u);
+    bpf_free(&u->base);
     unix_name_put(u->name);
     owner_free(OWNER_SOCKET, u, sizeof(*u));
 }
@@ -70,28 +67,11 @@ static int unix_create(int type, int protocol, struct socket **out)
         type = SOCK_DGRAM;
     if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
         return -ESOCKTNOSUPPORT;
-    struct unix_sock *u = sock_alloc(type, 0);
+    struct unix_sock *u = unix_alloc(type, 0);
     if (!u)
         return -ENOMEM;
     *out = &u->base;
     return 0;
-}
-
-static void set_state(struct unix_sock *u, enum unix_state state)
-{
-    __atomic_store_n(&u->state, state, __ATOMIC_RELEASE);
-}
-
-static void set_peer(struct unix_sock *u, struct unix_sock *peer)
-{
-    __atomic_store_n(&u->peer, peer, __ATOMIC_RELEASE);
-}
-
-/* Everyone who waits for something of u looks again. */
-static void wake(struct unix_sock *u)
-{
-    waitq_wake_all(&u->base.wait, 0);
-    waitq_wake_all(&u->room_wait, 0);
 }
 
 static void fail(struct unix_sock *u, int error)
@@ -101,10 +81,12 @@ static void fail(struct unix_sock *u, int error)
 
 /* ---- followers: datagram sockets and their peers ---- */
 
+/* The lock is for datagram sockets. A stream that is just being connected gets its peer without it,
+ * once, and keeps it while the caller has the file. */
 struct unix_sock *unix_peer_get(struct unix_sock *u)
 {
     mutex_lock(&u->lock);
-    struct unix_sock *peer = u->peer;
+    struct unix_sock *peer = unix_peer(u);
     if (peer)
         ref_get(&peer->refs);
     mutex_unlock(&u->lock);
@@ -120,9 +102,7 @@ void unix_wake_followers(struct unix_sock *u)
     mutex_unlock(&u->lock);
 }
 
-/* Another peer (a reference, which is taken over; or NULL). u->op_lock held, or u is unseen. The
- * old one comes back with its reference. */
-static struct unix_sock *follow(struct unix_sock *u, struct unix_sock *peer)
+struct unix_sock *unix_follow(struct unix_sock *u, struct unix_sock *peer)
 {
     struct unix_sock *old = u->peer;
     if (old) {
@@ -131,8 +111,8 @@ static struct unix_sock *follow(struct unix_sock *u, struct unix_sock *peer)
         mutex_unlock(&old->lock);
     }
     mutex_lock(&u->lock);
-    set_peer(u, peer);
-    set_state(u, peer ? UNIX_CONNECTED : UNIX_FREE);
+    unix_set_peer(u, peer);
+    unix_set_state(u, peer ? UNIX_CONNECTED : UNIX_FREE);
     mutex_unlock(&u->lock);
     if (peer) {
         mutex_lock(&peer->lock);
@@ -151,9 +131,7 @@ static void take_queue(struct unix_sock *u, struct list *msgs)
     mutex_unlock(&u->lock);
 }
 
-/* What old had sent is not for u any more; if old sends to u, it is told that u has turned away
- * (Linux: unix_dgram_disconnected). */
-static void turned_away(struct unix_sock *u, struct unix_sock *old)
+void unix_turned_away(struct unix_sock *u, struct unix_sock *old)
 {
     struct list msgs;
     list_init(&msgs);
@@ -170,7 +148,7 @@ static void turned_away(struct unix_sock *u, struct unix_sock *old)
         fail(old, ECONNRESET);
     mutex_unlock(&old->lock);
     if (told)
-        wake(old);
+        unix_wake(old);
     unix_drain(&msgs);
 }
 
@@ -179,11 +157,11 @@ void unix_lost_peer(struct unix_sock *u, struct unix_sock *peer)
     struct unix_sock *old = NULL;
     mutex_lock(&u->op_lock);
     if (u->peer == peer)
-        old = follow(u, NULL);
+        old = unix_follow(u, NULL);
     mutex_unlock(&u->op_lock);
     if (!old)
         return;
-    turned_away(u, old);
+    unix_turned_away(u, old);
     unix_put(old);
 }
 
@@ -196,21 +174,21 @@ static void end_peer(struct unix_sock *u, bool lost)
 {
     mutex_lock(&u->lock);
     struct unix_sock *peer = u->peer;
-    set_peer(u, NULL);
+    unix_set_peer(u, NULL);
     mutex_unlock(&u->lock);
     if (!peer)
         return;
     if (lost)
         fail(peer, ECONNRESET);
     __atomic_fetch_or(&peer->base.shut, SHUT_BOTH, __ATOMIC_RELEASE);
-    wake(peer);
+    unix_wake(peer);
     unix_put(peer);
 }
 
 static void end_dgram(struct unix_sock *u)
 {
     mutex_lock(&u->op_lock);
-    struct unix_sock *old = follow(u, NULL);
+    struct unix_sock *old = unix_follow(u, NULL);
     mutex_unlock(&u->op_lock);
     if (old)
         unix_put(old);
@@ -236,7 +214,7 @@ static void release_sock(struct unix_sock *u, bool embryo)
     list_init(&embryos);
     unix_unhash(u);
     mark_dead(u, &msgs, &embryos);
-    wake(u);
+    unix_wake(u);
     unix_wake_followers(u);
     if (unix_is_dgram(u))
         end_dgram(u);
@@ -262,10 +240,10 @@ static int unix_shutdown(struct socket *socket, unsigned what)
         unsigned other =
             (what & SHUT_RECEIVE ? SHUT_SEND : 0) | (what & SHUT_SEND ? SHUT_RECEIVE : 0);
         __atomic_fetch_or(&peer->base.shut, other, __ATOMIC_RELEASE);
-        wake(peer);
+        unix_wake(peer);
         unix_put(peer);
     }
-    wake(u);
+    unix_wake(u);
     unix_wake_followers(u);
     return 0;
 }
@@ -280,215 +258,14 @@ static int unix_pair(struct socket *sa, struct socket *sb)
     socket_cred_current(&a->peer_cred);
     b->peer_cred = a->peer_cred;
     if (unix_is_dgram(a)) {
-        (void)follow(a, b);
-        (void)follow(b, a);
+        (void)unix_follow(a, b);
+        (void)unix_follow(b, a);
     } else {
-        set_peer(a, b);
-        set_peer(b, a);
-        set_state(a, UNIX_CONNECTED);
-        set_state(b, UNIX_CONNECTED);
+        unix_set_peer(a, b);
+        unix_set_peer(b, a);
+        unix_set_state(a, UNIX_CONNECTED);
+        unix_set_state(b, UNIX_CONNECTED);
     }
-    return 0;
-}
-
-/* ---- listen, accept ---- */
-
-static int listen_locked(struct unix_sock *u, unsigned backlog)
-{
-    if (!u->name || unix_state(u) == UNIX_CONNECTED)
-        return -EINVAL;
-    __atomic_store_n(&u->backlog, backlog, __ATOMIC_RELAXED);
-    if (unix_state(u) == UNIX_FREE) {
-        socket_cred_current(&u->peer_cred);
-        set_state(u, UNIX_LISTENING);
-        __atomic_store_n(&u->base.listening, true, __ATOMIC_RELAXED);
-    }
-    return 0;
-}
-
-static int unix_listen(struct socket *socket, unsigned backlog)
-{
-    struct unix_sock *u = unix_of(socket);
-    mutex_lock(&u->op_lock);
-    int err = listen_locked(u, backlog);
-    mutex_unlock(&u->op_lock);
-    if (err == 0)
-        wake(u);
-    return err;
-}
-
-static bool backlog_full(const struct unix_sock *u)
-{
-    return unix_waiting(u) > __atomic_load_n(&u->backlog, __ATOMIC_RELAXED);
-}
-
-static bool can_accept(void *arg)
-{
-    struct unix_sock *u = arg;
-    return unix_waiting(u) > 0 || (socket_shut(&u->base) & SHUT_RECEIVE);
-}
-
-static struct unix_sock *pop_embryo(struct unix_sock *u)
-{
-    mutex_lock(&u->lock);
-    struct list *node = list_pop_front(&u->embryos);
-    if (node)
-        __atomic_store_n(&u->waiting, u->waiting - 1, __ATOMIC_RELEASE);
-    mutex_unlock(&u->lock);
-    return node ? list_entry(node, struct unix_sock, embryo_link) : NULL;
-}
-
-static int unix_accept(struct socket *socket, bool nonblock, struct socket **out)
-{
-    struct unix_sock *u = unix_of(socket), *embryo;
-    if (unix_state(u) != UNIX_LISTENING)
-        return -EINVAL;
-    uint64_t deadline = socket_deadline(&socket->receive_timeout_ns, nonblock);
-    while ((embryo = pop_embryo(u)) == NULL) {
-        if (socket_shut(socket) & SHUT_RECEIVE)
-            return -EINVAL;
-        int err = socket_wait(&socket->wait, can_accept, u, deadline);
-        if (err)
-            return err;
-    }
-    waitq_wake_all(&u->room_wait, 0);
-    *out = &embryo->base;
-    return 0;
-}
-
-/* ---- connect ---- */
-
-static bool can_connect(void *arg)
-{
-    struct unix_sock *listener = arg;
-    return !backlog_full(listener) || (socket_shut(&listener->base) & SHUT_RECEIVE);
-}
-
-/* client and embryo become the ends of a connection. */
-static void tie(struct unix_sock *client, struct unix_sock *listener, struct unix_sock *embryo)
-{
-    ref_get(&client->refs);
-    ref_get(&embryo->refs);
-    embryo->name = listener->name;
-    ref_get(&embryo->name->refs);
-    socket_cred_current(&embryo->peer_cred);
-    client->peer_cred = listener->peer_cred;
-    set_peer(embryo, client);
-    set_state(embryo, UNIX_CONNECTED);
-    set_peer(client, embryo);
-    set_state(client, UNIX_CONNECTED);
-}
-
-/* -EAGAIN: no room. client->op_lock held. */
-static int try_connect_locked(struct unix_sock *client, struct unix_sock *listener,
-                              struct unix_sock *embryo)
-{
-    int err = 0;
-    mutex_lock(&listener->lock);
-    if (listener->dead || unix_state(listener) != UNIX_LISTENING ||
-        (socket_shut(&listener->base) & SHUT_RECEIVE))
-        err = -ECONNREFUSED;
-    else if (backlog_full(listener))
-        err = -EAGAIN;
-    else if (unix_state(client) != UNIX_FREE)
-        err = unix_state(client) == UNIX_CONNECTED ? -EISCONN : -EINVAL;
-    if (err == 0) {
-        tie(client, listener, embryo);
-        list_push_back(&listener->embryos, &embryo->embryo_link);
-        __atomic_store_n(&listener->waiting, listener->waiting + 1, __ATOMIC_RELEASE);
-    }
-    mutex_unlock(&listener->lock);
-    return err;
-}
-
-static int connect_to(struct unix_sock *u, struct unix_sock *listener, struct unix_sock *embryo,
-                      uint64_t deadline)
-{
-    for (;;) {
-        mutex_lock(&u->op_lock);
-        int err = try_connect_locked(u, listener, embryo);
-        mutex_unlock(&u->op_lock);
-        if (err == 0)
-            waitq_wake_all(&listener->base.wait, POLLIN | POLLRDNORM);
-        if (err == -EAGAIN)
-            err = socket_wait(&listener->room_wait, can_connect, listener, deadline);
-        else
-            return err;
-        if (err)
-            return err;
-    }
-}
-
-static int need_autobind(struct unix_sock *u)
-{
-    return socket_switch(&u->base, SO_PASSCRED) && !unix_name(u) ? unix_autobind(u) : 0;
-}
-
-static int unix_connect(struct socket *socket, const struct socket_name *name, bool nonblock)
-{
-    struct unix_sock *u = unix_of(socket), *listener;
-    uint64_t deadline = socket_deadline(&socket->send_timeout_ns, nonblock);
-    int err = unix_check_name(name);
-    if (err == 0)
-        err = need_autobind(u);
-    if (err)
-        return err;
-    struct unix_sock *embryo = sock_alloc(socket->type, 0);
-    if (!embryo)
-        return -ENOMEM;
-    err = unix_find(name, socket->type, &listener);
-    if (err == 0) {
-        err = connect_to(u, listener, embryo, deadline);
-        unix_put(listener);
-    }
-    if (err)
-        unix_put(embryo);
-    return err;
-}
-
-/* ---- connect, datagrams ---- */
-
-/* May u send to other: has it no peer but u? */
-static int check_dgram_peer(struct unix_sock *u, struct unix_sock *other)
-{
-    mutex_lock(&other->lock);
-    int err = 0;
-    if (other->dead)
-        err = -ECONNREFUSED;
-    else if (other->peer && other->peer != u)
-        err = -EPERM;
-    mutex_unlock(&other->lock);
-    return err;
-}
-
-static int unix_dgram_connect(struct socket *socket, const struct socket_name *name, bool nonblock)
-{
-    struct unix_sock *u = unix_of(socket), *other = NULL, *old;
-    if (name->len < UNIX_PATH_OFFSET)
-        return -EINVAL;
-    if (name->family != AF_UNSPEC) {
-        int err = unix_check_name(name);
-        if (err == 0)
-            err = need_autobind(u);
-        if (err == 0)
-            err = unix_find(name, SOCK_DGRAM, &other);
-        if (err)
-            return err;
-        err = check_dgram_peer(u, other);
-        if (err) {
-            unix_put(other);
-            return err;
-        }
-    }
-    mutex_lock(&u->op_lock);
-    old = follow(u, other);
-    mutex_unlock(&u->op_lock);
-    wake(u);
-    if (!old)
-        return 0;
-    if (old != other)
-        turned_away(u, old);
-    unix_put(old);
     return 0;
 }
 
@@ -595,7 +372,7 @@ static uint32_t unix_dgram_poll(struct socket *socket, struct poll_table *table)
 
 #define UNIX_COMMON_OPS \
     .release = unix_release, .bind = unix_bind, .pair = unix_pair, .get_name = unix_get_name, \
-    .shutdown = unix_shutdown, .ioctl = unix_ioctl, .peer_cred = unix_peer_cred
+    .shutdown = unix_shutdown, .ioctl = unix_ioctl, .peer_cred = unix_peer_cred, .filters = true
 
 static const struct socket_ops stream_ops = {
     UNIX_COMMON_OPS,       .listen = unix_listen,    .connect = unix_connect,

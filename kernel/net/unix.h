@@ -101,7 +101,25 @@ static inline bool unix_is_dgram(const struct unix_sock *u)
     return u->base.type == SOCK_DGRAM;
 }
 
+static inline void unix_set_state(struct unix_sock *u, enum unix_state state)
+{
+    __atomic_store_n(&u->state, state, __ATOMIC_RELEASE);
+}
+
+static inline void unix_set_peer(struct unix_sock *u, struct unix_sock *peer)
+{
+    __atomic_store_n(&u->peer, peer, __ATOMIC_RELEASE);
+}
+
+/* Everyone who waits for something of u looks again. */
+static inline void unix_wake(struct unix_sock *u)
+{
+    waitq_wake_all(&u->base.wait, 0);
+    waitq_wake_all(&u->room_wait, 0);
+}
+
 /* ---- unix.c ---- */
+struct unix_sock *unix_alloc(int type, int protocol); /* one reference; NULL without memory */
 void unix_put(struct unix_sock *u);
 /* The peer with a reference, or NULL. */
 struct unix_sock *unix_peer_get(struct unix_sock *u);
@@ -109,6 +127,19 @@ struct unix_sock *unix_peer_get(struct unix_sock *u);
 void unix_lost_peer(struct unix_sock *u, struct unix_sock *peer);
 /* Tell the datagram sockets that send to u that there is room, or an end. */
 void unix_wake_followers(struct unix_sock *u);
+
+/* Another peer (a reference, which is taken over; or NULL). u->op_lock held, or u is unseen. The
+ * old one comes back with its reference. */
+struct unix_sock *unix_follow(struct unix_sock *u, struct unix_sock *peer);
+/* What old had sent is not for u any more; if old sends to u, it is told that u has turned away
+ * (Linux: unix_dgram_disconnected). */
+void unix_turned_away(struct unix_sock *u, struct unix_sock *old);
+
+/* ---- unix_connect.c ---- */
+int unix_listen(struct socket *socket, unsigned backlog);
+int unix_accept(struct socket *socket, bool nonblock, struct socket **out);
+int unix_connect(struct socket *socket, const struct socket_name *name, bool nonblock);
+int unix_dgram_connect(struct socket *socket, const struct socket_name *name, bool nonblock);
 
 /* ---- unix_name.c ---- */
 /* Is it an address of this family to connect or send to? */

@@ -21,6 +21,10 @@
  * Connections that a candidate has not accepted cannot be accepted either; new ones may join, but
  * their queues hold no files until the lock is free.
  *
+ * When to look: whenever a socket goes, and when a process has closed all it had: the last close of
+ * a socket that messages keep open lets none go. (Linux looks at the next socket that goes, of
+ * whatever process; here there may be no other.)
+ *
  * Dropping files may close sockets, whose queues hold files, and so on. So that this does not eat
  * the stack, a thread that is dropping files already (a drain) only puts the messages on its list.
  */
@@ -288,4 +292,11 @@ void unix_drain(struct list *msgs)
     list_init(&mine.msgs);
     list_splice_back(&mine.msgs, msgs);
     drain_run(&mine);
+}
+
+void socket_files_closed(void)
+{
+    struct list none;
+    list_init(&none);
+    unix_drain(&none);
 }

@@ -13,6 +13,7 @@
  * senders, so a queue of more than UNIX_DGRAM_QUEUE makes senders wait, too, unless the receiver is
  * connected to the sender.
  */
+#include "net/bpf.h"
 #include "net/unix.h"
 
 #include "core/assert.h"
@@ -239,7 +240,20 @@ static int packet_target(struct unix_sock *u, const struct socket_msg *msg, stru
     return *to ? 0 : -ENOTCONN;
 }
 
-/* Until there is room, and through a name's change of owner. */
+/* SO_ATTACH_FILTER of the receiver: false: it does not want the message; or it wants its beginning.
+ */
+static bool wanted(const struct unix_sock *to, struct unix_msg *m)
+{
+    const struct bpf_view view = {
+        .head = m->data, .head_len = (uint32_t)m->len, .len = (uint32_t)m->len};
+    uint32_t keep = bpf_filter(&to->base, &view);
+    m->len = MIN(m->len, (size_t)keep);
+    return keep > 0;
+}
+
+/* Until there is room, and through a name's change of owner. 1: the receiver's filter threw it
+ * away.
+ */
 static int packet_deliver(struct unix_sock *u, const struct socket_msg *msg, struct unix_msg *m,
                           uint64_t deadline)
 {
@@ -249,7 +263,7 @@ static int packet_deliver(struct unix_sock *u, const struct socket_msg *msg, str
         if (err)
             return err;
         bool named = unix_is_dgram(u) && msg->name;
-        err = deliver(u, to, m);
+        err = wanted(to, m) ? deliver(u, to, m) : 1;
         if (err == -EAGAIN)
             err = socket_wait(&to->room_wait, has_space, to, deadline);
         else if (err == -ECONNREFUSED && named)
@@ -272,6 +286,8 @@ static int packet_check(struct unix_sock *u, const struct socket_msg *msg)
         return -EOPNOTSUPP;
     if (!unix_is_dgram(u) && unix_state(u) != UNIX_CONNECTED)
         return -ENOTCONN;
+    if (unix_is_dgram(u) && (socket_shut(&u->base) & SHUT_SEND))
+        return -EPIPE;
     if (unix_is_dgram(u) && !msg->name && !unix_peer(u))
         return -ENOTCONN;
     if (unix_is_dgram(u) && socket_switch(&u->base, SO_PASSCRED) && !unix_name(u)) {
@@ -304,7 +320,7 @@ long unix_packet_send(struct socket *socket, struct socket_msg *msg)
         unix_msg_free(m);
     }
     files_put(scm.files);
-    return err;
+    return err > 0 ? (long)len : err; /* the sender is not told */
 }
 
 /* ---- receive: what both kinds do ---- */
@@ -443,7 +459,10 @@ static int read_queue(struct stream_read *r)
     }
     mutex_unlock(&r->u->read_lock);
     free_taken(&r->taken);
-    return err ? err : !more || r->msg->data->left == 0;
+    if (err)
+        return err;
+    /* Who wants nothing waits for something all the same. */
+    return !more || (r->msg->data->left == 0 && (r->done || unix_waiting(r->u) > 0));
 }
 
 enum stream_end { STREAM_WAIT, STREAM_AGAIN, STREAM_DONE };
@@ -496,6 +515,7 @@ long unix_stream_recv(struct socket *socket, struct socket_msg *msg)
         msg->name->len = 0;
     long low = __atomic_load_n(&socket->receive_low, __ATOMIC_RELAXED);
     long target = MIN((long)msg->data->left, msg->flags & MSG_WAITALL ? INT64_MAX : low);
+    target = MAX(target, 1l);
     uint64_t deadline = socket_deadline(&socket->receive_timeout_ns, msg->flags & MSG_DONTWAIT);
     int err = stream_loop(&r, target, deadline);
     give_control(u, msg, r.started ? &r.cred : NULL, r.files);

@@ -77,7 +77,7 @@ static int join(struct task *child)
     unsigned long irq = spin_lock_irqsave(&p->lock);
     if (p->exiting || p->exec_task)
         err = -ERESTARTSYS;
-    else if (p->task_count >= p->limits[RLIMIT_NPROC].cur && !unlimited)
+    else if (p->task_count >= process_limit(p, RLIMIT_NPROC) && !unlimited)
         err = -EAGAIN;
     else
         task_join_process_locked(child);

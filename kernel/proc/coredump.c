@@ -3,7 +3,8 @@
  * coredump.c - the core file of a program: ELF as Linux writes it (core(5), fs/binfmt_elf.c), put
  * where hal_core_* says.
  *
- * Notes: NT_PRSTATUS of each task, the one that was hit first; NT_PRPSINFO, NT_SIGINFO, NT_AUXV,
+ * Notes: NT_PRSTATUS of each task and behind it its vector registers, the one that was hit first;
+ * NT_PRPSINFO, NT_SIGINFO, NT_AUXV,
  * NT_FILE; and the program's path in one of our own, for who opens the file. Segments: one for each
  * run of pages that lie one behind the other in RAM, so that the machine need not copy
  * them; pages of an area that were never there are in none. Everything but the RAM is built in
@@ -43,6 +44,7 @@ struct dump {
     uint32_t count, room;
     char *notes;
     size_t notes_size, notes_room;
+    bool vectors; /* those of all tasks; else of the first one */
     /* NT_FILE: count, page size, {from, to, offset}..., names... */
     uint64_t *files;
     uint32_t file_count, file_room;
@@ -126,6 +128,25 @@ static void note(struct dump *d, const char *name, uint32_t type, const void *da
     d->notes_size += sizeof head + room;
 }
 
+/* Straight into their place, for they are large. */
+static void note_vectors(struct dump *d, const struct task *task)
+{
+    struct elf_note head;
+    const char *name;
+    for (unsigned i = 0; d->notes_size + sizeof head + isa_fp_size() <= d->notes_room; i++) {
+        char *at = d->notes + d->notes_size;
+        size_t size = isa_core_fp(task->thread.fp, i, &head.type, &name, at + sizeof head);
+        if (size == 0)
+            return;
+        head.name_size = (uint32_t)strlen(name) + 1;
+        head.size = (uint32_t)size;
+        memset(head.name, 0, sizeof head.name);
+        memcpy(head.name, name, head.name_size);
+        memcpy(at, &head, sizeof head);
+        d->notes_size += sizeof head + size;
+    }
+}
+
 static void note_task(struct dump *d, const struct task *task, const struct isa_frame *frame,
                       const struct siginfo *info)
 {
@@ -143,6 +164,13 @@ static void note_task(struct dump *d, const struct task *task, const struct isa_
     isa_core_registers(frame, s.registers);
     isa_core_tls(hal_ctx_tls(&task->thread.ctx), s.registers);
     note(d, "CORE", ELFCORE_NT_PRSTATUS, &s, sizeof s);
+    uint8_t data[ISA_CORE_NOTE_MAX];
+    uint32_t type;
+    const char *name;
+    size_t size;
+    for (unsigned i = 0;
+         (size = isa_core_note(hal_ctx_tls(&task->thread.ctx), i, &type, &name, data)) > 0; i++)
+        note(d, name, type, data, size);
 }
 
 static void note_others(struct dump *d, const struct task *self, const struct siginfo *info)
@@ -151,8 +179,11 @@ static void note_others(struct dump *d, const struct task *self, const struct si
     unsigned long irq = spin_lock_irqsave(&p->lock);
     list_for_each (pos, &p->tasks) {
         const struct task *task = list_entry(pos, struct task, process_link);
-        if (task != self && task->frame)
-            note_task(d, task, task->frame, info);
+        if (task == self || !task->frame)
+            continue;
+        note_task(d, task, task->frame, info);
+        if (d->vectors)
+            note_vectors(d, task);
     }
     spin_unlock_irqrestore(&p->lock, irq);
 }
@@ -192,6 +223,13 @@ static uint32_t area_count(struct space *space)
     return (uint32_t)MIN(count, (size_t)ELFCORE_SEGMENTS_MAX);
 }
 
+/* Twice the vector registers, and the same once more, as note_vectors wants more than it takes. */
+#define VECTORS_ROOM (3 * (isa_fp_size() + sizeof(struct elf_note)))
+/* What note_task writes. */
+#define TASK_ROOM \
+    (sizeof(struct elf_status) + 32ul + \
+     ISA_CORE_NOTES * (sizeof(struct elf_note) + ISA_CORE_NOTE_MAX))
+
 static bool dump_alloc(struct dump *d, const struct process *p)
 {
     uint32_t areas = area_count(d->space);
@@ -199,11 +237,17 @@ static bool dump_alloc(struct dump *d, const struct process *p)
     d->file_room = areas + SEGMENTS_SPARE;
     d->room = (uint32_t)MIN(pages + areas + SEGMENTS_SPARE, (uint64_t)ELFCORE_SEGMENTS_MAX);
     size_t files = (2 + 3 * (size_t)d->file_room) * sizeof *d->files + PATHS_MAX;
-    d->notes_room = files + PAGE_SIZE + p->task_count * (sizeof(struct elf_status) + 32ul);
+    d->notes_room = files + PAGE_SIZE + VECTORS_ROOM + p->task_count * TASK_ROOM;
     d->segments = kmalloc_array(d->room, sizeof *d->segments, ALLOC_ZERO);
     d->names = kmalloc(PATHS_MAX, ALLOC_ZERO);
     d->files = kmalloc(files, ALLOC_ZERO);
-    d->notes = kmalloc(d->notes_room, ALLOC_ZERO);
+    size_t all = d->notes_room + p->task_count * VECTORS_ROOM;
+    d->notes = kmalloc(all, ALLOC_ZERO);
+    d->vectors = d->notes != NULL;
+    if (d->vectors)
+        d->notes_room = all;
+    else /* very many tasks: general registers at least */
+        d->notes = kmalloc(d->notes_room, ALLOC_ZERO);
     return d->segments && d->names && d->files && d->notes;
 }
 
@@ -255,6 +299,8 @@ void coredump(struct task *task, const struct isa_frame *frame, const struct sig
     space_get(p->space); /* for good */
     (void)space_walk(d.space, take_area, &d);
     note_task(&d, task, frame, info);
+    hal_ctx_fp_sync(&task->thread.ctx);
+    note_vectors(&d, task);
     note_process(&d, task);
     note(&d, "CORE", NT_SIGINFO, info, sizeof *info);
     note(&d, "CORE", NT_AUXV, p->auxv, p->auxv_count * sizeof p->auxv[0]);

@@ -18,6 +18,7 @@
 #include "mm/usercopy.h"
 #include "proc/crash.h"
 #include "proc/internal.h"
+#include "proc/rseq.h"
 #include "proc/sigset.h"
 #include "sched/pressure.h"
 
@@ -38,6 +39,7 @@ static bool default_action_locked(struct process *p, int signo)
     /* POSIX: an orphaned process group, which this is if no job control of the host's could
      * continue it, is not stopped by the terminal's signals. */
     if (hal_suspend() || signo == SIGSTOP) {
+        p->stopped_by = signo;
         __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
         list_for_each (pos, &p->tasks)
             thread_interrupt(&list_entry(pos, struct task, process_link)->thread);
@@ -177,11 +179,14 @@ static void handler_start(struct task *task, struct isa_frame *frame, const stru
     uint64_t old_mask = task->sig_restore_mask ? task->sig_saved_mask : task->sig_mask;
     restart_for_handler(task, frame, d->action.flags);
     patch_leave(frame);
-    int err = frame_push(task, frame, d, old_mask);
+    int err = rseq_signal(task, frame);
+    if (!err)
+        err = frame_push(task, frame, d, old_mask);
     if (err == -ENOMEM)
         return; /* the task leaves */
     if (err) {
-        /* No stack for a handler: not even one for SIGSEGV if that was it. */
+        /* No stack for a handler, or a bad rseq(2) area: not even one for SIGSEGV if that was it.
+         */
         if (d->signo == SIGSEGV)
             (void)!signal_set_action(SIGSEGV, &(struct signal_action){.handler = SIG_DFL}, NULL);
         signal_force(SIGSEGV, SI_KERNEL, 0);
@@ -227,6 +232,15 @@ void signal_stop_wait(struct process *process)
            !__atomic_load_n(&process->exec_task, __ATOMIC_ACQUIRE))
         (void)!waitq_sleep(&w, UINT64_MAX);
     waitq_finish(&w);
+}
+
+void signal_stop_refused(struct process *process)
+{
+    unsigned long irq = spin_lock_irqsave(&process->lock);
+    if (process->stopped_by != SIGSTOP)
+        __atomic_store_n(&process->stopped, false, __ATOMIC_RELEASE);
+    spin_unlock_irqrestore(&process->lock, irq);
+    waitq_wake_all(&process->wait, 0);
 }
 
 /* ---- the way back ---- */

@@ -21,6 +21,7 @@
 #include "proc/image.h"
 #include "proc/internal.h"
 #include "proc/load.h"
+#include "proc/rseq.h"
 #include "proc/stack.h"
 
 #define STACK_EXTRA (128u << 10) /* mapped below the arguments from the start, as Linux */
@@ -56,7 +57,8 @@ static int cred_make(struct exec *x, const struct process *p)
     mutex_lock(&inode->lock);
     uint32_t mode = inode->mode, uid = inode->uid, gid = inode->gid;
     mutex_unlock(&inode->lock);
-    if (!__atomic_load_n(&p->no_new_privs, __ATOMIC_RELAXED)) {
+    if (!__atomic_load_n(&p->no_new_privs, __ATOMIC_RELAXED) &&
+        !super_has(inode->super, MS_NOSUID)) {
         if (mode & S_ISUID)
             cred->euid = uid;
         if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
@@ -100,6 +102,8 @@ static void auxv_make(struct exec *x, const struct fs_cred *cred)
     auxv_put(x, AT_EGID, cred->egid);
     auxv_put(x, AT_SECURE, x->secure);
     auxv_put(x, AT_HWCAP2, hwcap2);
+    auxv_put(x, AT_RSEQ_FEATURE_SIZE, RSEQ_FEATURE_SIZE);
+    auxv_put(x, AT_RSEQ_ALIGN, RSEQ_SIZE);
     auxv_put(x, AT_MINSIGSTKSZ, isa_sigframe_size());
 }
 
@@ -135,7 +139,7 @@ static const char *map_phrase(int err)
 
 static int exec_map(struct exec *x, struct process *p)
 {
-    uint64_t stack_limit = p->limits[RLIMIT_STACK].cur;
+    uint64_t stack_limit = process_limit(p, RLIMIT_STACK);
     if (x->secure) /* the caller shall not choose where things lie (Linux, begin_new_exec) */
         stack_limit = MIN(stack_limit, STACK_SECURE_MAX);
     x->space = space_create();
@@ -144,8 +148,8 @@ static int exec_map(struct exec *x, struct process *p)
     load_layout_choose(&x->layout, stack_limit);
     x->space->mmap_top = x->layout.mmap_top;
     x->space->stack_limit = stack_limit;
-    x->space->as_limit = p->limits[RLIMIT_AS].cur;
-    x->space->data_limit = p->limits[RLIMIT_DATA].cur;
+    x->space->as_limit = process_limit(p, RLIMIT_AS);
+    x->space->data_limit = process_limit(p, RLIMIT_DATA);
     int err = vdso_map(x->space, &x->vdso);
     if (!err)
         err = images_map(x);
@@ -215,8 +219,8 @@ static void switch_space(struct exec *x, struct process *p)
 
 static void reset_task(struct task *task)
 {
-    task->clear_child_tid = task->robust_list = uaddr(0);
-    task->robust_list_len = 0;
+    task->clear_child_tid = uaddr(0);
+    task->rseq = uaddr(0);
     task->restart.id = 0;
     task->restart_deadline_ns = 0;
     task->sig_restore_mask = false;

@@ -27,9 +27,13 @@
 
 #define BUCKET_COUNT 256
 
-static struct futex_bucket buckets[BUCKET_COUNT] = {
-    [0 ... BUCKET_COUNT - 1] = {.lock = SPINLOCK_INIT(RANK_FUTEX)},
-};
+static struct futex_bucket buckets[BUCKET_COUNT];
+
+void futex_init(void)
+{
+    for (unsigned i = 0; i < BUCKET_COUNT; i++)
+        spin_init(&buckets[i].lock, RANK_FUTEX);
+}
 
 /* How often the wall clock was set; atomic. */
 static uint32_t clock_generation;

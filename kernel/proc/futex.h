@@ -23,6 +23,8 @@
 /* ---- for the system calls; `shared`: without FUTEX_PRIVATE_FLAG ---- */
 
 /* When to give up. */
+void futex_init(void); /* boot, before the first call */
+
 struct futex_time {
     uint64_t ns; /* on the monotonic clock, or, if `wall`, on the wall clock; UINT64_MAX: never */
     bool wall;

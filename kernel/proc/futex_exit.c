@@ -53,7 +53,7 @@ static void robust_list_death(struct task *task)
     uaddr_t head_addr = task->robust_list;
     struct robust_head head;
     uint32_t tid = (uint32_t)task->tid;
-    task->robust_list = uaddr(0);
+    __atomic_store_n(&task->robust_list.raw, 0, __ATOMIC_RELAXED);
     if (head_addr.raw == 0 || copyin(&head, head_addr, sizeof head))
         return;
     uint64_t entry = head.next, pending = head.pending & ~1ull;

@@ -15,6 +15,7 @@
 
 #include "core/random.h"
 #include "lib/errno.h"
+#include "mm/area.h"
 #include "mm/usercopy.h"
 
 #define RANDOM_BITS_MAX 28
@@ -51,12 +52,14 @@ static int reserve(struct space *space, const struct elf_plan *plan, vaddr_t bas
     vaddr_t at;
     int err;
     if (!plan->relocatable) {
+        if (!space_range_ok(plan->lo, req.len))
+            return -ENOEXEC; /* not ENOMEM: more memory would not help */
         req.addr = plan->lo;
         req.flags |= MAP_FIXED_NOREPLACE;
         *bias = 0;
         err = space_map(space, &req, &at);
-        /* -EPERM, -EEXIST: the file's addresses are not for programs here. */
-        return err == -EPERM || err == -EEXIST || err == -EINVAL ? -ENOEXEC : err;
+        /* -EEXIST: there is something of the kernel's (vDSO). */
+        return err == -EEXIST || err == -EINVAL ? -ENOEXEC : err;
     }
     /* Room for the alignment, given back afterwards: the span must begin at lo modulo align. */
     if (add_overflow(req.len, plan->align - PAGE_SIZE, &req.len))
@@ -120,12 +123,17 @@ int load_zero_tails(const struct elf_plan *plan, vaddr_t bias)
     for (unsigned i = 0; i < plan->segment_count; i++) {
         const struct elf_segment *s = &plan->segment[i];
         uint64_t from = s->vaddr + s->filesz, to = align_up(from, PAGE_SIZE);
+        bool shared = false;
         if (s->memsz == s->filesz || s->filesz == 0 || from == to)
             continue;
-        if (i + 1 < plan->segment_count)
-            to = MIN(to, plan->segment[i + 1].vaddr);
-        /* As Linux: a bss in a segment that cannot be written stays as the file has it. */
-        if (to > from && (s->prot & PROT_WRITE) && user_zero(uaddr(from + bias), to - from))
+        if (i + 1 < plan->segment_count && plan->segment[i + 1].vaddr < to) {
+            to = plan->segment[i + 1].vaddr;
+            shared = true;
+        }
+        /* As Linux: a bss in a segment that cannot be written stays as the file has it. So does one
+         * whose page the next segment's rights, which are that page's, keep from being written. */
+        if (to > from && (s->prot & PROT_WRITE) && user_zero(uaddr(from + bias), to - from) &&
+            !shared)
             return -EFAULT;
     }
     return 0;

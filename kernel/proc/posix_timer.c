@@ -205,7 +205,7 @@ static void timer_free(struct posix_timer *t)
 static int add_locked(struct posix_timer *t)
 {
     struct process *p = t->process;
-    if (p->signals_queued >= p->limits[RLIMIT_SIGPENDING].cur)
+    if (p->signals_queued >= process_limit(p, RLIMIT_SIGPENDING))
         return -EAGAIN;
     p->signals_queued++; /* for its entry */
     while (find_locked(p, p->next_timer_id))

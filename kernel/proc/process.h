@@ -74,7 +74,7 @@ struct process {
     bool exiting; /* exit_group or a fatal signal: every task leaves at its next way out; atomic */
     int exit_status;   /* as wait4 reports it: code << 8, or signal number */
     struct waitq wait; /* woken when a task leaves or a signal comes (execve, sigtimedwait) */
-    struct rlimit64 limits[RLIMIT_COUNT];
+    struct rlimit64 limits[RLIMIT_COUNT];   /* set under `lock`, atomic: process_limit */
     char exe[256];                          /* path of the program */
     vaddr_t arg_lo, arg_hi, env_lo, env_hi; /* on the stack, for /proc */
     uint64_t auxv[2 * 32];
@@ -98,6 +98,7 @@ struct process {
     struct list all_link;
     /* guarded by lock */
     bool stopped;            /* SIGSTOP: every task waits in kernel_user_return; atomic */
+    int stopped_by;          /* the signal */
     bool ended;              /* the last task has left; atomic */
     struct task *exec_task;  /* every other task must leave: it runs execve; atomic */
     unsigned signals_queued; /* entries in all queues: RLIMIT_SIGPENDING */
@@ -150,8 +151,10 @@ struct task {
     const struct fs_cred *cred; /* a reference; replaced by the task under the lock (cred.c) */
     /* exit and threads; own */
     uaddr_t clear_child_tid;
-    uaddr_t robust_list;
-    size_t robust_list_len;
+    uaddr_t robust_list; /* atomic: get_robust_list(2) of others */
+    uaddr_t rseq;        /* 0: none; own, as the next three; proc/rseq.c */
+    uint32_t rseq_len, rseq_signature;
+    uint32_t rseq_cpu; /* what it was told last */
     /* PI futexes (proc/futex_pi.c) */
     uint32_t futex_state;         /* enum futex_task_state, atomic */
     uint32_t pi_lines;            /* lines that it owns, or is about to; atomic */
@@ -179,6 +182,11 @@ int must_check process_start_first(const struct program *program, char *why, siz
 /* Blocks until process 1 has ended; returns its wait status. */
 int process_wait_first(void);
 
+/* The soft limit as it just is. Relaxed: a call that runs while it is changed has either. */
+static inline uint64_t process_limit(const struct process *p, unsigned resource)
+{
+    return __atomic_load_n(&p->limits[resource].cur, __ATOMIC_RELAXED);
+}
 struct process *process_find(int pid); /* with a reference */
 /* The first process with pid >= start, with a reference, or NULL. */
 struct process *process_next(int start);

@@ -91,7 +91,7 @@ static void snapshot_process_locked(struct snapshot *s, struct process *p)
     s->threads = p->task_count;
     s->shared = p->shared_pending.set;
     s->queued = p->signals_queued;
-    s->queued_limit = p->limits[RLIMIT_SIGPENDING].cur;
+    s->queued_limit = process_limit(p, RLIMIT_SIGPENDING);
     for (int i = 1; i <= NSIG; i++) {
         uintptr_t handler = p->actions.action[i].handler;
         s->ignored |= handler == SIG_IGN ? SIG_BIT(i) : 0;
@@ -355,7 +355,7 @@ static int text_stat(const struct snapshot *s, int tid, struct strbuf *sb)
         (unsigned long long)(s->times.system_ns / TICK_NS), rt ? -1 - s->rt_priority : 20 + s->nice,
         s->nice, s->threads, (unsigned long long)(s->start_ns / TICK_NS));
     strbuf_printf(sb, "%llu %llu %llu ", (unsigned long long)m.size << PAGE_SHIFT,
-                  (unsigned long long)m.resident, (unsigned long long)p->limits[RLIMIT_RSS].cur);
+                  (unsigned long long)m.resident, (unsigned long long)process_limit(p, RLIMIT_RSS));
     strbuf_printf(sb, "1 1 %lu 0 0 %llu %llu %llu %llu ", (unsigned long)p->arg_lo,
                   (unsigned long long)s->pending, (unsigned long long)s->blocked & 0x7fffffff,
                   (unsigned long long)s->ignored & 0x7fffffff,
@@ -410,8 +410,8 @@ static int text_limits(const struct snapshot *s, struct strbuf *sb)
     strbuf_printf(sb, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
     for (unsigned i = 0; i < RLIMIT_COUNT; i++) {
         strbuf_printf(sb, "%-25s ", rows[i].name);
-        put_limit(sb, s->process->limits[i].cur);
-        put_limit(sb, s->process->limits[i].max);
+        put_limit(sb, process_limit(s->process, i));
+        put_limit(sb, __atomic_load_n(&s->process->limits[i].max, __ATOMIC_RELAXED));
         strbuf_printf(sb, "%-10s\n", rows[i].unit);
     }
     return 0;

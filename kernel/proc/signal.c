@@ -81,7 +81,7 @@ static void entry_queue(struct signal_pending *pending, struct queued_signal *q)
 static struct queued_signal *entry_alloc(struct process *p, const struct siginfo *info)
 {
     bool limited = info->signo >= SIGRTMIN || info->code < 0;
-    if (limited && p->signals_queued >= p->limits[RLIMIT_SIGPENDING].cur)
+    if (limited && p->signals_queued >= process_limit(p, RLIMIT_SIGPENDING))
         return NULL;
     struct queued_signal *q = kmalloc(sizeof *q, ALLOC_ATOMIC);
     if (!q)

@@ -73,6 +73,7 @@ enum {
 #define SI_TIMER (-2)
 #define SI_TKILL (-6)
 #define SI_MESGQ (-3)
+#define SI_SIGIO (-5)
 #define CLD_EXITED 1
 #define ILL_ILLOPN 2
 #define ILL_ILLOPC 1
@@ -95,6 +96,10 @@ struct siginfo {
             uint64_t value; /* or status, for SIGCHLD */
         };
         uint64_t addr; /* faults */
+        struct {
+            int64_t band; /* SIGIO */
+            int32_t fd;
+        };
         struct {
             int32_t timer_id, overrun;
             uint64_t timer_value;
@@ -181,5 +186,8 @@ int must_check signal_stack_set(struct task *task, uintptr_t sp, const struct si
 void signal_return(struct isa_frame *frame);
 /* While the process is stopped; called with interrupts on. */
 void signal_stop_wait(struct process *process);
+/* The machine could not be stopped with the process: it goes on as if the terminal's signal had
+ * been ignored, which it is for an orphaned process group. A SIGSTOP holds. Any context. */
+void signal_stop_refused(struct process *process);
 
 #endif

@@ -14,6 +14,7 @@
 #include "mm/kmalloc.h"
 #include "mm/reclaim.h"
 #include "mm/usercopy.h"
+#include "net/socket.h"
 #include "proc/futex.h"
 #include "proc/internal.h"
 
@@ -123,6 +124,12 @@ static bool task_leave(struct task *task, int code)
     return last;
 }
 
+bool proc_exiting(void)
+{
+    const struct task *task = task_current();
+    return !task || task_must_leave(task);
+}
+
 /* The last task is leaving: nothing can start in this process any more. */
 static void process_end(struct process *p)
 {
@@ -134,8 +141,10 @@ static void process_end(struct process *p)
     p->files = NULL;
     p->fs = NULL;
     spin_unlock_irqrestore(&p->lock, irq);
-    if (files)
+    if (files) {
         fdtable_put(files); /* closes: buffers are flushed, pipes end */
+        socket_files_closed();
+    }
     if (fs)
         fs_context_put(fs);
     /* Pairs with the acquire load of who waits: exit_status is final. */

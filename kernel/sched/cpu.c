@@ -62,6 +62,7 @@ static bool start_cpu(struct cpu *cpu)
     timerq_init_cpu(cpu, timers);
     adopt_idle(cpu, rq, idle);
     idle->stack = stack;
+    kstack_refill(cpu->id);
     if (hal_cpu_start(cpu->id, (char *)stack + KSTACK_SIZE, idle) == 0)
         return true;
     log_warn("CPU %u does not start", cpu->id);

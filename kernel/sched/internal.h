@@ -29,6 +29,19 @@ bool sched_wake(struct thread *thread, enum thread_state state);
 /* Give a runnable thread that is nowhere to another CPU. The caller owns thread->notified. */
 void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to);
 void sched_publish(struct runqueue *rq);
+/* The time for this CPU's accounts. Of two readings the later one is never less, so that a turn
+ * that was seen to have ended has ended. To wait until all earlier instructions are done, as
+ * hal_clock_ns does, would be a seventh of a futex round trip. */
+static inline uint64_t sched_clock_reach(struct runqueue *rq, uint64_t now)
+{
+    if (now > rq->clock_ns)
+        rq->clock_ns = now;
+    return rq->clock_ns;
+}
+static inline uint64_t sched_clock(struct runqueue *rq)
+{
+    return sched_clock_reach(rq, hal_clock_rough_ns());
+}
 static inline void sched_want_switch(struct runqueue *rq)
 {
     __atomic_store_n(&rq->current->head.need_resched, true, __ATOMIC_RELAXED);

@@ -54,7 +54,8 @@ void mutex_init(struct mutex *m, enum lock_rank rank)
     m->rank = (uint8_t)rank;
 }
 
-/* The owner may end meanwhile; in an RCU section it is still a thread that may be looked at. */
+/* The owner may end meanwhile; in an RCU section it is still a thread that may be looked at. The
+ * word was read with acquire: the thread was made before it took the mutex. */
 static bool owner_runs(uintptr_t word)
 {
     return __atomic_load_n(&owner_of(word)->on_cpu, __ATOMIC_RELAXED);
@@ -67,7 +68,7 @@ static bool spin_for(struct mutex *m, uintptr_t self)
         return false;
     unsigned token = rcu_read_lock();
     for (unsigned i = 0; i < SPIN_COUNT && !taken; i++) {
-        uintptr_t word = word_load(m);
+        uintptr_t word = (uintptr_t)__atomic_load_n(&m->owner, __ATOMIC_ACQUIRE);
         if (word == 0)
             taken = word_swap(m, 0, self);
         else if ((word & WAITERS) || !owner_runs(word))

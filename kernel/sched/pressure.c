@@ -36,6 +36,7 @@
 #define THRASH_PAGES 64 /* refaults in one window, at least */
 #define TRIM_NS NS_PER_SEC
 #define RECHECK_NS (100 * NS_PER_MS) /* while memory is short */
+#define LATE_LOOKS 20 /* a millisecond apart: longer than a host's turn of some other program */
 #define PASS_TIMEOUT_NS (10 * NS_PER_SEC)
 
 struct waitq pressure_changes;
@@ -193,12 +194,26 @@ static void note_thrashing(uint64_t reclaimed_now)
     window_refaults = refaults;
 }
 
+/* A virtual CPU that the host does not run at the moment cannot give its slabs back. Before too
+ * little is said to have come, it gets some time. */
+static uint64_t late_slabs(uint64_t missing)
+{
+    uint64_t done = 0;
+    for (unsigned i = 0; i < LATE_LOOKS && done < missing && slab_trim_pending(); i++) {
+        (void)!sleep_until(clock_mono_ns() + NS_PER_MS, false);
+        done += slab_trim_late();
+    }
+    return done;
+}
+
 /* One pass: up to the level `low` and an eighth more, so that the next alarm is some time off. */
 static void reclaim_pass(void)
 {
     uint64_t low = memory_level_pages(MEMORY_LOW), goal = low + low / 8, free = page_free_count();
     uint64_t want = free < goal ? MAX(goal - free, (uint64_t)BATCH_PAGES) : 0;
     uint64_t done = want ? memory_reclaim(want, memory_level() >= MEMORY_MEDIUM) : 0;
+    if (done < want)
+        done += late_slabs(want - done);
     /* Relaxed: `passed`, which is stored later, tells waiters to look. */
     note_thrashing(__atomic_add_fetch(&reclaimed, done, __ATOMIC_RELAXED));
     free = page_free_count();

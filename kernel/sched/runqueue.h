@@ -33,6 +33,7 @@ struct runqueue {
     struct cpu *cpu;
     struct thread *current, *idle;
     struct thread *previous; /* handed to whoever runs after a switch */
+    uint64_t clock_ns;       /* the latest reading here (sched_clock) */
     struct rb_tree fair;
     uint64_t min_vruntime; /* never goes back: where newcomers start */
     struct list rt[RT_PRIORITY_MAX + 1];
@@ -41,7 +42,8 @@ struct runqueue {
     unsigned fair_queued;
     uint64_t next_balance_ns;
     uint64_t idle_began, poll_ns; /* idle.c */
-    uint64_t tick_ns;             /* account.c: period of the samples, and what the last one said */
+    unsigned poll_misses, poll_hits, poll_rest, poll_rest_last;
+    uint64_t tick_ns; /* account.c: period of the samples, and what the last one said */
     bool tick_user;
     struct hal_space *active;                   /* address space loaded here */
     uint64_t watch_turn, watch_last, watch_ran; /* watchdog.c */

@@ -95,9 +95,8 @@ void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to)
 
 /* ---- becoming runnable ---- */
 
-static void enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how)
+static void enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how, uint64_t now)
 {
-    uint64_t now = hal_clock_ns();
     sched_charge(rq, now);
     /* The turn of a thread that was alone is long over: give it a little before the next one. */
     if (rq->queued == 0 && rq->current->slice_end < now + WAKE_MARGIN_NS)
@@ -110,7 +109,9 @@ static void enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival 
         timerq_need(rq->cpu->timers, turn_end(rq));
 }
 
-static void place(struct runqueue *rq, struct thread *thread, enum rq_arrival how, bool claimed)
+/* `claimed`: the caller owns thread->notified. */
+static void place(struct runqueue *rq, struct thread *thread, enum rq_arrival how, bool claimed,
+                  uint64_t now)
 {
     struct cpu *to = balance_choose(rq, thread);
     if (to != rq->cpu) {
@@ -126,12 +127,12 @@ static void place(struct runqueue *rq, struct thread *thread, enum rq_arrival ho
     /* Release: what was done to the thread here comes before what the next claimer does. */
     if (claimed)
         __atomic_store_n(&thread->notified, false, __ATOMIC_SEQ_CST);
-    enqueue(rq, thread, how);
+    enqueue(rq, thread, how, now);
 }
 
 void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how)
 {
-    place(rq, thread, how, false);
+    place(rq, thread, how, false, sched_clock(rq));
 }
 
 /* The thread waits here: put it where its parameters want it. One that stays keeps its place. */
@@ -147,7 +148,7 @@ static void requeue(struct runqueue *rq, struct thread *thread)
 /* The running thread's parameters may have changed. */
 static void renew_current(struct runqueue *rq, struct thread *thread)
 {
-    uint64_t now = hal_clock_ns();
+    uint64_t now = sched_clock(rq);
     sched_charge(rq, now);
     if (rq_stale(thread)) {
         rq_refresh(thread);
@@ -197,7 +198,7 @@ static void inspect(struct runqueue *rq, struct thread *thread)
             return; /* any later waker finds `notified` clear */
     }
     thread->blocked = false;
-    place(rq, thread, how, claimed);
+    place(rq, thread, how, claimed, sched_clock(rq));
 }
 
 void sched_drain(struct runqueue *rq)
@@ -229,8 +230,9 @@ bool sched_wake(struct thread *thread, enum thread_state state)
                                              __ATOMIC_SEQ_CST);
     if (woken) {
         struct runqueue *rq = this_cpu()->rq;
+        uint64_t now = sched_clock(rq);
         trace_note(
-            rq->cpu, hal_clock_ns(),
+            rq->cpu, now,
             (struct trace_event){.kind = TRACE_WAKE, .number = (int)state, .a = (uintptr_t)thread});
         /* If it is ours it stays ours, because only we could give it away. Acquire: as in
          * sched_notify. */
@@ -238,7 +240,7 @@ bool sched_wake(struct thread *thread, enum thread_state state)
             sched_notify(thread);
         } else if (thread->blocked) {
             thread->blocked = false;
-            sched_place(rq, thread, RQ_WAKE);
+            place(rq, thread, RQ_WAKE, false, now);
         }
     }
     hal_irq_restore(irq);
@@ -330,11 +332,13 @@ void sched_switch(enum switch_reason reason)
     struct runqueue *rq = cpu->rq;
     ASSERT(!hal_irq_enabled() && prev == rq->current);
     ASSERT(prev->head.preempt_count == 0 && cpu->irq_depth == 0);
+    if (!kstack_reserve_full(cpu->id))
+        kstack_refill(cpu->id);
 
     if (prev == rq->idle)
         idle_stop_polling(rq);
     sched_drain(rq);
-    uint64_t now = hal_clock_ns();
+    uint64_t now = sched_clock(rq);
     account_stop(rq, now);
     account_turn_ends(rq, now);
     __atomic_store_n(&prev->head.need_resched, false, __ATOMIC_RELAXED);
@@ -364,6 +368,7 @@ void sched_switch(enum switch_reason reason)
     rq->previous = prev;
     /* Sequentially consistent: see thread_interrupt. */
     __atomic_store_n(&next->on_cpu, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&next->switched, true, __ATOMIC_RELAXED); /* read on this CPU */
     load_space(rq, next);
     prefetch_successors(rq);
     hal_thread_set(next);
@@ -462,7 +467,7 @@ void kernel_timer(void)
     irq_enter();
     uint64_t late_ns = timerq_run(cpu->timers);
     sched_drain(rq);
-    uint64_t now = hal_clock_ns();
+    uint64_t now = sched_clock_reach(rq, hal_clock_ns());
     if (late_ipi_time(rq) <= now) {
         rq->late_ipi = 0;
         serve_ipi(rq);

@@ -64,6 +64,7 @@ struct thread {
     uint32_t state;     /* enum thread_state, atomic */
     bool interruptible; /* sleeping in a way that thread_interrupt may end; atomic */
     bool interrupted;   /* thread_interrupt was called; atomic, cleared by thread_clear_interrupt */
+    bool switched;      /* was given the CPU since it was cleared last; atomic; proc/rseq.c */
     bool on_cpu;        /* atomic */
     bool notified;      /* it is in an inbox, or someone is about to put it there; atomic */
     /* scheduling; its own CPU, interrupts off */

@@ -72,6 +72,7 @@ struct aarch64_cpu {
     uintptr_t emergency;
     uintptr_t start_sp;
     void *start_thread;
+    void *local; /* hal_cpu_local */
 
     struct hal_ctx *ctx;      /* executing; NULL until adopted */
     struct hal_ctx *fp_owner; /* whose registers the CPU holds, as far as ctx->fp_cpu agrees */
@@ -138,7 +139,7 @@ extern unsigned aarch64_console_intid; /* 0: none */
 /* ---- trap.c, ctx.c, entry.S, boot.S ---- */
 
 void aarch64_trap_user(struct isa_frame *frame, uint64_t esr);
-void aarch64_trap_kernel(struct isa_frame *frame, uint64_t esr);
+void aarch64_trap_kernel(struct isa_frame *frame, uint64_t esr, uintptr_t far);
 void aarch64_serror_user(struct isa_frame *frame);
 _Noreturn void aarch64_serror_kernel(const struct isa_frame *frame);
 _Noreturn void aarch64_bad_vector(const struct isa_frame *frame);

@@ -16,6 +16,7 @@
 #define MDSCR_NONE 0ull
 
 STATIC_ASSERT(offsetof(struct aarch64_cpu, id) == CPU_ID);
+STATIC_ASSERT(offsetof(struct aarch64_cpu, local) == CPU_LOCAL);
 STATIC_ASSERT(offsetof(struct aarch64_cpu, fp_stale) == CPU_FP_STALE);
 STATIC_ASSERT(offsetof(struct aarch64_cpu, stack_lo) == CPU_STACK_LO);
 STATIC_ASSERT(offsetof(struct aarch64_cpu, stack_size) == CPU_STACK_SIZE);
@@ -112,6 +113,11 @@ _Noreturn void aarch64_secondary_main(struct aarch64_cpu *cpu)
     aarch64_time_init_cpu();
     __atomic_store_n(&cpu->arrived, true, __ATOMIC_RELEASE);
     kernel_cpu_main(cpu->id);
+}
+
+void hal_cpu_local_set(unsigned cpu, void *local)
+{
+    aarch64_cpus[cpu]->local = local;
 }
 
 int hal_cpu_start(unsigned cpu_id, void *stack_top, void *self)

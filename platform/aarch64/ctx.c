@@ -13,6 +13,7 @@
 #include "lib/string.h"
 #include "protect.h"
 
+#include "common/core.h"
 #include "common/ctx_prefetch.h"
 #include "common/kasan.h"
 
@@ -83,6 +84,9 @@ void hal_ctx_switch(struct hal_ctx *from, struct hal_ctx *to, bool last)
         a64_write(tpidr_el0, to->tls);
         cpu->fp_stale = 1;
     }
+    /* While the stack's bounds are still those of `from`: what aarch64_switch and these calls write
+     * to it must be there. */
+    __asm__ volatile("sub x9, sp, #512; ldr xzr, [x9]" : : : "x9", "memory");
     enter_ctx(cpu, to);
     aarch64_switch(&from->sp, to->sp);
 }
@@ -121,6 +125,21 @@ void hal_ctx_fp_sync(struct hal_ctx *ctx)
     if (cpu->ctx == ctx)
         cpu->fp_stale = 1;
     hal_irq_restore(irq);
+}
+
+void core_fp_keep(void)
+{
+    const struct hal_ctx *ctx = aarch64_this_cpu()->ctx;
+
+    if (ctx && ctx->fp_live)
+        isa_fp_save(ctx->fp);
+}
+
+const void *core_fp_area(unsigned cpu)
+{
+    const struct hal_ctx *ctx = aarch64_cpus[cpu]->ctx;
+
+    return ctx ? ctx->fp : NULL;
 }
 
 void hal_ctx_set_tls(struct hal_ctx *ctx, uint64_t base)

@@ -38,7 +38,7 @@ struct aarch64_secondary aarch64_secondary __attribute__((aligned(64)));
 paddr_t aarch64_image_pa, aarch64_early_lo;
 uintptr_t aarch64_image_slide;
 static table id_root, id_middle, id_last;
-static table root, direct[2], image_middle, image_last, image_pages[2];
+static table root, direct[2], image_middle, image_last, image_pages[3];
 static unsigned direct_used;
 static struct kasan_early early_shadow;
 
@@ -93,7 +93,7 @@ __attribute__((no_stack_protector)) void aarch64_early_tables(paddr_t dtb, paddr
                             MIN(range, IPS_48_BITS) << TCR_IPS_SHIFT;
 }
 
-/* Runs with the MMU on. The image is smaller than 2 MiB: it needs two tables at most. */
+/* Runs with the MMU on. The image is not larger than 3 MiB: it needs three tables at most. */
 void aarch64_early_map_image(uintptr_t slide)
 {
     vaddr_t lo = A64_IMAGE_BASE + slide,

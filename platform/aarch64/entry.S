@@ -10,10 +10,11 @@
  *
  * The way out leaves SP_EL1 at the top again, because the frame is the only thing on the stack.
  *
- * A kernel stack that runs into its guard page faults again and again while a frame is pushed. So
- * synchronous exceptions of the kernel look first whether SP lies on the executing context's stack
- * (struct aarch64_cpu has its bounds). SP_EL0 is free as a scratch register in the kernel: user
- * code's is in the frame.
+ * A kernel stack that runs into its guard page faults again and again while a frame is pushed, and
+ * so does one that has no page there yet (mm/kvm.c). So exceptions of the kernel look first whether
+ * SP lies on the executing context's stack (struct aarch64_cpu has its bounds), and whether there
+ * is room for a frame; if not, the stack grows on the CPU's emergency stack. SP_EL0 is free as a
+ * scratch register in the kernel: user code's is in the frame.
  *
  * TPIDR_EL1 is the thread (hal_thread_get), TPIDRRO_EL0 this CPU's struct aarch64_cpu. A frame is
  * struct isa_frame for both kinds of interrupted code.
@@ -230,8 +231,9 @@ aarch64_user_enter:
 
 /* ---- from kernel code ---- */
 
-kernel_sync:
-    /* Is SP on the stack it should be on? x0 and x1 are needed for that; flags are in SPSR. */
+/* x0 and x1 are needed for the look; flags are in SPSR. What is mapped of a stack is one piece that
+ * ends at its end, so the lowest address says it all. Interrupts are masked: PAR_EL1 is ours. */
+.macro STACK_ROOM
     msr sp_el0, x0
     mrs x0, tpidrro_el0
     str x1, [x0, #CPU_SCRATCH]
@@ -239,21 +241,71 @@ kernel_sync:
     ldr x0, [x0, #CPU_STACK_LO]
     sub x1, x1, x0
     subs x1, x1, #STACK_RESERVE
-    b.lo 1f
+    b.lo kernel_off_stack
     mrs x0, tpidrro_el0
     ldr x0, [x0, #CPU_STACK_SIZE]
     cmp x1, x0
-    b.hi 1f
-    mrs x0, tpidrro_el0
+    b.hi kernel_off_stack
+    sub x0, sp, #STACK_RESERVE
+    at s1e1w, x0
+    isb
+    mrs x1, par_el1
+    tbz x1, #0, 1f
+    adr x1, 1f
+    b kernel_stack_grow
+1:  mrs x0, tpidrro_el0
     ldr x1, [x0, #CPU_SCRATCH]
     mrs x0, sp_el0
+.endm
+
+kernel_sync:
+    STACK_ROOM
     KERNEL_FRAME
+    mrs x2, far_el1 /* from here on another fault may change it */
     add x0, sp, #16
     mov x1, x20
     bl aarch64_trap_kernel
     b kernel_return
+
+/* The room is not mapped. On this CPU's own stack, all registers but x0 and x1 kept, back to x1.
+ * No exception comes in between, so ESR, ELR, SPSR and FAR stay. */
+kernel_stack_grow:
+    mrs x0, tpidrro_el0
+    ldr x0, [x0, #CPU_EMERGENCY]
+    sub x0, x0, #176
+    stp x1, x2, [x0, #0]
+    stp x3, x4, [x0, #16]
+    stp x5, x6, [x0, #32]
+    stp x7, x8, [x0, #48]
+    stp x9, x10, [x0, #64]
+    stp x11, x12, [x0, #80]
+    stp x13, x14, [x0, #96]
+    stp x15, x16, [x0, #112]
+    stp x17, x18, [x0, #128]
+    mov x1, sp
+    stp x30, x1, [x0, #144]
+    mov sp, x0
+    sub x0, x1, #STACK_RESERVE
+    bl kernel_stack_fault
+    mov x1, sp
+    ldp x30, x2, [x1, #144]
+    mov sp, x2
+    tbz w0, #0, kernel_off_stack
+    mov x0, x1
+    ldp x1, x2, [x0, #0]
+    ldp x3, x4, [x0, #16]
+    ldp x5, x6, [x0, #32]
+    ldp x7, x8, [x0, #48]
+    ldp x9, x10, [x0, #64]
+    ldp x11, x12, [x0, #80]
+    ldp x13, x14, [x0, #96]
+    ldp x15, x16, [x0, #112]
+    ldp x17, x18, [x0, #128]
+    ret x1
+
     /* Off the stack: report on this CPU's own and never come back. */
-1:  mov x0, sp
+kernel_off_stack:
+    mov x0, sp
     mrs x1, tpidrro_el0
     ldr x2, [x1, #CPU_EMERGENCY]
     mov sp, x2
@@ -261,6 +313,7 @@ kernel_sync:
     bl aarch64_stack_overflow
 
 kernel_irq_entry:
+    STACK_ROOM
     KERNEL_FRAME
     add x0, sp, #16
     bl aarch64_irq_dispatch
@@ -277,6 +330,7 @@ kernel_return:
     eret
 
 kernel_serror:
+    STACK_ROOM
     KERNEL_FRAME
     add x0, sp, #16
     bl aarch64_serror_kernel

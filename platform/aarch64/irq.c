@@ -3,13 +3,15 @@
  * irq.c - Generic Interrupt Controller, versions 2 (Arm IHI 0048) and 3 (IHI 0069), IPIs, and
  * dispatch.
  *
- * All interrupts have one group and one priority and are level-sensitive. Shared ones go to CPU 0.
+ * All interrupts have one group and one priority and are level-sensitive, but for messages of PCI
+ * devices (GICv2m). Shared ones go to CPU 0, a message to the CPU that its queue is for.
  * SGI 0 is kernel_ipi(), SGI 1 stops the CPU. An interrupt is acknowledged and ended before its
  * handler runs, because a handler may switch to another thread; a level that is still up is then
  * pending again, which does not matter while interrupts are masked.
  */
 #include "aarch64.h"
 #include "common/console.h"
+#include "common/core.h"
 #include "lib/errno.h"
 
 /* Distributor. */
@@ -20,6 +22,7 @@
 #define GICD_ICENABLER 0x180
 #define GICD_IPRIORITYR 0x400
 #define GICD_ITARGETSR 0x800
+#define GICD_ICFGR 0xc00
 #define GICD_SGIR 0xf00
 #define GICD_IROUTER 0x6000
 #define GICD_CTLR_GROUP1 (1u << 1)
@@ -33,6 +36,11 @@
 #define GICC_EOIR 0x10
 /* Version 3 redistributor: control frame, and 64 KiB above it the frame for SGIs and PPIs, which
  * has the distributor's offsets. */
+/* GICv2m (SBSA, appendix E): a write raises the interrupt whose number is written. */
+#define V2M_TYPER 0x008
+#define V2M_SETSPI 0x040
+#define V2M_SIZE 0x1000
+
 #define GICR_TYPER 0x008
 #define GICR_TYPER_HI 0x00c
 #define GICR_WAKER 0x014
@@ -62,6 +70,10 @@ static struct {
     size_t len;
 } gicr[GICR_REGIONS_MAX];
 static unsigned line_count; /* interrupts the distributor has */
+static struct {
+    uint64_t base;         /* physical; 0: no frame */
+    unsigned next, behind; /* interrupts that nobody has */
+} v2m;
 
 /* ---- device tree ---- */
 
@@ -122,6 +134,26 @@ static bool find_v2(const struct dtb *dtb)
     return false;
 }
 
+/* Messages that raise interrupts of the distributor. (Those of version 3 would go through an ITS,
+ * which nobody drives here.) */
+static void find_v2m(const struct dtb *dtb)
+{
+    dtb_node node = dtb_compatible(dtb, DTB_NONE, "arm,gic-v2m-frame");
+    uint64_t base, size;
+    volatile void *frame;
+    uint32_t type;
+
+    if (node == DTB_NONE || !dtb_reg(dtb, node, 0, &base, &size) || size < V2M_SIZE)
+        return;
+    frame = aarch64_mmio_map(base, V2M_SIZE);
+    if (!frame)
+        return;
+    type = a64_mmio_get(frame, V2M_TYPER);
+    v2m.next = MAX(type >> 16 & 0x3ff, INTID_SPI);
+    v2m.behind = MIN((type >> 16 & 0x3ff) + (type & 0x3ff), line_count);
+    v2m.base = base;
+}
+
 /* ---- distributor ---- */
 
 static void wait_writes(void)
@@ -156,6 +188,7 @@ void aarch64_irq_init(const struct dtb *dtb)
         wait_writes();
     } else {
         a64_mmio_put(gicd, GICD_CTLR, GICD_CTLR_V2_ENABLE);
+        find_v2m(dtb);
     }
 }
 
@@ -166,19 +199,53 @@ static volatile void *private_frame(void)
                         : gicd;
 }
 
-void aarch64_irq_enable(unsigned intid)
+/* An interrupt of a device goes to `to`. */
+static void enable(unsigned intid, const struct aarch64_cpu *to)
 {
     volatile void *frame = intid < INTID_SPI ? private_frame() : gicd;
-    uint64_t cpu0 = aarch64_cpus[0]->mpidr;
 
     if (intid >= line_count)
         return;
     *((volatile uint8_t *)frame + GICD_IPRIORITYR + intid) = PRIORITY;
     if (intid >= INTID_SPI && version == 3)
-        *(volatile uint64_t *)((volatile char *)gicd + GICD_IROUTER + 8 * (size_t)intid) = cpu0;
+        *(volatile uint64_t *)((volatile char *)gicd + GICD_IROUTER + 8 * (size_t)intid) =
+            to->mpidr;
     else if (intid >= INTID_SPI)
-        *((volatile uint8_t *)gicd + GICD_ITARGETSR + intid) = aarch64_cpus[0]->gic2_mask;
+        *((volatile uint8_t *)gicd + GICD_ITARGETSR + intid) = to->gic2_mask;
     a64_mmio_put(frame, GICD_ISENABLER + intid / 32 * 4, 1u << intid % 32);
+}
+
+void aarch64_irq_enable(unsigned intid)
+{
+    enable(intid, aarch64_cpus[0]);
+}
+
+/* Raised by an edge, for what is written is over at once. */
+int hal_msi_alloc(unsigned cpu, struct hal_msi *out)
+{
+    static uint32_t lock; /* the registers have two bits for each of 16 interrupts */
+    unsigned intid, at;
+
+    if (!v2m.base)
+        return -ENODEV;
+    if (!aarch64_cpus[cpu]->gic2_mask)
+        cpu = 0; /* not started */
+    unsigned long flags = hal_irq_save();
+    while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
+        hal_cpu_relax();
+    intid = v2m.next;
+    at = GICD_ICFGR + intid / 16 * 4;
+    if (intid < v2m.behind) {
+        v2m.next++;
+        a64_mmio_put(gicd, at, a64_mmio_get(gicd, at) | 2u << intid % 16 * 2);
+        enable(intid, aarch64_cpus[cpu]);
+    }
+    __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+    hal_irq_restore(flags);
+    if (intid >= v2m.behind)
+        return -ENOSPC;
+    *out = (struct hal_msi){.address = v2m.base + V2M_SETSPI, .data = intid, .irq = intid};
+    return 0;
 }
 
 int hal_irq_unmask(unsigned irq)
@@ -312,6 +379,7 @@ void hal_halt_others(void)
 static _Noreturn void halt_cpu(const struct isa_frame *frame)
 {
     kernel_cpu_stopped(hal_cpu_id(), frame);
+    core_fp_keep();
     __atomic_fetch_add(&stopped, 1, __ATOMIC_RELEASE);
     __asm__ volatile("msr daifset, #0xf");
     for (;;)

@@ -18,7 +18,7 @@
 #define SLIDE_MIN (4ul << 20) /* behind the 2 MiB blocks at the link address */
 #define SLIDE_SIZE (A64_MMIO_LO - A64_IMAGE_BASE - 2 * SLIDE_MIN)
 
-extern const uint32_t aarch64_relocs[];
+extern const uint8_t aarch64_relocs[];
 
 static bool wanted(const struct dtb *dtb)
 {
@@ -31,29 +31,36 @@ static bool wanted(const struct dtb *dtb)
     return !value || len != 1 || *value != '0';
 }
 
-/* Add `slide` to the words of a list; the list behind it. The words are cleaned to memory because
- * other CPUs read some of them before their caches are on. */
-static const uint32_t *relocate(const uint32_t *list, const char *base, uintptr_t slide)
+/* Add `slide` to the words of a list (cmake/relocs.sh); the list behind it. The words are cleaned
+ * to memory because other CPUs read some of them before their caches are on. */
+static const uint8_t *relocate(const uint8_t *list, const char *base, uintptr_t slide)
 {
-    uint32_t count = *list++;
+    uintptr_t at = (uintptr_t)base - 1, distance;
 
-    for (; count > 0; count--, list++) {
-        uint64_t *word = (uint64_t *)(uintptr_t)(base + *list);
+    for (;;) {
+        unsigned shift = 0;
+
+        for (distance = 0; *list & 0x80; shift += 7)
+            distance |= (uintptr_t)(*list++ & 0x7f) << shift;
+        distance |= (uintptr_t)*list++ << shift;
+        if (distance == 0)
+            return list;
+        at += distance;
+        uint64_t *word = (uint64_t *)at;
 
         /* The image is constant to the compiler, which may drop stores to it: it must not know. */
         __asm__ volatile("" : "+r"(word));
         *word += slide;
         __asm__ volatile("dc cvac, %0" : : "r"(word) : "memory");
     }
-    return list;
 }
 
 /* The lists: words below the data, 32-bit words (none on this architecture), words of the data. */
 static void relocate_image(uintptr_t slide)
 {
-    const uint32_t *list = relocate(aarch64_relocs, aarch64_image_begin, slide);
+    const uint8_t *list = relocate(aarch64_relocs, aarch64_image_begin, slide);
 
-    relocate(list + 1 + *list, aarch64_data_begin, slide);
+    relocate(list + 1, aarch64_data_begin, slide);
     __asm__ volatile("dsb sy; isb" : : : "memory");
 }
 

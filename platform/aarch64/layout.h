@@ -48,6 +48,7 @@
 #define CPU_EMERGENCY 32 /* end of the emergency stack */
 #define CPU_START_SP 40
 #define CPU_START_THREAD 48
+#define CPU_LOCAL 56
 
 /* struct aarch64_secondary: what a CPU reads before its MMU is on (boot.S). */
 #define SECONDARY_TTBR0 0

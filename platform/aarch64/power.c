@@ -32,14 +32,14 @@ _Noreturn void hal_reboot(void)
     stop();
 }
 
-bool hal_symbol(uintptr_t pc, const char **name, uintptr_t *offset)
+bool hal_symbol(uintptr_t pc, char name[HAL_SYMBOL_ROOM], uintptr_t *offset)
 {
     struct hal_text text = hal_kernel_text();
 
     if (pc < text.lo || pc >= text.hi)
         return false;
     return symtab_find(selkie_symtab_begin, (size_t)(selkie_symtab_end - selkie_symtab_begin),
-                       text.lo, pc, name, offset);
+                       text.lo, pc, name, HAL_SYMBOL_ROOM, offset);
 }
 
 bool hal_suspend(void)

@@ -26,10 +26,15 @@ static struct {
 } clock;
 
 /* Not before earlier instructions: the counter may be read speculatively. */
+static uint64_t counter_rough(void)
+{
+    return a64_read(cntvct_el0);
+}
+
 static uint64_t counter(void)
 {
     a64_isb();
-    return a64_read(cntvct_el0);
+    return counter_rough();
 }
 
 static uint64_t scale(uint64_t value, uint64_t mult)
@@ -68,11 +73,19 @@ void aarch64_time_init_cpu(void)
     aarch64_irq_enable(aarch64_timer_intid);
 }
 
+static uint64_t clock_at(uint64_t count)
+{
+    return clock.mult ? scale(count - clock.base, clock.mult) : 0;
+}
+
 uint64_t hal_clock_ns(void)
 {
-    uint64_t now = counter();
+    return clock_at(counter());
+}
 
-    return clock.mult ? scale(now - clock.base, clock.mult) : 0;
+uint64_t hal_clock_rough_ns(void)
+{
+    return clock_at(counter_rough());
 }
 
 uint64_t hal_wall_base_ns(void)

@@ -47,18 +47,16 @@ enum {
 #define TRAP_BRKPT 1
 enum { FPE_FLTDIV = 3, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
 
-static uintptr_t fault_address(void)
+static uintptr_t fault_address(uintptr_t far)
 {
-    uintptr_t far = a64_read(far_el1);
-
     return far >> FAR_HALF_BIT & 1 ? far : far & ~FAR_TAG_MASK;
 }
 
-static void abort_fault(struct hal_fault *fault, uint32_t iss, bool fetch)
+static void abort_fault(struct hal_fault *fault, uint32_t iss, bool fetch, uintptr_t far)
 {
     unsigned status = iss & 0x3f;
 
-    fault->addr = iss & ISS_FAR_INVALID ? 0 : fault_address();
+    fault->addr = iss & ISS_FAR_INVALID ? 0 : fault_address(far);
     if (!fault->user)
         fault->addr = kasan_origin(fault->addr);
     /* Cache maintenance reports itself as a write; it needs no more than read access. */
@@ -117,18 +115,18 @@ static uint64_t syndrome_of(uint64_t esr, uintptr_t addr)
 }
 
 /* Fill in what the exception says. Reads CPU state, so interrupts are still off. */
-static void describe(struct hal_fault *fault, uint64_t esr)
+static void describe(struct hal_fault *fault, uint64_t esr, uintptr_t far)
 {
     uint32_t iss = (uint32_t)esr & 0x1ffffff;
 
     switch (ESR_EC(esr)) {
     case EC_DATA:
     case EC_DATA_LOWER:
-        abort_fault(fault, iss, false);
+        abort_fault(fault, iss, false, far);
         break;
     case EC_INSTRUCTION:
     case EC_INSTRUCTION_LOWER:
-        abort_fault(fault, iss, true);
+        abort_fault(fault, iss, true, far);
         break;
     case EC_PC_ALIGN:
         fault->kind = HAL_FAULT_ALIGN;
@@ -176,7 +174,8 @@ void aarch64_trap_user(struct isa_frame *frame, uint64_t esr)
 {
     struct hal_fault fault = {.user = true, .pc = frame->pc, .fp = frame->x[29], .frame = frame};
 
-    describe(&fault, esr);
+    /* The stack's upper end is there: this function's frame has changed nothing. */
+    describe(&fault, esr, a64_read(far_el1));
     report_user(&fault);
 }
 
@@ -208,12 +207,22 @@ void aarch64_return_wild(struct isa_frame *frame)
     report_user(&fault);
 }
 
-void aarch64_trap_kernel(struct isa_frame *frame, uint64_t esr)
+/* Has kernel code touched a page that its stack has not got yet? */
+static bool stack_grows(const struct isa_frame *frame, uint64_t esr, uintptr_t far)
+{
+    return ESR_EC(esr) == EC_DATA && (esr & FSC_MASK) == FSC_TRANSLATION &&
+           !(esr & ISS_FAR_INVALID) && far >> FAR_HALF_BIT & 1 &&
+           kernel_stack_fault(far, frame->sp);
+}
+
+void aarch64_trap_kernel(struct isa_frame *frame, uint64_t esr, uintptr_t far)
 {
     struct hal_fault fault = {.pc = frame->pc, .fp = frame->x[29], .regs = frame};
     bool retry;
 
-    describe(&fault, esr);
+    if (stack_grows(frame, esr, far))
+        return;
+    describe(&fault, esr, far);
     if (!(frame->pstate & PSTATE_I))
         hal_irq_enable();
     retry = kernel_fault(&fault);

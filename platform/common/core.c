@@ -18,6 +18,7 @@
 #define NT_SLIDE 1
 #define NT_KERNEL 2
 #define PATH_MAX_LEN 256u
+#define FP_ROOM 4096u /* isa_fp_size() at most: x64 with AVX-512 has 2,696 */
 
 static bool used; /* atomic: the file has begun */
 static struct bootmem all;
@@ -131,10 +132,36 @@ static void send_note(const char *name, uint32_t type, const void *data, size_t 
     console_core(data, size); /* a multiple of 4 */
 }
 
+/* The vector registers that belong to what the CPU executes. Returns how long the notes are. */
+static size_t fp_notes(unsigned cpu, bool send)
+{
+    static uint8_t data[FP_ROOM] __attribute__((aligned(64)));
+    const void *area = core_fp_area(cpu);
+    const char *name;
+    size_t total = 0;
+    uint32_t type;
+
+    if (!area || isa_fp_size() > sizeof(data))
+        return 0;
+    for (unsigned i = 0;; i++) {
+        size_t size = isa_core_fp(area, i, &type, &name, data);
+
+        if (size == 0)
+            return total;
+        if (send)
+            send_note(name, type, data, size);
+        total += sizeof(struct elf_note) + size;
+    }
+}
+
 static size_t notes_size(void)
 {
-    return hal_cpu_count() * (sizeof(struct elf_note) + sizeof(struct elf_status)) +
-           2 * sizeof(struct elf_note) + sizeof(uint64_t) + PATH_MAX_LEN;
+    size_t size = hal_cpu_count() * (sizeof(struct elf_note) + sizeof(struct elf_status)) +
+                  2 * sizeof(struct elf_note) + sizeof(uint64_t) + PATH_MAX_LEN;
+
+    for (unsigned cpu = 0; cpu < hal_cpu_count(); cpu++)
+        size += fp_notes(cpu, false);
+    return size;
 }
 
 static void send_notes(const struct isa_frame *(*registers)(unsigned cpu), const char *path,
@@ -152,6 +179,7 @@ static void send_notes(const struct isa_frame *(*registers)(unsigned cpu), const
         if (frame)
             isa_core_registers(frame, status.registers);
         send_note("CORE", ELFCORE_NT_PRSTATUS, &status, sizeof(status));
+        (void)fp_notes(cpu, true);
     }
     memcpy(text, path, MIN(len, sizeof(text) - 1));
     send_note("SELKIE", NT_SLIDE, &slide, sizeof(slide));
@@ -161,7 +189,7 @@ static void send_notes(const struct isa_frame *(*registers)(unsigned cpu), const
 void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
 {
     static const uint8_t zeroes[64];
-    size_t notes = notes_size(), len;
+    size_t notes, len;
     const char *path = wanted(&len);
     struct writer w = {.counting = true};
     struct elf_ehdr e = elfcore_header(0);
@@ -169,6 +197,8 @@ void hal_core_dump(const struct isa_frame *(*registers)(unsigned cpu))
 
     if (all.count == 0 || !hal_core_begin())
         return;
+    core_fp_keep(); /* the others have when they stopped */
+    notes = notes_size();
     loads(&w);
     e.phnum = (uint16_t)(w.segments + 1);
     at = sizeof(e) + e.phnum * sizeof(struct elf_phdr);

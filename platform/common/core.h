@@ -21,4 +21,10 @@ struct core_image {
 /* Boot: all RAM, used or not, and where the kernel's image lies. */
 void core_init(const struct bootmem *ram, const struct core_image *image);
 
+/* From the backend. Store the vector registers that the executing context has live in its memory:
+ * each CPU, before it stops for good. And where that is for what CPU `cpu` executes; NULL: it is no
+ * program's thread. Panic-safe. */
+void core_fp_keep(void);
+const void *core_fp_area(unsigned cpu);
+
 #endif

@@ -390,6 +390,20 @@ int pgtable_map_pages(struct pgtable *pt, vaddr_t va, const paddr_t *frames, siz
     return 0;
 }
 
+void pgtable_fill(struct pgtable *pt, vaddr_t va, paddr_t pa, unsigned prot)
+{
+    pte_t *table = table_at(pt->root);
+
+    for (unsigned at = ROOT_LEVEL; at > 0; at--) {
+        pte_t e = entry_load(&table[level_index(va, at)]);
+
+        if (!pte_is_table(e, at))
+            kernel_hal_panic("a page table for a kernel stack is missing", 0, 0);
+        table = table_at(pte_pa(e));
+    }
+    __atomic_store_n(&table[level_index(va, 0)], pte_make_leaf(pa, prot, 0), __ATOMIC_RELEASE);
+}
+
 /* Split a leaf of `level` if [va, end) covers only a part of its slot. */
 static int leaf_trim(struct pgtable *pt, pte_t *entry, vaddr_t va, vaddr_t end, unsigned level,
                      struct pgtable_change *change)
@@ -537,4 +551,18 @@ vaddr_t pgtable_next(const struct pgtable *pt, vaddr_t va, vaddr_t end)
         } while (va < end && level_index(va, level) != 0);
     }
     return end;
+}
+
+void pgtable_leaf_bytes(const struct pgtable *pt, vaddr_t va, vaddr_t end,
+                        uint64_t bytes[PGTABLE_LEAF_LEVELS])
+{
+    while (va < end) {
+        unsigned level;
+        pte_t e = entry_find(pt, va, &level);
+        vaddr_t next = slot_end(va, level, end);
+
+        if (pte_is_mapped(e))
+            bytes[level] += next - va;
+        va = next;
+    }
 }

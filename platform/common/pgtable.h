@@ -43,6 +43,8 @@
 #define PGTABLE_DEVICE 0x100u /* uncached device memory */
 #define PGTABLE_GLOBAL 0x200u /* the same in all address spaces */
 
+#define PGTABLE_LEAF_LEVELS 3 /* 4 KiB, 2 MiB, 1 GiB */
+
 struct pgtable;
 struct pgtable_ops {
     paddr_t (*alloc)(void); /* a zeroed page or HAL_NO_PAGE; normally kernel_table_alloc */
@@ -92,6 +94,9 @@ int must_check pgtable_map(struct pgtable *pt, vaddr_t va, paddr_t pa, size_t le
 /* Map `count` pages with scattered frames. */
 int must_check pgtable_map_pages(struct pgtable *pt, vaddr_t va, const paddr_t *frames,
                                  size_t count, unsigned prot, struct pgtable_change *change);
+/* Enter a page at va, where there is none, into a table that is there: no lock, no memory, and
+ * there is nothing to flush. Any context, other calls for `pt` on this CPU interrupted or not. */
+void pgtable_fill(struct pgtable *pt, vaddr_t va, paddr_t pa, unsigned prot);
 /* Remove mappings; tables that lie entirely inside the range are detached. A leaf larger than a
  * page that is only partly covered is split: the only way to fail (-ENOMEM, nothing lost: the
  * range before it is done). With 4 KiB leaves, or deposits, the result is always 0. */
@@ -106,6 +111,10 @@ int must_check pgtable_protect(struct pgtable *pt, vaddr_t va, size_t len, unsig
 bool pgtable_query(const struct pgtable *pt, vaddr_t va, paddr_t *pa, unsigned *prot);
 /* The first mapped address in [va, end), or end. */
 vaddr_t pgtable_next(const struct pgtable *pt, vaddr_t va, vaddr_t end);
+
+/* Add to bytes[level] what leaves of that level map in [va, end): 4 KiB, 2 MiB, 1 GiB. */
+void pgtable_leaf_bytes(const struct pgtable *pt, vaddr_t va, vaddr_t end,
+                        uint64_t bytes[PGTABLE_LEAF_LEVELS]);
 
 /* Free the table pages that were detached; call after the flush. */
 void pgtable_release(struct pgtable *pt, struct pgtable_change *change);

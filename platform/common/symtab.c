@@ -2,51 +2,96 @@
 /*
  * symtab.c - look up an address in the embedded symbol table. Format: symtab.h.
  *
- * The table is made by our own build, yet a panic must not fault because of it, so every offset is
- * checked against the size.
+ * The table is made by our own build, yet a panic must not fault because of it, so nothing is read
+ * behind its end, and no code expands for ever: what a pair stands for is less than itself.
  */
 #include "common/symtab.h"
 
 #include "lib/string.h"
 
-struct symtab_header {
-    uint32_t count;
-    uint32_t names_size;
+struct codes {
+    const uint8_t *letters, *pairs;
+    unsigned letter_count, pair_count;
 };
-STATIC_ASSERT(sizeof(struct symtab_header) == 8);
 
-bool symtab_find(const void *table, size_t size, uintptr_t base, uintptr_t pc, const char **name,
-                 uintptr_t *offset)
+/* Behind the table's head; NULL if it is cut off. */
+static const uint8_t *read_codes(struct codes *codes, const uint8_t *at, const uint8_t *end)
 {
-    const struct symtab_header *header = table;
-    const uint32_t *addr, *name_at;
-    const char *names;
-    size_t lo = 0, hi;
+    if (at >= end || *at >= end - at - 1)
+        return NULL;
+    codes->letter_count = *at++;
+    codes->letters = at;
+    at += codes->letter_count;
+    codes->pair_count = *at++;
+    codes->pairs = at;
+    return codes->pair_count * 2 <= end - at ? at + codes->pair_count * 2 : NULL;
+}
 
-    if (size < sizeof(*header) || header->count == 0 || pc < base)
-        return false;
-    if (size < sizeof(*header) + 8ull * header->count + header->names_size)
-        return false;
-    addr = (const uint32_t *)(header + 1);
-    name_at = addr + header->count;
-    names = (const char *)(name_at + header->count);
-
-    /* Invariant: addr[lo] <= pc - base, and addr[hi] > pc - base or hi == count. */
-    hi = header->count;
-    if (pc - base < addr[0])
-        return false;
-    while (hi - lo > 1) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (addr[mid] <= pc - base)
-            lo = mid;
-        else
-            hi = mid;
+/* Put what `code` stands for behind the *len characters there are, as far as there is room.
+ * 1: the name goes on, 0: it ends here, -1: no such code. */
+static int expand(const struct codes *codes, unsigned code, char *name, size_t room, size_t *len)
+{
+    uint8_t open[UINT8_MAX + 1]; /* each less than the one below, or beside it */
+    unsigned depth = 0;
+    open[depth++] = (uint8_t)code;
+    while (depth > 0) {
+        code = open[--depth];
+        if (code == 0 || code > codes->letter_count + codes->pair_count)
+            return -1;
+        if (code > codes->letter_count) {
+            const uint8_t *pair = codes->pairs + (code - codes->letter_count - 1) * 2;
+            if (pair[0] >= code || pair[1] >= code)
+                return -1;
+            open[depth++] = pair[1];
+            open[depth++] = pair[0];
+            continue;
+        }
+        char c = (char)codes->letters[code - 1];
+        if (c == 0)
+            return 0;
+        if (*len + 1 < room)
+            name[(*len)++] = c;
     }
-    if (name_at[lo] >= header->names_size ||
-        !memchr(names + name_at[lo], 0, header->names_size - name_at[lo]))
-        return false;
-    *name = names + name_at[lo];
-    *offset = pc - base - addr[lo];
-    return true;
+    return 1;
+}
+
+/* Behind the name at `at`; NULL if it has no end. */
+static const uint8_t *read_name(const struct codes *codes, const uint8_t *at, const uint8_t *end,
+                                char *name, size_t room)
+{
+    size_t len = 0;
+    int more = 1;
+    while (at < end && more > 0)
+        more = expand(codes, *at++, name, room, &len);
+    if (room > 0)
+        name[len] = 0;
+    return more == 0 ? at : NULL;
+}
+
+bool symtab_find(const void *table, size_t size, uintptr_t base, uintptr_t pc, char *name,
+                 size_t room, uintptr_t *offset)
+{
+    const uint8_t *end = (const uint8_t *)table + size, *found = NULL;
+    struct codes codes;
+    const uint8_t *at = read_codes(&codes, table, end);
+    uintptr_t address = base;
+
+    while (at && at < end) {
+        uintptr_t distance = 0;
+        unsigned shift = 0;
+
+        do
+            distance |= (uintptr_t)(*at & 0x7f) << shift;
+        while (*at++ & 0x80 && (shift += 7) < 64 && at < end);
+        address += distance;
+        if (address > pc)
+            break;
+        const uint8_t *text = at;
+        at = read_name(&codes, at, end, NULL, 0);
+        if (at) {
+            found = text;
+            *offset = pc - address;
+        }
+    }
+    return found && read_name(&codes, found, end, name, room);
 }

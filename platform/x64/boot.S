@@ -82,28 +82,28 @@ boot_high:
 
     /* Both places show the same memory. Lists: see cmake/relocs.sh. */
     movq %rax, %rdi
-    xorl %eax, %eax
     leaq x64_relocs(%rip), %rsi
-    leaq x64_image_begin(%rip), %rdx
-    lodsl
-    movl %eax, %ecx
-    jrcxz 2f
-1:  lodsl
-    addq %rdi, (%rdx, %rax)
-    loop 1b
-2:  lodsl
-    movl %eax, %ecx
-    jrcxz 4f
-3:  lodsl
-    addl %edi, (%rdx, %rax)
-    loop 3b
-4:  leaq x64_data_begin(%rip), %rdx
-    lodsl
-    movl %eax, %ecx
-    jrcxz 6f
-5:  lodsl
-    addq %rdi, (%rdx, %rax)
-    loop 5b
+    leaq x64_image_begin - 1(%rip), %rdx
+1:  call next_distance
+    addq %rax, %rdx
+    testl %eax, %eax
+    jz 2f
+    addq %rdi, (%rdx)
+    jmp 1b
+2:  leaq x64_image_begin - 1(%rip), %rdx
+3:  call next_distance
+    addq %rax, %rdx
+    testl %eax, %eax
+    jz 4f
+    addl %edi, (%rdx)
+    jmp 3b
+4:  leaq x64_data_begin - 1(%rip), %rdx
+5:  call next_distance
+    addq %rax, %rdx
+    testl %eax, %eax
+    jz 6f
+    addq %rdi, (%rdx)
+    jmp 5b
 6:  leaq boot_moved(%rip), %rax
     addq %rdi, %rax
     jmp *%rax
@@ -114,6 +114,21 @@ boot_moved:
     movl $X64_BOOT_STACK_SIZE, %edx
     call x64_boot
     ud2
+
+/* Of the list at rsi the next number, ULEB128, in eax. Changes ecx, r8, r9. */
+next_distance:
+    xorl %eax, %eax
+    xorl %ecx, %ecx
+1:  movzbl (%rsi), %r8d
+    incq %rsi
+    movl %r8d, %r9d
+    andl $0x7f, %r9d
+    shll %cl, %r9d
+    orl %r9d, %eax
+    addl $7, %ecx
+    testb %r8b, %r8b
+    js 1b
+    ret
 
     .section .rodata.boot, "a"
     .align 8
@@ -140,7 +155,7 @@ boot_pd:
 x64_boot_image_pd:
     .skip 4096
 x64_boot_image_pt:
-    .skip 2 * 4096
+    .skip 3 * 4096
     .globl x64_boot_guard, x64_boot_stack
 x64_boot_guard: /* not mapped by the final page tables */
     .skip 4096

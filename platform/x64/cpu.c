@@ -48,6 +48,7 @@
 STATIC_ASSERT(offsetof(struct x64_cpu, self) == CPU_SELF);
 STATIC_ASSERT(offsetof(struct x64_cpu, thread) == CPU_THREAD);
 STATIC_ASSERT(offsetof(struct x64_cpu, id) == CPU_ID);
+STATIC_ASSERT(offsetof(struct x64_cpu, local) == CPU_LOCAL);
 STATIC_ASSERT(offsetof(struct x64_cpu, tlb_pending) == CPU_TLB_PENDING);
 STATIC_ASSERT(offsetof(struct x64_cpu, fp_stale) == CPU_FP_STALE);
 STATIC_ASSERT(offsetof(struct x64_cpu, kstack) == CPU_KSTACK);
@@ -196,9 +197,12 @@ static void set_gate(unsigned vector, uintptr_t to, uint16_t selector, uint8_t i
 void x64_cpu_idt(void)
 {
     for (unsigned i = 0; i < X64_VECTOR_COUNT; i++) {
-        uint8_t ist = i == 2 ? X64_IST_NMI : i == 8 || i == 18 ? X64_IST_FATAL : X64_IST_TRAP;
+        uint8_t ist = i == 2              ? X64_IST_NMI
+                      : i == 8 || i == 18 ? X64_IST_FATAL
+                      : i == 14           ? X64_IST_FAULT
+                                          : X64_IST_TRAP;
 
-        if (!x64_ring3 || ist != X64_IST_TRAP)
+        if (!x64_ring3 || ist == X64_IST_NMI || ist == X64_IST_FATAL)
             set_gate(i, x64_trap_table[i], X64_CS, ist, GATE_INTERRUPT);
         else if (i == 3)
             set_gate(i, x64_ring3_trap_table[i], X64_CS, 0, GATE_INTERRUPT | GATE_RING3);
@@ -236,6 +240,7 @@ void x64_cpu_tables(struct x64_cpu *cpu)
         cpu->tss.ist[X64_IST_TRAP - 1] = (uintptr_t)cpu->trap_stack + sizeof(cpu->trap_stack);
         cpu->tss.ist[X64_IST_NMI - 1] = (uintptr_t)cpu->nmi_stack + sizeof(cpu->nmi_stack);
         cpu->tss.ist[X64_IST_FATAL - 1] = (uintptr_t)cpu->fatal_stack + sizeof(cpu->fatal_stack);
+        cpu->tss.ist[X64_IST_FAULT - 1] = (uintptr_t)cpu->fault_stack + sizeof(cpu->fault_stack);
     }
     cpu->tss.rsp[0] = (uintptr_t)cpu->gate_stack + sizeof(cpu->gate_stack);
     cpu->tss.io_map = sizeof(cpu->tss);
@@ -260,6 +265,7 @@ static void cpu_stacks(struct x64_cpu *cpu)
     cpu->tss.ist[X64_IST_TRAP - 1] = x64_stack_map(cpu->trap_stack, sizeof(cpu->trap_stack));
     cpu->tss.ist[X64_IST_NMI - 1] = x64_stack_map(cpu->nmi_stack, sizeof(cpu->nmi_stack));
     cpu->tss.ist[X64_IST_FATAL - 1] = x64_stack_map(cpu->fatal_stack, sizeof(cpu->fatal_stack));
+    cpu->tss.ist[X64_IST_FAULT - 1] = x64_stack_map(cpu->fault_stack, sizeof(cpu->fault_stack));
     cpu->trap_top = cpu->tss.ist[X64_IST_TRAP - 1];
 }
 
@@ -363,6 +369,11 @@ static bool wait_arrival(struct x64_cpu *cpu, uint64_t ns)
         hal_cpu_relax();
     } while (hal_clock_ns() < end);
     return false;
+}
+
+void hal_cpu_local_set(unsigned cpu, void *local)
+{
+    x64_cpus[cpu]->local = local;
 }
 
 /*

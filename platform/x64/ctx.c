@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "x64.h"
 
+#include "common/core.h"
 #include "common/ctx_prefetch.h"
 #include "common/kasan.h"
 
@@ -136,6 +137,21 @@ void hal_ctx_fp_sync(struct hal_ctx *ctx)
     if (cpu->ctx == ctx)
         cpu->fp_stale = 1;
     hal_irq_restore(irq);
+}
+
+void core_fp_keep(void)
+{
+    const struct hal_ctx *ctx = x64_this_cpu()->ctx;
+
+    if (ctx && ctx->fp_live)
+        isa_fp_save(ctx->fp);
+}
+
+const void *core_fp_area(unsigned cpu)
+{
+    const struct hal_ctx *ctx = x64_cpus[cpu]->ctx;
+
+    return ctx ? ctx->fp : NULL;
 }
 
 void hal_ctx_set_tls(struct hal_ctx *ctx, uint64_t base)

@@ -47,3 +47,47 @@ bool hal_device(unsigned index, struct hal_device *out)
         at += len;
     }
 }
+
+/* ---- PCI: configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2) ---- */
+
+#define PCI_ADDRESS 0xcf8
+#define PCI_DATA 0xcfc
+#define PCI_ENABLE 0x80000000u
+
+/* The address register can be read back where there is one. */
+bool hal_pci(void)
+{
+    x64_out32(PCI_ADDRESS, PCI_ENABLE);
+    return x64_in32(PCI_ADDRESS) == PCI_ENABLE;
+}
+
+uint32_t hal_pci_read(unsigned function, unsigned offset)
+{
+    x64_out32(PCI_ADDRESS, PCI_ENABLE | function << 8 | offset);
+    return x64_in32(PCI_DATA);
+}
+
+void hal_pci_write(unsigned function, unsigned offset, uint32_t value)
+{
+    x64_out32(PCI_ADDRESS, PCI_ENABLE | function << 8 | offset);
+    x64_out32(PCI_DATA, value);
+}
+
+#define PCI_INTERRUPT_LINE 0x3c
+
+/* The line is that of the 8259s (PCI Local Bus 3.0, 6.2.4), which the I/O APIC has under the same
+ * number where both are wired (QEMU's pc and q35); elsewhere only ACPI's program _PRT knows. */
+int hal_pci_irq(unsigned function)
+{
+    uint32_t line = hal_pci_read(function, PCI_INTERRUPT_LINE) & 0xff;
+
+    return line > 0 && line < 16 ? (int)line : -ENODEV;
+}
+
+/* Firmware has assigned everything. */
+bool hal_pci_window(uint64_t *base, uint64_t *size)
+{
+    (void)base;
+    (void)size;
+    return false;
+}

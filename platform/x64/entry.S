@@ -9,6 +9,10 @@
  *     from user code is built at the top of the thread's kernel stack, one from kernel code right
  *     below the interrupted stack pointer (kernel code has no red zone). Exceptions to that are
  *     traps that must not trust the interrupted stack: see trap_stay.
+ *     Building a frame on a kernel stack may touch a page that the stack has not yet got (mm/kvm.c):
+ *     page faults have an interrupt stack of their own, so that one inside the building of a frame
+ *     leaves alone what it is built from. That of a page fault itself cannot fault: isa/uaccess.S
+ *     has made room for it, and the top of a stack is always there.
  *  2. "From user code" means that the instruction pointer does not lie in the image's text.
  *  3. While kernel code runs on a user stack pointer (the first and last instructions of a system
  *     call), interrupts are off; the `sti` of the way out takes effect after the jump that follows
@@ -147,14 +151,15 @@ trap_common:
     jmp x64_user_return
 
 trap_kernel:
-    /* The interrupted stack is not to be trusted if kernel code faulted on a kernel address (its
-     * stack may have run into the guard page), nor for a debug trap (may hit in the system-call
-     * entry, still on the user stack). */
+    /* The interrupted stack is not to be trusted if kernel code had a page fault, but where it may
+     * have one on a user address (the stack may have to grow, or has run into the guard page), nor
+     * for a debug trap (may hit in the system-call entry, still on the user stack). */
     movl AT_VECTOR(%rsp), %eax
     cmpl $VECTOR_DB, %eax
     je trap_stay
     cmpl $VECTOR_PF, %eax
     jne 1f
+    IF_NOT_UACCESS AT_RIP(%rsp), %rcx, trap_stay
     movq %cr2, %rcx
     shrq $X64_USER_END_BIT, %rcx
     jnz trap_stay
@@ -163,6 +168,7 @@ trap_kernel:
     subq $FRAME_SIZE, %rcx
 trap_kernel_frame:
     FRAME_FROM_IST
+    movq %cr2, %rcx /* from here on another page fault may change it */
     call x64_trap_kernel
     LOAD_ALL
     addq $FRAME_RIP, %rsp

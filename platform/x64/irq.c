@@ -210,6 +210,25 @@ int hal_irq_unmask(unsigned irq)
     return err;
 }
 
+#define MSI_IRQ 0x10000u /* behind all global system interrupts */
+#define MSI_ADDRESS 0xfee00000u
+#define MSI_APIC_MAX 255u /* what the address has room for (SDM vol. 3, 11.11.1) */
+
+/* Fixed delivery, edge-triggered, to one CPU. */
+int hal_msi_alloc(unsigned cpu, struct hal_msi *out)
+{
+    unsigned i = device_count;
+    uint32_t apic_id = x64_cpus[cpu]->apic_id;
+
+    if (i == DEVICE_MAX || apic_id >= MSI_APIC_MAX)
+        return -ENOSPC;
+    *out = (struct hal_msi){MSI_ADDRESS | apic_id << 12, X64_VECTOR_DEVICE + i, MSI_IRQ + i};
+    device_irq[i] = out->irq;
+    /* Release: as in hal_irq_unmask. */
+    __atomic_store_n(&device_count, i + 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
 static void device_dispatch(unsigned vector)
 {
     unsigned i = vector - X64_VECTOR_DEVICE;

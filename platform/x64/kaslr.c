@@ -39,7 +39,7 @@ static void map_image(uintptr_t slide)
     paddr_t begin = hal_virt_to_phys(x64_image_begin), end = hal_virt_to_phys(x64_image_end);
     unsigned first = (unsigned)((begin + slide) >> 21);
 
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 3; i++)
         x64_boot_image_pd[first + i] = hal_virt_to_phys(x64_boot_image_pt + i * 512) | PTE_FLAGS;
     for (paddr_t pa = begin; pa < end; pa += HAL_PAGE_SIZE) {
         uintptr_t page = (pa + slide) >> HAL_PAGE_SHIFT;

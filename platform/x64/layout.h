@@ -30,12 +30,14 @@
 /* Checked frames are larger. */
 #if SELKIE_KASAN
 #define X64_BOOT_STACK_SIZE 65536
-#define X64_TRAP_STACK_SIZE 32768
+#define X64_TRAP_STACK_SIZE 16384
 #define X64_FATAL_STACK_SIZE 16384
+#define X64_FAULT_STACK_SIZE 32768
 #else
 #define X64_BOOT_STACK_SIZE 16384
-#define X64_TRAP_STACK_SIZE 8192
+#define X64_TRAP_STACK_SIZE 4096
 #define X64_FATAL_STACK_SIZE 4096
+#define X64_FAULT_STACK_SIZE 8192 /* a kernel bug is reported from here */
 #endif
 
 /* Selectors. 0x28 and 0x30 stand where Linux has its user segments: a hypervisor that runs guest
@@ -64,6 +66,7 @@
 #define CPU_INT_RAX 80
 #define CPU_TRAP_TOP 88
 #define CPU_CR2 96
+#define CPU_LOCAL 104
 
 /* Interrupt vectors. */
 #define X64_VECTOR_TIMER 0x20

@@ -419,6 +419,21 @@ int hal_space_map_pages(struct hal_space *space, vaddr_t va, const paddr_t *fram
     return err;
 }
 
+int hal_stack_map(vaddr_t lo, size_t size, const paddr_t *frames, size_t count)
+{
+    int err = cover(lo, size);
+
+    /* This makes the table for all of the range. */
+    return err ? err
+               : hal_space_map_pages(&kernel_space, lo + size - count * HAL_PAGE_SIZE, frames,
+                                     count, PROT_RW);
+}
+
+void hal_stack_grow(vaddr_t va, paddr_t pa)
+{
+    pgtable_fill(&kernel_space.pt, va, pa, PROT_RW | PROT_KERNEL);
+}
+
 /* Large leaves have deposits, so splitting one cannot fail. */
 void hal_space_unmap(struct hal_space *space, vaddr_t va, size_t len)
 {
@@ -445,6 +460,14 @@ bool hal_space_query(struct hal_space *space, vaddr_t va, paddr_t *pa, unsigned 
     if (mapped && prot)
         *prot &= ~(PGTABLE_DEVICE | PGTABLE_GLOBAL);
     return mapped;
+}
+
+STATIC_ASSERT(HAL_DIRECT_SIZES == PGTABLE_LEAF_LEVELS);
+
+void hal_direct_bytes(uint64_t bytes[HAL_DIRECT_SIZES])
+{
+    memset(bytes, 0, HAL_DIRECT_SIZES * sizeof(bytes[0]));
+    pgtable_leaf_bytes(&kernel_space.pt, X64_DIRECT_BASE, X64_DIRECT_BASE + X64_DIRECT_SIZE, bytes);
 }
 
 vaddr_t hal_space_next(struct hal_space *space, vaddr_t va, vaddr_t end)

@@ -102,6 +102,7 @@ ring3_trap_kernel:
     je ring3_trap_stay
     cmpl $VECTOR_PF, %eax
     jne 1f
+    IF_NOT_UACCESS AT_RIP(%rsp), %rcx, ring3_trap_stay
     movq %gs:CPU_CR2, %rcx
     shrq $X64_USER_END_BIT, %rcx
     jnz ring3_trap_stay
@@ -110,6 +111,7 @@ ring3_trap_kernel:
     subq $FRAME_SIZE, %rcx
 ring3_trap_frame:
     FRAME_FROM_IST
+    movq %gs:CPU_CR2, %rcx
     call x64_trap_kernel
     jmp ring3_return_kernel
 

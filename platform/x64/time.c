@@ -339,7 +339,8 @@ uint64_t hal_wall_base_ns(void)
 
 /* ---- set-up ---- */
 
-void x64_time_init(const struct acpi_info *acpi)
+/* (Once: so that gcc makes it small.) */
+__attribute__((cold)) void x64_time_init(const struct acpi_info *acpi)
 {
     clock.base = x64_rdtsc();
     clock.deadline = x64_features.tsc_deadline;
@@ -367,12 +368,20 @@ void x64_time_init_cpu(void)
     x64_apic_timer_mode(clock.deadline);
 }
 
+/* Another CPU's counter may be behind the first one's by a hair. */
+static uint64_t clock_at(uint64_t tsc)
+{
+    return tsc > clock.base ? scale(tsc - clock.base, clock.mult) : 0;
+}
+
 uint64_t hal_clock_ns(void)
 {
-    uint64_t tsc = x64_rdtsc_ordered();
+    return clock_at(x64_rdtsc_ordered());
+}
 
-    /* Another CPU's counter may be behind the first one's by a hair. */
-    return tsc > clock.base ? scale(tsc - clock.base, clock.mult) : 0;
+uint64_t hal_clock_rough_ns(void)
+{
+    return clock_at(x64_rdtsc());
 }
 
 void hal_clock_params(struct hal_clock_params *out)

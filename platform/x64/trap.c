@@ -4,6 +4,7 @@
  *
  * Frames come here with interrupts off, on the stack where handling may go on (entry.S).
  */
+#include "common/core.h"
 #include "common/kasan.h"
 #include "x64.h"
 
@@ -81,10 +82,10 @@ static int sse_code(void)
     return fp_code(mxcsr & ~(mxcsr >> 7) & 0x3f);
 }
 
-static void page_fault(struct hal_fault *fault, unsigned error)
+static void page_fault(struct hal_fault *fault, unsigned error, uintptr_t cr2)
 {
     fault->kind = HAL_FAULT_PAGE;
-    fault->addr = fault->user ? read_cr2() : kasan_origin(read_cr2());
+    fault->addr = fault->user ? cr2 : kasan_origin(cr2);
     fault->present = error & PF_PRESENT;
     fault->access = (error & PF_FETCH)   ? HAL_ACCESS_EXEC
                     : (error & PF_WRITE) ? HAL_ACCESS_WRITE
@@ -92,13 +93,13 @@ static void page_fault(struct hal_fault *fault, unsigned error)
 }
 
 /* Fill in what the exception says. Reads CPU state, so interrupts are still off. */
-static void describe(struct hal_fault *fault, unsigned vector, unsigned error)
+static void describe(struct hal_fault *fault, unsigned vector, unsigned error, uintptr_t cr2)
 {
     fault->trap = vector;
     fault->syndrome = error;
     switch (vector) {
     case VECTOR_PF:
-        page_fault(fault, error);
+        page_fault(fault, error, cr2);
         break;
     case VECTOR_DE:
         fault->kind = HAL_FAULT_DIVIDE;
@@ -161,7 +162,7 @@ void x64_trap_user(struct isa_frame *frame, unsigned vector, unsigned error)
         return;
     }
     check_wild_jump(frame);
-    describe(&fault, vector, error);
+    describe(&fault, vector, error, vector == VECTOR_PF ? read_cr2() : 0);
     hal_irq_enable();
     (void)kernel_fault(&fault);
     x64_irq_off();
@@ -172,6 +173,7 @@ static void fatal_trap(const struct isa_frame *frame, unsigned vector)
 {
     if (vector == VECTOR_NMI && __atomic_load_n(&x64_halting, __ATOMIC_RELAXED)) {
         kernel_cpu_stopped(hal_cpu_id(), frame);
+        core_fp_keep();
         __atomic_fetch_add(&x64_stopped, 1, __ATOMIC_RELEASE);
         for (;;)
             __asm__ volatile("cli; hlt"); /* in ring 0, always */
@@ -182,16 +184,38 @@ static void fatal_trap(const struct isa_frame *frame, unsigned vector)
                      frame->rip, frame->rbp);
 }
 
-static void kernel_exception(struct isa_frame *frame, unsigned vector, unsigned error)
+/* Has kernel code touched a page that its stack has not got yet? While a frame is built from the
+ * trap stack, the stack that it goes to is the executing context's. */
+static bool stack_grows(const struct isa_frame *frame, unsigned error, uintptr_t cr2)
+{
+    const struct x64_cpu *cpu = x64_this_cpu();
+    uintptr_t trap_lo = cpu->trap_top - sizeof(cpu->trap_stack);
+    uintptr_t sp = frame->rsp;
+
+    if (error & PF_PRESENT || !(cr2 >> X64_USER_END_BIT))
+        return false;
+    if (cpu->ctx && sp - trap_lo <= sizeof(cpu->trap_stack))
+        sp = cpu->ctx->stack_top;
+    return kernel_stack_fault(cr2, sp);
+}
+
+static bool on_fault_stack(const struct isa_frame *frame)
+{
+    uintptr_t end = x64_this_cpu()->tss.ist[X64_IST_FAULT - 1];
+
+    return end - (uintptr_t)frame <= sizeof(x64_this_cpu()->fault_stack);
+}
+
+static void kernel_exception(struct isa_frame *frame, unsigned vector, unsigned error,
+                             uintptr_t cr2)
 {
     struct hal_fault fault = {.pc = frame->rip, .fp = frame->rbp, .regs = frame};
     bool retry;
 
-    describe(&fault, vector, error);
-    /* kernel_fault reports the address of a stack that ran into its guard page; here only
-     * interrupts are put back as they were, unless we are on the trap stack, which the next
-     * interrupt would reuse. */
-    if ((frame->rflags & FLAGS_IF) && !(vector == VECTOR_PF && fault.addr >> X64_USER_END_BIT))
+    describe(&fault, vector, error, cr2);
+    /* Interrupts are put back as they were, unless we are on the fault stack (entry.S), which the
+     * next page fault would reuse. */
+    if ((frame->rflags & FLAGS_IF) && !on_fault_stack(frame))
         hal_irq_enable();
     retry = kernel_fault(&fault);
     x64_irq_off();
@@ -216,12 +240,14 @@ static void stepped(struct isa_frame *frame)
     frame->rflags &= ~(uint64_t)FLAGS_TF;
 }
 
-void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error)
+void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error, uintptr_t cr2)
 {
     if (vector >= VECTOR_IRQ) {
         x64_irq_dispatch(vector);
         if (frame->rflags & FLAGS_IF)
             kernel_preempt();
+    } else if (vector == VECTOR_PF && stack_grows(frame, error, cr2)) {
+        return;
     } else if (vector == VECTOR_NMI || vector == VECTOR_DF || vector == VECTOR_MC) {
         fatal_trap(frame, vector);
     } else if (vector == VECTOR_DB) {
@@ -229,7 +255,7 @@ void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error)
     } else if (vector == VECTOR_UD && frame->rip == (uintptr_t)x64_ring3_fsgsbase) {
         frame->rip = (uintptr_t)x64_ring3_no_fsgsbase;
     } else {
-        kernel_exception(frame, vector, error);
+        kernel_exception(frame, vector, error, cr2);
     }
 }
 

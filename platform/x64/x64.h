@@ -99,7 +99,7 @@ struct x64_cpuid {
 };
 static inline struct x64_cpuid x64_cpuid(uint32_t leaf, uint32_t subleaf)
 {
-    struct x64_cpuid r;
+    struct x64_cpuid r = {0}; /* touched: the gate's code must not fault */
 
     if (x64_ring3) {
         x64_ring3_gate(leaf, subleaf, &r, 0, x64_gate_cpuid);
@@ -129,6 +129,7 @@ STATIC_ASSERT(sizeof(struct x64_tss) == 104);
 #define X64_IST_TRAP 1 /* all gates but the following */
 #define X64_IST_NMI 2
 #define X64_IST_FATAL 3 /* double fault, machine check */
+#define X64_IST_FAULT 4 /* page fault: may come while a frame is built from the trap stack */
 
 struct x64_cpu {
     /* Known to assembly by offset (layout.h). */
@@ -145,6 +146,7 @@ struct x64_cpu {
     uint64_t int_rip, int_rsp, int_rflags, int_vector, int_rax; /* an interrupt on its way */
     uintptr_t trap_top;                                         /* end of trap_stack */
     uintptr_t cr2; /* of the page fault being entered */
+    void *local;   /* hal_cpu_local */
 
     struct hal_ctx *ctx;      /* executing; NULL until adopted */
     struct hal_ctx *fp_owner; /* whose registers the CPU holds, as far as ctx->fp_cpu agrees */
@@ -163,6 +165,7 @@ struct x64_cpu {
     uint8_t trap_stack[X64_TRAP_STACK_SIZE] __attribute__((aligned(4096)));
     uint8_t nmi_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(4096)));
     uint8_t fatal_stack[X64_FATAL_STACK_SIZE] __attribute__((aligned(4096)));
+    uint8_t fault_stack[X64_FAULT_STACK_SIZE] __attribute__((aligned(4096)));
 };
 
 static inline struct x64_cpu *x64_this_cpu(void)
@@ -252,7 +255,7 @@ void x64_power_init(const struct acpi_info *acpi);
 /* ---- trap.c, entry.S ---- */
 
 void x64_trap_user(struct isa_frame *frame, unsigned vector, unsigned error);
-void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error);
+void x64_trap_kernel(struct isa_frame *frame, unsigned vector, unsigned error, uintptr_t cr2);
 void x64_return_wild(struct isa_frame *frame);
 void x64_fp_load(void);
 extern bool x64_halting;     /* hal_halt_others was called: NMIs mean "stop" */
@@ -289,7 +292,7 @@ extern const char x64_trampoline_begin[], x64_trampoline_end[], x64_trampoline_6
 
 uintptr_t x64_kaslr(paddr_t start_info);
 extern uint64_t x64_boot_pml4[];
-extern uint64_t x64_boot_pml4[512], x64_boot_image_pd[512], x64_boot_image_pt[2 * 512];
+extern uint64_t x64_boot_pml4[512], x64_boot_image_pd[512], x64_boot_image_pt[3 * 512];
 
 _Noreturn void x64_boot(uintptr_t start_info, void *stack, size_t size);
 

@@ -40,6 +40,7 @@ struct bench {
 /* measure_core.c */
 void core_switch(const struct bench *bench);
 void core_sockets(const struct bench *bench);
+void net_idle(const struct bench *bench); /* measure_idle.c */
 void core_mutex(const struct bench *bench);
 void core_memory(const struct bench *bench);
 void core_crowd(const struct bench *bench);
@@ -47,6 +48,16 @@ void core_mappings(const struct bench *bench);
 void core_fragment(const struct bench *bench);
 void core_machine(const struct bench *bench);
 void core_pool(const struct bench *bench);
+/* measure_servers.c */
+void net_servers(const struct bench *bench);
+
+/* measure_net.c */
+void net_loopback(const struct bench *bench);
+void net_classify(const struct bench *bench);
+void net_switch(const struct bench *bench);
+void net_redis(const struct bench *bench);
+void net_bulk(const struct bench *bench);
+void net_segments(const struct bench *bench);
 
 extern const struct bench benches[];
 extern const size_t bench_count;

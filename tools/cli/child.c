@@ -38,6 +38,29 @@ bool child_fork(struct child *child, double seconds, bool tied)
     return false;
 }
 
+bool child_detach(void)
+{
+    pid_t pid;
+    int null;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid < 0)
+        fail(EXIT_TOOL, "fork: %s", strerror(errno));
+    if (pid > 0) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        return false;
+    }
+    setsid();
+    if (fork() != 0)
+        _exit(0);
+    null = open("/dev/null", O_RDWR);
+    for (int i = 0; i < 3; i++)
+        dup2(null, i);
+    return true;
+}
+
 void child_kill(const struct child *child)
 {
     kill(child->group ? -child->pid : child->pid, SIGKILL);

@@ -21,6 +21,9 @@ struct child {
 /* fork(). True in the child. With a limit (seconds not 0) the child gets a group of its own. A tied
  * child dies with us; others (an apt-get at work) are left to end what they do. */
 bool child_fork(struct child *child, double seconds, bool tied);
+/* fork() twice: true in a process that is nobody's child, of no terminal, whose standard streams
+ * are /dev/null. */
+bool child_detach(void);
 /* Wait for it; past its deadline end it and set *late (if not NULL). Its exit status, or 128 +
  * signal. */
 int child_wait(struct child *child, bool *late);

@@ -86,6 +86,9 @@ static void check_network(void)
 {
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
+    row(net_user_there(), "libslirp",
+        net_user_there() ? "--net user works, the default network"
+                         : "no default network: install libslirp-dev, remove build/tools");
     row(fd >= 0, "/dev/net/tun",
         fd >= 0           ? "tap devices can be made (by root, or with CAP_NET_ADMIN)"
         : errno == ENOENT ? "not there: modprobe tun"

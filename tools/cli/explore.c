@@ -2,10 +2,10 @@
 /*
  * explore.c - `selkie explore`: a program under many seeds of the simulation, in search of an
  * interleaving in which it (or the kernel) fails. A seed stands for its whole run, knobs
- * included: even seeds change the CPU by chance, each with its own mean; odd ones by priorities
+ * included: of four seeds one changes the CPU by chance, each with its own mean; one by priorities
  * with a few changes (Burckhardt, Kothari, Musuvathi, Nagarakatte: A Randomized Scheduler with
  * Probabilistic Guarantees of Finding Bugs, ASPLOS 2010), spread over as many points as the
- * first run had.
+ * first run had; and two make places of the kernel slow.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,16 +53,26 @@ struct search {
 /* The words for a seed and its knobs. */
 static void knobs(const struct search *search, uint64_t seed, struct list *words)
 {
-    static const unsigned switches[] = {1, 3, 10, 30, 100, 300, 1000}, depths[] = {1, 2, 3, 5};
+    static const unsigned switches[] = {1, 3, 10, 30, 100, 300, 1000}, depths[] = {1, 2, 3, 5},
+                          slows[] = {4, 8, 16, 32};
+    uint64_t turn = seed / 4;
 
     list_add(words, search->options->machines ? "--seed" : "--sim");
     list_add(words, text("%ju", (uintmax_t)seed));
     list_add(words, "--sim-set");
-    if (seed % 2 == 0) {
-        list_add(words, text("switch=%u", switches[seed / 2 % 7]));
+    switch (seed % 4) {
+    case 0:
+        list_add(words, text("switch=%u", switches[turn % 7]));
+        return;
+    case 1:
+        break;
+    default:
+        list_add(words, text("slow=%u", slows[(turn + seed % 2) % 4]));
+        list_add(words, "--sim-set");
+        list_add(words, text("switch=%u", seed % 4 == 2 ? 100 : 10000));
         return;
     }
-    list_add(words, text("depth=%u", depths[seed / 2 % 4]));
+    list_add(words, text("depth=%u", depths[turn % 4]));
     list_add(words, "--sim-set");
     list_add(words, text("length=%ju", (uintmax_t)search->length));
 }
@@ -71,7 +81,7 @@ static struct list command(const struct search *search, uint64_t seed)
 {
     struct list words = {0};
 
-    list_add(&words, text("%s/tools/selkie", top_dir()));
+    list_add(&words, "/proc/self/exe"); /* tools/selkie looks first whether it is up to date */
     list_add(&words, search->options->machines ? "sim" : "run");
     knobs(search, seed, &words);
     for (size_t i = 0; i < search->options->words.count; i++)
@@ -392,6 +402,8 @@ static void need_simulation(struct explore_options *options)
     run_parse((int)words.count, words.items, &run); /* says what is wrong with the options */
     if (run.sim_trace || run.gdb)
         fail(EXIT_TOOL, "explore: --sim-trace and --gdb are for single runs");
+    /* Built now, and not looked after again by each run: that takes longer than a short one. */
+    setenv("SELKIE_KERNEL", build_kernel(&run), 1);
 }
 
 int command_explore(int argc, char **argv)

@@ -370,7 +370,7 @@ static void base_text(struct tree *tree, const char *path, const char *content)
         tree_text(tree, path, content, 0644);
 }
 
-static void gather_base(struct tree *tree)
+static void gather_base(struct tree *tree, const char *hosts)
 {
     static const char *const dirs[] = {"/dev", "/proc", "/sys", "/root", "/etc", "/run"};
 
@@ -382,7 +382,8 @@ static void gather_base(struct tree *tree)
         tree, "/etc/passwd",
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");
     base_text(tree, "/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n");
-    base_text(tree, "/etc/hosts", "127.0.0.1 localhost selkie\n::1 localhost\n");
+    base_text(tree, "/etc/hosts",
+              text("127.0.0.1 localhost selkie\n::1 localhost\n%s", hosts ? hosts : ""));
     base_text(tree, "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
     base_text(tree, "/etc/resolv.conf", "");
     base_text(tree, "/etc/hostname", "selkie\n");
@@ -540,7 +541,7 @@ char *gather(const struct run_options *options, struct tree *tree, struct list *
     program = gather_path(&g, foreign);
     gather_program(&g, tree_resolve(tree, program), 0);
     closure_end(&g);
-    gather_base(tree);
+    gather_base(tree, options->hosts);
     if (options->cwd)
         tree_dir(tree, path_clean("/", options->cwd));
     return program;

@@ -29,7 +29,7 @@ static void sim_words(const struct run_options *options, struct list *words)
         list_add(words, "--sim-report");
 }
 
-void hosted_start(const struct run_options *options, const struct image *image)
+void hosted_start(struct run_options *options, const struct image *image)
 {
     char *kernel = build_kernel(options);
     struct list words = {0};
@@ -53,6 +53,7 @@ void hosted_start(const struct run_options *options, const struct image *image)
     list_add(&words, "2");
     add(&words, "--command", options->command);
     add(&words, "--core", options->core);
+    net_hosted_words(options, &words);
     list_add(&words, "--cmdline");
     list_add(&words, cmdline_make(options, "", image->program));
     sim_words(options, &words);

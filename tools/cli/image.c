@@ -8,12 +8,11 @@
  * line still holds. Files of installed packages are represented by dpkg's database: it changes
  * whenever they do.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -22,28 +21,33 @@
 
 #include "run.h"
 
-#define IMAGE_VERSION 7             /* raise it when gathering changes */
+#define IMAGE_VERSION 9             /* raise it when gathering changes */
 #define IMAGE_ALL_BYTES (4ll << 30) /* more than that is not kept */
 #define IMAGE_FRESH_SECONDS 60
 #define IMAGE_UNUSED_SECONDS (7l * 24 * 60 * 60) /* an image not used for so long is deleted */
 
+/* ---- cpio, "newc" (cpio(5)): a header of hexadecimal numbers, the name, the contents; name and
+ * contents are filled up to multiples of 4 bytes ---- */
+
 struct writer {
-    struct archive *archive;
+    FILE *file;
     const char *path;
+    uint64_t written;
+    unsigned entries;
 };
-
-static _Noreturn void write_failed(const struct writer *writer)
-{
-    int number = archive_errno(writer->archive);
-
-    fail(EXIT_TOOL, "%s: %s%s%s", writer->path, archive_error_string(writer->archive),
-         number > 0 ? ": " : "", number > 0 ? strerror(number) : "");
-}
 
 static void write_bytes(struct writer *writer, const void *data, size_t len)
 {
-    if (len > 0 && archive_write_data(writer->archive, data, len) < 0)
-        write_failed(writer);
+    if (len > 0 && fwrite(data, 1, len, writer->file) != len)
+        fail(EXIT_TOOL, "%s: %s", writer->path, strerror(errno));
+    writer->written += len;
+}
+
+static void write_padding(struct writer *writer, unsigned unit)
+{
+    static const char zeroes[512];
+
+    write_bytes(writer, zeroes, (unit - writer->written % unit) % unit);
 }
 
 static void write_file(struct writer *writer, const struct node *node)
@@ -67,27 +71,33 @@ static void write_file(struct writer *writer, const struct node *node)
     close(fd);
 }
 
+static void write_header(struct writer *writer, const char *name, unsigned mode, time_t mtime,
+                         size_t len)
+{
+    char header[6 + 13 * 8 + 1];
+
+    if (len > UINT32_MAX)
+        fail(EXIT_TOOL, "%s: 4 GiB or more do not fit into an image", name);
+    snprintf(header, sizeof(header), "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
+             ++writer->entries, mode, 0, 0, 1, (unsigned)mtime, (unsigned)len, 0, 0, 0, 0,
+             (unsigned)strlen(name) + 1, 0);
+    write_bytes(writer, header, sizeof(header) - 1);
+    write_bytes(writer, name, strlen(name) + 1);
+    write_padding(writer, 4);
+}
+
 static void write_node(const struct node *node, void *arg)
 {
     struct writer *writer = arg;
-    struct archive_entry *entry = must_alloc(archive_entry_new());
+    bool link = node->kind == NODE_LINK, file = node->kind == NODE_FILE || node->kind == NODE_TEXT;
+    size_t len = link ? strlen(node->source) : file ? node->len : 0;
 
-    archive_entry_set_pathname(entry, node->path[1] ? node->path + 1 : ".");
-    archive_entry_set_mode(entry, node->mode);
-    archive_entry_set_mtime(entry, node->mtime, 0);
-    archive_entry_set_nlink(entry, 1);
-    archive_entry_set_size(entry, 0);
-    if (node->kind == NODE_FILE || node->kind == NODE_TEXT)
-        archive_entry_set_size(entry, (la_int64_t)node->len);
-    if (node->kind == NODE_LINK)
-        archive_entry_set_symlink(entry, node->source);
-    if (archive_write_header(writer->archive, entry) < ARCHIVE_WARN)
-        fail(EXIT_TOOL, "%s: %s", node->path, archive_error_string(writer->archive));
+    write_header(writer, node->path[1] ? node->path + 1 : ".", node->mode, node->mtime, len);
     if (node->kind == NODE_FILE)
         write_file(writer, node);
-    else if (node->kind == NODE_TEXT)
-        write_bytes(writer, node->source, node->len);
-    archive_entry_free(entry);
+    else if (len > 0)
+        write_bytes(writer, node->source, len);
+    write_padding(writer, 4);
 }
 
 /* The file being made. However this process ends - but by SIGKILL: then image_sweep finds it - it
@@ -119,18 +129,17 @@ static void partial_finish(const char *path)
 
 void image_write(struct tree *tree, const char *path)
 {
-    struct writer writer = {must_alloc(archive_write_new()), path};
+    struct writer writer = {.path = path};
 
     partial_begin(path);
-    archive_write_set_format_cpio_newc(writer.archive);
-    archive_write_set_bytes_per_block(writer.archive, 1 << 16);
-    archive_write_set_bytes_in_last_block(writer.archive, 512);
-    if (archive_write_open_filename(writer.archive, partial) != ARCHIVE_OK)
-        write_failed(&writer);
+    writer.file = fopen(partial, "wbe");
+    if (!writer.file)
+        fail(EXIT_TOOL, "%s: %s", path, strerror(errno));
     tree_each(tree, write_node, &writer);
-    if (archive_write_close(writer.archive) != ARCHIVE_OK)
-        write_failed(&writer);
-    archive_write_free(writer.archive);
+    write_header(&writer, "TRAILER!!!", 0, 0, 0);
+    write_padding(&writer, 512);
+    if (fclose(writer.file) != 0)
+        fail(EXIT_TOOL, "%s: %s", path, strerror(errno));
     partial_finish(path);
 }
 
@@ -165,6 +174,7 @@ static uint64_t image_hash(const struct run_options *options)
     hash = hash_text(hash, options->root ? options->root : "");
     hash = hash_text(hash, options->cwd ? options->cwd : "");
     hash = hash_text(hash, options->argv[0]);
+    hash = hash_text(hash, options->hosts ? options->hosts : "");
     hash = hash_text(hash, cwd ? cwd : "");
     if (!strchr(options->argv[0], '/') && getenv("PATH"))
         hash = hash_text(hash, getenv("PATH"));

@@ -79,6 +79,14 @@ enum {
     KEY_SIM_SET,
     KEY_SIM_TRACE,
     KEY_SIM_REPLAY,
+    KEY_NET,
+    KEY_PUBLISH,
+    KEY_MAC,
+    KEY_IP,
+    KEY_GATEWAY,
+    KEY_NAMESERVER,
+    KEY_PCAP,
+    KEY_NET_DEVICE,
 };
 
 static const struct argp_option run_option_table[] = {
@@ -102,6 +110,25 @@ static const struct argp_option run_option_table[] = {
      0},
     {"strace", KEY_STRACE, NULL, 0, "log every system call of the program", 0},
     {"verbose", KEY_VERBOSE, NULL, 0, "show the kernel's messages", 0},
+    {"net", KEY_NET, "HOW", 0,
+     "the network: user (address translation, no root; the default), tap:NAME, switch:PATH "
+     "(several Selkies), or none; behind it a bad cable: ,loss=1%,delay=50ms and others "
+     "(docs/network.md)",
+     0},
+    {"publish", KEY_PUBLISH, "[ADDR:]HOST:GUEST[/udp]", 0,
+     "connections to this port of the host, on 127.0.0.1 if no ADDR is given, go to the guest's "
+     "(--net user)",
+     0},
+    {"ip", KEY_IP, "ADDR/PREFIX", 0,
+     "the guest's address; on taps and switches it asks for one without it (DHCP)", 0},
+    {"gateway", KEY_GATEWAY, "ADDR", 0, "its router", 0},
+    {"nameserver", KEY_NAMESERVER, "ADDR", 0, "its name server; may be repeated", 0},
+    {"mac", KEY_MAC, "ADDR", 0, "its Ethernet address (by chance)", 0},
+    {"pcap", KEY_PCAP, "FILE", 0, "record all frames, for wireshark", 0},
+    {"net-device", KEY_NET_DEVICE, "TYPE", 0,
+     "the network device: virtio (default), vmxnet3 (--machine pc and q35), or virtio-pci (those "
+     "and virt)",
+     0},
     {"sim", KEY_SIM, "SEED", 0, "run deterministically: the same seed, the same run (hosted)", 0},
     {"sim-set", KEY_SIM_SET, "NAME=VALUE", 0, "a knob of the simulation, see docs/simulation.md",
      0},
@@ -173,6 +200,48 @@ static void add_boot(struct run_options *options, const char *value)
     list_add(&options->boot, value);
 }
 
+static void add_boot_word(struct run_options *options, const char *option, const char *value)
+{
+    net_check_address(text("--%s", option), value, strcmp(option, "ip") == 0);
+    list_add(&options->boot, text("%s=%s", option, value));
+}
+
+static error_t run_key_net(int key, char *value, struct argp_state *state)
+{
+    static const char *const devices[] = {"virtio", "virtio-pci", "vmxnet3", NULL};
+    struct run_options *options = state->input;
+
+    switch (key) {
+    case KEY_NET:
+        net_set_how(&options->net, value);
+        return 0;
+    case KEY_PUBLISH:
+        net_add_publish(&options->net, value);
+        return 0;
+    case KEY_MAC:
+        net_set_mac(&options->net, value);
+        return 0;
+    case KEY_IP:
+        add_boot_word(options, "ip", value);
+        options->net.ip = value;
+        return 0;
+    case KEY_GATEWAY:
+        add_boot_word(options, "gateway", value);
+        return 0;
+    case KEY_NAMESERVER:
+        add_boot_word(options, "nameserver", value);
+        return 0;
+    case KEY_PCAP:
+        options->net.pcap = value;
+        return 0;
+    case KEY_NET_DEVICE:
+        choose("net-device", value, devices, &options->net.device);
+        return 0;
+    default:
+        return command_key_default(key, state);
+    }
+}
+
 static error_t run_key_more(int key, char *value, struct argp_state *state)
 {
     static const char *const machines[] = {"microvm", "pc", "q35", "virt", NULL};
@@ -228,7 +297,7 @@ static error_t run_key_more(int key, char *value, struct argp_state *state)
     case ARGP_KEY_NO_ARGS:
         fail(EXIT_TOOL, "which PROGRAM? See selkie run --help");
     default:
-        return command_key_default(key, state);
+        return run_key_net(key, value, state);
     }
 }
 
@@ -284,6 +353,10 @@ static void check_sim(struct run_options *options)
         return;
     if (options->backend != BACKEND_HOSTED)
         fail(EXIT_TOOL, "--sim: only the hosted backend can be simulated");
+    if ((options->net.how && strcmp(options->net.how, "none") != 0) ||
+        options->net.publish.count > 0)
+        fail(EXIT_TOOL, "--net, --publish: a simulation has no outside: machines that share a "
+                        "network are run by selkie sim FILE, with a line `net` in it");
     if (options->sim && options->sim_replay)
         fail(EXIT_TOOL, "--sim-replay %s: the seed is in the file", options->sim_replay);
     if (options->sim &&
@@ -296,11 +369,23 @@ static void check_sim(struct run_options *options)
         options->build = "hosted-sim";
 }
 
+static void check_net_device(const struct run_options *options)
+{
+    const char *device = options->net.device, *machine = options->machine ? options->machine : "";
+    bool pc = strcmp(machine, "pc") == 0 || strcmp(machine, "q35") == 0;
+
+    if (device && strcmp(device, "vmxnet3") == 0 && !pc)
+        fail(EXIT_TOOL, "--net-device vmxnet3: only with --machine pc or q35");
+    if (device && strcmp(device, "virtio-pci") == 0 && !pc && options->backend != BACKEND_AARCH64)
+        fail(EXIT_TOOL, "--net-device virtio-pci: only with --machine pc or q35, or --on aarch64");
+}
+
 /* Which options go together only argp's caller can say. */
 static void check_together(const struct run_options *options)
 {
     if (options->backend == BACKEND_HOSTED && options->accel && strcmp(options->accel, "auto") != 0)
         fail(EXIT_TOOL, "--accel %s: the hosted backend has no QEMU machine", options->accel);
+    check_net_device(options);
     if (!options->machine)
         return;
     if (options->backend == BACKEND_HOSTED)

@@ -21,15 +21,6 @@
 #define LOOK_SECONDS 0.02 /* for threads that are not there yet */
 #define DEPTH 4           /* of processes: selkie run, QEMU */
 
-uint64_t random_next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 /* ---- which threads ---- */
 
 /* "cpu 3" is a hosted kernel's (host_vcpu.c), "CPU 3/TCG" or "CPU 3/KVM" QEMU's with

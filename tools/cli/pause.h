@@ -28,8 +28,6 @@ struct pauses {
     double held_seconds; /* stopped time, summed over CPUs */
 };
 
-/* Numbers from a seed (splitmix64). */
-uint64_t random_next(uint64_t *state);
 /* `cpus` threads are to come below `root`. */
 void pauses_begin(struct pauses *pauses, pid_t root);
 /* Do what is due. Returns when there will be something to do, on now_seconds()'s clock. */

@@ -180,8 +180,34 @@ static double number_of(const char *out, const char *key)
 
 static void figures_take(struct figure *figures, size_t count, enum way way, const char *out)
 {
+    for (size_t k = 0; k < count; k++) {
+        double value = number_of(out, figures[k].key);
+
+        keep_least(&figures[k].best[way], value);
+        if (value > 0)
+            figures[k].all[way][figures[k].count[way]++] = value;
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return (left > right) - (left < right);
+}
+
+static void figures_median(struct figure *figures, size_t count)
+{
     for (size_t k = 0; k < count; k++)
-        keep_least(&figures[k].best[way], number_of(out, figures[k].key));
+        for (int way = 0; way < WAYS; way++) {
+            int n = figures[k].count[way];
+
+            if (n == 0)
+                continue;
+            qsort(figures[k].all[way], (size_t)n, sizeof(double), by_value);
+            figures[k].best[way] =
+                (figures[k].all[way][(n - 1) / 2] + figures[k].all[way][n / 2]) / 2;
+        }
 }
 
 static bool one_turn(const struct contest *contest, enum way way, struct figure *figures,
@@ -213,6 +239,8 @@ void contest_rounds(const struct contest *contest, struct figure *figures, size_
                 out_of_it[way] = !one_turn(contest, way, figures, count);
         }
     }
+    if (contest->median)
+        figures_median(figures, count);
 }
 
 static void row_show(const struct bench *bench, const struct contest *contest,

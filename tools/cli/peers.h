@@ -4,7 +4,8 @@
  *
  * A contest is one program that prints "KEY NUMBER UNIT" lines, run by several contestants in
  * rounds. They take turns, back and forth, and the least figure of each counts: on a shared
- * machine the least disturbed run is the cost.
+ * machine the least disturbed run is the cost. Where the threads may or may not meet by chance,
+ * the least would be the run in which they did not: there the median counts.
  */
 #ifndef SELKIE_PEERS_H
 #define SELKIE_PEERS_H
@@ -24,13 +25,18 @@ struct contest {
     unsigned ways; /* a bit for each */
     unsigned cpus;
     int rounds;
+    bool median;
 };
 
+#define ROUNDS_MAX 20
 struct figure {
     const char *key;
     double best[WAYS];
+    double all[WAYS][ROUNDS_MAX];
+    int count[WAYS];
 };
 
+/* At most ROUNDS_MAX rounds. */
 void contest_rounds(const struct contest *contest, struct figure *figures, size_t count);
 
 /* A row of the table for each key: Selkie beside the contest's first peer, with the goal,

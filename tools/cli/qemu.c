@@ -24,6 +24,8 @@
 #define PORT_BUS "virtio-mmio-bus.1"
 #define MICROVM_PORT " virtio_mmio.device=512@0xfeb00200:25 virtio_mmio.device=512@0xfeb00400:26"
 #define RNG_BUS "virtio-mmio-bus.2"
+#define NET_BUS "virtio-mmio-bus.3"
+#define MICROVM_NET " virtio_mmio.device=512@0xfeb00600:27"
 #define OFF_SECONDS 5.0 /* from the exit status to the machine being off */
 #define GDB_PORT 1234
 #define FOREVER 1e9        /* a machine has no time limit */
@@ -54,26 +56,26 @@ static const char *accelerator(const struct run_options *options)
     return wanted;
 }
 
-/* Does the machine have virtio MMIO windows that the kernel can find? An interpreted machine (KVM
- * without hardware) is better off with as few devices as possible. */
+/* An interpreted machine (KVM without hardware) is better off with as few devices as possible. */
 static bool has_port(const struct run_options *options, const char *accel)
 {
-    if (options->backend == BACKEND_AARCH64)
-        return true;
-    return (!options->machine || strcmp(options->machine, "microvm") == 0) &&
-           (strcmp(accel, "kvm") != 0 || cpu_virtualizes());
+    return options->backend == BACKEND_AARCH64 || strcmp(accel, "kvm") != 0 || cpu_virtualizes();
 }
 
-static void port_words(struct list *words)
+/* Are its virtio devices on PCI, or behind MMIO windows? */
+static bool has_pci(const struct run_options *options)
 {
-    static const char *const port[] = {
-        "-global", "virtio-mmio.force-legacy=false",
-        "-device", ("virtio-serial-device,max_ports=2,bus=" PORT_BUS),
-        "-device", ("virtio-rng-device,bus=" RNG_BUS),
-    };
+    return options->machine &&
+           (strcmp(options->machine, "pc") == 0 || strcmp(options->machine, "q35") == 0);
+}
 
-    for (size_t i = 0; i < sizeof(port) / sizeof(port[0]); i++)
-        list_add(words, port[i]);
+static void port_words(struct list *words, bool pci)
+{
+    list_add(words, "-device");
+    list_add(words, pci ? "virtio-serial-pci,max_ports=2"
+                        : "virtio-serial-device,max_ports=2,bus=" PORT_BUS);
+    list_add(words, "-device");
+    list_add(words, pci ? "virtio-rng-pci" : "virtio-rng-device,bus=" RNG_BUS);
     list_add(words, "-chardev");
     list_add(words, text("socket,id=port,fd=%d", PORT_FD));
     list_add(words, "-device");
@@ -148,8 +150,18 @@ static void gdb_words(const struct run_options *options, struct list *words)
             top_dir(), build_preset(options), backend_names[options->backend]);
 }
 
-static void qemu_words(const struct run_options *options, const struct image *image,
-                       struct list *words, bool *port, int *ram)
+static const char *net_device(const struct run_options *options)
+{
+    const char *device = options->net.device ? options->net.device : "";
+
+    if (strcmp(device, "vmxnet3") == 0)
+        return "vmxnet3,romfile=";
+    return has_pci(options) || strcmp(device, "virtio-pci") == 0 ? "virtio-net-pci,romfile="
+                                                                 : "virtio-net-device,bus=" NET_BUS;
+}
+
+static void qemu_words(struct run_options *options, const struct image *image, struct list *words,
+                       bool *port, int *ram)
 {
     const char *accel = accelerator(options);
     char *kernel = build_kernel(options);
@@ -161,11 +173,19 @@ static void qemu_words(const struct run_options *options, const struct image *im
         aarch64_words(options, words, accel);
     /* A debugger knows the addresses that the image was linked for. */
     machine_words = text("conframe=1%s %s", options->gdb ? " kaslr=0" : "", console_words());
+    list_add(words, "-global");
+    list_add(words, "virtio-mmio.force-legacy=false");
+    if (net_wanted(options, has_port(options, accel))) {
+        net_qemu_words(options, words, net_device(options));
+        if (options->backend == BACKEND_X64 && !has_pci(options))
+            machine_words = text("%s" MICROVM_NET, machine_words);
+    }
     *port = has_port(options, accel);
     if (*port) {
-        port_words(words);
-        machine_words = text("%s console=virtio%s", machine_words,
-                             options->backend == BACKEND_X64 ? MICROVM_PORT : "");
+        port_words(words, has_pci(options));
+        machine_words =
+            text("%s console=virtio%s", machine_words,
+                 options->backend == BACKEND_X64 && !has_pci(options) ? MICROVM_PORT : "");
     }
     if (options->core) {
         core_machine_words(options, words, ram);
@@ -228,7 +248,7 @@ static _Noreturn void qemu_child(const struct list *words, int line, int port, i
     _exit(127);
 }
 
-void qemu_start(const struct run_options *options, const struct image *image)
+void qemu_start(struct run_options *options, const struct image *image)
 {
     struct list words = {0};
     struct bytes complaint = {0}, core = {0};

@@ -9,6 +9,7 @@
 #ifndef SELKIE_RUN_H
 #define SELKIE_RUN_H
 
+#include "net.h"
 #include "tree.h"
 #include "util.h"
 
@@ -27,6 +28,8 @@ struct run_options {
     struct list sim_set;                      /* NAME=VALUE */
     const char *sim_link; /* descriptor of `selkie sim`; NULL: a single machine */
     bool gdb, strace, verbose;
+    struct net_options net;
+    const char *hosts;   /* lines for /etc/hosts; NULL: none */
     const char *core;    /* where a core file goes if the kernel panics; NULL: nowhere */
     const char *command; /* all of it as a shell would take it, for reports */
     char **argv;         /* the program and its arguments */
@@ -96,8 +99,8 @@ const char *env_value(const struct run_options *options, const char *name);
 char *cmdline_make(const struct run_options *options, const char *machine_words,
                    const char *program);
 
-_Noreturn void hosted_start(const struct run_options *options, const struct image *image);
-_Noreturn void qemu_start(const struct run_options *options, const struct image *image);
+_Noreturn void hosted_start(struct run_options *options, const struct image *image);
+_Noreturn void qemu_start(struct run_options *options, const struct image *image);
 
 /* Carry the streams of a framed console on `line`, and `port` if that is not -1, until the machine
  * ends. Returns the exit status that the kernel announced, 128 + signal if the user gave up, -1 if

@@ -24,16 +24,6 @@
 
 #define NEVER UINT64_MAX
 
-/* splitmix64, as hosted/sim.c. */
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 static uint64_t later(uint64_t time, uint64_t by)
 {
     return time > NEVER - by ? NEVER : time + by;
@@ -48,12 +38,27 @@ static bool before(const struct sim_record *a, const struct sim_record *b)
     return a->source != b->source ? a->source < b->source : a->order < b->order;
 }
 
-static void insert(struct sim_record **list, struct sim_record *record)
+/* Most belong at the end. */
+static void insert(struct sim_list *list, struct sim_record *record)
 {
-    while (*list && before(*list, record))
-        list = &(*list)->next;
-    record->next = *list;
-    *list = record;
+    struct sim_record *at = list->last;
+
+    while (at && before(record, at))
+        at = at->previous;
+    record->previous = at;
+    record->next = at ? at->next : list->first;
+    *(at ? &at->next : &list->first) = record;
+    *(record->next ? &record->next->previous : &list->last) = record;
+}
+
+static void drop_first(struct sim_list *list)
+{
+    struct sim_record *record = list->first;
+
+    list->first = record->next;
+    *(list->first ? &list->first->previous : &list->last) = NULL;
+    free(record->data);
+    free(record);
 }
 
 static struct sim_record *record_make(struct sim_node *node, unsigned source, uint64_t time,
@@ -70,12 +75,6 @@ static struct sim_record *record_make(struct sim_node *node, unsigned source, ui
         memcpy(record->data, data, head->len);
     }
     return record;
-}
-
-static void record_free(struct sim_record *record)
-{
-    free(record->data);
-    free(record);
 }
 
 /* ---- what the nodes say ---- */
@@ -105,8 +104,8 @@ static void print(struct sim_node *node, unsigned stream, bool end)
 /* Nobody can say anything earlier than `time` any more. */
 static void print_until(struct sim *sim, uint64_t time)
 {
-    while (sim->said && (sim->said->time < time || time == NEVER)) {
-        struct sim_record *record = sim->said;
+    while (sim->said.first && (sim->said.first->time < time || time == NEVER)) {
+        struct sim_record *record = sim->said.first;
         struct sim_node *node = &sim->nodes[record->source];
         unsigned stream = record->head.port < 3 ? record->head.port : 0;
 
@@ -114,34 +113,34 @@ static void print_until(struct sim *sim, uint64_t time)
             if (record->data[i]) /* a terminal would show nothing either */
                 bytes_add(&node->lines[stream], &record->data[i], 1);
         print(node, stream, false);
-        sim->said = record->next;
-        record_free(record);
+        drop_first(&sim->said);
     }
 }
 
 /* ---- messages ---- */
 
-static void post(struct sim *sim, unsigned from, unsigned to, uint64_t arrival,
-                 const struct sim_wire *head, const void *data)
+void sim_post(struct sim *sim, unsigned from, unsigned to, uint64_t arrival,
+              const struct sim_wire *head, const void *data)
 {
+    if (sim->nodes[to].over) /* it takes nothing any more */
+        return;
     insert(&sim->nodes[to].inbox, record_make(&sim->nodes[from], from, arrival, head, data));
 }
 
-/* Along a pipe, behind what is already on the way. Other kinds of wires have their place here: they
- * may lose, double or overtake, as their generator says. */
+/* Along a pipe, behind what is already on the way. */
 static void post_forward(struct sim *sim, struct sim_pipe *pipe, const struct sim_wire *head,
                          const void *data)
 {
-    uint64_t extra = pipe->jitter ? draw(&pipe->chance) % (pipe->jitter + 1) : 0;
+    uint64_t extra = pipe->jitter ? random_next(&pipe->chance) % (pipe->jitter + 1) : 0;
     uint64_t arrival = later(later(head->time, pipe->delay), extra);
 
     pipe->last = arrival > pipe->last ? arrival : pipe->last;
-    post(sim, pipe->from, pipe->to, pipe->last, head, data);
+    sim_post(sim, pipe->from, pipe->to, pipe->last, head, data);
 }
 
 static void post_back(struct sim *sim, struct sim_pipe *pipe, const struct sim_wire *head)
 {
-    post(sim, pipe->to, pipe->from, later(head->time, pipe->delay), head, NULL);
+    sim_post(sim, pipe->to, pipe->from, later(head->time, pipe->delay), head, NULL);
 }
 
 static void node_over(struct sim *sim, struct sim_node *node, const struct sim_wire *head)
@@ -153,6 +152,8 @@ static void node_over(struct sim *sim, struct sim_node *node, const struct sim_w
     node->status = (int)head->a;
     node->trace = head->b;
     node->memory = head->c;
+    if (node->net)
+        node->net->counts[SIM_UNREAD] += head->lost;
     message.kind = SIM_WIRE_CLOSED;
     if (node->out >= 0)
         post_forward(sim, &sim->pipes[node->out], &message, NULL);
@@ -179,7 +180,10 @@ static void take(struct sim *sim, struct sim_node *node, const struct sim_wire *
         insert(&sim->said, record_make(node, self, head->time, head, data));
         break;
     case SIM_WIRE_DATA:
-        post_forward(sim, &sim->pipes[node->out], head, data);
+        if (head->port == SIM_WIRE_NET)
+            sim_net_take(sim, self, head, data);
+        else
+            post_forward(sim, &sim->pipes[node->out], head, data);
         break;
     case SIM_WIRE_CREDIT:
         post_back(sim, &sim->pipes[node->in], head);
@@ -245,8 +249,8 @@ static uint64_t due(const struct sim_node *node)
         return NEVER;
     if (node->running)
         return node->clock;
-    if (node->inbox && node->inbox->time < time)
-        time = node->inbox->time;
+    if (node->inbox.first && node->inbox.first->time < time)
+        time = node->inbox.first->time;
     return time > node->clock ? time : node->clock;
 }
 
@@ -260,19 +264,20 @@ static uint64_t first_due(const struct sim *sim, const struct sim_node *except)
     return first;
 }
 
-static void let_run(struct sim_node *node, uint64_t time, uint64_t bound)
+static void let_run(struct sim *sim, struct sim_node *node, uint64_t time, uint64_t bound)
 {
     struct sim_wire run = {.kind = SIM_WIRE_RUN, .time = time, .a = bound};
 
-    while (node->inbox && node->inbox->time <= time) {
-        struct sim_record *record = node->inbox;
+    while (node->inbox.first && node->inbox.first->time <= time) {
+        const struct sim_wire *head = &node->inbox.first->head;
 
-        put(node, &record->head, record->data);
-        node->inbox = record->next;
-        record_free(record);
+        put(node, head, node->inbox.first->data);
+        if (head->kind == SIM_WIRE_LINK)
+            sim_net_link(sim, (unsigned)(node - sim->nodes), node->inbox.first->time);
+        drop_first(&node->inbox);
     }
-    if (node->inbox && node->inbox->time < bound)
-        run.a = node->inbox->time;
+    if (node->inbox.first && node->inbox.first->time < bound)
+        run.a = node->inbox.first->time;
     put(node, &run, NULL);
 }
 
@@ -325,7 +330,7 @@ static bool play_round(struct sim *sim)
         if (stuck)
             put(node, &never, NULL);
         else
-            let_run(node, times[i], bounds[i]);
+            let_run(sim, node, times[i], bounds[i]);
     }
     wait_for_all(sim);
     return any;
@@ -350,6 +355,10 @@ static void node_prepare(struct sim *sim, struct sim_node *node, uint64_t seed)
              node->name);
     if (sim->trace)
         node->options.sim_trace = text("%s.%s", sim->trace, node->name);
+}
+
+static void node_image(struct sim_node *node)
+{
     node->image = run_prepare(&node->options);
     build_kernel(&node->options);
 }
@@ -393,6 +402,8 @@ static int finish(struct sim *sim)
         if (status == 0 || node->status == EXIT_TOOL)
             status = node->status;
     }
+    if (sim->verbose)
+        sim_net_report(sim);
     if (sim->verbose)
         fprintf(stderr, "selkie-sim nodes=%u seed=%ju status=%d time=%ju hash=%jx\n",
                 sim->node_count, (uintmax_t)sim->seed, status, (uintmax_t)time, (uintmax_t)hash);
@@ -452,9 +463,13 @@ static const char sim_doc[] =
     "Run several simulated machines on one virtual clock (docs/simulation.md)."
     "\vFILE has a line for each machine and for each pipe between two of them:\n\n"
     "  node NAME [RUN-OPTION...] PROGRAM [ARG...]\n"
-    "  pipe FROM TO [delay=TIME] [jitter=TIME]\n\n"
+    "  pipe FROM TO [delay=TIME] [jitter=TIME]\n"
+    "  net NAME NAME... [delay=TIME] [jitter=TIME] [loss=%] [duplicate=%] [reorder=%] "
+    "[corrupt=%] [rate=BITS] [limit=FRAMES] [mtu=BYTES] [down=TIME..TIME] "
+    "[down=TIME/TIME]\n\n"
     "A pipe leads from the standard output of one to the standard input of another; what programs "
-    "write otherwise is shown with the node's name. The exit status is 0 if that of every node is, "
+    "write otherwise is shown with the node's name. The nodes of a net are on one switch, as "
+    "10.0.0.1, 10.0.0.2, ... and by their names. The exit status is 0 if that of every node is, "
     "125 if a kernel failed or nothing could ever happen again, otherwise the first node's that is "
     "not 0.\n\n"
     "Example:\n"
@@ -474,9 +489,13 @@ int command_sim(int argc, char **argv)
     sim_file_read(sim, command.file);
     seeds = sim->seed;
     for (unsigned i = 0; i < sim->node_count; i++)
-        node_prepare(sim, &sim->nodes[i], draw(&seeds));
+        node_prepare(sim, &sim->nodes[i], random_next(&seeds));
+    sim_net_prepare(sim);
+    for (unsigned i = 0; i < sim->node_count; i++)
+        node_image(&sim->nodes[i]);
     for (unsigned i = 0; i < sim->pipe_count; i++)
-        sim->pipes[i].chance = draw(&seeds);
+        sim->pipes[i].chance = random_next(&seeds);
+    sim_net_start(sim, &seeds);
     for (unsigned i = 0; i < sim->node_count; i++)
         node_start(sim, &sim->nodes[i]);
     wait_for_all(sim);

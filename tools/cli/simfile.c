@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * simfile.c - the file that `selkie sim` runs: a line per node and per pipe, words as a shell has
- * them ('...', "...", \, # to the end of the line). Quotes may go over several lines.
+ * simfile.c - the file that `selkie sim` runs: a line per node, pipe and network, words as a shell
+ * has them ('...', "...", \, # to the end of the line). Quotes may go over several lines.
  *
  *   node NAME [RUN-OPTION...] PROGRAM [ARG...]
  *   pipe FROM TO [delay=TIME] [jitter=TIME]
+ *   net NAME NAME... [WORD=VALUE...]
+ *
+ * A net's words are wirefault.h's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +17,6 @@
 
 #define DELAY_USUAL 100000
 #define DELAY_LEAST 1000
-#define TIME_MOST 3600000000000ull
 
 struct reader {
     const char *path, *at;
@@ -91,22 +93,13 @@ static void take_statement(struct reader *r, struct list *words)
         take(r);
 }
 
-/* 5us, 20ms, 1s, 700ns. */
 static uint64_t time_value(const struct reader *r, const char *word)
 {
-    static const struct {
-        const char *name;
-        uint64_t ns;
-    } units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
-    const char *value = strchr(word, '=') + 1;
-    char *end;
-    unsigned long long n = strtoull(value, &end, 10);
+    uint64_t ns;
 
-    for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-        if (*value >= '0' && *value <= '9' && strcmp(end, units[i].name) == 0 &&
-            n <= TIME_MOST / units[i].ns)
-            return n * units[i].ns;
-    wrong(r, "not a time such as 50us or 20ms, an hour at most", word);
+    if (!wire_time(strchr(word, '=') + 1, &ns))
+        wrong(r, "not a time such as 50us or 20ms, an hour at most", word);
+    return ns;
 }
 
 static unsigned find_node(const struct sim *sim, const struct reader *r, const char *name)
@@ -114,7 +107,7 @@ static unsigned find_node(const struct sim *sim, const struct reader *r, const c
     for (unsigned i = 0; i < sim->node_count; i++)
         if (strcmp(sim->nodes[i].name, name) == 0)
             return i;
-    wrong(r, "no node has this name (nodes stand before pipes)", name);
+    wrong(r, "no node has this name (nodes stand before pipes and nets)", name);
 }
 
 static void add_node(struct sim *sim, const struct reader *r, const struct list *words)
@@ -165,6 +158,46 @@ static void add_pipe(struct sim *sim, const struct reader *r, const struct list 
     sim->nodes[pipe->from].out = sim->nodes[pipe->to].in = (int)sim->pipe_count++;
 }
 
+static void add_net(struct sim *sim, const struct reader *r, const struct list *words)
+{
+    struct sim_net *net = &sim->nets[sim->net_count];
+    size_t i;
+
+    if (sim->net_count == SIM_NODE_MAX)
+        wrong(r, "too many nets", "");
+    *net = (struct sim_net){.wire = {.delay = DELAY_USUAL, .limit = WIRE_LIMIT_USUAL}};
+    for (i = 1; i < words->count && !strchr(words->items[i], '='); i++) {
+        unsigned found = find_node(sim, r, words->items[i]);
+
+        if (sim->nodes[found].net)
+            wrong(r, "it has a network already", words->items[i]);
+        sim->nodes[found].net = net;
+        net->nodes[net->node_count++] = found;
+    }
+    if (net->node_count < 2)
+        wrong(r, "net NAME NAME... [WORD=VALUE...]", "");
+    for (; i < words->count; i++) {
+        const char *bad = wire_word(&net->wire, words->items[i]);
+
+        if (bad)
+            wrong(r, bad, words->items[i]);
+    }
+    if (net->wire.delay < DELAY_LEAST)
+        wrong(r, "a net's delay is 1us at least", "");
+    sim->net_count++;
+}
+
+static void find_delay(struct sim *sim)
+{
+    sim->delay = UINT64_MAX;
+    for (unsigned i = 0; i < sim->pipe_count; i++)
+        if (sim->pipes[i].delay < sim->delay)
+            sim->delay = sim->pipes[i].delay;
+    for (unsigned i = 0; i < sim->net_count; i++)
+        if (sim->nets[i].wire.delay < sim->delay)
+            sim->delay = sim->nets[i].wire.delay;
+}
+
 void sim_file_read(struct sim *sim, const char *path)
 {
     struct reader r = {.path = path, .line = 1};
@@ -184,13 +217,12 @@ void sim_file_read(struct sim *sim, const char *path)
             add_node(sim, &r, &words);
         else if (strcmp(words.items[0], "pipe") == 0)
             add_pipe(sim, &r, &words);
+        else if (strcmp(words.items[0], "net") == 0)
+            add_net(sim, &r, &words);
         else
-            wrong(&r, "neither node nor pipe", words.items[0]);
+            wrong(&r, "neither node, pipe nor net", words.items[0]);
     }
     if (sim->node_count == 0)
         fail(EXIT_TOOL, "%s: no node", path);
-    sim->delay = UINT64_MAX;
-    for (unsigned i = 0; i < sim->pipe_count; i++)
-        if (sim->pipes[i].delay < sim->delay)
-            sim->delay = sim->pipes[i].delay;
+    find_delay(sim);
 }

@@ -17,14 +17,14 @@
 
 #include "commands.h"
 #include "coverage.h"
-#include "testcase.h"
+#include "testbuild.h"
 
 #define JOB_MAX 16
 
 struct test_options {
     bool quick, list, coverage;
     const char *filter, *on, *build;
-    unsigned jobs, soak;
+    unsigned jobs, soak, cpus;
 };
 
 struct job {
@@ -116,6 +116,11 @@ static void add_hal_more(struct tests *tests)
         const char *build;
     } more[] = {
         {"hal/ring3@x64", "hal x64 --cpus 4 --accel tcg --boot ring=3", BACKEND_X64, "x64"},
+        {"hal/large@x64", "hal x64 --accel tcg --memory 5G --boot direct=1g", BACKEND_X64, "x64"},
+        {"hal/large@aarch64", "hal aarch64 --memory 3G --boot direct=1g", BACKEND_AARCH64,
+         "aarch64"},
+        {"hal/attacks-large@aarch64", "attacks aarch64 --memory 3G", BACKEND_AARCH64, "aarch64"},
+        {"hal/attacks-large@x64", "attacks x64 --accel tcg --memory 3G", BACKEND_X64, "x64"},
         {"hal/kaslr@x64", "kaslr x64", BACKEND_X64, "x64"},
         {"hal/kaslr@aarch64", "kaslr aarch64", BACKEND_AARCH64, "aarch64"},
         {"hal/default@x64-asan", "hal x64-asan --cpus 4", BACKEND_X64, "x64-asan"},
@@ -125,7 +130,10 @@ static void add_hal_more(struct tests *tests)
         {"hal/attacks@x64", "attacks x64", BACKEND_X64, "x64"},
         {"hal/attacks-ring3@x64", "attacks x64 --accel tcg --boot ring=3", BACKEND_X64, "x64"},
         {"hal/attacks@aarch64", "attacks aarch64", BACKEND_AARCH64, "aarch64"},
+        {"hal/imagesize@x64", "../checks/imagesize", BACKEND_X64, "x64"},
         {"hal/landing@aarch64", "../checks/landing", BACKEND_AARCH64, "aarch64"},
+        {"hal/barriers@x64", "../checks/barriers x64", BACKEND_X64, "x64"},
+        {"hal/barriers@aarch64", "../checks/barriers aarch64", BACKEND_AARCH64, "aarch64"},
         {"hal/landing-program@aarch64", "landing", BACKEND_AARCH64, "aarch64"},
     };
 
@@ -169,31 +177,37 @@ static void add_script(struct tests *tests, const char *script, enum backend bac
     test->backend = backend;
 }
 
+/* Real servers and clients, a test for each (tools/tests/servers). */
+static void add_servers(struct tests *tests, enum backend backend)
+{
+    static const char *const cases[] = {"nginx",    "memcached", "redis", "files", "echo",
+                                        "go",       "java",      "node",  "iperf", "fetch",
+                                        "loopback", "pair",      "xclock"};
+    size_t count = sizeof(cases) / sizeof(cases[0]);
+
+    if (backend == BACKEND_AARCH64)
+        count -= 3; /* what the others show */
+    for (size_t i = 0; i < count; i++) {
+        struct test *test =
+            tests_add(tests, text("servers/%s@%s", cases[i], backend_names[backend]), path_run);
+
+        list_add(&test->words, text("%s/tools/tests/servers", top_dir()));
+        list_add(&test->words, backend_names[backend]);
+        list_add(&test->words, cases[i]);
+        test->needs = backend_names[backend];
+        test->backend = backend;
+    }
+}
+
 /* Simulated runs, twice each (docs/simulation.md). */
 static void add_sim(struct tests *tests)
 {
-    static const char *const cases[] = {"sqlite",
-                                        "python",
-                                        "sysbench-threads",
-                                        "sysbench-mutex",
-                                        "go",
-                                        "threads",
-                                        "futex",
-                                        "poll",
-                                        "fploop",
-                                        "node",
-                                        "sleep",
-                                        "idle",
-                                        "replay",
-                                        "diff",
-                                        "explore",
-                                        "nomem",
-                                        "stop",
-                                        "nodes",
-                                        "nodes-end",
-                                        "nodes-explore",
-                                        "step",
-                                        "nomem_signals"};
+    static const char *const cases[] = {
+        "sqlite", "python",       "sysbench-threads", "sysbench-mutex", "go",       "threads",
+        "futex",  "poll",         "fploop",           "node",           "sleep",    "idle",
+        "replay", "diff",         "explore",          "slow",           "hunt",     "nomem",
+        "stop",   "nodes",        "nodes-end",        "nodes-explore",  "step",     "nomem_signals",
+        "net",    "net-programs", "net-redis",        "hunt-net",       "net-exit", "faults"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
@@ -221,7 +235,8 @@ static void add_mutants(struct tests *tests)
 /* Faults on the real clock, ten seconds for each program (docs/chaos.md). */
 static void add_chaos(struct tests *tests)
 {
-    static const char *const cases[] = {"mutex", "sqlite", "java", "go", "signals", "errors"};
+    static const char *const cases[] = {"mutex",   "sqlite", "java",  "go",
+                                        "signals", "errors", "redis", "memcached"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("chaos/%s@hosted", cases[i]), path_run);
@@ -230,7 +245,6 @@ static void add_chaos(struct tests *tests)
         list_add(&test->words, cases[i]);
         test->needs = "hosted-asan";
         test->backend = BACKEND_HOSTED;
-        test->timeout_seconds = 300;
     }
 }
 
@@ -342,9 +356,13 @@ static void all_tests(struct tests *tests, bool coverage)
         add_hal(tests, BACKEND_AARCH64, NULL);
         add_script(tests, "process", BACKEND_HOSTED, "hosted");
         add_script(tests, "job", BACKEND_HOSTED, "hosted");
+        add_script(tests, "flood", BACKEND_HOSTED, "hosted");
         for (int b = 0; b < BACKEND_COUNT; b++) {
             add_script(tests, "tty", (enum backend)b, backend_names[b]);
             add_script(tests, "streams", (enum backend)b, backend_names[b]);
+            add_script(tests, "net", (enum backend)b, backend_names[b]);
+            add_script(tests, "tap", (enum backend)b, backend_names[b]);
+            add_servers(tests, (enum backend)b);
             add_script(tests, "gdb", (enum backend)b, text("%s-debug", backend_names[b]));
             add_script(tests, "crash", (enum backend)b, text("%s-debug", backend_names[b]));
             add_script(tests, "panic", (enum backend)b, text("%s-debug", backend_names[b]));
@@ -393,8 +411,10 @@ static void job_start(struct job *job, const struct test *test)
         fail(EXIT_TOOL, "/tmp: %s", strerror(errno));
     if (!child_fork(&job->child, test->timeout_seconds, true))
         return;
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    /* Not as whoever started us has it: a shell without job control ignores SIGINT and SIGQUIT for
+     * what it puts in the background, and what is ignored stays so in all that a test starts. */
+    for (int signo = 1; signo < NSIG; signo++)
+        signal(signo, SIG_DFL);
     dup2(job->report, STDOUT_FILENO);
     if (!test->serial)
         dup2(job->report, STDERR_FILENO);
@@ -517,8 +537,13 @@ static const struct argp_option test_option_table[] = {
     {"quick", 'q', NULL, 0, "without the tests that take long", 0},
     {"list", 'l', NULL, 0, "name the tests instead of running them", 0},
     {"on", 'o', "BACKEND", 0, "only tests on hosted, x64, aarch64 or a preset such as x64-asan", 0},
-    {"build", 'b', "PRESET", 0, "the tests of programs, on this build of their backend's kernel",
+    {"build", 'b', "PRESET[,...]", 0,
+     "the tests of programs, on these builds of their backends' kernels", 0},
+    {"sanitizers", 'S', NULL, 0,
+     "all tests of programs on all builds with a sanitizer, with 4 virtual CPUs: --cpus 4 "
+     "--build " SANITIZER_PRESETS,
      0},
+    {"cpus", 'p', "N", 0, "virtual CPUs for all tests of programs but those that want just one", 0},
     {"jobs", 'j', "N", 0, "tests at the same time (default: CPUs, at most 4)", 0},
     {"soak", 's', "SECONDS", 0, "only tests that can go on for longer, each for so many seconds",
      0},
@@ -543,6 +568,15 @@ static error_t test_key(int key, char *value, struct argp_state *state)
         return 0;
     case 'b':
         options->build = value;
+        return 0;
+    case 'S':
+        options->build = SANITIZER_PRESETS;
+        options->cpus = options->cpus ? options->cpus : 4;
+        return 0;
+    case 'p':
+        options->cpus = (unsigned)atoi(value);
+        if (options->cpus < 1 || options->cpus > 64)
+            fail(EXIT_TOOL, "--cpus %s: from 1 to 64", value);
         return 0;
     case 'j':
         options->jobs = (unsigned)atoi(value);
@@ -572,7 +606,8 @@ static const char test_doc[] =
     "\vFILTER is a part of a name or a pattern such as 'ladder/*@x64'. The last line is the account"
     " 'N passed, N failed, N skipped'; the exit status is 0 if nothing failed.\n\nExamples:\n"
     "  selkie test --quick\n  selkie test ladder/sqlite\n  selkie test --on x64 guest/\n"
-    "  selkie test --build x64-asan ladder/\n  selkie test --soak 600 'storm/*-asan'";
+    "  selkie test --build x64-asan ladder/\n  selkie test --sanitizers -j 1\n  selkie test --soak "
+    "600 'storm/*-asan'";
 
 /* Tests that can go on for longer do, and have the time for it. */
 static void soak(struct tests *tests, unsigned seconds)
@@ -640,49 +675,6 @@ static void prepare(const struct tests *tests, const struct test_options *option
     build_for(tests, options);
 }
 
-/* --build: the table tests of its backend, on it; nothing else. */
-static void use_build(struct tests *tests, const char *preset)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < tests->count; i++) {
-        struct test test = tests->items[i];
-        const char *backend = backend_names[test.backend];
-        size_t len = strlen(backend);
-
-        if (!test.table || test.build || strncmp(preset, backend, len) != 0 || preset[len] != '-')
-            continue;
-        test.name = text("%.*s@%s", (int)strcspn(test.name, "@"), test.name, preset);
-        test.build = test.needs = preset;
-        test.timeout_seconds *= 2;
-        tests->items[kept++] = test;
-    }
-    tests->count = kept;
-}
-
-/* Coverage: the hosted tests again, on another build. */
-static void use_coverage_build(struct tests *tests)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < tests->count; i++) {
-        struct test test = tests->items[i];
-
-        if (test.table && (test.backend != BACKEND_HOSTED || test.build))
-            continue;
-        if (test.needs)
-            test.needs = "hosted-cov";
-        if (test.table)
-            test.build = "hosted-cov";
-        if (text_starts(test.name, "unit/"))
-            test.words.items[0] = text("%s/build/hosted-cov/%s_test", top_dir(), test.name);
-        if (text_starts(test.name, "fuzz/"))
-            test.words.items[0] = text("%s/build/hosted-cov/%s_fuzz", top_dir(), test.name);
-        tests->items[kept++] = test;
-    }
-    tests->count = kept;
-}
-
 /* Is enough of kernel/ run? Counts as a test if all tests were run. */
 static void coverage_take(const struct test_options *options, struct account *account)
 {
@@ -711,9 +703,11 @@ int command_test(int argc, char **argv)
     command_parse(&argp, argc, argv, &options);
     all_tests(&tests, options.coverage);
     if (options.coverage)
-        use_coverage_build(&tests);
+        tests_use_coverage(&tests);
     if (options.build)
-        use_build(&tests, options.build);
+        tests_use_builds(&tests, options.build);
+    if (options.cpus)
+        tests_use_cpus(&tests, options.cpus);
     if (options.soak)
         soak(&tests, options.soak);
     if (options.list) {

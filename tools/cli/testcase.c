@@ -165,6 +165,8 @@ static void run_words(const struct test *test, const char *folder, struct list *
     struct list packages = {0};
     const char *cpus = get_text(table, "cpus");
 
+    if (test->cpus && (!cpus || strcmp(cpus, "1") != 0))
+        cpus = text("%u", test->cpus);
     list_add(words, text("%s/tools/selkie", top_dir()));
     list_add(words, "run");
     list_add(words, "--on");
@@ -201,6 +203,8 @@ static void run_words(const struct test *test, const char *folder, struct list *
         }
     }
     get_list(table, "options", words);
+    if (test->build && get(table, "options_on"))
+        get_list(get(table, "options_on"), test->build, words);
     list_add(words, "--");
     command_words(test, test->backend, words);
 }
@@ -363,6 +367,17 @@ static bool needs_met(struct json_object *table)
     return false;
 }
 
+/* "without": what a build cannot do. */
+static bool build_fits(const struct test *test)
+{
+    struct json_object *without = get(test->table, "without");
+    const char *why = test->build && without ? get_text(without, test->build) : NULL;
+
+    if (why)
+        printf("  %s: %s\n", test->build, why);
+    return !why;
+}
+
 static enum verdict table_run(const struct test *test)
 {
     char *folder = text("%s/guest", test_folder(test));
@@ -370,7 +385,7 @@ static enum verdict table_run(const struct test *test)
     struct outcome got = {0};
     struct list words = {0};
 
-    if (!needs_met(test->table))
+    if (!needs_met(test->table) || !build_fits(test))
         return VERDICT_SKIP;
     if (geteuid() != 0 && json_object_get_boolean(get(test->table, "root"))) {
         printf("  its text names the owner of files, who is root in the guest\n");
@@ -389,6 +404,9 @@ static enum verdict table_run(const struct test *test)
 
 /* ---- lists of tests ---- */
 
+/* Only there to end what hangs: no test may fail because its host is slow. */
+#define HUNG_SECONDS 600
+
 struct test *tests_add(struct tests *tests, char *name,
                        enum verdict (*run)(const struct test *test))
 {
@@ -398,7 +416,7 @@ struct test *tests_add(struct tests *tests, char *name,
         tests->items =
             must_alloc(realloc(tests->items, (tests->count + 64) * sizeof(*tests->items)));
     test = &tests->items[tests->count++];
-    *test = (struct test){.name = name, .run = run, .timeout_seconds = 120};
+    *test = (struct test){.name = name, .run = run, .timeout_seconds = HUNG_SECONDS};
     return test;
 }
 
@@ -419,11 +437,10 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
     test->build = build;
     test->needs = build ? build : backend_names[backend];
     test->quick = !build && get_chosen(table, "quick", where);
-    test->timeout_seconds = backend == BACKEND_HOSTED && !build ? 120 : 300;
     if (build && sanitized && strcmp(build, "hosted-coop") != 0)
         seconds = sanitized;
     test->seconds = seconds ? (unsigned)json_object_get_int(seconds) : 0;
-    if (timeout)
+    if (timeout && (unsigned)json_object_get_int(timeout) > test->timeout_seconds)
         test->timeout_seconds = (unsigned)json_object_get_int(timeout);
 }
 

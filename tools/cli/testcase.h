@@ -21,6 +21,8 @@
  *   machine_asan  true: also on the presets x64-asan and aarch64-asan; or a list of them
  *   coop        true: also on the preset hosted-coop, where kernel code is not preempted
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
+ *   without     preset -> why the test cannot be on it: skipped there
+ *   options_on  preset -> words for `selkie run` there, behind the others
  *   root        true: skipped for others, because the native text would differ
  *   expect      status, stdout, stderr (regular expressions that must match, or lists), one_line
  * (standard error is just one line): then the program is not run natively for comparison
@@ -50,6 +52,7 @@ struct test {
     bool quick, serial;
     unsigned timeout_seconds;
     unsigned seconds; /* "@seconds"; 0: not a test that can go on for longer */
+    unsigned cpus;    /* instead of the table's, unless that is 1; 0: the table's */
 };
 
 struct tests {

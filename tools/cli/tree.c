@@ -106,6 +106,35 @@ void tree_dir_like(struct tree *tree, const char *path, const struct stat *st)
     (*node)->mtime = st->st_mtime;
 }
 
+/* A folder of the host's system or of a package. Its own time says when somebody installed
+ * something else there: the image must not depend on that. */
+static void tree_dir_derived(struct tree *tree, const char *path, const struct stat *st)
+{
+    struct stat like = *st;
+    struct node key = {.path = (char *)(uintptr_t)path}, **node;
+
+    node = tfind(&key, &tree->nodes, node_compare);
+    like.st_mtime = node && (*node)->derived ? (*node)->mtime : 0;
+    tree_dir_like(tree, path, &like);
+    node = tfind(&key, &tree->nodes, node_compare);
+    (*node)->derived = (*node)->kind == NODE_DIR;
+}
+
+/* A file with this time has come to path. */
+static void tree_raise_times(struct tree *tree, const char *path, int64_t mtime)
+{
+    char *dir = path_dir(path);
+
+    for (;; dir = path_dir(dir)) {
+        struct node key = {.path = dir}, **node = tfind(&key, &tree->nodes, node_compare);
+
+        if (node && (*node)->derived && (*node)->mtime < mtime)
+            (*node)->mtime = mtime;
+        if (strcmp(dir, "/") == 0)
+            return;
+    }
+}
+
 void tree_text(struct tree *tree, const char *path, const char *content, mode_t mode)
 {
     struct node *node = tree_node(tree, path);
@@ -142,6 +171,7 @@ static void tree_file_stat(struct tree *tree, const char *path, const char *host
     node->mode = S_IFREG | (st->st_mode & 07777);
     node->mtime = st->st_mtime;
     tree->file_bytes += node->len;
+    tree_raise_times(tree, path, node->mtime);
 }
 
 void tree_file(struct tree *tree, const char *path, const char *host)
@@ -162,7 +192,7 @@ static void tree_entry(struct tree *tree, const char *path, const char *host, co
     ssize_t n;
 
     if (S_ISDIR(st->st_mode)) {
-        tree_dir_like(tree, path, st);
+        tree_dir_derived(tree, path, st);
     } else if (S_ISREG(st->st_mode)) {
         tree_file_stat(tree, path, host, st);
     } else if (S_ISLNK(st->st_mode)) {

@@ -24,6 +24,7 @@ struct node {
     size_t len;   /* FILE, TEXT */
     mode_t mode;
     int64_t mtime;
+    bool derived; /* DIR: mtime is that of the latest file below */
 };
 
 struct tree {

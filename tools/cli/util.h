@@ -70,6 +70,9 @@ uint64_t hash_text(uint64_t hash, const char *s); /* with its terminator */
 
 double now_seconds(void); /* monotonic */
 
+/* Numbers from a seed (splitmix64). */
+uint64_t random_next(uint64_t *state);
+
 /* Directories. All are absolute and end without a slash. */
 const char *top_dir(void);   /* the source tree */
 const char *cache_dir(void); /* ${XDG_CACHE_HOME:-~/.cache}/selkie, made */

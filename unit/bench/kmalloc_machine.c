@@ -30,6 +30,10 @@ int hal_entropy(void *buf, size_t len)
         ((unsigned char *)buf)[i] = (unsigned char)(0x5a + 37 * i);
     return 0;
 }
+void hal_cpu_local_set(unsigned cpu, void *local)
+{
+    cpus[cpu].local = local;
+}
 uint64_t hal_clock_ns(void)
 {
     return 0; /* nobody is watched */

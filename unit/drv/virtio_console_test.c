@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/drv/virtio.c kernel/drv/virtio_console.c kernel/drv/irq.c kernel/lib/conframe.c
-   kernel/lib/strutil.c kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/failpoint.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
-   unit/fake_sched.c
+/* sources: kernel/drv/virtio.c kernel/drv/virtio_mmio.c kernel/drv/virtio_pci.c kernel/drv/pci.c
+   kernel/core/cmdline.c kernel/drv/virtio_console.c kernel/drv/irq.c kernel/lib/conframe.c
+   kernel/lib/strutil.c kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/buddy.c kernel/mm/pagemap.c
+   kernel/mm/failpoint.c kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c
+   kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
    */
 /* include: unit/drv/include */
 /*
@@ -496,8 +497,9 @@ static void a_device_that_lies_is_given_up(void **state)
 /* A number just behind the last buffer, and one of a buffer that the driver has not handed out. */
 static void used_numbers_are_looked_at(void **state)
 {
-    struct virtio_device dev = {.regs = window};
+    struct virtio_device dev;
     struct virtio_queue queue;
+    unsigned at = 0;
     uint32_t len;
 
     (void)state;
@@ -507,6 +509,7 @@ static void used_numbers_are_looked_at(void **state)
     assert_int_equal(console_calls, 0);
     input("ok", 2);
     assert_int_equal(console_calls, 1);
+    assert_int_equal(virtio_find(&dev, VIRTIO_CONSOLE, &at), 0);
     memset(device.ring, 0, sizeof(device.ring));
     assert_int_equal(virtio_queue_init(&dev, &queue, TX0, 4), 0);
     virtio_queue_add(&queue, 2, FAKE_RAM_PA, 16, true);

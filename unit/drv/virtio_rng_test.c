@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/drv/virtio.c kernel/drv/virtio_rng.c kernel/lib/strutil.c kernel/mm/hotpages.c
-   kernel/mm/page.c kernel/mm/failpoint.c kernel/core/spinlock.c kernel/core/panic.c
-   kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
+/* sources: kernel/drv/virtio.c kernel/drv/virtio_mmio.c kernel/drv/virtio_pci.c kernel/drv/pci.c
+   kernel/core/cmdline.c kernel/drv/irq.c kernel/drv/virtio_rng.c kernel/lib/strutil.c
+   kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/buddy.c kernel/mm/pagemap.c kernel/mm/failpoint.c
+   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
+   unit/fake_sched.c
    */
 /* virtio_rng_test.c - the entropy device's driver and the generator it feeds (included, to see its
  * key), with a device that gives, gives late, gives little, nothing, or lies. */

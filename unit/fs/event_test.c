@@ -14,6 +14,7 @@
 
 #include "fake.h"
 #include "fake_fs.h"
+#include "fs/async.h"
 #include "fs/epoll.h"
 #include "fs/eventfd.h"
 #include "fs/locks.h"
@@ -48,6 +49,51 @@ static long get(struct file *file, void *buf, size_t len)
     struct iov_iter it;
     iov_iter_init_kernel(&it, &one, buf, len);
     return file_read_iter(file, &it, NULL);
+}
+
+/* ---- owners ---- */
+
+static char async_log[8]; /* what was called, in order */
+
+static void async_note(char what)
+{
+    size_t len = strlen(async_log);
+    assert_true(len + 1 < sizeof(async_log));
+    async_log[len] = what;
+}
+static void async_forget(struct file *file)
+{
+    (void)file;
+    async_note('f');
+}
+static void async_free(struct file *file)
+{
+    file->async = NULL;
+    async_note('e');
+}
+static void async_signal(struct file *file, int signo)
+{
+    (void)file;
+    async_note(signo == 23 ? 's' : '?');
+}
+/* As a socket, which may have urgent data until it has taken its own lock. */
+static void async_release(struct file *file)
+{
+    file_signal_owner(file, 23);
+    async_note('r');
+}
+
+/* A file that is being released can still signal its owner: what does that is freed afterwards. */
+static void owner_outlives_release(void **state)
+{
+    (void)state;
+    static const struct file_ops ops = {.release = async_release};
+    static struct file_async async = {async_forget, async_free, async_signal};
+    struct file *file = file_alloc(&ops, 0, NULL);
+    assert_non_null(file);
+    file->async = &async;
+    file_put(file);
+    assert_string_equal(async_log, "fsre");
 }
 
 /* ---- pipes ---- */
@@ -660,6 +706,7 @@ int main(void)
         TEST(reserved_descriptors),
         TEST(pipe_gives_back),
         TEST(closing_ends_a_lock),
+        TEST(owner_outlives_release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "sched/pressure.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
+#include "sched/work.h"
 
 void (*fake_sleep_hook)(void);
 unsigned fake_sleeps;
@@ -24,6 +25,18 @@ struct fs_context *fake_context;
 int fake_tty_signal;
 int fake_pressure_watchers;
 unsigned fake_memory_waits;
+
+/* ---- work: at once, for tests that have no queue of their own ---- */
+
+__attribute__((weak)) void work_init(struct work *work, void (*fn)(struct work *))
+{
+    *work = (struct work){.fn = fn};
+}
+__attribute__((weak)) bool work_queue(struct work *work)
+{
+    work->fn(work);
+    return true;
+}
 
 /* ---- wait queues ---- */
 
@@ -102,6 +115,10 @@ bool waitq_wake_all(struct waitq *queue, uint32_t events)
 {
     return wake_waiters(queue, events, true);
 }
+bool waitq_busy(struct waitq *queue)
+{
+    return !list_empty(&queue->waiters);
+}
 void waitq_add_exclusive(struct waitq *queue, struct waiter *w,
                          void (*fn)(struct waiter *, uint32_t))
 {
@@ -159,49 +176,74 @@ void sched_get_stats(unsigned cpu, struct sched_cpu_stats *out)
 
 /* ---- time ---- */
 
-static struct timer *timers[16];
+#define TIMERS_MAX 256
+static struct timer *timers[TIMERS_MAX];
+static size_t timers_end; /* none stands behind it */
 
 void timer_setup(struct timer *timer, void (*fn)(struct timer *))
 {
     memset(timer, 0, sizeof(*timer));
     timer->fn = fn;
 }
-static void timer_drop(struct timer *timer)
+static bool timer_drop(struct timer *timer)
 {
-    for (size_t i = 0; i < 16; i++)
-        if (timers[i] == timer)
+    if (!timer->queue)
+        return false;
+    for (size_t i = 0; i < timers_end; i++)
+        if (timers[i] == timer) {
             timers[i] = NULL;
+            timer->queue = NULL;
+            while (timers_end && !timers[timers_end - 1])
+                timers_end--;
+            return true;
+        }
+    return false;
 }
 void timer_arm(struct timer *timer, uint64_t deadline_ns)
 {
     timer_drop(timer);
     timer->deadline_ns = deadline_ns;
-    for (size_t i = 0; i < 16; i++)
+    timer->queue = (struct timerq *)timer; /* armed */
+    for (size_t i = 0; i < TIMERS_MAX; i++)
         if (!timers[i]) {
             timers[i] = timer;
+            timers_end = i < timers_end ? timers_end : i + 1;
             return;
         }
     abort();
 }
 bool timer_cancel(struct timer *timer)
 {
-    timer_drop(timer);
-    return true;
+    return timer_drop(timer);
 }
 void timer_cancel_sync(struct timer *timer)
 {
     timer_drop(timer);
 }
+static struct timer *timer_first(void)
+{
+    struct timer *first = NULL;
+    for (size_t i = 0; i < timers_end; i++)
+        if (timers[i] && (!first || timers[i]->deadline_ns < first->deadline_ns))
+            first = timers[i];
+    return first;
+}
+uint64_t fake_timer_next(void)
+{
+    struct timer *first = timer_first();
+    return first ? first->deadline_ns : UINT64_MAX;
+}
 void fake_advance(uint64_t ns)
 {
-    fake_now_ns += ns;
-    for (size_t i = 0; i < 16; i++) {
-        struct timer *t = timers[i];
-        if (t && t->deadline_ns <= fake_now_ns) {
-            timers[i] = NULL;
-            t->fn(t);
-        }
+    uint64_t until = fake_now_ns + ns;
+    struct timer *t;
+    while ((t = timer_first()) != NULL && t->deadline_ns <= until) {
+        if (t->deadline_ns > fake_now_ns)
+            fake_now_ns = t->deadline_ns;
+        timer_drop(t);
+        t->fn(t);
     }
+    fake_now_ns = until;
 }
 uint64_t clock_mono_ns(void)
 {
@@ -334,6 +376,7 @@ int fake_fs_boot(const void *archive, size_t len)
     fake_sleep_hook = NULL;
     fake_sleeps = 0;
     memset(timers, 0, sizeof(timers));
+    timers_end = 0;
     page_init();
     kmalloc_init();
     vm_cache_init();

@@ -12,6 +12,7 @@ extern void (*fake_sleep_hook)(void);
 extern unsigned fake_sleeps;
 /* Move the clock and run timers that expire. */
 void fake_advance(uint64_t ns);
+uint64_t fake_timer_next(void); /* when the next one expires; UINT64_MAX: none is armed */
 extern struct fdtable *fake_fdtable;
 extern struct fs_cred fake_cred; /* the caller */
 extern struct fs_context *fake_context;

@@ -14,6 +14,7 @@
 #include "fake.h"
 #include "fake_fs.h"
 #include "fs/console.h"
+#include "fs/pipe.h"
 #include "mm/kmalloc.h"
 
 static struct file *tty;
@@ -235,8 +236,29 @@ static void plain_streams(void **state)
     out = fd_get(fake_fdtable, 1);
     fake_console_takes = 0;
     assert_int_equal(file_poll(out, NULL), 0);
+    /* What is one piece is taken whole, and its rest goes before all else. */
+    fake_console_reset();
     fake_console_takes = 4;
-    assert_int_equal(file_write(out, "abcdef", 6), 4);
+    assert_true(console_settled());
+    assert_int_equal(file_write(out, "abcdef", 6), 6);
+    assert_false(console_settled());
+    fake_console_takes = 1;
+    assert_int_equal(file_poll(out, NULL), 0);
+    out->flags |= O_NONBLOCK;
+    assert_int_equal(file_write(out, "ghi", 3), -EAGAIN); /* f is not out yet: none of it */
+    expect_echo("abcde");
+    fake_console_takes = 0;
+    assert_int_equal(file_write(out, big, sizeof big), -EAGAIN);
+    fake_console_takes = 2;
+    assert_int_equal(file_write(out, "ghi", 3), 3);
+    expect_echo("fg");
+    fake_console_takes = SIZE_MAX;
+    assert_int_equal(file_write(out, "j", 1), 1);
+    expect_echo("hij");
+    assert_true(console_settled());
+    assert_int_equal(file_poll(out, NULL), POLLOUT | POLLWRNORM);
+    fake_console_takes = 100; /* more than PIPE_BUF may be cut */
+    assert_int_equal(file_write(out, big, PIPE_BUF + 1), 100);
     fake_console_error = -EPIPE;
     assert_int_equal(file_write(out, "x", 1), -EPIPE);
     assert_int_equal(file_poll(out, NULL), POLLOUT | POLLWRNORM | POLLERR);

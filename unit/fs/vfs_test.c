@@ -320,6 +320,9 @@ static void regular_files(void **state)
     assert_int_equal(file_text(file, "world"), 5);
     assert_int_equal(file_pread(file, buf, sizeof buf, 0), 11);
     assert_memory_equal(buf, "hello world", 11);
+    file->pos = 1;
+    assert_int_equal(file_text(file, ""), 0); /* appending nothing is no move */
+    assert_int_equal(file->pos, 1);
     __atomic_fetch_and(&file->flags, ~(uint32_t)O_APPEND, __ATOMIC_RELAXED);
     file->pos = 3 * 4096 + 5; /* a hole */
     assert_int_equal(file_text(file, "end"), 3);
@@ -360,6 +363,7 @@ static void seals(void **state)
     assert_int_equal(inode_truncate(file->inode, 1), -EPERM);
     file->pos = 0;
     assert_int_equal(file_text(file, "x"), -EPERM);
+    assert_int_equal(file_text(file, ""), 0);
     assert_int_equal(memfd_add_seals(file, F_SEAL_GROW), -EPERM);
     assert_int_equal(memfd_get_seals(file), 15);
     assert_true(file_path(file, buf, sizeof buf) > 0);

@@ -47,14 +47,22 @@ static uint64_t check(uint64_t pointer, uint64_t modifier)
     return pointer;
 }
 
-/* The other keys: DA, DB and the generic one. */
+/* What each key (IA, DA, DB, the generic one) makes of many modifiers, in a word each: a signature
+ * has as few as seven bits, so that two keys agree about one of them in every 128. */
 static void sign_all(uint64_t pointer, uint64_t out[4])
 {
-    out[0] = sign(pointer, 7);
-    out[1] = out[2] = pointer;
-    __asm__ volatile(".arch armv8.3-a\n pacda %0, %1" : "+r"(out[1]) : "r"(7ul));
-    __asm__ volatile(".arch armv8.3-a\n pacdb %0, %1" : "+r"(out[2]) : "r"(7ul));
-    __asm__ volatile(".arch armv8.3-a\n pacga %0, %1, %2" : "=r"(out[3]) : "r"(pointer), "r"(7ul));
+    memset(out, 0, 4 * sizeof(out[0]));
+    for (uint64_t modifier = 0; modifier < 32; modifier++) {
+        uint64_t signature[4] = {sign(pointer, modifier), pointer, pointer, 0};
+
+        __asm__ volatile(".arch armv8.3-a\n pacda %0, %1" : "+r"(signature[1]) : "r"(modifier));
+        __asm__ volatile(".arch armv8.3-a\n pacdb %0, %1" : "+r"(signature[2]) : "r"(modifier));
+        __asm__ volatile(".arch armv8.3-a\n pacga %0, %1, %2"
+                         : "=r"(signature[3])
+                         : "r"(pointer), "r"(modifier));
+        for (int i = 0; i < 4; i++)
+            out[i] = (out[i] ^ signature[i] >> 32) * 0x100000001b3u;
+    }
 }
 
 static sigjmp_buf back;
@@ -222,21 +230,22 @@ static void landing_pads(void)
 int main(int argc, char **argv)
 {
     char text[32];
-    uint64_t before = argc > 1 ? strtoull(argv[1], NULL, 16) : 0;
+    uint64_t signatures_of[4], before = argc > 1 ? strtoull(argv[1], NULL, 16) : 0;
 
     if (!(getauxval(AT_HWCAP) & BIT_PACA) || !(getauxval(AT_HWCAP2) & BIT2_BTI)) {
         REQUIRE(!"the machine has no pointer authentication or no BTI");
     }
     REQUIRE(getauxval(AT_HWCAP) & BIT_PACG);
+    sign_all(0x123450, signatures_of);
     if (argc > 1) { /* another program has other keys */
-        REQUIRE(sign(0x123450, 1) != before);
+        REQUIRE(signatures_of[0] != before);
         return guest_pass("branchprot");
     }
     signatures();
     forged();
     threads();
     landing_pads();
-    snprintf(text, sizeof(text), "%llx", (unsigned long long)sign(0x123450, 1));
+    snprintf(text, sizeof(text), "%llx", (unsigned long long)signatures_of[0]);
     execl("/proc/self/exe", argv[0], text, NULL);
     REQUIRE(!"execl");
 }

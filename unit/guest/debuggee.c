@@ -54,9 +54,26 @@ static void *locker(void *arg)
     return arg;
 }
 
+/* And one of each thread's own. */
+static _Thread_local volatile uint64_t own = 0x77aa;
+
+/* A vector register for core files to tell of. */
+static inline void vector_set(uint64_t lo, uint64_t hi)
+{
+    uint64_t value[2] = {lo, hi};
+
+#ifdef __x86_64__
+    __asm__ volatile("movups %0, %%xmm7" : : "m"(value));
+#else
+    __asm__ volatile("ldr q7, %0" : : "Q"(value));
+#endif
+}
+
 static void *spinner(void *arg)
 {
     named("spinner");
+    own = 0x515151;
+    vector_set(0x5151515151515151, 0x5252525252525252);
     while (!atomic_load(&stop))
         ;
     return arg;
@@ -64,6 +81,8 @@ static void *spinner(void *arg)
 
 __attribute__((noinline)) static void crash_inner(volatile int *at)
 {
+    own = 0x112233;
+    vector_set(0x1122334455667788, 0x99aabbccddeeff00);
     *at = 7;
 }
 
@@ -80,8 +99,13 @@ static void make_sockets(void)
     int pair[2], listener = socket(AF_UNIX, SOCK_STREAM, 0);
 
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && write(pair[0], "abc", 3) == 3);
-    REQUIRE(bind(listener, (struct sockaddr *)&name, offsetof(struct sockaddr_un, sun_path) + 9) ==
-            0);
+    /* On Linux another one may have the name for a moment. */
+    for (int tries = 0;
+         bind(listener, (struct sockaddr *)&name, offsetof(struct sockaddr_un, sun_path) + 9) != 0;
+         tries++) {
+        REQUIRE(errno == EADDRINUSE && tries < 6000);
+        usleep(10000);
+    }
     REQUIRE(listen(listener, 4) == 0);
 }
 

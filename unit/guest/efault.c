@@ -3,8 +3,10 @@
 #include "guest.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #define BAD_COUNT 4
 
@@ -49,5 +51,15 @@ int main(void)
     REQUIRE(syscall(SYS_openat, AT_FDCWD, edge + 4095, 0) == -1);
     memset(edge, 'a', 4096);
     REQUIRE_ERRNO(syscall(SYS_openat, AT_FDCWD, edge + 4090, 0), EFAULT);
+    /* But not into a pipe: a small write is one piece or nothing. */
+    int left;
+    struct iovec parts[2] = {{edge, 1000}, {edge + 4000, 1000}};
+    REQUIRE(read(p[0], edge, 16) == 3);
+    REQUIRE_ERRNO(write(p[1], edge + 4090, 20), EFAULT);
+    REQUIRE_ERRNO(writev(p[1], parts, 2), EFAULT);
+    REQUIRE(ioctl(p[0], FIONREAD, &left) == 0 && left == 0);
+    REQUIRE(write(p[1], edge, 100) == 100);
+    REQUIRE_ERRNO(writev(p[1], parts, 2), EFAULT);
+    REQUIRE(ioctl(p[0], FIONREAD, &left) == 0 && left == 100);
     return guest_pass("efault");
 }

@@ -92,6 +92,9 @@ static void test_offsets(void)
     REQUIRE(read(fd, buf, 0) == 0);
     int ap = open("offsets", O_WRONLY | O_APPEND);
     REQUIRE(ap >= 0 && lseek(ap, 0, SEEK_SET) == 0 && write(ap, "Z", 1) == 1);
+    REQUIRE(lseek(ap, 2, SEEK_SET) == 2 && write(ap, "", 0) == 0);
+    REQUIRE_ERRNO(write(ap, bad_pointer, 10), EFAULT);
+    REQUIRE(lseek(ap, 0, SEEK_CUR) == 2); /* neither has moved it */
     /* sendfile moves both positions; with an offset, that one in place of the source's. */
     int out = open("sent", O_RDWR | O_CREAT, 0600);
     off_t from = 2;

@@ -4,7 +4,7 @@
  * and locked, and the rest keeps its bytes. MAP_HUGETLB is refused or kept; of a pool it takes what
  * was set apart, and no more.
  */
-#include "guest.h"
+#include "procfile.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -106,19 +106,6 @@ static void test_hugetlb(void)
 }
 
 /* ---- a pool of our own: in a machine of our own ---- */
-
-static unsigned long number_in(const char *path, const char *what)
-{
-    static char text[8192];
-    int fd = open(path, O_RDONLY);
-    ssize_t n = read(fd, text, sizeof text - 1);
-    REQUIRE(n > 0);
-    text[n] = 0;
-    close(fd);
-    char *at = strstr(text, what);
-    REQUIRE(at);
-    return strtoul(at + strlen(what), NULL, 10);
-}
 
 static void require_pool(unsigned long total, unsigned long free_, unsigned long rsvd,
                          unsigned long surp)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define P 4096ul
 #define RW (PROT_READ | PROT_WRITE)
@@ -108,6 +109,29 @@ static void test_seals(void)
     close(fd);
 }
 
+/* MFD_NOEXEC_SEAL and MFD_EXEC are newer (6.3) than what we say we are, but accepted. */
+static void test_exec_seal(void)
+{
+    struct stat st;
+    REQUIRE_ERRNO(memfd_create("both", 8 | 16), EINVAL);
+    int fd = memfd_create("data", 8);
+    if (fd < 0)
+        return;
+    REQUIRE(fstat(fd, &st) == 0 && (st.st_mode & 0777) == 0666);
+    REQUIRE(fcntl(fd, F_GET_SEALS) == 32);
+    REQUIRE_ERRNO(fchmod(fd, 0755), EPERM);
+    REQUIRE(fchmod(fd, 0640) == 0 && write(fd, "x", 1) == 1);
+    close(fd);
+    fd = memfd_create("code", MFD_ALLOW_SEALING | 16);
+    REQUIRE(fd >= 0 && fcntl(fd, F_ADD_SEALS, 32) == 0);
+    REQUIRE(fcntl(fd, F_GET_SEALS) ==
+            (32 | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW));
+    REQUIRE_ERRNO(write(fd, "x", 1), EPERM);
+    REQUIRE_ERRNO(fchmod(fd, 0666), EPERM);
+    REQUIRE(fchmod(fd, 0777) == 0);
+    close(fd);
+}
+
 static void test_shm(void)
 {
     char name[64];
@@ -157,6 +181,7 @@ int main(void)
     test_places();
     test_grows_down();
     test_seals();
+    test_exec_seal();
     test_shm();
     test_past_end();
     return guest_pass("mapflags");

@@ -7,6 +7,9 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#ifndef MADV_DONTNEED_LOCKED /* Linux 5.18 */
+#define MADV_DONTNEED_LOCKED 24
+#endif
 #define P 4096ul
 #define POPULATE_READ 22
 #define POPULATE_WRITE 23
@@ -56,6 +59,9 @@ static void test_mlock(void)
     REQUIRE(mlock(p, 4 * P) == 0 && status_pages("VmLck") == 4);
     REQUIRE_ERRNO(madvise(p, P, MADV_DONTNEED), EINVAL);
     REQUIRE_ERRNO(madvise(p, P, MADV_FREE), EINVAL);
+    p[0] = p[P] = 1; /* still locked, and empty */
+    REQUIRE(madvise(p, P, MADV_DONTNEED_LOCKED) == 0 && status_pages("VmLck") == 4);
+    REQUIRE(!resident(p) && p[0] == 0 && p[P] == 1);
     REQUIRE_ERRNO(msync(p, P, MS_INVALIDATE), EBUSY);
     REQUIRE(munlock(p, 2 * P) == 0 && status_pages("VmLck") == 2);
     REQUIRE(madvise(p, P, MADV_DONTNEED) == 0);

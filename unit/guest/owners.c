@@ -11,7 +11,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MANY 50
@@ -99,6 +101,29 @@ static void names(void)
     REQUIRE(objects_of("inode_cache") == inodes);
 }
 
+/* Whole file systems go, one that is in use with its last file. */
+static void mounts(void)
+{
+    long inodes = objects_of("inode_cache"), names = objects_of("dentry");
+
+    REQUIRE(mkdir("/tmp/owners", 0700) == 0);
+    for (int i = 0; i < MANY; i++) {
+        REQUIRE(mount("none", "/tmp/owners", i % 5 ? "tmpfs" : "sysfs", 0, NULL) == 0);
+        (void)!mkdir("/tmp/owners/a", 0755);
+        int fd = open("/tmp/owners/a/b", O_CREAT | O_RDWR, 0600);
+        access("/tmp/owners/a/none", F_OK);
+        REQUIRE(umount2("/tmp/owners", i % 2 ? MNT_DETACH : 0) == (i % 2 || fd < 0 ? 0 : -1));
+        if (fd >= 0)
+            REQUIRE(write(fd, "x", 1) == 1 && close(fd) == 0);
+        if (i % 2 == 0 && fd >= 0)
+            REQUIRE(umount("/tmp/owners") == 0);
+    }
+    REQUIRE(rmdir("/tmp/owners") == 0);
+    for (int i = 0; i < 500 && objects_of("inode_cache") > inodes; i++)
+        usleep(10000);
+    REQUIRE(objects_of("inode_cache") == inodes && objects_of("dentry") <= names);
+}
+
 static void areas(void)
 {
     long before = objects_of("vm_area_struct");
@@ -147,6 +172,7 @@ int main(void)
     files_and_pipes();
     sockets();
     names();
+    mounts();
     areas();
     threads();
     return guest_pass("owners");

@@ -118,6 +118,20 @@ static void test_cpuinfo(void)
 #endif
 }
 
+/* All memory is in the kernel's map of it, where it says of what that is made. */
+static void test_direct_map(unsigned long total)
+{
+    static const char *const sizes[] = {"DirectMap4k:", "DirectMap2M:", "DirectMap1G:"};
+    unsigned long sum = 0;
+    if (!strstr(text, sizes[0]))
+        return;
+    for (int i = 0; i < 3; i++) {
+        const char *line = strstr(text, sizes[i]); /* x86 without such pages has no third line */
+        sum += line ? strtoul(line + strlen(sizes[i]), NULL, 10) : 0;
+    }
+    REQUIRE(sum >= total);
+}
+
 static void test_machine(void)
 {
     unsigned long value;
@@ -127,6 +141,7 @@ static void test_machine(void)
     REQUIRE(sscanf(strstr(slurp("/proc/meminfo"), "MemTotal:"), "MemTotal: %lu kB", &value) == 1 &&
             value > 1000);
     REQUIRE(strstr(text, "MemFree:") && strstr(text, "MemAvailable:"));
+    test_direct_map(value);
     test_cpuinfo();
     REQUIRE(strncmp(slurp("/proc/stat"), "cpu ", 4) == 0 && strstr(text, "cpu0 "));
     REQUIRE(sscanf(slurp("/proc/uptime"), "%lf", &up) == 1 && up >= 0);

@@ -7,6 +7,7 @@
  *   stalled threads   another thread says so, then the program waits to be killed
  *   stalled poll      a non-blocking stream: EAGAIN and poll(2), until there is room again
  *   stalled cut       a write of a megabyte whose reader goes away half way
+ *   stalled lines     threads write lines to a non-blocking stream: whole or EAGAIN
  *   stalled gone      poll(2) hears of the loss of the reader while nothing is written
  */
 #include "guest.h"
@@ -110,6 +111,37 @@ static int test_cut(void)
     return 0;
 }
 
+#define LINE 999
+#define LINES 1500
+#define WRITERS 3
+
+static void *write_lines(void *arg)
+{
+    char line[LINE];
+    memset(line, 'a' + (int)(intptr_t)arg, sizeof(line));
+    line[LINE - 1] = '\n';
+    for (int done = 0; done < LINES;) {
+        long n = write(1, line, sizeof(line));
+        REQUIRE(n == LINE || (n == -1 && errno == EAGAIN));
+        done += n > 0;
+        if (n < 0)
+            REQUIRE(writable(-1) == POLLOUT);
+    }
+    return arg;
+}
+
+static int test_lines(void)
+{
+    pthread_t t[WRITERS];
+    REQUIRE(fcntl(1, F_SETFL, O_NONBLOCK) == 0);
+    for (intptr_t i = 0; i < WRITERS; i++)
+        REQUIRE(pthread_create(&t[i], NULL, write_lines, (void *)i) == 0);
+    fprintf(stderr, "writing\n");
+    for (int i = 0; i < WRITERS; i++)
+        REQUIRE(pthread_join(t[i], NULL) == 0);
+    return 0;
+}
+
 static int test_gone(void)
 {
     struct pollfd p = {.fd = 1};
@@ -124,11 +156,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(void);
-    } tests[] = {{"signal", test_signal},
-                 {"threads", test_threads},
-                 {"poll", test_poll},
-                 {"cut", test_cut},
-                 {"gone", test_gone}};
+    } tests[] = {{"signal", test_signal}, {"threads", test_threads}, {"poll", test_poll},
+                 {"cut", test_cut},       {"lines", test_lines},     {"gone", test_gone}};
     for (unsigned i = 0; argc == 2 && i < sizeof(tests) / sizeof(tests[0]); i++)
         if (strcmp(argv[1], tests[i].name) == 0)
             return tests[i].run();

@@ -238,14 +238,14 @@ static void test_dgram(void)
     REQUIRE_ERRNO(send(fd[1], "x", 1, 0), ENOTCONN);
     close(fd[1]);
 
-    unlink("/tmp/us.a");
+    unlink(own("/tmp/us.a"));
     REQUIRE(bind_to(a, "/tmp/us.a") == 0 && bind_to(b, "@us.b") == 0);
     to = address("@us.b", &to_len);
     REQUIRE(sendto(a, "hi", 2, 0, (struct sockaddr *)&to, to_len) == 2);
     len = sizeof from;
     REQUIRE(recvfrom(b, copy, 10, 0, (struct sockaddr *)&from, &len) == 2);
-    REQUIRE(strcmp(from.sun_path, "/tmp/us.a") == 0 &&
-            len == offsetof(struct sockaddr_un, sun_path) + 10);
+    REQUIRE(strcmp(from.sun_path, own("/tmp/us.a")) == 0 &&
+            len == offsetof(struct sockaddr_un, sun_path) + strlen(from.sun_path) + 1);
     REQUIRE(sendto(b, "ho", 2, 0, (struct sockaddr *)&from, len) == 2 && recv(a, copy, 9, 0) == 2);
     int c = socket(AF_UNIX, SOCK_DGRAM, 0); /* without a name */
     REQUIRE(sendto(c, "x", 1, 0, (struct sockaddr *)&to, to_len) == 1);
@@ -261,8 +261,8 @@ static void test_dgram(void)
     REQUIRE_ERRNO(connect_to(c, "@us.none"), ECONNREFUSED);
     close(a);
     REQUIRE_ERRNO(connect_to(c, "/tmp/us.a"), ECONNREFUSED); /* the name has outlived it */
-    REQUIRE_ERRNO(open("/tmp/us.a", O_RDWR), ENXIO);
-    unlink("/tmp/us.a");
+    REQUIRE_ERRNO(open(own("/tmp/us.a"), O_RDWR), ENXIO);
+    unlink(own("/tmp/us.a"));
     close(b);
     close(c);
 }
@@ -323,7 +323,7 @@ static void test_names(void)
             a.sun_family == AF_UNIX);
     REQUIRE_ERRNO(getpeername(fd, (struct sockaddr *)&a, &len), ENOTCONN);
     REQUIRE_ERRNO(listen(fd, 1), EINVAL); /* no name yet */
-    unlink("/tmp/us.n");
+    unlink(own("/tmp/us.n"));
     umask(022);
     REQUIRE(bind_to(fd, "/tmp/us.n") == 0);
     REQUIRE_ERRNO(bind_to(fd, "/tmp/us.m"), EINVAL);
@@ -333,20 +333,22 @@ static void test_names(void)
                   EINVAL);
     REQUIRE_ERRNO(bind(other, (struct sockaddr *)&a, 200), EINVAL);
     struct stat st;
-    REQUIRE(stat("/tmp/us.n", &st) == 0 && S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0755);
+    REQUIRE(stat(own("/tmp/us.n"), &st) == 0 && S_ISSOCK(st.st_mode) &&
+            (st.st_mode & 0777) == 0755);
     len = sizeof a;
     memset(&a, 0x55, sizeof a);
     REQUIRE(getsockname(fd, (struct sockaddr *)&a, &len) == 0 &&
-            strcmp(a.sun_path, "/tmp/us.n") == 0);
-    REQUIRE(len == offsetof(struct sockaddr_un, sun_path) + 10);
+            strcmp(a.sun_path, own("/tmp/us.n")) == 0);
+    REQUIRE(len == offsetof(struct sockaddr_un, sun_path) + strlen(a.sun_path) + 1);
     len = 5; /* cut off, with the true length */
-    REQUIRE(getsockname(fd, (struct sockaddr *)&a, &len) == 0 && len == 12);
+    REQUIRE(getsockname(fd, (struct sockaddr *)&a, &len) == 0 &&
+            len == 3 + strlen(own("/tmp/us.n")));
     REQUIRE_ERRNO(connect_to(other, "/tmp/us.n"), ECONNREFUSED); /* does not listen */
     REQUIRE(listen(fd, 5) == 0 && option(fd, SO_ACCEPTCONN) == 1);
-    REQUIRE(rename("/tmp/us.n", "/tmp/us.o") == 0 && connect_to(other, "/tmp/us.o") == 0);
+    REQUIRE(rename(own("/tmp/us.n"), own("/tmp/us.o")) == 0 && connect_to(other, "/tmp/us.o") == 0);
     len = sizeof a;
     REQUIRE(getpeername(other, (struct sockaddr *)&a, &len) == 0 &&
-            strcmp(a.sun_path, "/tmp/us.n") == 0);
+            strcmp(a.sun_path, own("/tmp/us.n")) == 0);
     REQUIRE_ERRNO(connect_to(other, "/tmp/us.o"), EISCONN);
     REQUIRE_ERRNO(listen(other, 1), EINVAL);
     int dgram = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -354,7 +356,7 @@ static void test_names(void)
     REQUIRE_ERRNO(connect_to(dgram, "/tmp"), ECONNREFUSED);
     close(dgram);
     close(other);
-    REQUIRE(unlink("/tmp/us.o") == 0);
+    REQUIRE(unlink(own("/tmp/us.o")) == 0);
     other = socket(AF_UNIX, SOCK_STREAM, 0);
     REQUIRE_ERRNO(connect_to(other, "/tmp/us.o"), ENOENT);
     close(fd);
@@ -396,8 +398,8 @@ static void test_accept(void)
             (fcntl(s, F_GETFL) & O_NONBLOCK));
     REQUIRE(read(s, copy, 10) == 5);
     len = sizeof a;
-    REQUIRE(getsockname(s, (struct sockaddr *)&a, &len) == 0 && len == 9 &&
-            memcmp(a.sun_path + 1, "us.acc", 6) == 0);
+    REQUIRE(getsockname(s, (struct sockaddr *)&a, &len) == 0 && len == 3 + strlen(own("us.acc")) &&
+            memcmp(a.sun_path + 1, own("us.acc"), len - 3) == 0);
     REQUIRE(connect_to(c[2], "@us.acc") == 0);
     struct ucred cred;
     len = sizeof cred;
@@ -566,7 +568,7 @@ static void test_epoll(void)
 
 static void test_copies(void)
 {
-    int fd[2], p[2], file = open("/tmp/us.file", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int fd[2], p[2], file = open(own("/tmp/us.file"), O_RDWR | O_CREAT | O_TRUNC, 0600);
     pair(SOCK_STREAM, fd);
     REQUIRE(pipe(p) == 0 && write(file, big, 5000) == 5000);
     REQUIRE(sendfile(fd[0], file, &(off_t){1000}, 4000) == 4000);
@@ -576,7 +578,7 @@ static void test_copies(void)
     REQUIRE(splice(p[0], NULL, fd[0], NULL, 100, 0) == 6 && read(fd[1], copy, 10) == 6 &&
             memcmp(copy, "splice", 6) == 0);
     close(file);
-    unlink("/tmp/us.file");
+    unlink(own("/tmp/us.file"));
     close_pair(p);
     close_pair(fd);
 }
@@ -589,7 +591,7 @@ static void test_proc(void)
     REQUIRE(file && fgets(text, sizeof text, file) && strncmp(text, "Num       RefCount", 18) == 0);
     bool found = false;
     while (fgets(text, sizeof text, file))
-        found |= strstr(text, " 00010000 0001 01 ") && strstr(text, "@us.proc");
+        found |= strstr(text, " 00010000 0001 01 ") && strstr(text, own("@us.proc"));
     REQUIRE(found);
     fclose(file);
     close(l);

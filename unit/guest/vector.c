@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vector.c - each thread keeps its own vector registers, as wide as the CPU has them, over yields,
- * preemption and signal handlers that use them too.
+ * vector.c - each thread keeps its own vector registers and rounding mode, as wide as the CPU has
+ * them, over yields, preemption and signal handlers that use them too.
  *
  * One block of assembly fills all registers, spins or yields, and stores them again, so that the
  * compiler has no part in what is compared.
@@ -58,8 +58,33 @@ static void keep(const uint8_t *in, uint8_t *out, int yield, unsigned count)
         break;
     }
 }
+
+/* MXCSR, bits 13 and 14. */
+static unsigned round_get(void)
+{
+    return __builtin_ia32_stmxcsr() >> 13 & 3;
+}
+
+static void round_set(unsigned mode)
+{
+    __builtin_ia32_ldmxcsr((__builtin_ia32_stmxcsr() & ~(3u << 13)) | mode << 13);
+}
 #else
 #define SYS_YIELD 124
+
+/* FPCR, bits 22 and 23. */
+static unsigned round_get(void)
+{
+    unsigned long fpcr;
+
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    return fpcr >> 22 & 3;
+}
+
+static void round_set(unsigned mode)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"((unsigned long)mode << 22));
+}
 
 static unsigned width(void)
 {
@@ -110,6 +135,7 @@ static void *body(void *arg)
     unsigned id = (unsigned)(uintptr_t)arg;
     uint8_t in[REGISTERS * WIDTH_MAX], out[REGISTERS * WIDTH_MAX];
 
+    round_set(id % 4);
     for (unsigned round = 0; round < ROUNDS || !stop; round++) {
         int yield = round % 2 == 0;
 
@@ -117,6 +143,7 @@ static void *body(void *arg)
         memset(out, 0, sizeof(out));
         keep(in, out, yield, yield ? YIELDS : SPINS);
         REQUIRE(memcmp(in, out, (size_t)REGISTERS * width()) == 0);
+        REQUIRE(round_get() == id % 4);
     }
     return NULL;
 }

@@ -92,6 +92,24 @@ void kernel_table_free(paddr_t pa)
     (void)pa;
 }
 
+/* A stack that grows, 4 pages. */
+static vaddr_t lazy_stack;
+static unsigned lazy_grown;
+
+bool kernel_stack_fault(vaddr_t addr, uintptr_t sp)
+{
+    vaddr_t at = align_down(addr, HAL_PAGE_SIZE), end = lazy_stack + 4 * HAL_PAGE_SIZE;
+
+    if (!lazy_stack || addr < lazy_stack || addr >= end)
+        return false;
+    REQUIRE(sp > lazy_stack && sp <= end);
+    for (; !hal_space_query(hal_space_kernel(), at, NULL, NULL); at += HAL_PAGE_SIZE) {
+        hal_stack_grow(at, page_new(1));
+        lazy_grown++;
+    }
+    return true;
+}
+
 /* ---- up-calls ---- */
 
 void kernel_cpu_stopped(unsigned cpu, const struct isa_frame *regs)
@@ -107,6 +125,10 @@ void kernel_ipi(void)
 {
     __atomic_add_fetch(&ipi_count[hal_cpu_id()], 1, __ATOMIC_RELEASE);
 }
+void kernel_irq(unsigned irq)
+{
+    (void)irq; /* no device is asked for */
+}
 void kernel_console(void)
 {
 }
@@ -120,11 +142,11 @@ void kernel_preempt(void)
 }
 _Noreturn void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
 {
-    const char *name = "?";
+    char name[HAL_SYMBOL_ROOM] = "?";
     uintptr_t offset = 0;
 
     (void)fp;
-    (void)hal_symbol(pc, &name, &offset);
+    (void)hal_symbol(pc, name, &offset);
     say("PANIC ");
     say(what);
     say(" at ");
@@ -340,6 +362,7 @@ static void test_machine(void)
     do
         b = hal_clock_ns();
     while (b == a);
+    REQUIRE(hal_clock_rough_ns() > a - NS_PER_US && hal_clock_rough_ns() < b + NS_PER_SEC);
     REQUIRE(b > a && hal_wall_base_ns() > 1600000000ull * NS_PER_SEC);
     REQUIRE(hal_entropy(noise, sizeof(noise)) == 0 && noise[0] != noise[1]);
     say("machine ok\n");
@@ -419,6 +442,66 @@ static void test_memory(void)
         hal_space_unmap(&space, DATA_VA, HAL_PAGE_SIZE);
     }
     say("memory ok\n");
+}
+
+/* The fault of a copy from memory that is not there needs room, too. */
+static __attribute__((noinline)) unsigned lazy_small(unsigned n)
+{
+    volatile char room[72];
+    unsigned sum = 1;
+    uint32_t word;
+
+    room[0] = (char)n;
+    REQUIRE(isa_user_load_u32((const uint32_t *)(uintptr_t)(HAL_PAGE_SIZE + 4 * n), &word) < 0);
+    if ((uintptr_t)room - lazy_stack > 2048)
+        sum += lazy_small(n);
+    return sum + (unsigned)(room[0] != (char)n) * 1000;
+}
+
+static __attribute__((noinline)) unsigned lazy_large(unsigned n)
+{
+    volatile char room[5000]; /* skips a page */
+
+    room[0] = (char)n;
+    return lazy_small(n) + (unsigned)(room[0] != (char)n) * 1000;
+}
+
+static struct hal_ctx lazy_ctx;
+
+static void lazy_body(void *arg)
+{
+    unsigned *steps = arg;
+
+    *steps = *steps % 2 ? lazy_small(*steps) : lazy_large(*steps);
+    *steps += lazy_small(*steps % 100);
+    hal_ctx_switch(&lazy_ctx, &((struct flow *)hal_thread_get())->ctx, true);
+}
+
+/* With nothing mapped but its upper end a stack works like any other. */
+static void test_stack(void)
+{
+    vaddr_t va = align_down(hal_layout()->kernel_lo + 3 * 0x200000, 0x200000) + HAL_PAGE_SIZE;
+
+    if (!HAL_STACKS_GROW)
+        return;
+    for (unsigned round = 1; round <= 20; round++) {
+        unsigned long irq = hal_irq_save();
+        paddr_t top = page_new(1);
+        unsigned steps = round;
+
+        REQUIRE(hal_stack_map(va, 4 * HAL_PAGE_SIZE, &top, 1) == 0);
+        REQUIRE(!hal_space_query(hal_space_kernel(), va + 2 * HAL_PAGE_SIZE, NULL, NULL));
+        lazy_stack = va;
+        hal_ctx_init(&lazy_ctx, (void *)va, 4 * HAL_PAGE_SIZE, lazy_body, &steps, NULL);
+        hal_ctx_switch(&((struct flow *)hal_thread_get())->ctx, &lazy_ctx, false);
+        REQUIRE(steps > 20 && steps < 500);
+        REQUIRE(lazy_grown == 3 * round);
+        hal_ctx_destroy(&lazy_ctx);
+        lazy_stack = 0;
+        hal_space_unmap(hal_space_kernel(), va, 4 * HAL_PAGE_SIZE);
+        hal_irq_restore(irq);
+    }
+    say("a stack that grows ok\n");
 }
 
 static void test_faults(void)
@@ -587,6 +670,7 @@ _Noreturn void kernel_boot(void *stack, size_t size)
     run_user("trapped system calls", user_syscalls, 1, 0, 0);
     test_speed();
     test_faults();
+    test_stack();
     run_user("signal frame", user_signal, 0, 0, 0);
     test_spin();
     test_cpus();

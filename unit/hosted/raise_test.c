@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "../../hosted/hosted.h"
+#include "../../hosted/net.h"
 #include "../../hosted/sim.h"
 
 struct vcpu hosted_vcpus[HAL_CPU_MAX];
@@ -37,6 +38,10 @@ void kernel_preempt(void)
 }
 void kernel_user_delay(void)
 {
+}
+void net_interrupt(struct vcpu *v)
+{
+    (void)v;
 }
 void hosted_timer_fired(struct vcpu *v)
 {

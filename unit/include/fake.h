@@ -43,9 +43,13 @@ extern unsigned fake_map_calls, fake_unmap_calls, fake_protect_calls; /* statist
 extern void (*fake_unmap_hook)(struct hal_space *space, vaddr_t va, paddr_t pa);
 /* Called before a mutex is taken: here another thread may be faster. Not while it runs itself. */
 extern void (*fake_lock_hook)(struct mutex *m);
+extern void (*fake_write_lock_hook)(void); /* before a read/write lock is taken for writing */
 /* Run it as another thread, which holds no locks. */
 void fake_other_thread(void (*fn)(void *), void *arg);
 size_t fake_space_mapped(const struct hal_space *space); /* pages */
+/* An instruction cache that hears of stores by hal_icache_sync only: would it fetch something else
+ * than what is in memory? */
+bool fake_icache_stale(paddr_t pa, size_t len);
 
 extern struct hal_space *fake_user_space;
 extern int (*fake_user_fault)(vaddr_t addr, enum hal_access access); /* 0: retry */
@@ -76,5 +80,10 @@ void fake_poweroff_reset(void); /* after a caught panic: interrupts on, no lock 
         } \
         fake_poweroff_reset(); \
     } while (0)
+
+/* A PCI bus, if there is one. */
+extern uint64_t fake_pci_window_size; /* 0: firmware has given addresses */
+extern uint32_t (*fake_pci_read)(unsigned function, unsigned offset);
+extern void (*fake_pci_write)(unsigned function, unsigned offset, uint32_t value);
 
 #endif

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HAL_STACKS_GROW 1
+
 struct hal_ctx {
     void *tls;
 };
@@ -21,8 +23,9 @@ struct hal_space {
     size_t leaf_count, leaf_capacity;
 };
 
-extern void *fake_self;         /* what hal_thread_get returns */
-extern unsigned fake_cpu_id;    /* the executing CPU; the test may change it */
+extern void *fake_self;      /* what hal_thread_get returns */
+extern unsigned fake_cpu_id; /* the executing CPU; the test may change it */
+extern void *fake_cpu_local[HAL_CPU_MAX];
 extern bool fake_irqs_off;      /* hal_irq_save sets it */
 extern uintptr_t fake_ram_base; /* host address of physical address 0 (which need not exist) */
 
@@ -36,8 +39,17 @@ static inline unsigned hal_cpu_id(void)
 {
     return fake_cpu_id;
 }
+static inline void *hal_cpu_local(void)
+{
+    return fake_cpu_local[fake_cpu_id];
+}
 static inline void hal_cpu_relax(void)
 {
+}
+static inline bool hal_cpu_polling(bool on)
+{
+    (void)on;
+    return false;
 }
 static inline void *hal_thread_get(void)
 {
@@ -97,6 +109,22 @@ static inline paddr_t hal_virt_to_phys(const void *va)
 /* Device registers: what a test of a driver simulates. */
 uint32_t fake_mmio_read(const volatile void *reg);
 void fake_mmio_write(volatile void *reg, uint32_t value);
+static inline uint8_t hal_mmio_read8(const volatile void *reg)
+{
+    return (uint8_t)fake_mmio_read(reg);
+}
+static inline uint16_t hal_mmio_read16(const volatile void *reg)
+{
+    return (uint16_t)fake_mmio_read(reg);
+}
+static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
+{
+    fake_mmio_write(reg, value);
+}
+static inline void hal_mmio_write16(volatile void *reg, uint16_t value)
+{
+    fake_mmio_write(reg, value);
+}
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {
     return fake_mmio_read(reg);

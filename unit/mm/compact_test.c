@@ -5,6 +5,7 @@
  * be moved is left alone; failures half way lose nothing.
  */
 #include "mm/compact.h"
+#include "mm/reclaim.h"
 #include "mm/space_fixture.h"
 
 #define BLOCK_PAGES (1u << COMPACT_ORDER)
@@ -158,6 +159,44 @@ static void failures_lose_nothing(void **state)
     }
 }
 
+static unsigned batches;
+static uint64_t given_back, free_meanwhile;
+
+/* Before the third batch of moves memory becomes short. */
+static void memory_is_short(void)
+{
+    if (++batches != 3)
+        return;
+    free_meanwhile = page_free_count();
+    given_back = memory_reclaim(8 * BLOCK_PAGES, false);
+    assert_int_equal(page_free_count(), free_meanwhile + given_back);
+}
+
+/* A run gives back what it holds when others need it, and ends. */
+static void a_run_is_interrupted(void **state)
+{
+    (void)state;
+    vaddr_t at = fragment(4);
+    uint64_t free = page_free_count();
+    struct compact_stats before, after;
+    compact_get_stats(&before);
+    batches = 0;
+    fake_write_lock_hook = memory_is_short;
+    assert_int_equal(compact_space(space, COMPACT_ORDER, 8), 0);
+    fake_write_lock_hook = NULL;
+    assert_int_equal(batches, 3);
+    /* Three quarters of the blocks were free, and 64 pages have been moved out of them. */
+    assert_true(free_meanwhile < free - 2 * BLOCK_PAGES);
+    assert_true(given_back > 2 * BLOCK_PAGES);
+    compact_get_stats(&after);
+    assert_int_equal(after.pages_moved - before.pages_moved, 64);
+    assert_in_range(page_free_count(), free, free + 4); /* slabs gave something, too */
+    page_check();
+    check_marks(at, 4);
+    assert_true(compact_fully() > 0); /* the next one is not affected */
+    check_marks(at, 4);
+}
+
 /* Memory that is nearly used up is not made shorter. */
 static void short_memory_is_left_alone(void **state)
 {
@@ -239,6 +278,7 @@ int main(void)
                                         space_tear_down),
         cmocka_unit_test_setup_teardown(pages_in_use_stay, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(only_program_pages_move, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(a_run_is_interrupted, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(failures_lose_nothing, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(short_memory_is_left_alone, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(kernel_pages_stand_together, space_set_up, space_tear_down),

@@ -13,10 +13,13 @@
 
 #include "core/percpu.h"
 #include "fake.h"
+#include "hal_up.h"
+#include "mm/account.h"
 #include "mm/hotpages.h"
 #include "mm/kmalloc.h"
 #include "mm/object.h"
 #include "mm/reclaim.h"
+#include "mm/slab.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -325,6 +328,89 @@ static void idle_cpus_are_trimmed(void **state)
         cpu_get(i)->online = false;
 }
 
+/* A CPU that does not answer at once: what it gives back later is told later, once. */
+static void a_late_answer_counts(void **state)
+{
+    (void)state;
+    enum { OBJECTS = 2000 };
+    static void *all[OBJECTS];
+    uint64_t free_before = page_free_count();
+    fake_cpu_id = 2;
+    for (int i = 0; i < OBJECTS; i++)
+        assert_non_null(all[i] = kmalloc(1000, 0));
+    uint64_t slabs = free_before - page_free_count(), told;
+    fake_cpu_id = 0;
+    for (int i = 0; i < OBJECTS; i++)
+        kfree(all[i]);
+    cpu_get(2)->online = true;
+    assert_int_equal(slab_trim_all(), 0);
+    assert_true(slab_trim_pending());
+    fake_cpu_id = 2;
+    kmalloc_serve();
+    assert_true(slab_trim_pending()); /* not all at once */
+    told = slab_trim_late();
+    assert_true(told > 0 && told < slabs);
+    fake_cpu_id = 0;
+    slab_trim_ask(); /* meanwhile another one asks */
+    fake_cpu_id = 2;
+    while (slab_trim_pending())
+        kmalloc_serve();
+    told += slab_trim_late();
+    assert_int_equal(told, slabs);
+    assert_int_equal(slab_trim_late(), 0);
+    fake_cpu_id = 0;
+    cpu_get(2)->online = false;
+}
+
+/* Each slab that other CPUs have given many objects back to costs a walk over them: an interrupt
+ * does not do many of these. */
+static void trimming_is_done_in_short_steps(void **state)
+{
+    (void)state;
+    enum { SLABS = 40, OBJECTS = 256 };
+    static void *all[SLABS * OBJECTS];
+    for (int i = 0; i < SLABS * OBJECTS; i++)
+        assert_non_null(all[i] = kmalloc(16, 0));
+    for (int i = 0; i < SLABS * OBJECTS; i += 64) /* more than stay ready: slabs are partial */
+        kfree(all[i]);
+    fake_cpu_id = 2;
+    for (int i = 0; i < SLABS * OBJECTS; i++)
+        if (i % 64)
+            kfree(all[i]);
+    cpu_get(0)->online = true;
+    slab_trim_ask();
+    fake_cpu_id = 0;
+    unsigned interrupts = 0;
+    for (; slab_trim_pending(); interrupts++)
+        kmalloc_serve();
+    assert_true(interrupts > 10);
+    cpu_get(0)->online = false;
+    page_check();
+}
+
+/* The slab that frees are quick for may be gone, and its page somebody else's. */
+static void the_nearest_slab_goes(void **state)
+{
+    (void)state;
+    static void *small[2000], *block[200];
+    uint64_t free_before = page_free_count();
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 2000; i++)
+            assert_non_null(small[i] = kmalloc(64, 0));
+        for (int i = 0; i < 2000; i++)
+            kfree(small[round % 2 ? 1999 - i : i]);
+        kmalloc_trim();
+        for (int i = 0; i < 200; i++) {
+            assert_non_null(block[i] = kmalloc(PAGE_SIZE, 0));
+            memset(block[i], 0xa5, PAGE_SIZE);
+        }
+        for (int i = 0; i < 200; i++)
+            kfree(block[i]);
+        assert_int_equal(page_free_count(), free_before);
+    }
+    assert_int_equal(held_bytes(), 0);
+}
+
 /* Two CPUs that have used every size and freed it all keep less than 1 MiB. */
 static void caches_of_two_cpus(void **state)
 {
@@ -351,23 +437,35 @@ static void caches_of_two_cpus(void **state)
     assert_true(hot_count() * PAGE_SIZE + held_bytes() < MIB);
 }
 
+static bool stack_page(vaddr_t at)
+{
+    return hal_space_query(hal_space_kernel(), at, NULL, NULL);
+}
+
 static void stacks_have_guards(void **state)
 {
     (void)state;
-    char *stacks[100];
+    char *stacks[250]; /* of several page tables */
     uint64_t before = page_free_count();
-    for (int i = 0; i < 100; i++) {
+    struct memory_account account = owner_get(OWNER_KERNEL_STACK);
+    for (int i = 0; i < 250; i++) {
         stacks[i] = kstack_alloc();
         assert_non_null(stacks[i]);
-        vaddr_t lo = (vaddr_t)stacks[i];
-        assert_false(hal_space_query(hal_space_kernel(), lo - 1, NULL, NULL));
+        vaddr_t lo = (vaddr_t)stacks[i], mapped = lo + KSTACK_SIZE - KSTACK_MAPPED;
+        assert_int_equal((lo - 1) >> 21, (lo + KSTACK_SIZE - 1) >> 21);
+        assert_false(stack_page(lo - 1));
         assert_true(kstack_is_guard(lo - 1));
         assert_false(kstack_is_guard(lo));
-        for (size_t at = 0; at < KSTACK_SIZE; at += PAGE_SIZE)
-            assert_true(hal_space_query(hal_space_kernel(), lo + at, NULL, NULL));
-        assert_false(hal_space_query(hal_space_kernel(), lo + KSTACK_SIZE, NULL, NULL));
+        for (vaddr_t at = lo; at < lo + KSTACK_SIZE; at += PAGE_SIZE)
+            assert_int_equal(stack_page(at), at >= mapped);
+        assert_false(stack_page(lo + KSTACK_SIZE));
+        for (int j = 0; j < i; j++)
+            assert_true(lo >= (vaddr_t)stacks[j] + KSTACK_SIZE + PAGE_SIZE ||
+                        lo + KSTACK_SIZE + PAGE_SIZE <= (vaddr_t)stacks[j]);
     }
-    assert_int_equal(before - page_free_count(), 100 * KSTACK_SIZE / PAGE_SIZE);
+    assert_int_equal(before - page_free_count(), 250 * KSTACK_MAPPED / PAGE_SIZE);
+    assert_int_equal(owner_get(OWNER_KERNEL_STACK).objects - account.objects, 250);
+    assert_int_equal(owner_get(OWNER_KERNEL_STACK).bytes - account.bytes, 250 * KSTACK_MAPPED);
     assert_false(kstack_is_guard(0x1000));
     /* Stacks are not host memory in this program, so they cannot be put into the cache of free
      * ones, whose links lie in them: fill it with failures instead. */
@@ -385,6 +483,49 @@ static void stacks_have_guards(void **state)
         alloc_fail_nth(0);
         assert_true(stack || (hit && free == page_free_count()));
     }
+    page_check();
+}
+
+/* From the top on, without holes, for its own stack pointer only, never the guard page. */
+static void stacks_grow_when_touched(void **state)
+{
+    (void)state;
+    vaddr_t lo = (vaddr_t)kstack_alloc(), other = (vaddr_t)kstack_alloc();
+    vaddr_t top = lo + KSTACK_SIZE, pages = KSTACK_SIZE / PAGE_SIZE;
+    assert_true(lo && other && pages >= 4);
+    kstack_refill(0);
+    assert_true(kstack_reserve_full(0));
+    uint64_t free = page_free_count(), grown = kstack_grown();
+    assert_false(kernel_stack_fault(lo, other + KSTACK_SIZE - 64)); /* someone else's */
+    assert_false(kernel_stack_fault(lo - 1, lo + 8));               /* guard */
+    assert_false(kernel_stack_fault(lo + 8, lo - 8)); /* the pointer has left the stack */
+    assert_false(kernel_stack_fault(top + 3 * (KSTACK_SIZE + PAGE_SIZE), top)); /* no stack */
+    assert_false(kernel_stack_fault(0x1000, top));
+    assert_int_equal(kstack_grown(), grown);
+    /* The second page from below: all above it come, too; the end of a stack is no stack pointer
+     * of the next one. */
+    assert_true(kernel_stack_fault(lo + PAGE_SIZE + 123, top));
+    for (vaddr_t at = lo; at < top; at += PAGE_SIZE)
+        assert_int_equal(stack_page(at), at > lo);
+    assert_int_equal(kstack_grown() - grown, pages - 2);
+    assert_true(kernel_stack_fault(lo + PAGE_SIZE, top - 64)); /* it is there: nothing to do */
+    assert_int_equal(kstack_grown() - grown, pages - 2);
+    assert_false(kstack_reserve_full(0));
+    /* What two stacks may need is there without a page from the allocator. */
+    assert_true(kernel_stack_fault(lo, lo + 64));
+    assert_true(kernel_stack_fault(other, other + 64));
+    assert_int_equal(free, page_free_count());
+    vaddr_t third = (vaddr_t)kstack_alloc();
+    /* The reserve is empty now. (On this CPU: a second one would wait for the first one's panic.)
+     */
+    EXPECT_PANIC(kernel_stack_fault(third, third + 64));
+    /* Without memory the reserve stays as it is, and the next try fills it. */
+    alloc_fail_nth(1);
+    kstack_refill(0);
+    assert_false(kstack_reserve_full(0));
+    alloc_fail_nth(0);
+    kstack_refill(0);
+    assert_true(kstack_reserve_full(0));
     page_check();
 }
 
@@ -451,9 +592,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(cpus_free_for_each_other, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(producer_and_consumer, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(turns_keep_the_slabs, four_cpus, one_cpu),
+        cmocka_unit_test_setup(the_nearest_slab_goes, set_up),
         cmocka_unit_test_setup_teardown(idle_cpus_are_trimmed, four_cpus, one_cpu),
+        cmocka_unit_test_setup_teardown(a_late_answer_counts, four_cpus, one_cpu),
+        cmocka_unit_test_setup_teardown(trimming_is_done_in_short_steps, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(caches_of_two_cpus, four_cpus, one_cpu),
         cmocka_unit_test_setup(stacks_have_guards, set_up),
+        cmocka_unit_test_setup(stacks_grow_when_touched, set_up),
 #if !SELKIE_ASAN
         cmocka_unit_test_setup(use_after_free_is_found, set_up),
         cmocka_unit_test_setup(double_free_is_found, set_up),

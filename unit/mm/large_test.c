@@ -96,6 +96,84 @@ static void pool_of_huge_pages(void **state)
     assert_int_equal(stats.by_type[PAGE_HUGETLB], 0);
 }
 
+/* While a page that an area was promised is on its way back, for somebody still uses it, others do
+ * not get what a third was promised. */
+static void a_promise_outlives_its_neighbours(void **state)
+{
+    (void)state;
+    vaddr_t a, b, c;
+    paddr_t pa;
+    hugetlb_set_count(NULL, 2);
+    assert_int_equal(map(0, 512, RW, HUGE_ANON, &a), 0);
+    assert_int_equal(map(0, 512, RW, HUGE_ANON, &c), 0);
+    assert_int_equal(map(0, 512, RW, HUGE_ANON | MAP_NORESERVE, &b), 0);
+    assert_int_equal(user_write(a, 7), 0);
+    assert_true(hal_space_query(&space->hal, a, &pa, NULL));
+    page_get(page_of_phys(pa));
+    assert_int_equal(space_unmap(space, a, 2 * MIB), 0);
+    assert_pool(2, 1, 1, 0);
+    assert_int_equal(user_write(b, 7), -EIO);
+    assert_int_equal(user_write(c, 7), 0);
+    page_put(page_of_phys(pa));
+    assert_pool(2, 1, 0, 0);
+    assert_int_equal(user_write(b, 7), 0);
+    assert_int_equal(space_unmap(space, b, 2 * MIB), 0);
+    /* What is replaced gives its promise to its successor, which may be larger. */
+    assert_int_equal(map(c, 512, RW, HUGE_ANON | MAP_FIXED, &b), 0);
+    assert_pool(2, 2, 1, 0);
+    assert_int_equal(map(c, 3 * 512, RW, HUGE_ANON | MAP_FIXED, &b), -ENOMEM);
+    assert_int_equal(map(c, 2 * 512, RW, HUGE_ANON | MAP_FIXED, &b), 0);
+    assert_pool(2, 2, 2, 0);
+    assert_int_equal(space_unmap(space, c, 4 * MIB), 0);
+    hugetlb_set_count(NULL, 0);
+    assert_pool(0, 0, 0, 0);
+}
+
+/* Promises and pages of a file, with every allocation failing in turn. */
+static void file_of_huge_pages(void **state)
+{
+    (void)state;
+    static const struct vm_object_ops ops;
+    struct vm_object object;
+    struct page *page;
+    vm_object_init(&object, &ops, 0);
+    hugeobj_init(&object, HUGETLB_SHIFT);
+    assert_int_equal(vm_object_resize(&object, 200ull << HUGETLB_SHIFT), 0);
+    hugetlb_set_count(NULL, 6);
+    assert_int_equal(hugeobj_promise(&object, 127, 128), 0);
+    int failed = 0;
+    for (uint64_t nth = 1, err = 1; err; nth++) {
+        alloc_fail_nth(nth);
+        /* Four pages in two nodes of the tree, one of them promised before. */
+        err = hugeobj_promise(&object, 126, 130) != 0;
+        alloc_fail_nth(0);
+        assert_pool(6, 6, err ? 1 : 4, 0);
+        failed += (int)err;
+    }
+    assert_true(failed > 0);
+    assert_int_equal(hugeobj_promise(&object, 124, 128), 0); /* two of them anew */
+    assert_int_equal(hugeobj_promise(&object, 0, 1), -ENOMEM);
+    assert_int_equal(hugeobj_page(&object, 0, true, &page), -EIO);
+    assert_int_equal(hugeobj_page(&object, 200, true, &page), -ENXIO);
+    assert_int_equal(hugeobj_page(&object, 126, true, &page), 0);
+    assert_pool(6, 5, 5, 0);
+    assert_true(hugeobj_has(&object, 126) && !hugeobj_has(&object, 124));
+    assert_true(vm_object_cached(&object, 126 * 512 + 77));
+    assert_int_equal(object.page_count, 512);
+    /* A page that leaves its file while somebody uses it is not promised any more. */
+    hugeobj_drop(&object, 126, 127);
+    assert_pool(6, 5, 5, 0);
+    page_put(page);
+    assert_pool(6, 6, 5, 0);
+    assert_int_equal(object.page_count, 0);
+    assert_int_equal(vm_object_punch(&object, 127ull << HUGETLB_SHIFT, 1 << HUGETLB_SHIFT), 0);
+    assert_pool(6, 6, 4, 0);
+    vm_object_destroy(&object);
+    assert_pool(6, 6, 0, 0);
+    hugetlb_set_count(NULL, 0);
+    assert_pool(0, 0, 0, 0);
+}
+
 /* The heap may have a huge page in it, which is not cut; what only a promise kept goes later. */
 static void pool_and_heap(void **state)
 {
@@ -173,6 +251,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(large_pages_where_they_pay, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(pool_of_huge_pages, space_set_up, space_tear_down),
+        cmocka_unit_test_setup_teardown(a_promise_outlives_its_neighbours, space_set_up,
+                                        space_tear_down),
+        cmocka_unit_test_setup_teardown(file_of_huge_pages, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(pool_and_heap, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(pool_is_bounded, space_set_up, space_tear_down),
         cmocka_unit_test_setup_teardown(small_entries_in_long_runs, much_set_up, space_tear_down),

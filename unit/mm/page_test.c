@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/failpoint.c kernel/lib/strutil.c
-   kernel/core/spinlock.c kernel/core/panic.c kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c
-   unit/fake_sched.c
+/* sources: kernel/mm/hotpages.c kernel/mm/page.c kernel/mm/buddy.c kernel/mm/pagemap.c
+   kernel/mm/failpoint.c kernel/lib/strutil.c kernel/core/spinlock.c kernel/core/panic.c
+   kernel/core/log.c kernel/core/percpu.c unit/fake_hal.c unit/fake_sched.c
    */
 /* page_test.c - the page allocator: random use under its own checker, odd RAM layouts, zero pages,
  * the reserve, and abuse. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: unit/bench/kmalloc_machine.c kernel/mm/kmalloc.c kernel/mm/slab.c kernel/mm/memdebug.c
-   kernel/mm/page.c kernel/mm/hotpages.c kernel/mm/failpoint.c kernel/mm/reclaim.c
-   kernel/mm/account.c kernel/core/spinlock.c kernel/core/percpu.c */
+   kernel/mm/page.c kernel/mm/buddy.c kernel/mm/pagemap.c kernel/mm/hotpages.c kernel/mm/failpoint.c
+   kernel/mm/reclaim.c kernel/mm/account.c kernel/core/spinlock.c kernel/core/percpu.c */
 /* include: unit/bench/include */
 /*
  * pool_stress_test.c - the kernel's allocator on four CPUs that really run at once: objects of

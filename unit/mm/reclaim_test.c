@@ -232,6 +232,16 @@ static void code_that_comes_back(void **state)
     memory_set_thrashing(false);
     cache_all();
     assert_int_equal(vm_cache_refaults(), before + 20);
+    /* A page that is filled for the first time does not come back, whatever happened to others. */
+    assert_int_equal(vm_object_resize(&file.object, 20 * PG), 0);
+    assert_int_equal(vm_cache_evict(1000, false), 20);
+    assert_int_equal(vm_object_resize(&file.object, 40 * PG), 0);
+    assert_int_equal(vm_object_page(&file.object, 25, true, &page), 0);
+    page_put(page);
+    assert_int_equal(vm_cache_refaults(), before + 20);
+    assert_int_equal(vm_object_page(&file.object, 5, true, &page), 0);
+    page_put(page);
+    assert_int_equal(vm_cache_refaults(), before + 21);
 }
 
 int main(void)

@@ -127,7 +127,7 @@ static void advice(void **state)
     assert_int_equal(map(a, 4, RW, ANON | MAP_FIXED, &out), 0);
     assert_int_equal(space_advise(space, a + 1, PG, MADV_NORMAL), -EINVAL);
     assert_int_equal(space_advise(space, a, PG, 7), -EINVAL);
-    assert_int_equal(space_advise(space, a, PG, 24), -EINVAL);
+    assert_int_equal(space_advise(space, a, PG, 25), -EINVAL);
     assert_int_equal(space_advise(space, a, 0, MADV_DONTNEED), 0);
     assert_int_equal(space_advise(space, a, SIZE_MAX, MADV_DONTNEED), -EINVAL);
     for (int advice = MADV_NORMAL; advice <= MADV_POPULATE_WRITE; advice++) {

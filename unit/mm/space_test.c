@@ -253,6 +253,16 @@ static void fixed_places(void **state)
     assert_int_equal(map(USER_HI - PG, 2, RW, ANON | MAP_FIXED, &out), -ENOMEM);
     assert_int_equal(map(BASE, 4, RW, ANON | MAP_FIXED_NOREPLACE, &out), 0);
     assert_int_equal(map(BASE + 3 * PG, 1, RW, ANON | MAP_FIXED_NOREPLACE, &out), -EEXIST);
+    /* Between two windows nothing can be mapped, as if it were taken. */
+    fake_layout.user[1] = (struct hal_user_window){BASE + 64 * PG, USER_HI};
+    fake_layout.user[0].hi = BASE + 32 * PG;
+    fake_layout.user_count = 2;
+    assert_int_equal(map(BASE + 40 * PG, 1, RW, ANON | MAP_FIXED, &out), -ENOMEM);
+    assert_int_equal(map(BASE + 40 * PG, 1, RW, ANON | MAP_FIXED_NOREPLACE, &out), -EEXIST);
+    assert_int_equal(map(BASE + 31 * PG, 2, RW, ANON | MAP_FIXED_NOREPLACE, &out), -EEXIST);
+    assert_int_equal(map(BASE + 64 * PG, 1, RW, ANON | MAP_FIXED_NOREPLACE, &out), 0);
+    fake_layout.user[0].hi = USER_HI;
+    fake_layout.user_count = 1;
     assert_int_equal(map(BASE, 0, RW, ANON, &out), -EINVAL);
     assert_int_equal(map(BASE, SIZE_MAX / PG, RW, ANON, &out), -ENOMEM);
     assert_int_equal(map(BASE, 1, RW, MAP_ANONYMOUS, &out), -EINVAL);
@@ -602,6 +612,9 @@ static void code_is_patched(void **state)
     assert_int_equal(byte, 3);
     assert_int_equal(space_own_page(space, a, &page), 0);
     assert_int_equal(((unsigned char *)page_virt(page))[PG - 1], 'b');
+    assert_false(fake_icache_stale(page_phys(page), PG));
+    assert_int_equal(space_own_page(space, a + PG, &page), 0);
+    assert_false(fake_icache_stale(page_phys(page), PG));
     assert_int_equal(space_own_page(space, BASE, &page), -EFAULT);
     assert_int_equal(map(0, 1, RW, ANON, &a), 0);
     assert_int_equal(space_patch(space, a, "x", 1), -EACCES);

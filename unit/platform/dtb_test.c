@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: platform/common/dtb.c */
+/* sources: platform/common/dtb.c platform/common/pcihost.c */
 /*
  * dtb_test.c - the device tree reader with a crafted tree, every truncation of it, and every single
  * byte of it damaged (run under the address sanitizer: no read may leave the blob).
@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "common/dtb.h"
+#include "common/pcihost.h"
 
 static uint8_t blob[4096];
 static size_t blob_len;
@@ -57,7 +58,7 @@ static void prop(const char *name, const void *value, size_t len)
 
 static void prop_cells(const char *name, const uint32_t *cells, size_t count)
 {
-    uint8_t be[64];
+    uint8_t be[128];
 
     for (size_t i = 0; i < count; i++)
         for (unsigned b = 0; b < 4; b++)
@@ -296,13 +297,75 @@ static void test_structure(void **state)
     free(copy);
 }
 
+/* As QEMU's virt has one; `cells` and `type` are the interrupt controller's. */
+static void make_host(uint32_t cells, uint32_t type)
+{
+    start();
+    begin("");
+    CELLS("#address-cells", 2);
+    CELLS("#size-cells", 2);
+    begin("intc@8000000");
+    CELLS("phandle", 0x8002);
+    CELLS("#address-cells", 2);
+    CELLS("#interrupt-cells", cells);
+    word(2);
+    begin("pcie@10000000");
+    prop("compatible", "pci-host-ecam-generic", 22);
+    CELLS("reg", 0x40, 0x10000000, 0, 0x10000000);
+    CELLS("ranges", 0x1000000, 0, 0, 0, 0x3eff0000, 0, 0x10000, 0x2000000, 0, 0x10000000, 0,
+          0x10000000, 0, 0x2eff0000);
+    CELLS("interrupt-map-mask", 0x1800, 0, 0, 7);
+    CELLS("interrupt-map", 0, 0, 0, 1, 0x8002, 0, 0, type, 3, 4, 0x800, 0, 0, 1, 0x8002, 0, 0, type,
+          4, 4);
+    word(2);
+    word(2);
+    word(9);
+    finish();
+}
+
+static void test_pci_host(void **state)
+{
+    struct dtb dtb;
+    struct pci_host host;
+    uint8_t *copy;
+    unsigned irq;
+
+    (void)state;
+    make_host(3, 0);
+    assert_int_equal(open_copy(&dtb, blob_len, &copy), 0);
+    assert_true(pci_host_find(&dtb, &host));
+    assert_true(host.ecam == 0x4010000000 && host.ecam_size == 0x10000000);
+    assert_true(host.window == 0x10000000 && host.window_size == 0x2eff0000);
+    assert_true(
+        pci_host_irq(&dtb, &host, 4 << 3, 1, &irq)); /* every fourth device is wired alike */
+    assert_int_equal(irq, 35);
+    assert_true(pci_host_irq(&dtb, &host, 1 << 3 | 5, 1, &irq));
+    assert_int_equal(irq, 36);
+    assert_false(pci_host_irq(&dtb, &host, 2 << 3, 1, &irq));
+    assert_false(pci_host_irq(&dtb, &host, 1 << 3, 0, &irq));
+    free(copy);
+    make_host(3, 1); /* private to a CPU */
+    assert_int_equal(open_copy(&dtb, blob_len, &copy), 0);
+    assert_true(pci_host_find(&dtb, &host));
+    assert_false(pci_host_irq(&dtb, &host, 0, 1, &irq));
+    free(copy);
+    make_host(1, 0); /* another controller */
+    assert_int_equal(open_copy(&dtb, blob_len, &copy), 0);
+    assert_true(pci_host_find(&dtb, &host));
+    assert_false(pci_host_irq(&dtb, &host, 0, 1, &irq));
+    free(copy);
+    make_tree();
+    assert_int_equal(open_copy(&dtb, blob_len, &copy), 0);
+    assert_false(pci_host_find(&dtb, &host));
+    free(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk),
-        cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_walk),     cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_damaged),  cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_pci_host),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,9 +26,15 @@ static void fatal_stack_overflow(void)
     overflow(X64_IST_FATAL, sizeof(x64_this_cpu()->fatal_stack));
 }
 
+static void fault_stack_overflow(void)
+{
+    overflow(X64_IST_FAULT, sizeof(x64_this_cpu()->fault_stack));
+}
+
 const struct hal_attack hal_attacks_isa[] = {
     {"trap-stack-overflow", trap_stack_overflow},
     {"nmi-stack-overflow", nmi_stack_overflow},
     {"fatal-stack-overflow", fatal_stack_overflow},
+    {"fault-stack-overflow", fault_stack_overflow},
     {NULL, NULL},
 };

@@ -19,6 +19,7 @@
 #define USER_CODE 0x400000u
 #define USER_DATA 0x500000u
 #define USER_LAZY 0x600000u /* mapped by the fault handler */
+#define USER_SPACES 0x700000u
 #define USER_STACK 0x7f0000u
 #define USER_PAGES 4u
 #define TEST_CPUS_MAX 16
@@ -27,10 +28,11 @@
 enum { CALL_ADD = 1, CALL_EXIT = 2, CALL_EXPECT_FAULT = 3 };
 
 extern const char test_user_begin[], test_user_end[];
+void test_clobber(void); /* leaves nothing as it was in registers that calls may change */
 extern const char test_user_resume[]; /* where it goes on after the illegal instruction */
 
 static uint64_t arena_next, arena_end;
-static struct hal_space user_space;
+static struct hal_space user_space, other_space;
 static struct hal_ctx boot_ctx, thread_ctx, cpu_ctx[TEST_CPUS_MAX];
 static uint8_t thread_stack[STACK_SIZE] __attribute__((aligned(16)));
 static uint8_t cpu_stack[TEST_CPUS_MAX][STACK_SIZE] __attribute__((aligned(16)));
@@ -100,10 +102,10 @@ void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
     put("PANIC ");
     show(what, pc);
     for (unsigned i = 0; i < 8 && pc; i++) {
-        const char *name = "?";
+        char name[HAL_SYMBOL_ROOM] = "?";
         uintptr_t offset = 0;
 
-        if (!hal_symbol(pc, &name, &offset))
+        if (!hal_symbol(pc, name, &offset))
             break;
         put("  ");
         put(name);
@@ -136,6 +138,7 @@ void kernel_table_free(paddr_t pa)
 void kernel_timer(void)
 {
     timer_count++;
+    test_clobber();
 }
 
 void kernel_ipi(void)
@@ -179,6 +182,7 @@ void kernel_user_return(struct isa_frame *frame)
 void kernel_syscall(struct isa_frame *frame)
 {
     user_calls++;
+    test_clobber();
     expect(hal_irq_enabled(), "interrupts are off in a system call", 0);
     switch (isa_frame_sysno(frame)) {
     case CALL_ADD:
@@ -258,8 +262,9 @@ static void test_boot_info(void)
 
 static void test_time(void)
 {
-    uint64_t start = hal_clock_ns(), took;
+    uint64_t start = hal_clock_ns(), took, rough = hal_clock_rough_ns();
 
+    expect(rough > start - NS_PER_US && rough <= hal_clock_ns(), "the rough clock is off", rough);
     show("wall seconds", hal_wall_base_ns() / NS_PER_SEC);
     (void)hal_irq_save();
     hal_timer_arm(start + 5 * NS_PER_MS);
@@ -306,11 +311,197 @@ static void test_kernel_map(void)
     expect(!hal_space_query(hal_space_kernel(), 0, NULL, NULL), "page 0 is mapped", 0);
 }
 
+/* Does the command line have this word? */
+static bool told(const char *word)
+{
+    size_t len = strlen(word);
+
+    for (const char *at = hal_boot_info()->cmdline; *at; at++)
+        if (str_starts(at, word) && (at[len] == 0 || at[len] == ' '))
+            return true;
+    return false;
+}
+
+/* Of the size of a leaf, how much of RAM lies in aligned pieces of it. */
+static uint64_t ram_aligned(uint64_t size)
+{
+    const struct hal_boot_info *info = hal_boot_info();
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < info->ram_count; i++) {
+        paddr_t lo = align_up(info->ram[i].base, size);
+        paddr_t hi = align_down(info->ram[i].base + info->ram[i].len, size);
+
+        sum += hi > lo ? hi - lo : 0;
+    }
+    return sum;
+}
+
+/* Free RAM as a whole is in the direct map, aligned GiB of it by pages of 1 GiB where the
+ * machine has such ("direct=1g" says that it does), the rest nearly all by 2 MiB. */
+static void test_direct_map(void)
+{
+    uint64_t bytes[HAL_DIRECT_SIZES], sum;
+    uint64_t gib = ram_aligned(1ull << 30);
+
+    hal_direct_bytes(bytes);
+    show("direct 4 KiB", bytes[HAL_DIRECT_4K]);
+    show("direct 2 MiB", bytes[HAL_DIRECT_2M]);
+    show("direct 1 GiB", bytes[HAL_DIRECT_1G]);
+    show("of", gib);
+    sum = bytes[HAL_DIRECT_4K] + bytes[HAL_DIRECT_2M] + bytes[HAL_DIRECT_1G];
+    if (sum == 0)
+        return; /* it cannot know */
+    expect(sum >= ram_aligned(HAL_PAGE_SIZE), "RAM is missing in the direct map", sum);
+    expect(is_aligned(bytes[HAL_DIRECT_1G], 1ull << 30), "1 GiB pages", bytes[HAL_DIRECT_1G]);
+    expect(bytes[HAL_DIRECT_1G] == 0 || bytes[HAL_DIRECT_1G] >= gib, "1 GiB pages missing", gib);
+    expect(bytes[HAL_DIRECT_2M] + bytes[HAL_DIRECT_1G] >= ram_aligned(2u << 20),
+           "RAM is mapped by small pages", bytes[HAL_DIRECT_4K]);
+    if (told("direct=1g"))
+        expect(gib > 0 && bytes[HAL_DIRECT_1G] >= gib, "no 1 GiB pages", bytes[HAL_DIRECT_1G]);
+}
+
+/* Pages that are in the TLB get other frames: few, which are flushed one by one, and many. */
+static void test_kernel_remap(size_t pages)
+{
+    struct hal_space *kernel = hal_space_kernel();
+    vaddr_t va = hal_layout()->kernel_lo + 128 * HAL_PAGE_SIZE;
+
+    for (unsigned turn = 1; turn <= 2; turn++) {
+        for (size_t i = 0; i < pages; i++) {
+            paddr_t pa = kernel_table_alloc();
+
+            *(size_t *)hal_phys_to_virt(pa) = turn * 1000 + i;
+            expect(hal_space_map(kernel, va + i * HAL_PAGE_SIZE, pa, HAL_PAGE_SIZE,
+                                 HAL_PROT_READ | HAL_PROT_WRITE) == 0,
+                   "kernel remap", i);
+        }
+        for (size_t i = 0; i < pages; i++)
+            expect(*(volatile size_t *)(va + i * HAL_PAGE_SIZE) == turn * 1000 + i,
+                   "a kernel page has its old frame", i);
+        hal_space_unmap(kernel, va, pages * HAL_PAGE_SIZE);
+    }
+}
+
+/* More values than a CPU has registers that calls keep, alive over a switch: those of the other
+ * context must not show through. */
+static void switch_with_values(struct hal_ctx *from, struct hal_ctx *to, uintptr_t first)
+{
+    volatile uintptr_t source = first;
+    uintptr_t a = source, b = source + 1, c = source + 2, d = source + 3, e = source + 4;
+    uintptr_t f = source + 5, g = source + 6, h = source + 7, i = source + 8, j = source + 9;
+
+    /* Nothing is known of them, so they are kept and not computed again. */
+    __asm__ volatile(""
+                     : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f), "+r"(g), "+r"(h),
+                       "+r"(i), "+r"(j));
+    hal_ctx_switch(from, to, false);
+    expect(a == first && b == first + 1 && c == first + 2 && d == first + 3 && e == first + 4,
+           "registers over a switch", first);
+    expect(f == first + 5 && g == first + 6 && h == first + 7 && i == first + 8 && j == first + 9,
+           "registers over a switch", first);
+}
+
+/* ---- a stack that grows ---- */
+
+#define LAZY_SIZE (4 * HAL_PAGE_SIZE)
+static vaddr_t lazy_stack;
+static unsigned lazy_grown;
+static bool lazy_done;
+
+/* Its pages one by one, whatever else is being done. */
+bool kernel_stack_fault(vaddr_t addr, uintptr_t sp)
+{
+    vaddr_t at = align_down(addr, HAL_PAGE_SIZE);
+
+    if (!lazy_stack || addr < lazy_stack || addr >= lazy_stack + LAZY_SIZE)
+        return false;
+    expect(sp > lazy_stack && sp <= lazy_stack + LAZY_SIZE, "stack pointer of a fault", sp);
+    expect(!hal_irq_enabled(), "interrupts are on in a stack's fault", sp);
+    for (; !hal_space_query(hal_space_kernel(), at, NULL, NULL); at += HAL_PAGE_SIZE) {
+        hal_stack_grow(at, kernel_table_alloc());
+        lazy_grown++;
+    }
+    return true;
+}
+
+/* The fault of a copy from memory that is not there needs room, too. */
+static void lazy_fault(unsigned n)
+{
+    uint32_t word;
+
+    expect(isa_user_load_u32((const uint32_t *)(uintptr_t)(HAL_PAGE_SIZE + 4 * n), &word) < 0,
+           "a word of memory that is not there", n);
+}
+
+/* Steps down the stack, in frames of all sizes. */
+static __attribute__((noinline)) unsigned lazy_small(unsigned n)
+{
+    volatile char room[72];
+    unsigned sum = 1;
+
+    room[0] = (char)n;
+    lazy_fault(n);
+    if ((uintptr_t)room - lazy_stack > 3 * 1024)
+        sum += lazy_small(n);
+    return sum + (unsigned)(room[0] != (char)n) * 1000;
+}
+
+static __attribute__((noinline)) unsigned lazy_large(unsigned n)
+{
+    volatile char room[5000]; /* skips a page */
+
+    room[0] = (char)n;
+    lazy_fault(n);
+    return lazy_small(n) + (unsigned)(room[0] != (char)n) * 1000;
+}
+
+/* Interrupts come all the time, and go down the stack as well. */
+static void lazy_body(void *arg)
+{
+    unsigned timers = timer_count;
+
+    (void)arg;
+    hal_irq_restore(HAL_IRQ_ON);
+    for (unsigned i = 0; i < 20; i++) {
+        hal_timer_arm(hal_clock_ns() + 20000);
+        unsigned steps = i % 2 ? lazy_small(i) : lazy_large(i);
+
+        expect(steps > 10 && steps < 300, "steps", steps);
+    }
+    while (timer_count == timers)
+        hal_cpu_relax();
+    (void)hal_irq_save();
+    hal_timer_arm(UINT64_MAX);
+    lazy_done = true;
+    hal_ctx_switch(&thread_ctx, &boot_ctx, true);
+}
+
+static void test_stack_grows(void)
+{
+    vaddr_t va = hal_layout()->kernel_lo + 128 * HAL_PAGE_SIZE;
+    paddr_t top = kernel_table_alloc();
+
+    for (unsigned round = 1; round <= 8; round++) {
+        expect(hal_stack_map(va, LAZY_SIZE, &top, 1) == 0, "stack map", round);
+        expect(!hal_space_query(hal_space_kernel(), va + 2 * HAL_PAGE_SIZE, NULL, NULL),
+               "the stack is there already", va);
+        lazy_stack = va;
+        lazy_done = false;
+        hal_ctx_init(&thread_ctx, (void *)va, LAZY_SIZE, lazy_body, NULL, NULL);
+        hal_ctx_switch(&boot_ctx, &thread_ctx, false);
+        expect(lazy_done && lazy_grown == 3 * round, "pages of the stack", lazy_grown);
+        hal_ctx_destroy(&thread_ctx);
+        hal_space_unmap(hal_space_kernel(), va, LAZY_SIZE);
+        lazy_stack = 0;
+    }
+}
+
 static void ctx_body(void *arg)
 {
     expect(arg == &ctx_steps, "context argument", (uintptr_t)arg);
     ctx_steps = 1;
-    hal_ctx_switch(&thread_ctx, &boot_ctx, false);
+    switch_with_values(&thread_ctx, &boot_ctx, 2000);
     ctx_steps = 2;
     hal_ctx_switch(&thread_ctx, &boot_ctx, true);
 }
@@ -318,9 +509,9 @@ static void ctx_body(void *arg)
 static void test_contexts(void)
 {
     hal_ctx_init(&thread_ctx, thread_stack, STACK_SIZE, ctx_body, &ctx_steps, NULL);
-    hal_ctx_switch(&boot_ctx, &thread_ctx, false);
+    switch_with_values(&boot_ctx, &thread_ctx, 1000);
     expect(ctx_steps == 1, "context did not run", ctx_steps);
-    hal_ctx_switch(&boot_ctx, &thread_ctx, false);
+    switch_with_values(&boot_ctx, &thread_ctx, 3000);
     expect(ctx_steps == 2, "context did not go on", ctx_steps);
     hal_ctx_destroy(&thread_ctx);
 }
@@ -390,6 +581,34 @@ static void setup_user_space(void)
     map_user(USER_STACK - USER_PAGES * HAL_PAGE_SIZE, USER_PAGES, HAL_PROT_READ | HAL_PROT_WRITE,
              NULL);
     hal_space_activate(&user_space);
+}
+
+/* Two spaces have other frames at the same addresses; what the one has left in the TLB is not the
+ * other's, and an end of one gives its number to the next. */
+static void test_spaces(void)
+{
+    static const unsigned rights[] = {HAL_PROT_READ | HAL_PROT_WRITE,
+                                      HAL_PROT_READ | HAL_PROT_EXEC};
+    struct hal_space *spaces[] = {&user_space, &other_space};
+
+    for (uint32_t turn = 0; turn < 3; turn++) {
+        expect(hal_space_create(&other_space) == 0, "space create", turn);
+        for (uint32_t i = 0; i < 4; i++) {
+            vaddr_t va = USER_SPACES + i % 2 * HAL_PAGE_SIZE;
+            paddr_t pa = kernel_table_alloc();
+
+            *(uint32_t *)hal_phys_to_virt(pa) = turn * 4 + i;
+            expect(hal_space_map(spaces[i / 2], va, pa, HAL_PAGE_SIZE, rights[i % 2]) == 0,
+                   "map in two spaces", i);
+        }
+        for (uint32_t i = 0; i < 8; i++) {
+            hal_space_activate(spaces[i / 2 % 2]);
+            expect(*(volatile uint32_t *)(USER_SPACES + i % 2 * HAL_PAGE_SIZE) == turn * 4 + i % 4,
+                   "the other space's page", i);
+        }
+        hal_space_activate(&user_space);
+        hal_space_destroy(&other_space);
+    }
 }
 
 /* Other CPUs cache a translation, it changes here, they must see the change. */
@@ -486,10 +705,15 @@ void kernel_boot(void *stack, size_t size)
     hal_attack(&boot_ctx, kernel_table_alloc);
     show("entropy", (uint64_t)hal_entropy(random, sizeof(random)));
     test_time();
+    test_direct_map();
     test_kernel_map();
+    test_kernel_remap(8);
+    test_kernel_remap(100);
     test_contexts();
+    test_stack_grows();
     test_cpus();
     setup_user_space();
+    test_spaces();
     test_shootdown();
     test_user();
     test_user_copy();

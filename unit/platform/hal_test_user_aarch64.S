@@ -4,6 +4,32 @@
  * Exits with 42 if all went well, otherwise with the number of the failed check.
  */
     .arch armv8-a+fp+simd
+/* void test_clobber(void): what a call may change is changed. */
+    .text
+    .globl test_clobber
+test_clobber:
+    ldr x0, =0x5e1c1e5e1c1e0000
+    add x1, x0, #1
+    add x2, x0, #2
+    add x3, x0, #3
+    add x4, x0, #4
+    add x5, x0, #5
+    add x6, x0, #6
+    add x7, x0, #7
+    add x8, x0, #8
+    add x9, x0, #9
+    add x10, x0, #10
+    add x11, x0, #11
+    add x12, x0, #12
+    add x13, x0, #13
+    add x14, x0, #14
+    add x15, x0, #15
+    add x16, x0, #16
+    add x17, x0, #17
+    add x18, x0, #18
+    ret
+    .ltorg
+
     .section .rodata.test_user, "a"
     .globl test_user_begin, test_user_end, test_user_resume
     .balign 8
@@ -53,8 +79,8 @@ test_user_begin:
     udf #0
     b fail
 test_user_resume:
-    /* 4: what lies below the stack pointer, vector registers and the thread pointer survive
-     * interrupts */
+    /* 4: what lies below the stack pointer, vector registers, the thread pointer and all others
+     * survive interrupts */
     mov x0, #1
     mov x8, #1
     svc #0
@@ -64,6 +90,33 @@ test_user_resume:
     str x6, [sp, #-8]
     str x6, [sp, #-128]
     ldr w7, =3000000
+    mov x0, #100
+    mov x1, #101
+    mov x2, #102
+    mov x3, #103
+    mov x4, #104
+    mov x5, #105
+    mov x10, #110
+    mov x11, #111
+    mov x12, #112
+    mov x13, #113
+    mov x14, #114
+    mov x15, #115
+    mov x16, #116
+    mov x17, #117
+    mov x18, #118
+    mov x19, #119
+    mov x20, #120
+    mov x21, #121
+    mov x22, #122
+    mov x23, #123
+    mov x24, #124
+    mov x25, #125
+    mov x26, #126
+    mov x27, #127
+    mov x28, #128
+    mov x29, #129
+    mov x30, #130
 1:  ldr x9, [sp, #-8]
     cmp x9, x6
     b.ne fail4
@@ -72,6 +125,60 @@ test_user_resume:
     b.ne fail4
     subs w7, w7, #1
     b.ne 1b
+    cmp x0, #100
+    b.ne fail4
+    cmp x1, #101
+    b.ne fail4
+    cmp x2, #102
+    b.ne fail4
+    cmp x3, #103
+    b.ne fail4
+    cmp x4, #104
+    b.ne fail4
+    cmp x5, #105
+    b.ne fail4
+    cmp x10, #110
+    b.ne fail4
+    cmp x11, #111
+    b.ne fail4
+    cmp x12, #112
+    b.ne fail4
+    cmp x13, #113
+    b.ne fail4
+    cmp x14, #114
+    b.ne fail4
+    cmp x15, #115
+    b.ne fail4
+    cmp x16, #116
+    b.ne fail4
+    cmp x17, #117
+    b.ne fail4
+    cmp x18, #118
+    b.ne fail4
+    cmp x19, #119
+    b.ne fail4
+    cmp x20, #120
+    b.ne fail4
+    cmp x21, #121
+    b.ne fail4
+    cmp x22, #122
+    b.ne fail4
+    cmp x23, #123
+    b.ne fail4
+    cmp x24, #124
+    b.ne fail4
+    cmp x25, #125
+    b.ne fail4
+    cmp x26, #126
+    b.ne fail4
+    cmp x27, #127
+    b.ne fail4
+    cmp x28, #128
+    b.ne fail4
+    cmp x29, #129
+    b.ne fail4
+    cmp x30, #130
+    b.ne fail4
     fmov x9, d5
     cmp x9, x6
     b.ne fail4

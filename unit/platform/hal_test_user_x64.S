@@ -3,6 +3,21 @@
  * hal_test_user_x64.S - the program that hal_test_kernel.c runs as user code at 0x400000.
  * Exits with 42 if all went well, otherwise with the number of the failed check.
  */
+/* void test_clobber(void): what a call may change is changed. */
+    .text
+    .globl test_clobber
+test_clobber:
+    movabsq $0x5e1c1e5e1c1e0000, %rax
+    movabsq $0x5e1c1e5e1c1e0001, %rcx
+    movabsq $0x5e1c1e5e1c1e0002, %rdx
+    movabsq $0x5e1c1e5e1c1e0003, %rsi
+    movabsq $0x5e1c1e5e1c1e0004, %rdi
+    movabsq $0x5e1c1e5e1c1e0005, %r8
+    movabsq $0x5e1c1e5e1c1e0006, %r9
+    movabsq $0x5e1c1e5e1c1e0007, %r10
+    movabsq $0x5e1c1e5e1c1e0008, %r11
+    ret
+
     .section .rodata.test_user, "a"
     .globl test_user_begin, test_user_end, test_user_resume
 test_user_begin:
@@ -41,7 +56,7 @@ test_user_begin:
     ud2
     jmp fail
 test_user_resume:
-    /* 4: red zone and vector registers survive interrupts */
+    /* 4: red zone, vector registers and all others survive interrupts */
     movq $1, %rdi
     movl $1, %eax
     syscall
@@ -49,6 +64,18 @@ test_user_resume:
     movq $0x123456789, %rax
     movl $2000000, %ecx
     movq %rax, %xmm5
+    movl $100, %ebx
+    movl $101, %edx
+    movl $102, %esi
+    movl $103, %ebp
+    movl $104, %r8d
+    movl $105, %r9d
+    movl $106, %r10d
+    movl $107, %r11d
+    movl $108, %r12d
+    movl $109, %r13d
+    movl $110, %r14d
+    movl $111, %r15d
     movq %rax, -8(%rsp)
     movq %rax, -128(%rsp)
     movq %rax, -64(%rsp)
@@ -59,6 +86,30 @@ test_user_resume:
     decl %ecx
     jnz 1b
     cmpq %rax, -64(%rsp)
+    jne fail
+    cmpq $100, %rbx
+    jne fail
+    cmpq $101, %rdx
+    jne fail
+    cmpq $102, %rsi
+    jne fail
+    cmpq $103, %rbp
+    jne fail
+    cmpq $104, %r8
+    jne fail
+    cmpq $105, %r9
+    jne fail
+    cmpq $106, %r10
+    jne fail
+    cmpq $107, %r11
+    jne fail
+    cmpq $108, %r12
+    jne fail
+    cmpq $109, %r13
+    jne fail
+    cmpq $110, %r14
+    jne fail
+    cmpq $111, %r15
     jne fail
     movq %xmm5, %rdx
     cmpq %rax, %rdx

@@ -196,6 +196,50 @@ static void unmapping_a_part_splits(void **state)
     check_page(5 * GIB - PAGE, 3 * GIB - PAGE, RX);
 }
 
+static void check_bytes(vaddr_t lo, vaddr_t hi, uint64_t small, uint64_t mid, uint64_t large)
+{
+    uint64_t bytes[PGTABLE_LEAF_LEVELS] = {0};
+
+    pgtable_leaf_bytes(&pt, lo, hi, bytes);
+    assert_int_equal(bytes[0], small);
+    assert_int_equal(bytes[1], mid);
+    assert_int_equal(bytes[2], large);
+}
+
+/* As the direct map: 3 GiB, of which the image's constants are read-only and a page is a guard. */
+static void a_gib_splits_no_more_than_it_must(void **state)
+{
+    const vaddr_t va = 512 * GIB;
+
+    (void)state;
+    assert_int_equal(pgtable_map(&pt, va, 0, 3 * GIB, RW, 2, &change), 0);
+    assert_int_equal(arena_count, 2); /* the root and the table of its leaves */
+    check_bytes(va, va + 512 * GIB, 0, 0, 3 * GIB);
+    assert_int_equal(
+        pgtable_map(&pt, va + GIB + 16 * MIB, GIB + 16 * MIB, 3 * MIB, HAL_PROT_READ, 0, &change),
+        0);
+    check_bytes(va, va + 3 * GIB, 4 * MIB, GIB - 4 * MIB, 2 * GIB);
+    check_page(va + GIB + 16 * MIB - PAGE, GIB + 16 * MIB - PAGE, RW);
+    check_page(va + GIB + 16 * MIB, GIB + 16 * MIB, HAL_PROT_READ);
+    check_page(va + GIB + 19 * MIB - PAGE, GIB + 19 * MIB - PAGE, HAL_PROT_READ);
+    check_page(va + GIB + 19 * MIB, GIB + 19 * MIB, RW);
+    assert_int_equal(pgtable_unmap(&pt, va + 3 * GIB - PAGE, PAGE, &change), 0);
+    check_bytes(va, va + 3 * GIB, 6 * MIB - PAGE, 2 * GIB - 6 * MIB, GIB);
+    check_page(va + 3 * GIB - 2 * PAGE, 3 * GIB - 2 * PAGE, RW);
+    /* A GiB as a whole changes without a table. */
+    assert_int_equal(pgtable_protect(&pt, va, GIB, HAL_PROT_READ, &change), 0);
+    check_bytes(va, va + GIB, 0, 0, GIB);
+    check_page(va + GIB - PAGE, GIB - PAGE, HAL_PROT_READ);
+    check_bytes(va + MIB, va + 3 * MIB, 0, 0, 2 * MIB); /* clipped to the range */
+    /* Without memory for the tables nothing changes. */
+    fail_after = 2;
+    assert_int_equal(pgtable_map(&pt, va + PAGE, PAGE, PAGE, RW, 0, &change), -ENOMEM);
+    fail_after = 0;
+    check_page(va, 0, HAL_PROT_READ);
+    check_page(va + PAGE, PAGE, HAL_PROT_READ);
+    check_page(va + GIB - PAGE, GIB - PAGE, HAL_PROT_READ);
+}
+
 static void protecting_a_part_splits(void **state)
 {
     (void)state;
@@ -451,14 +495,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(one_page_and_its_neighbours),     TEST(every_protection_survives),
-        TEST(no_access_keeps_the_frame),       TEST(scattered_frames_across_a_table_border),
-        TEST(large_leaves_where_aligned),      TEST(unmapping_a_part_splits),
-        TEST(protecting_a_part_splits),        TEST(no_access_large_leaf_splits),
-        TEST(a_large_leaf_replaces_tables),    TEST(whole_tables_are_given_back),
-        TEST(kernel_half_addresses),           TEST(replacing_a_frame_flushes),
-        TEST(out_of_memory_leaves_old_or_new), TEST(random_operations_match_a_model),
-        TEST(random_operations_with_deposits), TEST(deposits_make_splitting_safe),
+        TEST(one_page_and_its_neighbours),       TEST(every_protection_survives),
+        TEST(no_access_keeps_the_frame),         TEST(scattered_frames_across_a_table_border),
+        TEST(large_leaves_where_aligned),        TEST(unmapping_a_part_splits),
+        TEST(a_gib_splits_no_more_than_it_must), TEST(protecting_a_part_splits),
+        TEST(no_access_large_leaf_splits),       TEST(a_large_leaf_replaces_tables),
+        TEST(whole_tables_are_given_back),       TEST(kernel_half_addresses),
+        TEST(replacing_a_frame_flushes),         TEST(out_of_memory_leaves_old_or_new),
+        TEST(random_operations_match_a_model),   TEST(random_operations_with_deposits),
+        TEST(deposits_make_splitting_safe),      TEST(entries_are_what_the_manual_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -263,5 +263,6 @@ int main(void)
         cmocka_unit_test(pi_locks_never_hang),
         cmocka_unit_test(a_pi_condition_variable_never_hangs),
     };
+    futex_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -528,5 +528,6 @@ int main(void)
         cmocka_unit_test(robust_locks_are_given_up),
         cmocka_unit_test(setting_the_clock_ends_waits),
     };
+    futex_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

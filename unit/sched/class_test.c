@@ -55,6 +55,44 @@ static void leaving_real_time_ends_the_endless_turn(void **state)
     sim_test_seeds(1, 5, turn_main);
 }
 
+/* The scheduler's readings of the clock may be early (sim.c): that of the switch at the end of a
+ * turn before that of the interrupt which ended it. */
+static uint64_t taken_turns_at;
+static void short_turn(void *arg)
+{
+    (void)arg;
+    taken_turns_at = sim_now();
+    finish();
+}
+static void long_turns(void *arg)
+{
+    (void)arg;
+    sched_set_policy(thread_current(), SCHED_RR, 10);
+    uint64_t began = sim_now();
+    running++;
+    struct thread *thread = thread_spawn("second", short_turn, NULL);
+    SIM_CHECK(thread);
+    sched_set_policy(thread, SCHED_RR, 10);
+    sim_work(1000 * NS_PER_MS);
+    SIM_CHECK(taken_turns_at > began && taken_turns_at < began + 150 * NS_PER_MS);
+    finish();
+}
+static void turns_main(void *arg)
+{
+    (void)arg;
+    waitq_init(&done_queue);
+    spawn(long_turns, 0, 1);
+    await_all();
+}
+static void a_turn_that_has_ended_has_ended(void **state)
+{
+    uint64_t early = sim_clock_early_ns;
+    (void)state;
+    sim_clock_early_ns = 200 * NS_PER_US; /* more than a step of sim_work */
+    sim_test_seeds(1, SEEDS, turns_main);
+    sim_clock_early_ns = early;
+}
+
 static unsigned order[2], order_count;
 static void in_order(void *arg)
 {
@@ -317,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaving_real_time_ends_the_endless_turn),
+        cmocka_unit_test(a_turn_that_has_ended_has_ended),
         cmocka_unit_test(a_notice_without_a_change_costs_no_place),
         cmocka_unit_test(uninterruptible_sleep_is_not_interrupted),
         cmocka_unit_test(a_late_interruption_is_a_spurious_wake),

@@ -33,8 +33,9 @@ extern unsigned sim_ipi_count;
 /* This CPU stands still before its nth atomic access from now, as a virtual one does when the host
  * runs something else, until the others have been chosen very often. */
 void sim_stall_after(unsigned accesses);
-extern uint64_t sim_stolen_ns; /* hal_stolen_ns, of all CPUs; 0 at a run's start */
-void sim_steal(uint64_t ns);   /* the machine stands still that long */
+extern uint64_t sim_clock_early_ns; /* how early a rough reading of the clock may be */
+extern uint64_t sim_stolen_ns;      /* hal_stolen_ns, of all CPUs; 0 at a run's start */
+void sim_steal(uint64_t ns);        /* the machine stands still that long */
 
 #define SIM_CHECK(cond) \
     do { \

@@ -7,6 +7,7 @@
 #include "tool_test.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "fs/cpio.h"
 #include "run.h"
@@ -97,6 +98,52 @@ static void packs_what_the_kernel_reads(void **state)
     assert_false(next(&cpio, &entry));
 }
 
+static void set_time(const char *path, time_t seconds)
+{
+    struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
+
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static struct bytes image_of(const char *root)
+{
+    char *path = text("%s/image.cpio", folder);
+    struct tree tree = {0};
+    struct bytes bytes = {0};
+
+    assert_non_null(tree_copy(&tree, root, "/usr/lib/b/two"));
+    assert_non_null(tree_copy(&tree, root, "/usr/lib/one"));
+    assert_int_equal(tree_find(&tree, "/usr/lib/b")->mtime, 2000);
+    assert_int_equal(tree_find(&tree, "/usr/lib")->mtime, 3000);
+    assert_int_equal(tree_find(&tree, "/usr")->mtime, 3000);
+    image_write(&tree, path);
+    assert_true(file_read(path, &bytes));
+    return bytes;
+}
+
+/* Somebody installs something else beside the files that are packed. */
+static void folders_have_the_times_of_what_is_packed(void **state)
+{
+    static const char *const dirs[] = {"packed", "packed/usr", "packed/usr/lib",
+                                       "packed/usr/lib/b"};
+    struct bytes first, second;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(mkdir(text("%s/%s", folder, dirs[i]), 0755), 0);
+    assert_true(file_write(text("%s/packed/usr/lib/one", folder), "1", 1));
+    assert_true(file_write(text("%s/packed/usr/lib/b/two", folder), "2", 1));
+    set_time(text("%s/packed/usr/lib/one", folder), 3000);
+    set_time(text("%s/packed/usr/lib/b/two", folder), 2000);
+    first = image_of(text("%s/packed", folder));
+    assert_true(file_write(text("%s/packed/usr/lib/other", folder), "3", 1));
+    for (size_t i = 0; i < 4; i++)
+        set_time(text("%s/%s", folder, dirs[i]), 5000 + (time_t)i);
+    second = image_of(text("%s/packed", folder));
+    assert_int_equal(first.len, second.len);
+    assert_memory_equal(first.data, second.data, first.len);
+}
+
 static void cache_notices_changes(void **state)
 {
     char *argv[] = {(char[]){"prog"}, NULL};
@@ -179,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packs_what_the_kernel_reads),
+        cmocka_unit_test(folders_have_the_times_of_what_is_packed),
         cmocka_unit_test(cache_notices_changes),
         cmocka_unit_test(failures_leave_nothing),
         cmocka_unit_test(cache_is_swept),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: tools/cli/options.c tools/cli/cmdline.c tools/cli/tree.c tools/cli/util.c kernel/core/cmdline.c kernel/lib/strutil.c */
+/* sources: tools/cli/options.c tools/cli/netoptions.c tools/cli/netfault.c tools/cli/wirefault.c tools/cli/cmdline.c tools/cli/tree.c tools/cli/util.c kernel/core/cmdline.c kernel/lib/strutil.c */
 /* clang-format on */
 /* include: tools/cli */
 /* options_test.c - the options of `selkie run`, and that the kernel reads the boot command line
@@ -25,6 +25,8 @@ static void parse(void *arg)
 
     list_split(&argv, text("run %s", try->words), " ");
     run_parse((int)argv.count, argv.items, &try->options);
+    if (try->options.net.how)
+        net_check_ip(&try->options.net);
 }
 
 static struct run_options parsed(const char *words)
@@ -61,6 +63,14 @@ static void good_ones(void **state)
     assert_string_equal(o.argv[3], "z");
     assert_string_equal(parsed("-- --verbose").argv[0], "--verbose");
     assert_false(parsed("prog --verbose").verbose);
+    assert_string_equal(parsed("--net user --ip 10.0.2.77/24 prog").net.ip, "10.0.2.77/24");
+    assert_string_equal(parsed("--net switch:/s --ip 10.9.0.7/24 prog").net.ip, "10.9.0.7/24");
+    assert_int_equal(parsed("--net tap:t,down=1s..2s,down=3s..4s prog").net.faults.wire.down_count,
+                     2);
+    o = parsed("--publish 8080:80 --publish 0.0.0.0:53:5353/udp prog");
+    assert_int_equal(o.net.publish.count, 2);
+    assert_string_equal(o.net.publish.items[0], "127.0.0.1:8080:80/tcp");
+    assert_string_equal(o.net.publish.items[1], "0.0.0.0:53:5353/udp");
 }
 
 static void bad_ones(void **state)
@@ -83,6 +93,23 @@ static void bad_ones(void **state)
         {"--env =x prog", "--env =x"},
         {"--cwd relative prog", "--cwd relative"},
         {"--build ../x prog", "--build ../x"},
+        {"--net bridge prog", "--net bridge"},
+        {"--net tap: prog", "--net tap:"},
+        {"--publish 80 prog", "--publish 80"},
+        {"--publish 80:0 prog", "--publish 80:0"},
+        {"--publish 80:65536 prog", "--publish 80:65536"},
+        {"--publish nowhere:80:80 prog", "--publish nowhere:80:80"},
+        {"--publish 80:80/sctp prog", "--publish 80:80/sctp"},
+        {"--mac 01:00:00:00:00:01 prog", "--mac 01:00:00:00:00:01"},
+        {"--mac 2:0:0:0:0:1 prog", "--mac 2:0:0:0:0:1"},
+        {"--ip 10.0.0.2 prog", "--ip 10.0.0.2"},
+        {"--ip 10.0.0.2/33 prog", "--ip 10.0.0.2/33"},
+        {"--net none --ip 10.0.2.77/24 prog", "--ip 10.0.2.77/24"},
+        {"--net user --ip 10.1.0.2/24 prog", "10.0.2.0/24"},
+        {"--net user --ip fd00::2/64 prog", "fec0::/64"},
+        {"--net tap:tap0,loss=1,delay=1ms,loss=2 prog", "loss=2: given twice"},
+        {"--net tap:tap0,seed=1,seed=2 prog", "seed=2: given twice"},
+        {"--gateway 10.0.0 prog", "--gateway 10.0.0"},
         {"--memory", "--memory"},
         {"--strace", "PROGRAM"},
         {"", "PROGRAM"},

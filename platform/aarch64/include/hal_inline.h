@@ -12,6 +12,8 @@
 #include "common/pgtable.h"
 #include "layout.h"
 
+#define HAL_STACKS_GROW 1
+
 struct hal_ctx {
     uintptr_t sp;        /* kernel stack pointer while not running */
     uintptr_t stack_lo;  /* the stack, and its end: */
@@ -49,9 +51,20 @@ static inline unsigned hal_cpu_id(void)
     return *(const unsigned *)((const char *)a64_cpu_pointer() + CPU_ID);
 }
 
+static inline void *hal_cpu_local(void)
+{
+    return *(void *const *)(const void *)((const char *)a64_cpu_pointer() + CPU_LOCAL);
+}
+
 static inline void hal_cpu_relax(void)
 {
     __asm__ volatile("yield" : : : "memory");
+}
+
+static inline bool hal_cpu_polling(bool on)
+{
+    (void)on;
+    return false;
 }
 
 static inline void *hal_thread_get(void)
@@ -142,6 +155,32 @@ static inline uint32_t hal_mmio_read32(const volatile void *reg)
 static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
 {
     __asm__ volatile("str %w1, %0" : "=Q"(*(volatile uint32_t *)reg) : "r"(value));
+}
+
+static inline uint8_t hal_mmio_read8(const volatile void *reg)
+{
+    uint32_t value;
+
+    __asm__ volatile("ldrb %w0, %1" : "=r"(value) : "Q"(*(const volatile uint8_t *)reg));
+    return (uint8_t)value;
+}
+
+static inline uint16_t hal_mmio_read16(const volatile void *reg)
+{
+    uint32_t value;
+
+    __asm__ volatile("ldrh %w0, %1" : "=r"(value) : "Q"(*(const volatile uint16_t *)reg));
+    return (uint16_t)value;
+}
+
+static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
+{
+    __asm__ volatile("strb %w1, %0" : "=Q"(*(volatile uint8_t *)reg) : "r"((uint32_t)value));
+}
+
+static inline void hal_mmio_write16(volatile void *reg, uint16_t value)
+{
+    __asm__ volatile("strh %w1, %0" : "=Q"(*(volatile uint16_t *)reg) : "r"((uint32_t)value));
 }
 
 static inline void hal_device_barrier(void)

@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* report.c - registers as people and debuggers know them, AArch64. */
+#include "fp.h"
 #include "isa.h"
 #include "lib/string.h"
+
+#define NT_PRFPREG 2
+#define NT_ARM_TLS 0x401
+#define NT_ARM_PAC_MASK 0x406
+#define CORE_FP_SIZE \
+    (FP_FPCR + 12) /* struct user_fpsimd_state: FPCR is its last but for 8 bytes \
+                    */
+
+#define ADDRESS_BITS 48 /* T0SZ */
 
 const char *isa_frame_register(const struct isa_frame *f, unsigned i, uint64_t *value)
 {
@@ -35,8 +45,40 @@ no_inline void isa_frame_here(struct isa_frame *f)
     f->x[30] = record[1];
 }
 
-/* It has a note of its own there, NT_ARM_TLS. */
+size_t isa_core_fp(const void *area, unsigned i, uint32_t *type, const char **name, void *out)
+{
+    if (i > 0)
+        return 0;
+    *type = NT_PRFPREG;
+    *name = "CORE";
+    memset(out, 0, CORE_FP_SIZE);
+    memcpy(out, area, FP_FPCR + 4);
+    return CORE_FP_SIZE;
+}
+
+/* It has a note of its own there. */
 void isa_core_tls(uint64_t tls, uint64_t *out)
 {
     (void)tls, (void)out;
+}
+
+/* The mask: where in an address its signature is, of data and of code; bit 55 tells the halves
+ * apart, and the byte above it is a tag (early.c: TBI0). Linux: arch/arm64/kernel/ptrace.c, struct
+ * user_pac_mask. */
+size_t isa_core_note(uint64_t tls, unsigned i, uint32_t *type, const char **name, void *out)
+{
+    uint64_t words[2] = {tls, 0};
+    size_t size = sizeof(words[0]);
+
+    if (i > 1 || (i == 1 && !isa_has_pointer_auth()))
+        return 0;
+    *type = NT_ARM_TLS;
+    *name = "LINUX";
+    if (i == 1) {
+        *type = NT_ARM_PAC_MASK;
+        words[0] = words[1] = (1ull << 55) - (1ull << ADDRESS_BITS);
+        size = sizeof(words);
+    }
+    memcpy(out, words, size);
+    return size;
 }

@@ -12,6 +12,8 @@
 #include "layout.h"
 #include "x64_alt.h"
 
+#define HAL_STACKS_GROW 1
+
 struct hal_ctx {
     uintptr_t sp;        /* kernel stack pointer while not running */
     uintptr_t stack_lo;  /* the stack, and its end: */
@@ -46,6 +48,14 @@ static inline unsigned hal_cpu_id(void)
     return (unsigned)id;
 }
 
+static inline void *hal_cpu_local(void)
+{
+    void *local;
+
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(local) : "i"(CPU_LOCAL));
+    return local;
+}
+
 /* Flush what other CPUs have asked this one to flush (mmu.c). */
 void x64_tlb_serve(void);
 
@@ -60,6 +70,12 @@ static inline void hal_cpu_relax(void)
                      : "cc", "memory");
     if (__builtin_expect(pending, 0))
         x64_tlb_serve();
+}
+
+static inline bool hal_cpu_polling(bool on)
+{
+    (void)on;
+    return false;
 }
 
 static inline void *hal_thread_get(void)
@@ -143,6 +159,22 @@ static inline paddr_t hal_virt_to_phys(const void *va)
                                   : addr - X64_DIRECT_BASE;
 }
 
+static inline uint8_t hal_mmio_read8(const volatile void *reg)
+{
+    return *(const volatile uint8_t *)reg;
+}
+static inline uint16_t hal_mmio_read16(const volatile void *reg)
+{
+    return *(const volatile uint16_t *)reg;
+}
+static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
+{
+    *(volatile uint8_t *)reg = value;
+}
+static inline void hal_mmio_write16(volatile void *reg, uint16_t value)
+{
+    *(volatile uint16_t *)reg = value;
+}
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {
     return *(const volatile uint32_t *)reg;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* report.c - registers as people and debuggers know them, x86-64. */
 #include "isa.h"
+#include "isa/fp.h"
 #include "lib/string.h"
+
+#define NT_PRFPREG 2
+#define NT_X86_XSTATE 0x202
 
 const char *isa_frame_register(const struct isa_frame *f, unsigned i, uint64_t *value)
 {
@@ -45,7 +49,35 @@ no_inline void isa_frame_here(struct isa_frame *f)
     };
 }
 
+/* struct user_i387_struct, and an XSAVE area, which says in a place that is software's what it may
+ * contain (asm/user.h, struct user_xstateregs; debuggers look there). */
+size_t isa_core_fp(const void *area, unsigned i, uint32_t *type, const char **name, void *out)
+{
+    uint64_t held;
+
+    if (i > (isa_fp_info.xsave ? 1 : 0))
+        return 0;
+    *type = i == 0 ? NT_PRFPREG : NT_X86_XSTATE;
+    *name = i == 0 ? "CORE" : "LINUX";
+    memcpy(out, area, isa_fp_info.size);
+    isa_fp_complete(out);
+    memset((uint8_t *)out + FP_SW_RESERVED, 0, FP_LEGACY_SIZE - FP_SW_RESERVED);
+    if (i == 0)
+        return FP_LEGACY_SIZE;
+    memcpy(&held, (uint8_t *)out + FP_XSTATE_BV, sizeof(held));
+    held &= isa_fp_info.features; /* the host's may have more (hosted/trap.c) */
+    memcpy((uint8_t *)out + FP_XSTATE_BV, &held, sizeof(held));
+    memcpy((uint8_t *)out + FP_SW_RESERVED, &isa_fp_info.features, sizeof(isa_fp_info.features));
+    return isa_fp_info.size;
+}
+
 void isa_core_tls(uint64_t tls, uint64_t *out)
 {
     out[21] = tls; /* fs_base */
+}
+
+size_t isa_core_note(uint64_t tls, unsigned i, uint32_t *type, const char **name, void *out)
+{
+    (void)tls, (void)i, (void)type, (void)name, (void)out;
+    return 0; /* all that debuggers want is among the registers */
 }

@@ -6,10 +6,20 @@
  * isa_uaccess_fault, which returns -EFAULT to the caller. So the functions here are leaves that
  * keep the stack pointer and the callee-saved registers as they were at the call.
  *
+ * A fault needs room for a frame below the stack pointer. Kernel stacks grow when they are touched
+ * (mm/kvm.c), but whoever builds that frame cannot have another fault, so each function touches the
+ * room first. That fault is the stack's own, and handled on another one.
+ *
  * `rep movsq` and not `movsb`: as fast on hardware for the lengths seen, eight times faster under
  * emulation. Copies below 64 bytes avoid its start-up cost.
  */
+#include "isa/frame_offsets.h"
+
 #define EFAULT 14
+
+.macro FRAME_ROOM
+    testb %al, -(FRAME_SIZE + 64)(%rsp)
+.endm
 
 .macro FUNC name
     .globl \name
@@ -27,6 +37,7 @@ isa_uaccess_begin:
 
 /* int isa_user_copy(void *dst, const void *src, size_t len) */
 FUNC isa_user_copy
+    FRAME_ROOM
     cmpq $64, %rdx
     jae 3f
     subq $8, %rdx
@@ -59,6 +70,7 @@ END isa_user_copy
 
 /* int isa_user_zero(void *dst, size_t len) */
 FUNC isa_user_zero
+    FRAME_ROOM
     movq %rsi, %rcx
     shrq $3, %rcx
     andl $7, %esi
@@ -71,6 +83,7 @@ END isa_user_zero
 
 /* long isa_user_strcpy(char *dst, const char *src, size_t size) */
 FUNC isa_user_strcpy
+    FRAME_ROOM
     xorl %eax, %eax
     testq %rdx, %rdx
     jz 2f
@@ -86,6 +99,7 @@ END isa_user_strcpy
 
 /* int isa_user_load_u32(const uint32_t *addr, uint32_t *out) */
 FUNC isa_user_load_u32
+    FRAME_ROOM
     movl (%rdi), %eax
     movl %eax, (%rsi)
     xorl %eax, %eax
@@ -94,6 +108,7 @@ END isa_user_load_u32
 
 /* int isa_user_store_u32(uint32_t *addr, uint32_t value): xchg, for sequential consistency */
 FUNC isa_user_store_u32
+    FRAME_ROOM
     xchgl %esi, (%rdi)
     xorl %eax, %eax
     ret
@@ -101,6 +116,7 @@ END isa_user_store_u32
 
 /* int isa_user_cmpxchg_u32(uint32_t *addr, uint32_t expected, uint32_t desired, uint32_t *seen) */
 FUNC isa_user_cmpxchg_u32
+    FRAME_ROOM
     movl %esi, %eax
     lock cmpxchgl %edx, (%rdi)
     movl %eax, (%rcx)

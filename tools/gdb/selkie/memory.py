@@ -96,23 +96,23 @@ def listed(head, count):
 
 
 def show_pages(_):
-    total, free = (number(kernel.variable(name, "mm/page.c")) for name in ("page_total", "free_pages"))
-    lists, counts = kernel.variable("free_list", "mm/page.c"), kernel.variable("free_by_order", "mm/page.c")
+    total, free = (number(kernel.variable(name, "mm/buddy.c")) for name in ("page_total", "free_pages"))
+    lists, counts = kernel.variable("free_list", "mm/buddy.c"), kernel.variable("free_by_order", "mm/buddy.c")
     kinds = [f.name[5:].lower() for f in kernel.type_of("enum page_kind").fields()][:-1]
     hots, cpus = kernel.variable("hots", "mm/hotpages.c"), kernel.cpu_count()
     orders = counts.type.target().range()[1] + 1
-    print("RAM: %s; free: %s, of which %d kept back" % (kib(total), kib(free), number(kernel.variable("reserve", "mm/page.c"))))
+    print("RAM: %s; free: %s, of which %d kept back" % (kib(total), kib(free), number(kernel.variable("reserve", "mm/buddy.c"))))
     print("%-6s %s" % ("order", "".join("%12s" % k for k in kinds)))
     for order in range(orders):
         row = [number(counts[k][order]) for k in range(len(kinds))]
         wrong = "".join(listed(lists[k][order], row[k]) for k in range(len(kinds)))
         print("%-6d %s%s" % (order, "".join("%12d" % n for n in row), wrong))
-    chunks, opened = (number(kernel.variable(n, "mm/page.c")) for n in ("chunk_count", "chunk_next"))
+    chunks, opened = (number(kernel.variable(n, "mm/buddy.c")) for n in ("chunk_count", "chunk_next"))
     print("%d of %d chunks of 4 MiB opened" % (opened, chunks))
     for cpu in range(cpus):
         row = [number(hots[cpu]["list"][k]["count"]) for k in range(len(kinds))]
         print("CPU %d keeps %s" % (cpu, ", ".join("%d for %s" % pair for pair in zip(row, kinds))))
-    used = kernel.variable("used_by_type", "mm/page.c")
+    used = kernel.variable("used_by_type", "mm/buddy.c")
     for field in kernel.type_of("enum page_type").fields():
         count = number(used[field.enumval]) + sum(number(hots[c]["used"][field.enumval]) for c in range(cpus))
         if count and field.name not in ("PAGE_FREE", "PAGE_TAIL"):

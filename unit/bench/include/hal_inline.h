@@ -6,6 +6,8 @@
 #ifndef SELKIE_HAL_INLINE_H
 #define SELKIE_HAL_INLINE_H
 
+#define HAL_STACKS_GROW 0
+
 struct hal_ctx {
     void *tls;
 };
@@ -18,14 +20,17 @@ struct bench_cpu {
     void *self;
     unsigned id, pending;
     unsigned char irq_off;
+    void *local;
 };
 #define BENCH_SELF 0
 #define BENCH_ID 8
 #define BENCH_PENDING 12
 #define BENCH_IRQ_OFF 16
+#define BENCH_LOCAL 24
 STATIC_ASSERT(offsetof(struct bench_cpu, id) == BENCH_ID &&
               offsetof(struct bench_cpu, pending) == BENCH_PENDING &&
-              offsetof(struct bench_cpu, irq_off) == BENCH_IRQ_OFF);
+              offsetof(struct bench_cpu, irq_off) == BENCH_IRQ_OFF &&
+              offsetof(struct bench_cpu, local) == BENCH_LOCAL);
 extern uintptr_t bench_direct_map;
 
 /* Contexts here have no frames to walk. */
@@ -44,9 +49,20 @@ static inline unsigned hal_cpu_id(void)
         __builtin_unreachable();
     return (unsigned)id;
 }
+static inline void *hal_cpu_local(void)
+{
+    void *local;
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(local) : "i"(BENCH_LOCAL));
+    return local;
+}
 static inline void hal_cpu_relax(void)
 {
     __asm__ volatile("" ::: "memory");
+}
+static inline bool hal_cpu_polling(bool on)
+{
+    (void)on;
+    return false;
 }
 static inline void *hal_thread_get(void)
 {
@@ -116,6 +132,22 @@ static inline paddr_t hal_virt_to_phys(const void *va)
 static inline void hal_ram_prepare(paddr_t pa, size_t len)
 {
     (void)pa, (void)len;
+}
+static inline uint8_t hal_mmio_read8(const volatile void *reg)
+{
+    return *(const volatile uint8_t *)reg;
+}
+static inline uint16_t hal_mmio_read16(const volatile void *reg)
+{
+    return *(const volatile uint16_t *)reg;
+}
+static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
+{
+    *(volatile uint8_t *)reg = value;
+}
+static inline void hal_mmio_write16(volatile void *reg, uint16_t value)
+{
+    *(volatile uint16_t *)reg = value;
 }
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {

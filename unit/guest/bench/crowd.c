@@ -2,13 +2,16 @@
 /*
  * bench/crowd - what many threads cost each other: `crowd [WHAT]` prints "crowd-WHAT N UNIT".
  *
- *   mutexT-L  T threads (2, 4, 8), one pthread mutex, L loops inside (0, 100, 500): ns a section,
- * the fastest of some rounds wake      with 100 threads that compute, one that sleeps 1 ms again
- * and again: how late it wakes, us, 99th percentile fair      64 threads that compute: Jain's index
- * of what they got in 3 s, in thousandths clock     clock_gettime, ns
+ *   mutexT-L  T threads (2, 4, 8) on all CPUs in turn, one pthread mutex, L loops inside (0, 100,
+ *             500): ns a section, the median of some rounds
+ *   wake      with 100 threads that compute, one that sleeps 1 ms again and again: how late it
+ *             wakes, us, 99th percentile
+ *   fair      64 threads that compute: Jain's index of what they got in 3 s, in thousandths
+ *   clock     clock_gettime, ns
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,15 +37,41 @@ static void start(pthread_t *thread, void *(*fn)(void *), void *arg)
 
 /* ---- a contended mutex ---- */
 
-enum { SECTIONS = 4000, ROUNDS = 12, THREADS_MAX = 8 };
+/* A round is tens of milliseconds: in a short one the first thread is done before the others have
+ * been woken, and what is measured is how late that is. */
+enum { SECTIONS = 50000, ROUNDS = 5, THREADS_MAX = 8 };
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t gate;
 static int loops;
+static cpu_set_t all_cpus;
 static int64_t began[THREADS_MAX][ROUNDS], ended[THREADS_MAX][ROUNDS];
+
+static void set_cpus(const cpu_set_t *set)
+{
+    if (sched_setaffinity(0, sizeof *set, set)) {
+        perror("sched_setaffinity");
+        exit(1);
+    }
+}
+
+/* The threads are on all CPUs in turn, so that they do meet. */
+static void pin(intptr_t index)
+{
+    cpu_set_t one;
+    int cpu = -1;
+    for (index %= CPU_COUNT(&all_cpus); index >= 0; index--)
+        do
+            cpu++;
+        while (!CPU_ISSET(cpu, &all_cpus));
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    set_cpus(&one);
+}
 
 static void *contender(void *arg)
 {
     intptr_t self = (intptr_t)arg;
+    pin(self);
     for (int round = 0; round < ROUNDS; round++) {
         pthread_barrier_wait(&gate);
         began[self][round] = now();
@@ -75,6 +104,7 @@ static double contended(int threads, int inside)
     for (int i = 1; i < threads; i++)
         pthread_join(thread[i], NULL);
     pthread_barrier_destroy(&gate);
+    set_cpus(&all_cpus);
     for (int round = 0; round < ROUNDS; round++) {
         int64_t first = INT64_MAX, last = 0;
         for (int i = 0; i < threads; i++) {
@@ -184,6 +214,10 @@ int main(int argc, char **argv)
 {
     static const int counts[] = {2, 4, 8}, inside[] = {0, 100, 500};
     const char *only = argc > 1 ? argv[1] : NULL;
+    if (sched_getaffinity(0, sizeof all_cpus, &all_cpus)) {
+        perror("sched_getaffinity");
+        return 1;
+    }
     for (int i = 0; i < 9; i++) {
         char name[32];
         snprintf(name, sizeof name, "mutex%d-%d", counts[i / 3], inside[i % 3]);

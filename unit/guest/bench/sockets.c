@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * bench/sockets - what AF_UNIX sockets cost: `sockets [WHAT]...` prints "sockets-WHAT N ns", the
- * fastest of many batches.
+ * bench/sockets - what sockets within a machine cost: `sockets [WHAT]...` prints "sockets-WHAT N
+ * ns", the fastest of many batches. AF_UNIX, or with "tcp-" and "udp-" before them over lo:
  *
  *   trip1    a byte there and one back between two threads on one CPU, stream
  *   trip2    the same, each thread on a CPU of its own
@@ -12,10 +12,9 @@
  *   pair     socketpair and two closes
  *   connect  connect, accept, two closes
  */
-#include "bench.h"
+#include "lo.h"
 
 #include <stddef.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
 enum { TRIPS = 200, WRITES = 1000, PAIRS = 200, CHUNK = 65536, CHUNKS = 64 };
@@ -25,10 +24,41 @@ static int ends[2], listener;
 static size_t piece;
 static char out[CHUNK], in[CHUNK];
 
+static void pair_udp(void)
+{
+    struct sockaddr_in names[2];
+    for (int i = 0; i < 2; i++)
+        ends[i] = on_lo(SOCK_DGRAM, &names[i]);
+    connect_to(ends[0], &names[1]);
+    connect_to(ends[1], &names[0]);
+}
+
+static void pair_tcp(void)
+{
+    struct sockaddr_in name;
+    int l = on_lo(SOCK_STREAM, &name);
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    if (listen(l, 1) < 0)
+        fail("listen");
+    connect_to(ends[0], &name);
+    ends[1] = accept(l, NULL, NULL);
+    close(l);
+    for (int i = 0; i < 2; i++)
+        no_delay(ends[i]);
+}
+
+static int family = AF_UNIX;
+
 static void pair(int type)
 {
-    if (socketpair(AF_UNIX, type, 0, ends) < 0)
-        fail("socketpair");
+    if (family == AF_UNIX) {
+        if (socketpair(AF_UNIX, type, 0, ends) < 0)
+            fail("socketpair");
+    } else if (type == SOCK_DGRAM) {
+        pair_udp();
+    } else {
+        pair_tcp();
+    }
 }
 
 static void send_all(char *buf, size_t len)
@@ -178,6 +208,78 @@ static double bulk1k(void)
     return bulk(1024);
 }
 
+/* ---- over lo ---- */
+
+static double over_lo(double (*what)(void))
+{
+    family = AF_INET;
+    double ns = what();
+    family = AF_UNIX;
+    return ns;
+}
+
+static double tcp_trip1(void)
+{
+    return over_lo(trip1);
+}
+static double tcp_trip2(void)
+{
+    return over_lo(trip2);
+}
+static double tcp_write(void)
+{
+    return over_lo(one_write);
+}
+static double tcp_bulk64k(void)
+{
+    return over_lo(bulk64k);
+}
+static double tcp_bulk1k(void)
+{
+    return over_lo(bulk1k);
+}
+static double udp_trip1(void)
+{
+    return over_lo(dgram);
+}
+static double udp_trip2_unix(void)
+{
+    return trip(SOCK_DGRAM, 1);
+}
+static double udp_trip2(void)
+{
+    return over_lo(udp_trip2_unix);
+}
+
+static struct sockaddr_in lo_name;
+
+/* The client closes by a reset, so that no TIME-WAIT is left. */
+static void tcp_connects(void)
+{
+    static const struct linger reset = {1, 0};
+    for (int i = 0; i < PAIRS; i++) {
+        int client = socket(AF_INET, SOCK_STREAM, 0);
+        if (client < 0)
+            fail("socket");
+        connect_to(client, &lo_name);
+        int server = accept(listener, NULL, NULL);
+        if (server < 0 || setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0)
+            fail("accept");
+        close(client);
+        close(server);
+    }
+}
+
+static double tcp_connect(void)
+{
+    listener = on_lo(SOCK_STREAM, &lo_name);
+    if (listen(listener, 100) < 0)
+        fail("listen");
+    double ns = least(tcp_connects, PAIRS, BUDGET);
+    close(listener);
+    return ns;
+}
+
 /* ---- making ---- */
 
 static void pairs(void)
@@ -227,10 +329,14 @@ static double make_connection(void)
 int main(int argc, char **argv)
 {
     static const struct bench_row rows[] = {
-        {"sockets-trip1", "ns", trip1},     {"sockets-trip2", "ns", trip2},
-        {"sockets-dgram", "ns", dgram},     {"sockets-write", "ns", one_write},
-        {"sockets-bulk64k", "ns", bulk64k}, {"sockets-bulk1k", "ns", bulk1k},
-        {"sockets-pair", "ns", make_pair},  {"sockets-connect", "ns", make_connection},
+        {"sockets-trip1", "ns", trip1},           {"sockets-trip2", "ns", trip2},
+        {"sockets-dgram", "ns", dgram},           {"sockets-write", "ns", one_write},
+        {"sockets-bulk64k", "ns", bulk64k},       {"sockets-bulk1k", "ns", bulk1k},
+        {"sockets-pair", "ns", make_pair},        {"sockets-connect", "ns", make_connection},
+        {"sockets-tcp-trip1", "ns", tcp_trip1},   {"sockets-tcp-trip2", "ns", tcp_trip2},
+        {"sockets-tcp-write", "ns", tcp_write},   {"sockets-tcp-bulk64k", "ns", tcp_bulk64k},
+        {"sockets-tcp-bulk1k", "ns", tcp_bulk1k}, {"sockets-tcp-connect", "ns", tcp_connect},
+        {"sockets-udp-trip1", "ns", udp_trip1},   {"sockets-udp-trip2", "ns", udp_trip2},
     };
     if (sched_getaffinity(0, sizeof all_cpus, &all_cpus))
         fail("sched_getaffinity");

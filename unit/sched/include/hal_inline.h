@@ -27,6 +27,8 @@
 #define __atomic_add_fetch(...) (sim_access(), __atomic_add_fetch(__VA_ARGS__))
 #define __atomic_sub_fetch(...) (sim_access(), __atomic_sub_fetch(__VA_ARGS__))
 
+#define HAL_STACKS_GROW 1
+
 struct hal_ctx {
     void *flow; /* struct sim_flow */
 };
@@ -37,6 +39,7 @@ struct hal_space {
 struct sim_cpu_head {
     void *thread;
     unsigned id;
+    void *local;
     bool irq_off;
 };
 extern struct sim_cpu_head *sim_cpu; /* the executing CPU */
@@ -54,9 +57,18 @@ static inline unsigned hal_cpu_id(void)
 {
     return sim_cpu->id;
 }
+static inline void *hal_cpu_local(void)
+{
+    return sim_cpu->local;
+}
 static inline void hal_cpu_relax(void)
 {
     sim_point();
+}
+static inline bool hal_cpu_polling(bool on)
+{
+    (void)on;
+    return false;
 }
 static inline void *hal_thread_get(void)
 {
@@ -107,6 +119,22 @@ static inline paddr_t hal_virt_to_phys(const void *va)
 }
 
 /* No devices here. gcc wants to see every inline entry defined. */
+static inline uint8_t hal_mmio_read8(const volatile void *reg)
+{
+    return *(const volatile uint8_t *)reg;
+}
+static inline uint16_t hal_mmio_read16(const volatile void *reg)
+{
+    return *(const volatile uint16_t *)reg;
+}
+static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
+{
+    *(volatile uint8_t *)reg = value;
+}
+static inline void hal_mmio_write16(volatile void *reg, uint16_t value)
+{
+    *(volatile uint16_t *)reg = value;
+}
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {
     return *(const volatile uint32_t *)reg;

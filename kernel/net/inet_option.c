@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * inet_option.c - socket options of the levels IPPROTO_IP and IPPROTO_IPV6, what of SOL_SOCKET is
+ * about devices, and multicast groups (ip(7), ipv6(7), socket(7), RFC 3493, RFC 3678).
+ *
+ * Values are numbers of 1 or 4 bytes, but for those of groups, devices and names. All is under the
+ * socket's lock, but for the switches, which are atomic bits.
+ */
+#include "fs/vfs.h"
+#include "lib/bytes.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/account.h"
+#include "mm/usercopy.h"
+#include "net/bpf.h"
+#include "net/inet.h"
+#include "net/sysctl.h"
+
+enum {
+    IP_TOS = 1,
+    IP_TTL = 2,
+    IP_HDRINCL = 3,
+    IP_OPTIONS = 4,
+    IP_RECVOPTS = 6,
+    IP_RETOPTS = 7,
+    IP_PKTINFO = 8,
+    IP_MTU_DISCOVER = 10,
+    IP_RECVERR = 11,
+    IP_RECVTTL = 12,
+    IP_RECVTOS = 13,
+    IP_MTU = 14,
+    IP_FREEBIND = 15,
+    IP_TRANSPARENT = 19,
+    IP_RECVORIGDSTADDR = 20,
+    IP_MINTTL = 21,
+    IP_BIND_ADDRESS_NO_PORT = 24,
+    IP_MULTICAST_IF = 32,
+    IP_MULTICAST_TTL = 33,
+    IP_MULTICAST_LOOP = 34,
+    IP_ADD_MEMBERSHIP = 35,
+    IP_DROP_MEMBERSHIP = 36,
+    MCAST_JOIN_GROUP = 42,
+    MCAST_LEAVE_GROUP = 45,
+    IP_MULTICAST_ALL = 49,
+};
+enum {
+    IPV6_UNICAST_HOPS = 16,
+    IPV6_MULTICAST_IF = 17,
+    IPV6_MULTICAST_HOPS = 18,
+    IPV6_MULTICAST_LOOP = 19,
+    IPV6_ADD_MEMBERSHIP = 20,
+    IPV6_DROP_MEMBERSHIP = 21,
+    IPV6_MTU_DISCOVER = 23,
+    IPV6_MTU = 24,
+    IPV6_RECVERR = 25,
+    IPV6_V6ONLY = 26,
+    IPV6_RECVPKTINFO = 49,
+    IPV6_RECVHOPLIMIT = 51,
+    IPV6_DONTFRAG = 62,
+    IPV6_RECVTCLASS = 66,
+    IPV6_TCLASS = 67,
+    IPV6_AUTOFLOWLABEL = 70,
+    IPV6_MINHOPCOUNT = 73,
+    IPV6_FREEBIND = 78,
+};
+enum { SO_BINDTODEVICE = 25, SO_INCOMING_CPU = 49, SO_BINDTOIFINDEX = 62 };
+
+#define GROUPS_MAX 20u /* net.ipv4.igmp_max_memberships */
+
+struct inet_group {
+    struct inet_group *next;
+    struct net_addr address;
+    unsigned device; /* as asked for; 0: by the route */
+};
+
+/* ---- switches ---- */
+
+static uint32_t switch_of(int level, int name)
+{
+    static const struct {
+        uint8_t level, name;
+        uint32_t bit;
+    } table[] = {
+        {SOL_IP, IP_RECVERR, INET_RECVERR},
+        {SOL_IP, IP_PKTINFO, INET_PKTINFO},
+        {SOL_IP, IP_RECVTTL, INET_RECVTTL},
+        {SOL_IP, IP_RECVTOS, INET_RECVTOS},
+        {SOL_IP, IP_RECVOPTS, INET_RECVOPTS},
+        {SOL_IP, IP_RETOPTS, INET_RECVOPTS},
+        {SOL_IP, IP_RECVORIGDSTADDR, INET_RECVORIGDST},
+        {SOL_IP, IP_FREEBIND, INET_FREEBIND},
+        {SOL_IP, IP_TRANSPARENT, INET_TRANSPARENT},
+        {SOL_IP, IP_HDRINCL, INET_HDRINCL},
+        {SOL_IP, IP_MULTICAST_LOOP, INET_MULTICAST_LOOP},
+        {SOL_IP, IP_MULTICAST_ALL, INET_MULTICAST_ALL},
+        {SOL_IP, IP_BIND_ADDRESS_NO_PORT, INET_BIND_NO_PORT},
+        {SOL_IPV6, IPV6_RECVERR, INET_RECVERR6},
+        {SOL_IPV6, IPV6_RECVPKTINFO, INET_PKTINFO6},
+        {SOL_IPV6, IPV6_RECVHOPLIMIT, INET_RECVHOPLIMIT},
+        {SOL_IPV6, IPV6_RECVTCLASS, INET_RECVTCLASS},
+        {SOL_IPV6, IPV6_MULTICAST_LOOP, INET_MULTICAST_LOOP},
+        {SOL_IPV6, IPV6_AUTOFLOWLABEL, INET_AUTOFLOWLABEL},
+        {SOL_IPV6, IPV6_FREEBIND, INET_FREEBIND},
+        {SOL_IPV6, IPV6_DONTFRAG, INET_DONTFRAG6},
+        {SOL_SOCKET, SO_TIMESTAMPNS, INET_TIMESTAMPNS},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++)
+        if (table[i].level == level && table[i].name == name)
+            return table[i].bit;
+    return 0;
+}
+
+static int set_switch(struct inet_sock *sock, uint32_t bit, bool on)
+{
+    if (on && bit == INET_TRANSPARENT && proc_cred()->euid != 0)
+        return -EPERM;
+    if (bit == INET_HDRINCL && sock->base.type != SOCK_RAW)
+        return -ENOPROTOOPT;
+    if (on)
+        __atomic_fetch_or(&sock->options, bit, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(&sock->options, ~bit, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* ---- groups ---- */
+
+static struct inet_group **find_group(struct inet_sock *sock, const struct net_addr *address,
+                                      unsigned device)
+{
+    struct inet_group **link = &sock->groups;
+    while (*link && !(net_addr_equal(&(*link)->address, address) && (*link)->device == device))
+        link = &(*link)->next;
+    return link;
+}
+
+static int join_locked(struct inet_sock *sock, const struct net_addr *address, unsigned device)
+{
+    unsigned count = 0;
+    if (!net_addr_is_multicast(address))
+        return -EINVAL;
+    if (*find_group(sock, address, device))
+        return -EADDRINUSE;
+    for (const struct inet_group *g = sock->groups; g; g = g->next)
+        count++;
+    if (count >= GROUPS_MAX)
+        return -ENOBUFS;
+    struct inet_group *group = owner_alloc(OWNER_SOCKET, sizeof(*group));
+    if (!group)
+        return -ENOMEM;
+    int err = ip_group_join(address, device);
+    if (err) {
+        owner_free(OWNER_SOCKET, group, sizeof(*group));
+        return err;
+    }
+    *group = (struct inet_group){sock->groups, *address, device};
+    sock->groups = group;
+    return 0;
+}
+
+static void leave(struct inet_group **link)
+{
+    struct inet_group *group = *link;
+    *link = group->next;
+    (void)!ip_group_leave(&group->address, group->device); /* the device may have gone down */
+    owner_free(OWNER_SOCKET, group, sizeof(*group));
+}
+
+static int leave_locked(struct inet_sock *sock, const struct net_addr *address, unsigned device)
+{
+    struct inet_group **link = find_group(sock, address, device);
+    if (!*link)
+        return -EADDRNOTAVAIL;
+    leave(link);
+    return 0;
+}
+
+void inet_groups_leave(struct inet_sock *sock)
+{
+    while (sock->groups)
+        leave(&sock->groups);
+}
+
+bool inet_group_wanted(const struct inet_sock *sock, const struct net_addr *group, unsigned device)
+{
+    for (const struct inet_group *g = sock->groups; g; g = g->next)
+        if (net_addr_equal(&g->address, group) && (!g->device || g->device == device))
+            return true;
+    return __atomic_load_n(&sock->options, __ATOMIC_RELAXED) & INET_MULTICAST_ALL;
+}
+
+/* The device that has this address; 0: none. */
+static unsigned device_of(const struct net_addr *address)
+{
+    for (struct netdev *dev = netdev_first(); dev; dev = dev->next)
+        if (ip_is_local(address, dev->index))
+            return dev->index;
+    return 0;
+}
+
+/* struct ip_mreqn, or ip_mreq, its first eight bytes: group, our address, device. */
+static int get_mreq4(uaddr_t value, unsigned len, struct net_addr *group, struct net_addr *address,
+                     unsigned *device)
+{
+    struct {
+        uint32_t group, address;
+        int32_t device;
+    } mreq = {0, 0, 0};
+    if (len < 8)
+        return -EINVAL;
+    int err = copyin(&mreq, value, MIN((size_t)len, sizeof(mreq)));
+    if (err)
+        return err;
+    *group = net_addr_v4(mreq.group);
+    *address = net_addr_v4(mreq.address);
+    *device = (unsigned)mreq.device;
+    if (*device && !netdev_by_index(*device))
+        return -ENODEV;
+    if (!*device && mreq.address) {
+        *device = device_of(address);
+        if (!*device)
+            return -ENODEV;
+    }
+    return 0;
+}
+
+static int get_mreq6(uaddr_t value, unsigned len, struct net_addr *group, unsigned *device)
+{
+    struct {
+        uint8_t group[16];
+        int32_t device;
+    } mreq;
+    if (len < sizeof(mreq))
+        return -EINVAL;
+    int err = copyin(&mreq, value, sizeof(mreq));
+    if (err)
+        return err;
+    memcpy(group->bytes, mreq.group, sizeof(mreq.group));
+    *device = (unsigned)mreq.device;
+    return *device && !netdev_by_index(*device) ? -ENODEV : 0;
+}
+
+/* struct group_req: the device, then a sockaddr at offset 8. */
+static int get_group_req(const struct inet_sock *sock, uaddr_t value, unsigned len,
+                         struct net_addr *group, unsigned *device)
+{
+    uint32_t index;
+    struct socket_name name = {.len = MIN(len - 8, SOCKET_NAME_MAX)};
+    struct inet_name in;
+    if (len < 8 + INADDR_NAME_LEN)
+        return -EINVAL;
+    int err = copyin(&index, value, sizeof(index));
+    if (err == 0)
+        err = copyin(name.bytes, uaddr(value.raw + 8), name.len);
+    if (err == 0)
+        err = inet_name_get(sock, &name, &in);
+    if (err)
+        return err;
+    *group = in.address;
+    *device = index;
+    return index && !netdev_by_index(index) ? -ENODEV : 0;
+}
+
+static bool is_group_option(int level, int name, bool *join)
+{
+    *join = name == (level == SOL_IP ? IP_ADD_MEMBERSHIP : IPV6_ADD_MEMBERSHIP) ||
+            name == MCAST_JOIN_GROUP;
+    return *join || name == MCAST_LEAVE_GROUP ||
+           name == (level == SOL_IP ? IP_DROP_MEMBERSHIP : IPV6_DROP_MEMBERSHIP);
+}
+
+static int set_group(struct inet_sock *sock, int level, int name, uaddr_t value, unsigned len,
+                     bool join)
+{
+    struct net_addr group, address;
+    unsigned device;
+    int err;
+    if (name == MCAST_JOIN_GROUP || name == MCAST_LEAVE_GROUP)
+        err = get_group_req(sock, value, len, &group, &device);
+    else if (level == SOL_IP)
+        err = get_mreq4(value, len, &group, &address, &device);
+    else
+        err = get_mreq6(value, len, &group, &device);
+    if (err)
+        return err;
+    inet_lock(sock);
+    err = join ? join_locked(sock, &group, device) : leave_locked(sock, &group, device);
+    inet_unlock(sock);
+    return err;
+}
+
+static int set_multicast_device(struct inet_sock *sock, uaddr_t value, unsigned len)
+{
+    struct net_addr group, address = net_addr_any_v4;
+    unsigned device = 0;
+    uint32_t only = 0;
+    int err = 0;
+    if (len >= 8) {
+        err = get_mreq4(value, len, &group, &address, &device);
+    } else if (len >= sizeof(only)) {
+        err = copyin(&only, value, sizeof(only));
+        address = net_addr_v4(only);
+        if (err == 0 && only && !(device = device_of(&address)))
+            err = -EADDRNOTAVAIL;
+    } else {
+        err = -EINVAL;
+    }
+    if (err)
+        return err;
+    inet_lock(sock);
+    sock->multicast_device = device;
+    sock->multicast_source = address;
+    route_release(&sock->route);
+    inet_unlock(sock);
+    return 0;
+}
+
+/* ---- numbers ---- */
+
+static int bind_device_locked(struct inet_sock *sock, unsigned device)
+{
+    if (sock->flow.hashed || sock->flow.listening) /* lookups go by it */
+        return -EINVAL;
+    sock->flow.device = device;
+    route_release(&sock->route);
+    return 0;
+}
+
+static int set_v6_only(struct inet_sock *sock, bool on)
+{
+    if (sock->base.family != AF_INET6)
+        return -ENOPROTOOPT;
+    if (sock->port.port)
+        return -EINVAL;
+    sock->flow.v6_only = on;
+    return 0;
+}
+
+static int in_range(int value, int min, int max)
+{
+    return value < min || value > max ? -EINVAL : 0;
+}
+
+static int set_ip_locked(struct inet_sock *sock, int name, int value)
+{
+    bool stream = sock->base.type == SOCK_STREAM;
+    int err;
+    switch (name) {
+    case IP_TOS: /* of TCP the lowest two bits belong to ECN (RFC 3168, 5) */
+        sock->tos = (uint8_t)(stream ? value & ~3 : value);
+        return 0;
+    case IP_TTL:
+        if (value != -1 && in_range(value, 1, 255))
+            return -EINVAL;
+        sock->ttl = (int16_t)value;
+        return 0;
+    case IP_MULTICAST_TTL:
+        err = stream ? -EINVAL : in_range(value, -1, 255);
+        if (err == 0)
+            sock->multicast_ttl = (uint8_t)(value < 0 ? 1 : value);
+        return err;
+    case IP_MTU_DISCOVER:
+        err = in_range(value, PMTUDISC_DONT, PMTUDISC_OMIT);
+        if (err == 0)
+            sock->mtu_discover = (uint8_t)value;
+        return err;
+    case IP_MINTTL:
+        err = in_range(value, 0, 255);
+        if (err == 0)
+            sock->min_ttl = (uint8_t)value;
+        return err;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int set_ipv6_locked(struct inet_sock *sock, int name, int value)
+{
+    int err;
+    switch (name) {
+    case IPV6_V6ONLY:
+        return set_v6_only(sock, value != 0);
+    case IPV6_UNICAST_HOPS:
+        err = in_range(value, -1, 255);
+        if (err == 0)
+            sock->hop_limit = (int16_t)value;
+        return err;
+    case IPV6_MULTICAST_HOPS:
+        err = in_range(value, -1, 255);
+        if (err == 0)
+            sock->multicast_hops = (uint8_t)(value < 0 ? 1 : value);
+        return err;
+    case IPV6_TCLASS:
+        err = in_range(value, -1, 255);
+        if (err == 0)
+            sock->traffic_class = (uint8_t)(value < 0 ? 0 : value);
+        return err;
+    case IPV6_MTU_DISCOVER:
+        err = in_range(value, PMTUDISC_DONT, PMTUDISC_OMIT);
+        if (err == 0)
+            sock->mtu_discover = (uint8_t)value;
+        return err;
+    case IPV6_MINHOPCOUNT:
+        return set_ip_locked(sock, IP_MINTTL, value);
+    case IPV6_MULTICAST_IF:
+        if (value && !netdev_by_index((unsigned)value))
+            return -ENODEV;
+        sock->multicast_device = (unsigned)value;
+        route_release(&sock->route);
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int set_incoming_cpu(struct inet_sock *sock, int value)
+{
+    /* A CPU that there is not is never the one. */
+    int16_t cpu = (int16_t)(value < 0 || value >= INT16_MAX ? -1 : value);
+    __atomic_store_n(&sock->flow.incoming_cpu, cpu, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* Linux: reuseport_attach_prog, reuseport_detach_prog. What is bound must have been so with
+ * SO_REUSEPORT. */
+static int set_steering(struct inet_sock *sock, int name, uaddr_t value, unsigned len)
+{
+    inet_lock(sock);
+    bool bound = sock->port.port != 0;
+    bool shared = bound ? sock->flow.reuse_port : socket_switch(&sock->base, SO_REUSEPORT);
+    inet_unlock(sock);
+    if (!shared)
+        return -EINVAL;
+    return bpf_steer_option(&sock->base, name, value, len);
+}
+
+static int set_number(struct inet_sock *sock, int level, int name, int value)
+{
+    uint32_t bit = switch_of(level, name);
+    int err = -ENOPROTOOPT;
+    if (bit)
+        return set_switch(sock, bit, value != 0);
+    inet_lock(sock);
+    if (level == SOL_IP)
+        err = set_ip_locked(sock, name, value);
+    else if (level == SOL_IPV6)
+        err = set_ipv6_locked(sock, name, value);
+    else if (name == SO_BINDTOIFINDEX)
+        err = value && !netdev_by_index((unsigned)value)
+                  ? -ENODEV
+                  : bind_device_locked(sock, (unsigned)value);
+    else if (name == SO_INCOMING_CPU)
+        err = set_incoming_cpu(sock, value);
+    inet_unlock(sock);
+    return err;
+}
+
+static int set_device_name(struct inet_sock *sock, uaddr_t value, unsigned len)
+{
+    char name[NETDEV_NAME_MAX] = "";
+    int err = copyin(name, value, MIN((size_t)len, sizeof(name) - 1));
+    if (err)
+        return err;
+    struct netdev *dev = name[0] ? netdev_by_name(name) : NULL;
+    if (name[0] && !dev)
+        return -ENODEV;
+    inet_lock(sock);
+    err = bind_device_locked(sock, dev ? dev->index : 0);
+    inet_unlock(sock);
+    return err;
+}
+
+int inet_set_option(struct socket *socket, int level, int name, uaddr_t value, unsigned len)
+{
+    struct inet_sock *sock = inet_of(socket);
+    int32_t number = 0;
+    uint8_t byte;
+    bool join;
+    if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
+        return set_device_name(sock, value, len);
+    if (level == SOL_SOCKET &&
+        (name == SO_ATTACH_REUSEPORT_CBPF || name == SO_DETACH_REUSEPORT_BPF))
+        return set_steering(sock, name, value, len);
+    if (level != SOL_SOCKET && level != SOL_IP && level != SOL_IPV6)
+        return -ENOPROTOOPT;
+    if (level == SOL_IPV6 && socket->family != AF_INET6)
+        return -ENOPROTOOPT;
+    if (level != SOL_SOCKET && is_group_option(level, name, &join))
+        return set_group(sock, level, name, value, len, join);
+    if (level == SOL_IP && name == IP_MULTICAST_IF)
+        return set_multicast_device(sock, value, len);
+    if (level == SOL_IP && name == IP_OPTIONS)
+        return len == 0 ? 0 : -EOPNOTSUPP;
+    int err = len == 0 && !(level == SOL_IP && name == IP_TOS) ? -EINVAL : 0;
+    if (len >= sizeof(number)) {
+        err = copyin(&number, value, sizeof(number));
+    } else if (len > 0) { /* ip(7): a byte will do */
+        err = copyin(&byte, value, sizeof(byte));
+        number = byte;
+    }
+    return err ? err : set_number(sock, level, name, number);
+}
+
+/* ---- get ---- */
+
+static int path_mtu(struct inet_sock *sock, int32_t *out)
+{
+    if (!sock->connected)
+        return -ENOTCONN;
+    int err = inet_route_locked(sock, &sock->flow.key.remote, 0);
+    if (err == 0)
+        *out = (int32_t)sock->route.mtu;
+    return err;
+}
+
+static int get_ip_locked(struct inet_sock *sock, int name, int32_t *out)
+{
+    switch (name) {
+    case IP_TOS:
+        *out = sock->tos;
+        return 0;
+    case IP_TTL:
+        *out = sock->ttl < 0 ? __atomic_load_n(&ip_default_ttl, __ATOMIC_RELAXED) : sock->ttl;
+        return 0;
+    case IP_MULTICAST_TTL:
+        *out = sock->multicast_ttl;
+        return 0;
+    case IP_MTU_DISCOVER:
+        *out = sock->mtu_discover;
+        return 0;
+    case IP_MTU:
+        return path_mtu(sock, out);
+    case IP_MULTICAST_IF:
+        *out = (int32_t)sock->multicast_source.word[3];
+        return 0;
+    case IP_MINTTL:
+        *out = sock->min_ttl;
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int get_ipv6_locked(struct inet_sock *sock, int name, int32_t *out)
+{
+    switch (name) {
+    case IPV6_V6ONLY:
+        *out = sock->flow.v6_only;
+        return 0;
+    case IPV6_UNICAST_HOPS:
+        *out = sock->hop_limit < 0 ? (int32_t)IP_TTL_DEFAULT : sock->hop_limit;
+        return 0;
+    case IPV6_MULTICAST_HOPS:
+        *out = sock->multicast_hops;
+        return 0;
+    case IPV6_TCLASS:
+        *out = sock->traffic_class;
+        return 0;
+    case IPV6_MTU_DISCOVER:
+        *out = sock->mtu_discover;
+        return 0;
+    case IPV6_MTU:
+        return path_mtu(sock, out);
+    case IPV6_MINHOPCOUNT:
+        *out = sock->min_ttl;
+        return 0;
+    case IPV6_MULTICAST_IF:
+        *out = (int32_t)sock->multicast_device;
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int get_device_name(struct inet_sock *sock, void *value, unsigned *len)
+{
+    struct netdev *dev = sock->flow.device ? netdev_by_index(sock->flow.device) : NULL;
+    if (!dev) {
+        *len = 0;
+        return 0;
+    }
+    if (*len < NETDEV_NAME_MAX)
+        return -EINVAL;
+    *len = (unsigned)strlen(dev->name) + 1;
+    memcpy(value, dev->name, *len);
+    return 0;
+}
+
+int inet_get_option(struct socket *socket, int level, int name, void *value, unsigned *len)
+{
+    struct inet_sock *sock = inet_of(socket);
+    int32_t number = 0;
+    int err = -ENOPROTOOPT;
+    uint32_t bit = switch_of(level, name);
+    if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
+        return get_device_name(sock, value, len);
+    if (level == SOL_IPV6 && socket->family != AF_INET6)
+        return -ENOPROTOOPT;
+    if (level == SOL_IP && name == IP_OPTIONS) {
+        *len = 0;
+        return 0;
+    }
+    inet_lock(sock);
+    if (bit) {
+        number = (__atomic_load_n(&sock->options, __ATOMIC_RELAXED) & bit) != 0;
+        err = 0;
+    } else if (level == SOL_IP) {
+        err = get_ip_locked(sock, name, &number);
+    } else if (level == SOL_IPV6) {
+        err = get_ipv6_locked(sock, name, &number);
+    } else if (level == SOL_SOCKET && (name == SO_BINDTOIFINDEX || name == SO_INCOMING_CPU)) {
+        number = name == SO_INCOMING_CPU
+                     ? __atomic_load_n(&sock->flow.incoming_cpu, __ATOMIC_RELAXED)
+                     : (int32_t)sock->flow.device;
+        err = 0;
+    }
+    inet_unlock(sock);
+    if (err)
+        return err;
+    *len = MIN(*len, (unsigned)sizeof(number));
+    if (level == SOL_IP && *len < sizeof(number) && number >= 0 && number <= (int32_t)UINT8_MAX)
+        *len = MIN(*len, 1u); /* ip(7): one byte is enough for what fits */
+    memcpy(value, &number, *len);
+    return 0;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tcp_sock_option.c - options of the level IPPROTO_TCP (tcp(7)). */
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/usercopy.h"
+#include "net/tcp_sock.h"
+
+enum {
+    TCP_NODELAY = 1,
+    TCP_MAXSEG = 2,
+    TCP_CORK = 3,
+    TCP_KEEPIDLE = 4,
+    TCP_KEEPINTVL = 5,
+    TCP_KEEPCNT = 6,
+    TCP_SYNCNT = 7,
+    TCP_LINGER2 = 8,
+    TCP_DEFER_ACCEPT = 9,
+    TCP_WINDOW_CLAMP = 10,
+    TCP_INFO = 11,
+    TCP_QUICKACK = 12,
+    TCP_CONGESTION = 13,
+    TCP_USER_TIMEOUT = 18,
+    TCP_FASTOPEN = 23,
+    TCP_TIMESTAMP = 24,
+    TCP_NOTSENT_LOWAT = 25,
+    TCP_FASTOPEN_CONNECT = 30,
+};
+#define CONGESTION_NAME_MAX 16u /* TCP_CA_NAME_MAX */
+#define KEEP_MAX 32767          /* MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL */
+#define LINGER2_MAX 120         /* TCP_FIN_TIMEOUT_MAX, s */
+
+static bool outside(int value, int least, int most)
+{
+    return value < least || value > most;
+}
+
+/* As many whole retransmission times of a SYN as `seconds` need (tcp(7), TCP_DEFER_ACCEPT). */
+static uint32_t retransmissions_s(int seconds)
+{
+    uint32_t sum = 0;
+    for (uint32_t next = 1; (int64_t)sum < seconds && next < 256; next *= 2)
+        sum += MIN(next, 120u);
+    return sum;
+}
+
+/* Those that count. The lock is held. */
+static int set_times(struct tcp_sock *ts, int name, int value)
+{
+    struct tcp *tp = &ts->tp;
+    switch (name) {
+    case TCP_KEEPIDLE:
+        if (outside(value, 1, KEEP_MAX))
+            return -EINVAL;
+        tp->keep_idle_s = (uint16_t)value;
+        tcp_set_keep_alive(tp, tp->keep_alive);
+        return 0;
+    case TCP_KEEPINTVL:
+        if (outside(value, 1, KEEP_MAX))
+            return -EINVAL;
+        tp->keep_interval_s = (uint16_t)value;
+        return 0;
+    case TCP_KEEPCNT:
+        if (outside(value, 1, 127))
+            return -EINVAL;
+        tp->keep_count = (uint8_t)value;
+        return 0;
+    case TCP_SYNCNT:
+        if (outside(value, 1, 127))
+            return -EINVAL;
+        tp->syn_retries = (uint8_t)value;
+        return 0;
+    case TCP_LINGER2:
+        tp->linger2_s = value < 0 ? -1 : value > LINGER2_MAX ? 0 : value;
+        return 0;
+    case TCP_USER_TIMEOUT:
+        if (value < 0)
+            return -EINVAL;
+        tp->user_timeout_ms = (uint32_t)value;
+        return 0;
+    case TCP_DEFER_ACCEPT:
+        ts->defer_s = retransmissions_s(value);
+        if (ts->listener)
+            ts->listener->defer_s = ts->defer_s;
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int set_number(struct tcp_sock *ts, int name, int value)
+{
+    struct tcp *tp = &ts->tp;
+    switch (name) {
+    case TCP_NODELAY:
+        tp->no_delay = value != 0;
+        if (value)
+            tcp_uncork(tp);
+        return 0;
+    case TCP_CORK:
+        tp->cork = value != 0;
+        if (!value)
+            tcp_uncork(tp);
+        return 0;
+    case TCP_MAXSEG:
+        if (value && outside(value, (int)TCP_MSS_MIN, 32767))
+            return -EINVAL;
+        tp->mss_user = (uint16_t)value;
+        if (ts->listener)
+            ts->listener->mss_user = (uint16_t)value;
+        return 0;
+    case TCP_QUICKACK:
+        tcp_quick_ack(tp, value != 0);
+        return 0;
+    case TCP_WINDOW_CLAMP:
+        if (value < 0 || (value == 0 && tp->state != TCP_CLOSED))
+            return -EINVAL;
+        if (value && (uint32_t)value < tp->rcv_limit) {
+            tp->rcv_limit = MAX((uint32_t)value, 2048u);
+            tp->limit_fixed = true;
+        }
+        return 0;
+    case TCP_FASTOPEN:
+        if (value < 0 || (!ts->listener && (ts->active || ts->connecting)))
+            return -EINVAL;
+        ts->fast_limit = (uint16_t)MIN((uint32_t)value, SOMAXCONN);
+        if (ts->listener)
+            ts->listener->fast_limit = ts->fast_limit;
+        return 0;
+    case TCP_FASTOPEN_CONNECT:
+        if (outside(value, 0, 1) || ts->active || ts->connecting || ts->listener)
+            return -EINVAL;
+        ts->fast_connect = value;
+        return 0;
+    case TCP_NOTSENT_LOWAT:
+        __atomic_store_n(&ts->unsent_low, (uint32_t)value, __ATOMIC_RELAXED);
+        inet_wake(&ts->inet, POLLOUT | POLLWRNORM); /* perhaps there is room now */
+        return 0;
+    default:
+        return set_times(ts, name, value);
+    }
+}
+
+static int set_congestion(struct tcp_sock *ts, uaddr_t value, unsigned len)
+{
+    char name[CONGESTION_NAME_MAX] = "";
+    if (len < 1)
+        return -EINVAL;
+    int err = copyin(name, value, MIN(len, CONGESTION_NAME_MAX - 1));
+    if (err)
+        return err;
+    inet_lock(&ts->inet);
+    err = tcp_set_congestion(&ts->tp, name);
+    inet_unlock(&ts->inet);
+    return err;
+}
+
+int tcp_sock_set_option(struct socket *socket, int level, int name, uaddr_t value, unsigned len)
+{
+    struct tcp_sock *ts = tcp_sock_of(inet_of(socket));
+    int number;
+    if (level != SOL_TCP)
+        return inet_set_option(socket, level, name, value, len);
+    if (name == TCP_CONGESTION)
+        return set_congestion(ts, value, len);
+    if (len < sizeof(number))
+        return -EINVAL;
+    int err = copyin(&number, value, sizeof(number));
+    if (err)
+        return err;
+    inet_lock(&ts->inet);
+    err = set_number(ts, name, number);
+    inet_unlock(&ts->inet);
+    return err;
+}
+
+/* ---- get ---- */
+
+static int get_number(struct tcp_sock *ts, int name, int32_t *out)
+{
+    const struct tcp *tp = &ts->tp;
+    switch (name) {
+    case TCP_NODELAY:
+        *out = tp->no_delay;
+        return 0;
+    case TCP_CORK:
+        *out = tp->cork;
+        return 0;
+    case TCP_MAXSEG: /* without a connection what was asked for */
+        *out = tp->state == TCP_CLOSED ? (tp->mss_user ? tp->mss_user : (int)TCP_MSS_DEFAULT)
+                                       : (int32_t)tp->mss;
+        return 0;
+    case TCP_KEEPIDLE:
+        *out = tp->keep_idle_s;
+        return 0;
+    case TCP_KEEPINTVL:
+        *out = tp->keep_interval_s;
+        return 0;
+    case TCP_KEEPCNT:
+        *out = tp->keep_count;
+        return 0;
+    case TCP_SYNCNT:
+        *out = tp->syn_retries;
+        return 0;
+    case TCP_LINGER2:
+        *out = tp->linger2_s ? tp->linger2_s : tp->stack->fin_timeout_s;
+        return 0;
+    case TCP_DEFER_ACCEPT:
+        *out = (int32_t)ts->defer_s;
+        return 0;
+    case TCP_WINDOW_CLAMP:
+        *out = (int32_t)tp->rcv_limit;
+        return 0;
+    case TCP_QUICKACK:
+        *out = !tp->no_quick;
+        return 0;
+    case TCP_USER_TIMEOUT:
+        *out = (int32_t)tp->user_timeout_ms;
+        return 0;
+    case TCP_FASTOPEN:
+        *out = (int32_t)ts->fast_limit;
+        return 0;
+    case TCP_FASTOPEN_CONNECT:
+        *out = ts->fast_connect;
+        return 0;
+    case TCP_NOTSENT_LOWAT:
+        *out = (int32_t)ts->unsent_low;
+        return 0;
+    case TCP_TIMESTAMP:
+        *out = (int32_t)(clock_mono_ns() / NS_PER_MS + tp->time_offset);
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+int tcp_sock_get_option(struct socket *socket, int level, int name, void *value, unsigned *len)
+{
+    struct tcp_sock *ts = tcp_sock_of(inet_of(socket));
+    union {
+        int32_t number;
+        char name[CONGESTION_NAME_MAX];
+        struct tcp_info info;
+    } out;
+    unsigned size = sizeof(out.number);
+    int err = 0;
+    if (level != SOL_TCP)
+        return inet_get_option(socket, level, name, value, len);
+    memset(&out, 0, sizeof(out));
+    inet_lock(&ts->inet);
+    if (name == TCP_INFO) {
+        size = sizeof(out.info);
+        tcp_get_info(&ts->tp, &out.info);
+        if (ts->listener) { /* tcp(7): how many wait, and how many may */
+            out.info.state = TCP_LISTEN;
+            out.info.unacked = ts->queued;
+            out.info.sacked = ts->backlog;
+        }
+    } else if (name == TCP_CONGESTION) {
+        size = sizeof(out.name);
+        strlcpy(out.name, tcp_congestion_name(&ts->tp), sizeof(out.name));
+    } else {
+        err = get_number(ts, name, &out.number);
+    }
+    inet_unlock(&ts->inet);
+    if (err)
+        return err;
+    *len = MIN(*len, size);
+    memcpy(value, &out, *len);
+    return 0;
+}

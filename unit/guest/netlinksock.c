@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* netlinksock.c - NETLINK_ROUTE and NETLINK_SOCK_DIAG as netlink(7), rtnetlink(7) and sock_diag(7)
+ * say: changes on lo and their errors, acknowledgements, notifications, dumps. Needs root. It also
+ * runs on the host: what it adds to lo are an address and a route of its own, which it removes; it
+ * changes nothing else there. */
+#include "guest.h"
+
+#include <arpa/inet.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+static struct request {
+    struct nlmsghdr header;
+    union {
+        struct ifaddrmsg address;
+        struct rtmsg route;
+        struct ndmsg neighbour;
+        struct ifinfomsg link;
+        struct inet_diag_req_v2 diag;
+        char bytes[512];
+    };
+} request;
+static char reply[65536];
+static long reply_len;
+static uint32_t sequence;
+
+static void begin(int type, int flags, size_t fixed)
+{
+    memset(&request, 0, sizeof request);
+    request.header.nlmsg_type = (uint16_t)type;
+    request.header.nlmsg_flags = (uint16_t)(flags | NLM_F_REQUEST);
+    request.header.nlmsg_len = (uint32_t)NLMSG_LENGTH(fixed);
+    request.header.nlmsg_seq = ++sequence;
+}
+
+static void put(int type, const void *data, size_t len)
+{
+    struct rtattr *a = (void *)((char *)&request + NLMSG_ALIGN(request.header.nlmsg_len));
+    a->rta_type = (uint16_t)type;
+    a->rta_len = (uint16_t)RTA_LENGTH(len);
+    memcpy(RTA_DATA(a), data, len);
+    request.header.nlmsg_len = NLMSG_ALIGN(request.header.nlmsg_len) + RTA_ALIGN(a->rta_len);
+}
+
+static struct nlmsghdr *receive(int fd)
+{
+    reply_len = recv(fd, reply, sizeof reply, 0);
+    REQUIRE(reply_len >= (long)sizeof(struct nlmsghdr));
+    return (void *)reply;
+}
+
+/* Send, and the errno of the acknowledgement. */
+static int ask(int fd)
+{
+    request.header.nlmsg_flags |= NLM_F_ACK;
+    REQUIRE(send(fd, &request, request.header.nlmsg_len, 0) == (long)request.header.nlmsg_len);
+    struct nlmsghdr *h = receive(fd);
+    struct nlmsgerr *e = NLMSG_DATA(h);
+    REQUIRE(h->nlmsg_type == NLMSG_ERROR && h->nlmsg_seq == sequence);
+    REQUIRE(e->msg.nlmsg_seq == sequence && e->msg.nlmsg_type == request.header.nlmsg_type);
+    /* An error quotes the request, success its header. */
+    size_t quoted = e->error ? request.header.nlmsg_len : sizeof e->msg;
+    if (!(h->nlmsg_flags & NLM_F_ACK_TLVS))
+        REQUIRE(h->nlmsg_len == NLMSG_LENGTH(4 + quoted));
+    REQUIRE(!(h->nlmsg_flags & NLM_F_CAPPED) == (e->error != 0));
+    return -e->error;
+}
+
+static int open_route(uint32_t groups)
+{
+    struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = groups}, got;
+    socklen_t len = sizeof got;
+    int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    REQUIRE(getsockname(fd, (struct sockaddr *)&got, &len) == 0 && len == sizeof got);
+    REQUIRE(got.nl_pid != 0 && got.nl_groups == groups);
+    return fd;
+}
+
+static const struct rtattr *attribute(const struct nlmsghdr *h, size_t fixed, int type)
+{
+    const struct rtattr *a = (void *)((char *)h + NLMSG_LENGTH(0) + NLMSG_ALIGN(fixed));
+    int len = (int)(h->nlmsg_len - NLMSG_LENGTH(0) - NLMSG_ALIGN(fixed));
+    for (; RTA_OK(a, len); a = RTA_NEXT(a, len))
+        if (a->rta_type == type)
+            return a;
+    return NULL;
+}
+
+/* A notification of this type about this address or route; others are passed over. */
+static void told(int fd, int type, size_t fixed, int which, uint32_t address)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (1) {
+        REQUIRE(poll(&p, 1, 10000) == 1);
+        struct nlmsghdr *h = receive(fd);
+        REQUIRE(!(h->nlmsg_flags & NLM_F_MULTI));
+        const struct rtattr *a = attribute(h, fixed, which);
+        if (h->nlmsg_type == type && a && memcmp(RTA_DATA(a), &address, 4) == 0)
+            return;
+    }
+}
+
+/* ---- addresses ---- */
+
+static void address_request(int type, int flags, uint32_t address, int prefix, unsigned dev)
+{
+    begin(type, flags, sizeof(struct ifaddrmsg));
+    request.address.ifa_family = AF_INET;
+    request.address.ifa_prefixlen = (uint8_t)prefix;
+    request.address.ifa_index = dev;
+    if (address)
+        put(IFA_LOCAL, &address, 4);
+}
+
+/* The same, and what the kernel says: an errno, or 0. */
+static int address_ask(int fd, int type, int flags, uint32_t address, int prefix, unsigned dev)
+{
+    address_request(type, flags, address, prefix, dev);
+    return ask(fd);
+}
+
+static void addresses(int fd)
+{
+    uint32_t a = htonl(0x7f400000 | ((uint32_t)getpid() & 0xffff) << 4 | 5);
+    int ear = open_route(RTMGRP_IPV4_IFADDR), probe = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = a};
+    int make = NLM_F_CREATE | NLM_F_EXCL;
+    REQUIRE(address_ask(fd, RTM_NEWADDR, make, a, 32, 1) == 0);
+    told(ear, RTM_NEWADDR, sizeof(struct ifaddrmsg), IFA_LOCAL, a);
+    REQUIRE(bind(probe, (struct sockaddr *)&name, sizeof name) == 0);
+    REQUIRE(address_ask(fd, RTM_NEWADDR, make, a, 32, 1) == EEXIST);
+    REQUIRE(address_ask(fd, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, a, 32, 1) == 0);
+    REQUIRE(address_ask(fd, RTM_DELADDR, 0, a, 32, 1) == 0);
+    told(ear, RTM_DELADDR, sizeof(struct ifaddrmsg), IFA_LOCAL, a);
+    REQUIRE(address_ask(fd, RTM_DELADDR, 0, a, 32, 1) == EADDRNOTAVAIL);
+    REQUIRE(address_ask(fd, RTM_NEWADDR, make, a, 32, 4711) == ENODEV);
+    REQUIRE(address_ask(fd, RTM_NEWADDR, make, a, 33, 1) == EINVAL);
+    REQUIRE(address_ask(fd, RTM_NEWADDR, make, 0, 32, 1) == EINVAL);
+    close(ear), close(probe);
+}
+
+/* ---- routes ---- */
+
+static void route_request(int type, int flags, uint32_t dest, int prefix, unsigned dev)
+{
+    begin(type, flags, sizeof(struct rtmsg));
+    request.route.rtm_family = AF_INET;
+    request.route.rtm_dst_len = (uint8_t)prefix;
+    request.route.rtm_table = RT_TABLE_MAIN;
+    request.route.rtm_protocol = RTPROT_BOOT;
+    request.route.rtm_scope = type == RTM_DELROUTE ? RT_SCOPE_NOWHERE : RT_SCOPE_LINK;
+    request.route.rtm_type = type == RTM_DELROUTE ? RTN_UNSPEC : RTN_UNICAST;
+    put(RTA_DST, &dest, 4);
+    if (dev)
+        put(RTA_OIF, &dev, 4);
+}
+
+/* The same, and what the kernel says: an errno, or 0. */
+static int route_ask(int fd, int type, int flags, uint32_t dest, int prefix, unsigned dev)
+{
+    route_request(type, flags, dest, prefix, dev);
+    return ask(fd);
+}
+
+static void routes(int fd)
+{
+    uint32_t dest = htonl(0xc6120000 | ((uint32_t)getpid() & 0x1fff) << 4); /* 198.18.0.0/15 */
+    uint32_t gateway = htonl(0xc0000263);
+    int ear = open_route(RTMGRP_IPV4_ROUTE), make = NLM_F_CREATE | NLM_F_EXCL;
+    route_request(RTM_NEWROUTE, NLM_F_REPLACE, dest, 28, 1); /* only if it is there */
+    REQUIRE(ask(fd) == ENOENT);
+    REQUIRE(route_ask(fd, RTM_NEWROUTE, make, dest, 28, 1) == 0);
+    told(ear, RTM_NEWROUTE, sizeof(struct rtmsg), RTA_DST, dest);
+    REQUIRE(route_ask(fd, RTM_NEWROUTE, make, dest, 28, 1) == EEXIST);
+    REQUIRE(route_ask(fd, RTM_NEWROUTE, NLM_F_REPLACE, dest, 28, 1) == 0);
+    begin(RTM_GETROUTE, 0, sizeof(struct rtmsg));
+    request.route.rtm_family = AF_INET;
+    request.route.rtm_dst_len = 32;
+    put(RTA_DST, &dest, 4);
+    REQUIRE(send(fd, &request, request.header.nlmsg_len, 0) > 0);
+    struct nlmsghdr *h = receive(fd);
+    const struct rtattr *oif = attribute(h, sizeof(struct rtmsg), RTA_OIF);
+    REQUIRE(h->nlmsg_type == RTM_NEWROUTE && oif && *(int *)RTA_DATA(oif) == 1);
+    REQUIRE(route_ask(fd, RTM_DELROUTE, 0, dest, 28, 1) == 0);
+    told(ear, RTM_DELROUTE, sizeof(struct rtmsg), RTA_DST, dest);
+    REQUIRE(route_ask(fd, RTM_DELROUTE, 0, dest, 28, 1) == ESRCH);
+    REQUIRE(route_ask(fd, RTM_NEWROUTE, make, dest, 28, 4711) == ENODEV);
+    REQUIRE(route_ask(fd, RTM_NEWROUTE, make, dest, 33, 1) == EINVAL);
+    route_request(RTM_NEWROUTE, make, dest, 28, 1);
+    put(RTA_GATEWAY, &gateway, 4); /* not on that link */
+    request.route.rtm_scope = RT_SCOPE_UNIVERSE;
+    REQUIRE(ask(fd) == ENETUNREACH);
+    close(ear);
+}
+
+/* ---- links, neighbours, what is not there ---- */
+
+static void others(int fd)
+{
+    uint32_t a = htonl(0x7f000009);
+    int number = 1;
+    begin(RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+    put(IFLA_IFNAME, "nosuch", 7);
+    REQUIRE(ask(fd) == ENODEV);
+    begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+    put(IFLA_IFNAME, "lo", 3);
+    REQUIRE(ask(fd) == EEXIST);
+    begin(RTM_NEWNEIGH, NLM_F_CREATE, sizeof(struct ndmsg));
+    request.neighbour.ndm_family = AF_INET;
+    request.neighbour.ndm_ifindex = 4711;
+    put(NDA_DST, &a, 4);
+    REQUIRE(ask(fd) == ENODEV);
+    begin(RTM_DELNEIGH, 0, sizeof(struct ndmsg));
+    request.neighbour.ndm_family = AF_INET;
+    request.neighbour.ndm_ifindex = 1;
+    put(NDA_DST, &a, 4);
+    REQUIRE(ask(fd) == ENOENT);
+    begin(NLMSG_NOOP, 0, 0);
+    REQUIRE(ask(fd) == 0);
+    /* In words, for who asks for them. */
+    REQUIRE(setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &number, sizeof number) == 0);
+    REQUIRE(address_ask(fd, RTM_NEWADDR, NLM_F_CREATE, a, 33, 1) == EINVAL);
+}
+
+/* lo is in the dump, and it ends. */
+static void dumps(int fd)
+{
+    int found = 0;
+    begin(RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
+    REQUIRE(send(fd, &request, request.header.nlmsg_len, 0) > 0);
+    while (1) {
+        struct nlmsghdr *h = receive(fd);
+        for (long len = reply_len; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+            REQUIRE(h->nlmsg_flags & NLM_F_MULTI && h->nlmsg_seq == sequence);
+            if (h->nlmsg_type == NLMSG_DONE) {
+                REQUIRE(found == 1 && *(int *)NLMSG_DATA(h) == 0);
+                return;
+            }
+            const struct rtattr *name = attribute(h, sizeof(struct ifinfomsg), IFLA_IFNAME);
+            const struct ifinfomsg *info = NLMSG_DATA(h);
+            REQUIRE(h->nlmsg_type == RTM_NEWLINK && name);
+            found += strcmp(RTA_DATA(name), "lo") == 0 && info->ifi_index == 1;
+        }
+    }
+}
+
+/* ---- sockets ---- */
+
+static void diagnoses(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_SOCK_DIAG);
+    int tcp = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(fd >= 0 && bind(tcp, (struct sockaddr *)&a, len) == 0 && listen(tcp, 7) == 0);
+    REQUIRE(getsockname(tcp, (struct sockaddr *)&a, &len) == 0);
+    int found = 0, done = 0;
+    begin(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sizeof request.diag);
+    request.diag.sdiag_family = AF_INET;
+    request.diag.sdiag_protocol = IPPROTO_TCP;
+    request.diag.idiag_states = 1 << 10; /* listening */
+    REQUIRE(send(fd, &request, request.header.nlmsg_len, 0) > 0);
+    while (!done) {
+        struct nlmsghdr *h = receive(fd);
+        for (long left = reply_len; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+            const struct inet_diag_msg *m = NLMSG_DATA(h);
+            done |= h->nlmsg_type == NLMSG_DONE;
+            if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY)
+                continue;
+            REQUIRE(m->idiag_state == 10 && m->idiag_family == AF_INET);
+            if (m->id.idiag_sport != a.sin_port || m->id.idiag_src[0] != a.sin_addr.s_addr)
+                continue;
+            REQUIRE(m->idiag_wqueue == 7 && m->idiag_rqueue == 0 && m->idiag_inode != 0);
+            found++;
+        }
+    }
+    REQUIRE(found == 1);
+    begin(SOCK_DIAG_BY_FAMILY, 0, sizeof request.diag); /* one that is not there */
+    request.diag.sdiag_family = AF_INET;
+    request.diag.sdiag_protocol = IPPROTO_TCP;
+    request.diag.id.idiag_sport = 1;
+    request.diag.id.idiag_cookie[0] = request.diag.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+    REQUIRE(ask(fd) == ENOENT);
+    close(fd), close(tcp);
+}
+
+int main(void)
+{
+    alarm(60);
+    int fd = open_route(0);
+    addresses(fd);
+    routes(fd);
+    others(fd);
+    dumps(fd);
+    diagnoses();
+    close(fd);
+    return guest_pass("netlinksock");
+}

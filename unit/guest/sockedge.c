@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * sockedge.c - the rarer corners of socket calls: what a call says in a state that is not the usual
+ * one (the end of a connection, an attempt that was given up, a socket used anew). Each was found
+ * by comparing all pairs of calls in all states with Linux.
+ */
+#include "guest.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+static struct sockaddr_in loopback(void)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static struct sockaddr_in name_of(int fd)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+    REQUIRE(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    return a;
+}
+
+static int bound(int type)
+{
+    struct sockaddr_in a = loopback();
+    int fd = socket(AF_INET, type, 0);
+    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    return fd;
+}
+
+static int listener(void)
+{
+    int fd = bound(SOCK_STREAM);
+    REQUIRE(listen(fd, 5) == 0);
+    return fd;
+}
+
+static int try_connect(int fd, const struct sockaddr_in *to)
+{
+    return connect(fd, (const struct sockaddr *)to, sizeof *to);
+}
+
+static int forget_peer(int fd)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    return connect(fd, &none, sizeof none);
+}
+
+static int events(int fd, int wanted, int wait_ms)
+{
+    struct pollfd p = {.fd = fd, .events = (short)wanted};
+    REQUIRE(poll(&p, 1, wait_ms) >= 0);
+    return p.revents;
+}
+
+static int pending_error(int fd)
+{
+    int error = -1;
+    socklen_t len = sizeof error;
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0);
+    return error;
+}
+
+static void pair(int out[2])
+{
+    int l = listener();
+    struct sockaddr_in a = name_of(l);
+    out[0] = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(try_connect(out[0], &a) == 0);
+    out[1] = accept(l, NULL, NULL);
+    REQUIRE(out[1] >= 0);
+    close(l);
+}
+
+/* A listener that no segment of this host reaches (RFC 5082): who connects waits. */
+static int deaf_listener(void)
+{
+    int l = listener(), hops = 255;
+    REQUIRE(setsockopt(l, IPPROTO_IP, IP_MINTTL, &hops, sizeof hops) == 0);
+    return l;
+}
+
+/* ---- the end of a connection ---- */
+
+/* The peer has closed; what is sent then is refused. To the reader it stays an ordinary end. */
+static void end_then_reset(void)
+{
+    int p[2];
+    char byte;
+    pair(p);
+    REQUIRE(send(p[1], "z", 1, 0) == 1);
+    close(p[1]);
+    REQUIRE(events(p[0], POLLRDHUP, 5000) & POLLRDHUP);
+    REQUIRE(send(p[0], "x", 1, MSG_NOSIGNAL) == 1);
+    REQUIRE(events(p[0], POLLHUP, 5000) & POLLERR);
+    REQUIRE(recv(p[0], &byte, 1, 0) == 1 && byte == 'z');
+    REQUIRE(recv(p[0], &byte, 1, 0) == 0);
+    REQUIRE(recv(p[0], &byte, 1, 0) == 0);
+    REQUIRE(pending_error(p[0]) == EPIPE);
+    close(p[0]);
+}
+
+/* What is over is still a connection, until AF_UNSPEC. */
+static void used_anew(void)
+{
+    int p[2], l = listener();
+    struct sockaddr_in a = name_of(l);
+    char byte;
+    pair(p);
+    REQUIRE(shutdown(p[1], SHUT_WR) == 0);
+    REQUIRE(recv(p[0], &byte, 1, 0) == 0);
+    REQUIRE(shutdown(p[0], SHUT_WR) == 0);
+    REQUIRE(recv(p[1], &byte, 1, 0) == 0);
+    REQUIRE(events(p[0], POLLHUP, 5000) & POLLHUP);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE_ERRNO(try_connect(p[i], &a), EISCONN);
+        REQUIRE_ERRNO(listen(p[i], 5), EINVAL);
+    }
+    REQUIRE(forget_peer(p[0]) == 0);
+    REQUIRE(try_connect(p[0], &a) == 0);
+    close(p[0]), close(p[1]), close(l);
+}
+
+/* A connection that was broken off leaves its error, the next one has none. */
+static void error_of_the_last(void)
+{
+    int p[2], l = listener();
+    struct sockaddr_in a = name_of(l);
+    pair(p);
+    REQUIRE(forget_peer(p[0]) == 0);
+    REQUIRE(try_connect(p[0], &a) == 0);
+    REQUIRE(pending_error(p[0]) == 0);
+    REQUIRE(send(p[0], "x", 1, 0) == 1);
+    close(p[0]), close(p[1]);
+    pair(p);
+    REQUIRE(forget_peer(p[0]) == 0 && listen(p[0], 5) == 0);
+    REQUIRE(events(p[0], POLLIN, 0) == 0);
+    close(p[0]), close(p[1]), close(l);
+}
+
+/* Shut both ways, it refuses what still comes: its sender must not wait for a reader. */
+static void shut_both_ways(void)
+{
+    int p[2];
+    char byte;
+    pair(p);
+    REQUIRE(shutdown(p[0], SHUT_RDWR) == 0);
+    REQUIRE(recv(p[1], &byte, 1, 0) == 0);
+    REQUIRE(send(p[1], "lost", 4, 0) == 4);
+    REQUIRE(events(p[1], POLLHUP, 5000) & POLLHUP);
+    REQUIRE(send(p[1], "x", 1, MSG_NOSIGNAL) == -1);
+    REQUIRE_ERRNO(recv(p[0], &byte, 1, 0), ECONNRESET);
+    close(p[0]), close(p[1]);
+    /* One way only, it takes it. */
+    pair(p);
+    REQUIRE(shutdown(p[0], SHUT_RD) == 0);
+    REQUIRE(send(p[1], "taken", 5, 0) == 5);
+    REQUIRE(shutdown(p[1], SHUT_WR) == 0);
+    REQUIRE(send(p[0], "and", 3, 0) == 3);
+    char some[8];
+    REQUIRE(recv(p[1], some, 3, MSG_WAITALL) == 3);
+    close(p[0]), close(p[1]);
+}
+
+/* ---- attempts ---- */
+
+static void *give_up(void *arg)
+{
+    usleep(20000);
+    REQUIRE(shutdown(*(int *)arg, SHUT_RD) == 0);
+    return NULL;
+}
+
+static void attempt_given_up(void)
+{
+    int l = deaf_listener(), open = listener();
+    struct sockaddr_in a = name_of(l), b = name_of(open);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    char byte;
+    REQUIRE_ERRNO(try_connect(fd, &a), EINPROGRESS);
+    REQUIRE_ERRNO(send(fd, "", 0, MSG_NOSIGNAL), EAGAIN);
+    REQUIRE(shutdown(fd, SHUT_WR) == 0);
+    REQUIRE((events(fd, POLLOUT, 0) & (POLLERR | POLLHUP)) == (POLLERR | POLLHUP));
+    REQUIRE_ERRNO(recv(fd, &byte, 1, 0), ECONNRESET);
+    REQUIRE_ERRNO(shutdown(fd, SHUT_WR), ENOTCONN);
+    close(fd);
+    /* It wakes who waits, and the socket may try again. */
+    pthread_t thread;
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(pthread_create(&thread, NULL, give_up, &fd) == 0);
+    REQUIRE_ERRNO(try_connect(fd, &a), ECONNRESET);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE(try_connect(fd, &b) == 0);
+    close(fd);
+    struct timeval limit = {.tv_usec = 20000};
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0);
+    REQUIRE_ERRNO(try_connect(fd, &a), EINPROGRESS);
+    REQUIRE_ERRNO(try_connect(fd, &a), EALREADY);
+    close(fd), close(l), close(open);
+}
+
+static void never_connected(void)
+{
+    char byte;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE_ERRNO(recv(fd, &byte, 1, 0), ENOTCONN);
+    REQUIRE_ERRNO(shutdown(fd, SHUT_RD), ENOTCONN);
+    REQUIRE(recv(fd, &byte, 1, 0) == 0); /* shut all the same */
+    close(fd);
+}
+
+/* The urgent byte alone is nothing to read. */
+static void urgent_alone(void)
+{
+    int p[2];
+    char byte;
+    pair(p);
+    REQUIRE(send(p[0], "u", 1, MSG_OOB) == 1);
+    REQUIRE(events(p[1], POLLPRI, 5000) == POLLPRI);
+    REQUIRE((events(p[1], POLLIN | POLLPRI, 0) & POLLIN) == 0);
+    REQUIRE(recv(p[1], &byte, 1, MSG_OOB) == 1 && byte == 'u');
+    REQUIRE(send(p[0], "n", 1, 0) == 1);
+    REQUIRE(events(p[1], POLLIN, 5000) == POLLIN);
+    REQUIRE(recv(p[1], &byte, 1, 0) == 1 && byte == 'n');
+    close(p[0]), close(p[1]);
+}
+
+/* More than the window lets come is not waited for. */
+static void wanted_too_much(void)
+{
+    static char data[65536];
+    int p[2], low = 100 << 20;
+    pair(p);
+    REQUIRE(setsockopt(p[1], SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low) == 0);
+    REQUIRE(send(p[0], "a few", 5, 0) == 5);
+    REQUIRE(events(p[1], POLLIN, 50) == 0);
+    REQUIRE(fcntl(p[0], F_SETFL, O_NONBLOCK) == 0);
+    while (events(p[0], POLLOUT, 100))
+        REQUIRE(send(p[0], data, sizeof data, 0) > 0 || errno == EAGAIN);
+    REQUIRE(events(p[1], POLLIN, 5000) == POLLIN);
+    close(p[0]), close(p[1]);
+}
+
+/* ---- datagrams ---- */
+
+/* What is wrong with the call is said first, then what happened before, then that it is shut. */
+static void datagram_errors(void)
+{
+    int fd = bound(SOCK_DGRAM), other = bound(SOCK_DGRAM);
+    struct sockaddr_in a = name_of(other);
+    REQUIRE_ERRNO(shutdown(fd, SHUT_WR), ENOTCONN);
+    REQUIRE_ERRNO(send(fd, "x", 1, MSG_NOSIGNAL), EDESTADDRREQ);
+    close(fd);
+    fd = bound(SOCK_DGRAM);
+    REQUIRE(try_connect(fd, &a) == 0);
+    close(other);
+    REQUIRE(send(fd, "x", 1, 0) == 1);
+    REQUIRE(events(fd, POLLIN, 5000) & POLLERR);
+    REQUIRE(shutdown(fd, SHUT_WR) == 0);
+    REQUIRE_ERRNO(send(fd, "x", 1, MSG_NOSIGNAL), ECONNREFUSED);
+    REQUIRE_ERRNO(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+    close(fd);
+}
+
+/* A port that nobody asked for goes with the peer; then another may be bound. */
+static void datagram_bound_anew(void)
+{
+    int fd = bound(SOCK_DGRAM), other = bound(SOCK_DGRAM);
+    struct sockaddr_in a = name_of(other), any = loopback();
+    char byte;
+    REQUIRE(try_connect(fd, &a) == 0);
+    REQUIRE(forget_peer(fd) == 0);
+    REQUIRE(name_of(fd).sin_port == 0);
+    REQUIRE(bind(fd, (struct sockaddr *)&any, sizeof any) == 0);
+    REQUIRE_ERRNO(bind(fd, (struct sockaddr *)&any, sizeof any), EINVAL);
+    a = name_of(fd);
+    REQUIRE(sendto(other, "x", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(recv(fd, &byte, 1, 0) == 1 && byte == 'x');
+    /* A peer without a port is none that can be named. */
+    socklen_t len = sizeof a;
+    any.sin_port = 0;
+    REQUIRE(try_connect(fd, &any) == 0);
+    REQUIRE_ERRNO(getpeername(fd, (struct sockaddr *)&a, &len), ENOTCONN);
+    close(fd), close(other);
+}
+
+/* Control messages of levels that are not the socket's are ignored. */
+static void foreign_control(void)
+{
+    int fd = bound(SOCK_DGRAM), other = bound(SOCK_DGRAM);
+    struct sockaddr_in a = name_of(other);
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = 77, .cmsg_type = 1}};
+    struct iovec io = {"x", 1};
+    struct msghdr m = {.msg_name = &a,
+                       .msg_namelen = sizeof a,
+                       .msg_iov = &io,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof control};
+    REQUIRE(sendmsg(fd, &m, 0) == 1);
+    control.head.cmsg_level = IPPROTO_IP;
+    control.head.cmsg_type = 99;
+    REQUIRE_ERRNO(sendmsg(fd, &m, 0), EINVAL);
+    close(fd), close(other);
+}
+
+/* ---- who looks (MSG_PEEK) does not make others wait ---- */
+
+struct peeker {
+    int fd;
+    int stop; /* atomic */
+};
+
+static void *peek(void *arg)
+{
+    struct peeker *p = arg;
+    char bytes[64];
+    while (!__atomic_load_n(&p->stop, __ATOMIC_RELAXED))
+        (void)!recv(p->fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    return NULL;
+}
+
+static void peeked_meanwhile(void)
+{
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg body;
+    } ask = {
+        .head = {.nlmsg_len = sizeof ask, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST},
+        .body = {.ifi_index = 1}};
+    struct timeval limit = {.tv_sec = 10};
+    static char answer[8192];
+    pthread_t thread;
+    struct peeker p = {.fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)};
+    REQUIRE(p.fd >= 0);
+    REQUIRE(setsockopt(p.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    REQUIRE(pthread_create(&thread, NULL, peek, &p) == 0);
+    for (int i = 0; i < 5000; i++) {
+        REQUIRE(send(p.fd, &ask, sizeof ask, 0) == sizeof ask);
+        REQUIRE(recv(p.fd, answer, sizeof answer, 0) > 0);
+    }
+    __atomic_store_n(&p.stop, 1, __ATOMIC_RELAXED);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    close(p.fd);
+}
+
+/* A datagram to a group comes to each socket that has joined. */
+static void to_a_group(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("239.255.7.7")};
+    struct in_addr here = {.s_addr = htonl(INADDR_LOOPBACK)};
+    struct ip_mreq join = {.imr_multiaddr = to.sin_addr, .imr_interface = here};
+    struct timeval limit = {.tv_sec = 10};
+    int fd[2], on = 1, from = socket(AF_INET, SOCK_DGRAM, 0);
+    char text[8];
+    for (int i = 0; i < 2; i++) {
+        fd[i] = socket(AF_INET, SOCK_DGRAM, 0);
+        REQUIRE(setsockopt(fd[i], SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+        REQUIRE(bind(fd[i], (struct sockaddr *)&to, sizeof to) == 0);
+        REQUIRE(setsockopt(fd[i], IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof join) == 0);
+        REQUIRE(setsockopt(fd[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+        to.sin_port = name_of(fd[i]).sin_port;
+    }
+    REQUIRE(setsockopt(from, IPPROTO_IP, IP_MULTICAST_IF, &here, sizeof here) == 0);
+    REQUIRE(sendto(from, "to all", 6, 0, (struct sockaddr *)&to, sizeof to) == 6);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(recv(fd[i], text, sizeof text, 0) == 6 && memcmp(text, "to all", 6) == 0);
+        close(fd[i]);
+    }
+    /* And to nobody who has not, when they have gone. */
+    fd[0] = socket(AF_INET, SOCK_DGRAM, 0);
+    REQUIRE(bind(fd[0], (struct sockaddr *)&to, sizeof to) == 0);
+    REQUIRE(sendto(from, "to all", 6, 0, (struct sockaddr *)&to, sizeof to) == 6);
+    REQUIRE(events(fd[0], POLLIN, 50) == 0);
+    close(fd[0]), close(from);
+}
+
+/* lo's broadcast address is one. */
+static void to_all_of_lo(void)
+{
+    struct sockaddr_in a = loopback();
+    struct timeval limit = {.tv_sec = 10};
+    int on = 1, to = socket(AF_INET, SOCK_DGRAM, 0), from = socket(AF_INET, SOCK_DGRAM, 0);
+    int stream = socket(AF_INET, SOCK_STREAM, 0);
+    char text[8];
+    a.sin_addr.s_addr = 0;
+    REQUIRE(bind(to, (struct sockaddr *)&a, sizeof a) == 0);
+    REQUIRE(setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    a = name_of(to);
+    a.sin_addr.s_addr = inet_addr("127.255.255.255");
+    REQUIRE(try_connect(stream, &a) == -1 && errno == ENETUNREACH);
+    REQUIRE(sendto(from, "a", 1, 0, (struct sockaddr *)&a, sizeof a) == -1 && errno == EACCES);
+    REQUIRE(setsockopt(from, SOL_SOCKET, SO_BROADCAST, &on, sizeof on) == 0);
+    REQUIRE(sendto(from, "a", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(recv(to, text, sizeof text, 0) == 1);
+    close(to), close(from), close(stream);
+}
+
+/* What is asked by programs that look whether they have to do something. */
+static void asked(void)
+{
+    static const struct {
+        int name, value;
+    } table[] = {{40, 0}, {41, 0}, {42, -1}, {43, 0}, {45, 0}, {46, 0}, {56, 0}, {63, 0}, {64, 0}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    for (unsigned i = 0; i < sizeof table / sizeof table[0]; i++) {
+        int value = 77;
+        socklen_t len = sizeof value;
+        REQUIRE(getsockopt(fd, SOL_SOCKET, table[i].name, &value, &len) == 0);
+        REQUIRE(len == sizeof value && value == table[i].value);
+    }
+    close(fd);
+}
+
+static void local_sockets(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "\0sockedge"};
+    socklen_t size = offsetof(struct sockaddr_un, sun_path) + 9;
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0), pair[2];
+    char byte;
+    REQUIRE(shutdown(fd, SHUT_WR) == 0);
+    REQUIRE(send(fd, "a", 1, MSG_NOSIGNAL) == -1 && errno == EPIPE);
+    close(fd);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    REQUIRE(bind(fd, (struct sockaddr *)&a, size) == 0 && listen(fd, 1) == 0);
+    REQUIRE(shutdown(fd, SHUT_RD) == 0);
+    REQUIRE(accept(fd, NULL, NULL) == -1 && errno == EAGAIN);
+    REQUIRE(fcntl(fd, F_SETFL, 0) == 0 && accept(fd, NULL, NULL) == -1 && errno == EINVAL);
+    close(fd);
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    REQUIRE(recv(pair[0], &byte, 0, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    REQUIRE(write(pair[1], "a", 1) == 1 && recv(pair[0], &byte, 0, 0) == 0);
+    REQUIRE(recv(pair[0], &byte, 1, 0) == 1 && byte == 'a');
+    close(pair[1]);
+    REQUIRE(recv(pair[0], &byte, 0, 0) == 0);
+    close(pair[0]);
+}
+
+int main(void)
+{
+    end_then_reset();
+    used_anew();
+    error_of_the_last();
+    shut_both_ways();
+    attempt_given_up();
+    never_connected();
+    urgent_alone();
+    wanted_too_much();
+    datagram_errors();
+    datagram_bound_anew();
+    foreign_control();
+    to_a_group();
+    to_all_of_lo();
+    asked();
+    local_sockets();
+    peeked_meanwhile();
+    return guest_pass("sockedge");
+}
