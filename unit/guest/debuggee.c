@@ -13,6 +13,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,10 +22,31 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int ready, stop;
 static int pipe_ends[2];
 
+static int tids[4];
+
 static void named(const char *name)
 {
     prctl(PR_SET_NAME, name);
-    atomic_fetch_add(&ready, 1);
+    tids[atomic_fetch_add(&ready, 1)] = (int)syscall(SYS_gettid);
+}
+
+/* How many of the threads sleep in their calls. */
+static int asleep(void)
+{
+    char path[64], text[256];
+    int count = 0;
+
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tids[i]);
+        FILE *file = tids[i] ? fopen(path, "r") : NULL;
+
+        if (!file)
+            continue;
+        REQUIRE(fgets(text, sizeof(text), file));
+        fclose(file);
+        count += strrchr(text, ')')[2] == 'S';
+    }
+    return count;
 }
 
 static void *sleeper(void *arg)
@@ -125,7 +147,7 @@ int main(int argc, char **argv)
     REQUIRE(pthread_create(&thread[1], NULL, reader, NULL) == 0);
     REQUIRE(pthread_create(&thread[2], NULL, locker, NULL) == 0);
     REQUIRE(pthread_create(&thread[3], NULL, spinner, NULL) == 0);
-    while (atomic_load(&ready) < 4)
+    while (atomic_load(&ready) < 4 || asleep() < 3)
         nanosleep(&moment, NULL);
     nanosleep(&moment, NULL);
     if (argc > 1 && strcmp(argv[1], "crash") == 0)

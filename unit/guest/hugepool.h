@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 
 #define P 4096ul
@@ -60,12 +59,11 @@ static inline int touch(volatile char *p, int write)
     return 0;
 }
 
-/* From here to pool_end the pool has so many pages, and is ours alone: on a Linux two tests may be
- * at work at the same time. 0: there are no huge pages, which only a Linux may say. */
+/* From here to pool_end the pool has so many pages, and to the end of the program it is ours alone.
+ * 0: there are no huge pages, which only a Linux may say. */
 static inline int pool_begin(unsigned long count)
 {
-    int lock = open("/tmp/hugepool.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0666); /* until the end */
-    REQUIRE(lock < 0 || flock(lock, LOCK_EX) == 0);
+    (void)pool_lock();
     base_total = number_in("/proc/sys/vm/nr_hugepages", "");
     if (set_pool(count)) {
         printf("no huge pages here\n");

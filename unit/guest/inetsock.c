@@ -209,8 +209,8 @@ static void wrong_packets(void)
         REQUIRE(before >= 0);
         REQUIRE(sendto(raw, b, len, 0, (struct sockaddr *)&to, sizeof to) == (ssize_t)len);
         /* UDP's checksum is looked at when somebody reads (Linux). */
-        ssize_t got = -1;
-        for (int counted = 0; !counted;) {
+        ssize_t got = -1; /* and on Linux others are counted, too */
+        for (int counted = 0; !counted || (table[i].arrives && got < 0);) {
             counted = counter("/proc/net/snmp", table[i].group, table[i].counter) > before;
             ssize_t n = recv(u, b, 9, MSG_DONTWAIT);
             got = n >= 0 ? n : got;
@@ -314,7 +314,7 @@ static void ask(int l, const struct sockaddr_in *a, int connects, const char *te
         set(c, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1);
         REQUIRE(name_to(connect, c, a) == 0);
         struct pollfd p = {.fd = c, .events = POLLOUT | POLLIN};
-        REQUIRE(poll(&p, 1, 1000) == 1 && p.revents == POLLOUT);
+        REQUIRE(poll(&p, 1, 20000) == 1 && p.revents == POLLOUT);
         REQUIRE(write(c, text, len) == (ssize_t)len);
     } else {
         REQUIRE(sendto(c, text, len, MSG_FASTOPEN, (const struct sockaddr *)a, sizeof *a) ==

@@ -382,8 +382,10 @@ static void low_water(void)
     TRY(setsockopt(p[1], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t));
     TRY(recv(p[1], buf, 4, 0));
     TRY(send(p[0], "123", 3, 0));
+    acknowledged(p[0]);
     TRY(recv(p[1], buf, 30, 0));
     TRY(send(p[0], "123", 3, 0));
+    acknowledged(p[0]);
     TRY(recv(p[1], buf, 30, MSG_WAITALL));
     close(p[0]);
     TRY(recv(p[1], buf, 30, MSG_WAITALL));
@@ -430,6 +432,7 @@ static void edges(void)
     TRY(event(20000));
     TRY(event(0));
     TRY(send(p[0], "f", 1, 0));
+    acknowledged(p[0]);
     TRY(event(0));
     TRY(watch(EPOLL_CTL_MOD, p[1], EPOLLIN | EPOLLONESHOT));
     TRY(event(20000));

@@ -283,8 +283,11 @@ static void test_others(void)
 static void test_huge(void)
 {
     struct statfs fs;
-    if (number_in("/proc/meminfo", "HugePages_Total:") != 0 || set_pool(4) != 0)
-        return; /* somebody else's, or no memory for them */
+    int lock = pool_lock();
+    if (number_in("/proc/meminfo", "HugePages_Total:") != 0 || set_pool(4) != 0) {
+        close(lock); /* somebody else's, or no memory for them */
+        return;
+    }
     base_free = 4;
     REQUIRE_ERRNO(mount("h", dir, "hugetlbfs", 0, "pagesize=3M"), EINVAL);
     REQUIRE_ERRNO(mount("h", dir, "hugetlbfs", 0, "min_size=64M"), ENOMEM);
@@ -318,6 +321,7 @@ static void test_huge(void)
     REQUIRE(umount(dir) == 0);
     require_pool(0, 0);
     REQUIRE(set_pool(0) == 0);
+    close(lock);
 }
 
 static void test_chroot(void)

@@ -315,6 +315,7 @@ static void owner_ends(void)
 /* ---- requeue ---- */
 
 static int requeued;
+static uint32_t moved; /* by the main thread, while the other one waited */
 static void *wait_requeue(void *arg)
 {
     uint32_t *cond = arg;
@@ -328,8 +329,10 @@ static void *wait_requeue_until(void *arg)
 {
     struct timespec t = after_ms(CLOCK_MONOTONIC, 10);
     REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_REQUEUE_PI | PRIVATE, 0, &t, &second, 0), ETIMEDOUT);
-    t = after_ms(CLOCK_MONOTONIC, 200); /* moved long before */
-    REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_REQUEUE_PI | PRIVATE, 0, &t, &second, 0), ETIMEDOUT);
+    do {
+        t = after_ms(CLOCK_MONOTONIC, 200); /* moved long before, but on a busy host */
+        REQUIRE_ERRNO(futex(&word, FUTEX_WAIT_REQUEUE_PI | PRIVATE, 0, &t, &second, 0), ETIMEDOUT);
+    } while (!load(&moved));
     return NULL;
 }
 static void requeue(void)
@@ -358,6 +361,7 @@ static void requeue(void)
     t[0] = start(wait_requeue_until, NULL);
     while (futex(&word, FUTEX_CMP_REQUEUE_PI | PRIVATE, 1, (void *)0, &second, 0) == 0)
         usleep(1000);
+    __atomic_store_n(&moved, 1, __ATOMIC_SEQ_CST);
     join(t[0]);
     REQUIRE(unlock(&second) == 0 && second == 0);
 }

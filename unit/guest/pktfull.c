@@ -122,7 +122,7 @@ int main(void)
     for (unsigned i = 0; i < QUEUES; i++)
         REQUIRE(close(queue[i]) == 0);
     stream();
-    for (int tries = 0; tries < 100 && account("net") != before; tries++)
+    for (int tries = 0; tries < 1000 && account("net") != before; tries++)
         usleep(50000);
     if (account("net") != before || getenv("PKTFULL"))
         printf("%u refused, %u got, packets %ld -> %ld\n", refused, got, before, account("net"));

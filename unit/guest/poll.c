@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 static int p[2];
@@ -122,7 +123,7 @@ static void test_epoll(void)
     int outer = epoll_create1(0);
     e.events = EPOLLIN;
     REQUIRE(epoll_ctl(outer, EPOLL_CTL_ADD, ep, &e) == 0 && epoll_wait(outer, out, 4, 0) == 0);
-    REQUIRE(epoll_ctl(ep, EPOLL_CTL_MOD, ev, &e) == 0 && epoll_wait(outer, out, 4, 1000) == 1);
+    REQUIRE(epoll_ctl(ep, EPOLL_CTL_MOD, ev, &e) == 0 && epoll_wait(outer, out, 4, 20000) == 1);
     REQUIRE(epoll_ctl(ep, EPOLL_CTL_DEL, ev, NULL) == 0 && epoll_wait(ep, out, 4, 0) == 0);
     REQUIRE_ERRNO(epoll_ctl(ep, EPOLL_CTL_DEL, ev, NULL), ENOENT);
     int file = open("/proc/self/exe", O_RDONLY);
@@ -130,7 +131,7 @@ static void test_epoll(void)
     pthread_t t;
     REQUIRE(pipe(p) == 0 && epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e) == 0);
     REQUIRE(pthread_create(&t, NULL, late_writer, &p[1]) == 0);
-    REQUIRE(epoll_wait(ep, out, 4, 10000) == 1 && pthread_join(t, NULL) == 0);
+    REQUIRE(epoll_wait(ep, out, 4, 20000) == 1 && pthread_join(t, NULL) == 0);
     close(p[0]); /* a closed file leaves the set */
     REQUIRE(epoll_wait(ep, out, 4, 0) == 0);
 }
@@ -164,34 +165,59 @@ static void test_splice(void)
         REQUIRE(close(p[i]) == 0 && close(q[i]) == 0);
 }
 
-static int exclusive_event, exclusive_woken; /* woken: atomic */
+static int exclusive_event, exclusive_end, exclusive_woken; /* woken: atomic */
 
-static void *exclusive_waiter(void *arg)
+static void *exclusive_waiter(void *tid)
 {
-    struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u32 = 1},
+                       end = {EPOLLIN, {0}};
     int ep = epoll_create1(0);
     REQUIRE(ep >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, exclusive_event, &e) == 0);
-    if (epoll_wait(ep, &e, 1, 300) == 1)
-        __atomic_fetch_add(&exclusive_woken, 1, __ATOMIC_SEQ_CST);
+    REQUIRE(epoll_ctl(ep, EPOLL_CTL_ADD, exclusive_end, &end) == 0);
+    __atomic_store_n((int *)tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    REQUIRE(epoll_wait(ep, &e, 1, -1) == 1);
+    __atomic_fetch_add(&exclusive_woken, (int)e.data.u32, __ATOMIC_SEQ_CST);
     close(ep);
     return NULL;
+}
+
+/* Until the thread sleeps in its call. */
+static void await_sleep(const int *tid)
+{
+    char path[64], text[256], state = 0;
+    while (!__atomic_load_n(tid, __ATOMIC_SEQ_CST))
+        usleep(100);
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
+    while (state != 'S') {
+        usleep(200);
+        FILE *f = fopen(path, "r");
+        REQUIRE(f && fgets(text, sizeof text, f));
+        fclose(f);
+        state = strrchr(text, ')')[2];
+    }
 }
 
 /* Four instances wait for one file: the event goes to one of them. */
 static void test_exclusive(void)
 {
     pthread_t t[4];
+    int tid[4] = {0};
     uint64_t one = 1;
-    exclusive_event = eventfd(0, 0);
+    exclusive_event = eventfd(0, 0), exclusive_end = eventfd(0, 0);
     for (int i = 0; i < 4; i++)
-        REQUIRE(pthread_create(&t[i], NULL, exclusive_waiter, NULL) == 0);
-    usleep(100000);
+        REQUIRE(pthread_create(&t[i], NULL, exclusive_waiter, &tid[i]) == 0);
+    for (int i = 0; i < 4; i++)
+        await_sleep(&tid[i]);
     REQUIRE(write(exclusive_event, &one, 8) == 8);
+    while (!__atomic_load_n(&exclusive_woken, __ATOMIC_SEQ_CST))
+        usleep(1000);
+    usleep(100000); /* for those that should not */
+    REQUIRE(read(exclusive_event, &one, 8) == 8 && write(exclusive_end, &one, 8) == 8);
     for (int i = 0; i < 4; i++)
         REQUIRE(pthread_join(t[i], NULL) == 0);
     /* "One or more" (epoll_ctl(2)): all of them would be none the wiser. */
     REQUIRE(exclusive_woken >= 1 && exclusive_woken < 4);
-    close(exclusive_event);
+    close(exclusive_event), close(exclusive_end);
 }
 
 int main(void)

@@ -6,6 +6,7 @@
 #include "guest.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 
 /* The number behind `what` in a file that has it. */
 static inline unsigned long number_in(const char *path, const char *what)
@@ -19,6 +20,15 @@ static inline unsigned long number_in(const char *path, const char *what)
     char *at = strstr(text, what);
     REQUIRE(at);
     return strtoul(at + strlen(what), NULL, 10);
+}
+
+/* The lock of the machine's pool of huge pages, for on a Linux two tests may be at work at the same
+ * time: held until it is closed or the program ends. Negative: none, where others own the file. */
+static inline int pool_lock(void)
+{
+    int lock = open("/tmp/hugepool.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    REQUIRE(lock < 0 || flock(lock, LOCK_EX) == 0);
+    return lock;
 }
 
 /* Objects in one of the kernel's accounts; -1: it has none of this name (Linux). */

@@ -22,6 +22,7 @@
 #define SPREAD 8
 
 static int connecting = -1;
+static char name[16]; /* of this run's own: on Linux another one may be at work at the same time */
 
 static void set(int resource, rlim_t cur)
 {
@@ -54,10 +55,10 @@ static void *setter(void *arg)
 static void *connector(void *unused)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
-    socklen_t len = sizeof(sa_family_t) + 8;
+    socklen_t len = (socklen_t)(sizeof(sa_family_t) + 1 + strlen(name));
     int listener = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    memcpy(to.sun_path + 1, "setters", 7);
+    memcpy(to.sun_path + 1, name, strlen(name));
     REQUIRE(bind(listener, (struct sockaddr *)&to, len) == 0 && listen(listener, 5) == 0);
     for (unsigned i = 0; i < ROUNDS; i++) {
         int fd = socket(AF_UNIX, SOCK_STREAM, 0), other;
@@ -79,7 +80,7 @@ static void ask_peer(void)
     if (getpeername(__atomic_load_n(&connecting, __ATOMIC_SEQ_CST), (struct sockaddr *)&at, &len))
         REQUIRE(errno == ENOTCONN || errno == EBADF || errno == ENOTSOCK);
     else
-        REQUIRE(len == 10 && memcmp(at.sun_path + 1, "setters", 7) == 0);
+        REQUIRE(len == 3 + strlen(name) && memcmp(at.sun_path + 1, name, strlen(name)) == 0);
 }
 
 static void *caller(void *unused)
@@ -119,6 +120,7 @@ int main(void)
     struct rlimit limit;
     int last = -1, fd;
 
+    snprintf(name, sizeof(name), "set%d", (int)getpid());
     for (uintptr_t i = 0; i < 4; i++)
         REQUIRE(pthread_create(&threads[i], NULL, i < 2 ? setter : caller, (void *)(i * 3)) == 0);
     REQUIRE(pthread_create(&threads[4], NULL, connector, NULL) == 0);

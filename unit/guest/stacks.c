@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* stacks - what kernel stacks cost: a thread that waits holds one page of its kernel stack and no
  * more, and what ended threads had comes back. Where stacks are mapped whole (sanitizers, Linux) a
- * thread holds all of at least four pages. */
+ * thread holds all of at least four pages. On Linux, where the figure is of all programs, the load
+ * alone runs. */
 #include "guest.h"
 
 #include <pthread.h>
@@ -40,6 +41,7 @@ static void *body(void *arg)
 int main(void)
 {
     static pthread_t threads[THREADS];
+    int ours = access("/dev/memory_pressure", F_OK) == 0; /* not on a Linux */
     long before = stacks_kb(), each;
     for (int i = 0; i < THREADS; i++)
         REQUIRE(pthread_create(&threads[i], NULL, body, NULL) == 0);
@@ -52,6 +54,8 @@ int main(void)
     pthread_mutex_unlock(&mutex);
     for (int i = 0; i < THREADS; i++)
         REQUIRE(pthread_join(threads[i], NULL) == 0);
+    if (!ours)
+        return guest_pass("stacks");
     if (each >= 6 && each < 15) {
         printf("FAIL a waiting thread has %ld kB of kernel stack\n", each);
         return 1;

@@ -6,6 +6,7 @@
  */
 #include "guest.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/timerfd.h>
@@ -104,9 +105,9 @@ static void test_end_of_time(void)
     struct itimerspec its = {{9223372035, 0}, {0, 1}};
     uint64_t ticks;
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    struct pollfd told = {fd, POLLIN, 0};
     REQUIRE(fd >= 0 && timerfd_settime(fd, 0, &its, NULL) == 0);
-    usleep(1000);
-    REQUIRE(read(fd, &ticks, 8) == 8 && ticks == 1);
+    REQUIRE(poll(&told, 1, -1) == 1 && read(fd, &ticks, 8) == 8 && ticks == 1);
     REQUIRE_ERRNO(read(fd, &ticks, 8), EAGAIN);
     REQUIRE(timerfd_gettime(fd, &its) == 0 && its.it_value.tv_sec > 9000000000);
     close(fd);

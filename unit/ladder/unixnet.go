@@ -118,10 +118,12 @@ func datagrams(path string) {
 }
 
 func packets() {
-	l, err := net.Listen("unixpacket", "@unixnet")
+	// Of this process's own: on Linux another run may be at work at the same time.
+	name := fmt.Sprint("@unixnet", os.Getpid())
+	l, err := net.Listen("unixpacket", name)
 	check(err)
 	go func() {
-		c, err := net.Dial("unixpacket", "@unixnet")
+		c, err := net.Dial("unixpacket", name)
 		check(err)
 		for i := 1; i <= 100; i++ {
 			_, err := c.Write(make([]byte, i))

@@ -317,18 +317,28 @@ static bool account_same(const struct account *a, const struct account *start)
     return true;
 }
 
+/* What is exact stands still: a joined thread may still be there for a moment. */
+static void account_start(struct account *start)
+{
+    struct account before;
+    account_take(start, &maps_start);
+    do {
+        before = *start;
+        usleep(300000);
+        account_take(start, &maps_start);
+    } while (memcmp(&before, start, RSS * sizeof(long)) != 0);
+}
+
 /* Joined threads are still being taken away, caches trimmed: wait for what is to come back. */
 static void account_check(struct account *start, bool first)
 {
     struct account now;
     int64_t until = now_ns(CLOCK_MONOTONIC) + 20000000000ll;
-    if (first)
-        usleep(300000);
-    account_take(&now, first ? &maps_start : &maps_now);
     if (first) {
-        *start = now;
+        account_start(start);
         return;
     }
+    account_take(&now, &maps_now);
     while (!account_same(&now, start) && now_ns(CLOCK_MONOTONIC) < until) {
         usleep(10000);
         account_take(&now, &maps_now);
