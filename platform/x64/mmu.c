@@ -370,14 +370,28 @@ int hal_space_create(struct hal_space *space)
 
 void hal_space_destroy(struct hal_space *space)
 {
+    unsigned long irq = hal_irq_save();
+
+    if (__atomic_load_n(&x64_this_cpu()->space, __ATOMIC_RELAXED) == space) /* see below */
+        x64_mmu_activate_kernel();
+    hal_irq_restore(irq);
     pgtable_destroy(&space->pt, 0, 1ull << X64_USER_END_BIT);
 }
 
+/*
+ * Kernel threads touch no user address, and all spaces have the kernel's half. So where there is
+ * one CPU a program's space stays loaded while they run, until another one is wanted or it is
+ * destroyed: loading CR3 drops all of the TLB, and an emulator's translated jumps besides. With
+ * several CPUs one that is in the kernel's space is spared the flushes of others, which is worth
+ * more.
+ */
 void hal_space_activate(struct hal_space *space)
 {
     struct x64_cpu *cpu = x64_this_cpu();
 
     if (__atomic_load_n(&cpu->space, __ATOMIC_RELAXED) == space)
+        return;
+    if (space == &kernel_space && hal_cpu_count() == 1)
         return;
     __atomic_store_n(&cpu->space, space, __ATOMIC_SEQ_CST);
     write_cr3(space->pt.root);

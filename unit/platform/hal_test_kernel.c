@@ -130,9 +130,10 @@ paddr_t kernel_table_alloc(void)
     return pa;
 }
 
+/* Whoever still walks a table that was given back falls. */
 void kernel_table_free(paddr_t pa)
 {
-    (void)pa;
+    memset(hal_phys_to_virt(pa), 0, HAL_PAGE_SIZE);
 }
 
 void kernel_timer(void)
@@ -627,6 +628,30 @@ static void test_spaces(void)
     }
 }
 
+/* The kernel's space, which kernel threads run in, may leave a program's one loaded: what changes
+ * there meanwhile is seen when the program goes on, and its end takes it away. */
+static void test_space_left(void)
+{
+    for (uint32_t turn = 0; turn < 3; turn++) {
+        expect(hal_space_create(&other_space) == 0, "space create", turn);
+        hal_space_activate(&other_space);
+        for (uint32_t i = 0; i < 4; i++) {
+            paddr_t pa = kernel_table_alloc();
+
+            *(uint32_t *)hal_phys_to_virt(pa) = i;
+            hal_space_activate(hal_space_kernel());
+            expect(hal_space_map(&other_space, USER_SPACES, pa, HAL_PAGE_SIZE, HAL_PROT_READ) == 0,
+                   "map in a space that was left", i);
+            hal_space_activate(&other_space);
+            expect(*(volatile uint32_t *)USER_SPACES == i, "an old page after the return", i);
+        }
+        hal_space_activate(hal_space_kernel());
+        hal_space_destroy(&other_space);
+        test_kernel_remap(40); /* flushes: the tables are walked again */
+        hal_space_activate(&user_space);
+    }
+}
+
 /* Other CPUs cache a translation, it changes here, they must see the change. */
 static void test_shootdown(void)
 {
@@ -730,6 +755,7 @@ void kernel_boot(void *stack, size_t size)
     test_cpus();
     setup_user_space();
     test_spaces();
+    test_space_left();
     test_shootdown();
     test_user();
     test_user_copy();
