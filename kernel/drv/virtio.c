@@ -342,3 +342,16 @@ bool virtio_queue_irq_on(struct virtio_queue *queue, unsigned after)
     uint16_t used = __atomic_load_n(&queue->used->index, __ATOMIC_ACQUIRE);
     return (uint16_t)(used - queue->taken) <= (queue->events ? after : 0);
 }
+
+/* From a handler that does not own the queue. What the device has seen before it interrupted is
+ * seen here, too. */
+bool virtio_queue_due(const struct virtio_queue *queue)
+{
+    uint16_t used = __atomic_load_n(&queue->used->index, __ATOMIC_ACQUIRE);
+    uint16_t taken = __atomic_load_n(&queue->taken, __ATOMIC_RELAXED);
+    if (!queue->events)
+        return used != taken &&
+               !(__atomic_load_n(&queue->avail->flags, __ATOMIC_RELAXED) & AVAIL_NO_INTERRUPT);
+    uint16_t event = __atomic_load_n(used_event(queue), __ATOMIC_RELAXED);
+    return (uint16_t)(event - taken) < (uint16_t)(used - taken);
+}

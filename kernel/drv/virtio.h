@@ -148,5 +148,7 @@ static inline uint16_t virtio_queue_pending(const struct virtio_queue *queue)
  * that is so already: then there may be no interrupt, and the caller goes on. */
 void virtio_queue_irq_off(struct virtio_queue *queue);
 bool virtio_queue_irq_on(struct virtio_queue *queue, unsigned after);
+/* Has come back what an interrupt was asked for? (Ready, but not due: nobody is in a hurry.) */
+bool virtio_queue_due(const struct virtio_queue *queue);
 
 #endif

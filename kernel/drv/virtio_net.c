@@ -131,7 +131,7 @@ static void on_irq(void *arg)
     if (reason & VIRTIO_IRQ_CONFIG)
         on_config(net);
     if (reason & VIRTIO_IRQ_QUEUE && !chaos_hit(CHAOS_LOST))
-        virtio_net_look(net);
+        virtio_net_irq(net);
 }
 
 /* ---- set-up ---- */

@@ -61,7 +61,8 @@ struct virtio_net_tx {
     unsigned cpu, index;
     bool polling; /* atomic */
     bool broken;
-    bool full; /* transmit has said -EAGAIN: the stack waits for netdev_wake */
+    bool full;   /* transmit has said -EAGAIN: the stack waits for netdev_wake */
+    bool urgent; /* of those on the way one is large, or somebody waits until it is freed */
     struct pkt *sent[VIRTIO_NET_TX_SIZE]; /* by number: what the device reads */
 };
 
@@ -97,7 +98,8 @@ int virtio_net_transmit(struct netdev *dev, unsigned queue, struct pkt *pkt, boo
 void virtio_net_watch_init(struct virtio_net *net);
 /* Poll those queues that have something. Any context. */
 void virtio_net_look(struct virtio_net *net);
-/* Interrupt handlers: of one queue (argument: the queue). */
+/* Interrupt handlers: of the device; of one queue (argument: the queue). */
+void virtio_net_irq(struct virtio_net *net);
 void virtio_net_rx_irq(void *arg);
 void virtio_net_tx_irq(void *arg);
 

@@ -8,9 +8,10 @@
  * as an error, a number that the device does not have ends the queue.
  *
  * Sending. The header goes into the packet's headroom, its pieces become a chain. Packets that the
- * device has sent are freed at the next one, or by the poll: a device that is done when the
- * notification returns (most are) costs no interrupt. Otherwise one is asked for when three
- * quarters of what is on the way have gone.
+ * device has sent are freed at the next one, by the poll, or by the timer's look a second later: a
+ * device that is done when the notification returns, or a few small packets (one that answers a
+ * request), cost no interrupt. Otherwise one is asked for when three quarters of what is on the way
+ * have gone.
  */
 #include "core/assert.h"
 #include "core/chaos.h"
@@ -25,6 +26,7 @@
 #define RX_BUFFER (PAGE_SIZE / 2 - RX_HEADROOM)
 #define HEADER ((uint32_t)sizeof(struct virtio_net_header))
 #define ETHER_HEADER 14u
+#define TX_LINGER 32u /* so many packets, none of them urgent, may wait for the next one */
 
 /* ---- interrupts that get lost (virtio_net.h) ---- */
 
@@ -62,6 +64,17 @@ void virtio_net_look(struct virtio_net *net)
         if (virtio_queue_ready(&net->rx[i].queue))
             rx_ready(&net->rx[i]);
         if (virtio_queue_ready(&net->tx[i].queue))
+            tx_ready(&net->tx[i]);
+    }
+}
+
+/* One interrupt for all queues: it does not mean that anybody wants back what was sent. */
+void virtio_net_irq(struct virtio_net *net)
+{
+    for (unsigned i = 0; i < net->pairs; i++) {
+        if (virtio_queue_ready(&net->rx[i].queue))
+            rx_ready(&net->rx[i]);
+        if (virtio_queue_due(&net->tx[i].queue))
             tx_ready(&net->tx[i]);
     }
 }
@@ -272,6 +285,21 @@ static bool tx_ask(struct virtio_net_tx *tx)
     return virtio_queue_irq_on(&tx->queue, virtio_queue_pending(&tx->queue) * 3u / 4);
 }
 
+/* Free what can be, and be told of the rest if somebody waits for it or it is much. False: look
+ * again, now. */
+static bool tx_settle(struct virtio_net_tx *tx)
+{
+    tx_reclaim(tx);
+    unsigned pending = virtio_queue_pending(&tx->queue);
+    tx->urgent &= pending > 0;
+    if (tx->broken)
+        return true;
+    if (tx->urgent || pending >= TX_LINGER)
+        return tx_ask(tx);
+    virtio_queue_irq_off(&tx->queue);
+    return true;
+}
+
 static void tx_poll(struct work *work)
 {
     struct virtio_net_tx *tx = container_of(work, struct virtio_net_tx, work);
@@ -279,11 +307,9 @@ static void tx_poll(struct work *work)
     spin_lock(&q->lock);
     /* As in rx_poll; from here on it may be queued again. */
     (void)__atomic_exchange_n(&tx->polling, false, __ATOMIC_ACQ_REL);
-    tx_reclaim(tx);
-    bool wake = tx->full;
+    bool settled = tx_settle(tx), wake = tx->full;
     tx->full = false;
-    if (!tx->broken && virtio_queue_pending(&tx->queue) > 0 && !tx_ask(tx) &&
-        netdev_poll_take(&tx->polling))
+    if (!settled && netdev_poll_take(&tx->polling))
         (void)work_queue(&tx->work);
     spin_unlock(&q->lock);
     if (wake)
@@ -329,7 +355,9 @@ static int tx_chain(struct virtio_net_tx *tx, const struct pkt *pkt)
 {
     struct virtio_piece pieces[VIRTIO_NET_PIECES];
     unsigned count = 0;
+    tx->urgent |= pkt->total > PAGE_SIZE;
     for (; pkt; pkt = pkt->more) {
+        tx->urgent |= pkt->done != NULL; /* MSG_ZEROCOPY */
         if (pkt->len == 0)
             continue;
         pieces[count++] = (struct virtio_piece){hal_virt_to_phys(pkt->data), pkt->len};
@@ -372,14 +400,12 @@ static bool tx_room(struct virtio_net_tx *tx)
     return true;
 }
 
-/* Tell the device, take back what is done already, and ask for an interrupt for the rest. */
+/* Tell the device, take back what is done already, see about the rest. */
 static void tx_kick(struct virtio_net_tx *tx)
 {
     virtio_queue_kick(&tx->net->device, &tx->queue);
     watch(tx->net);
-    tx_reclaim(tx);
-    if (!tx->broken && virtio_queue_pending(&tx->queue) > 0 && !tx_ask(tx) &&
-        netdev_poll_take(&tx->polling))
+    if (!tx_settle(tx) && netdev_poll_take(&tx->polling))
         (void)work_queue_on(&tx->work, tx->cpu);
 }
 

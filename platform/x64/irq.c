@@ -269,12 +269,18 @@ void x64_irq_init(const struct acpi_info *acpi)
     x64_irq_init_cpu();
 }
 
-/* The end of interrupt comes first: a handler may switch to another thread. */
+/* Of a device the end of interrupt comes last: a line that is up until the handler has spoken with
+ * the device would interrupt once more. */
 void x64_irq_dispatch(unsigned vector)
 {
     if (vector >= X64_VECTOR_SPURIOUS) {
         if (vector == X64_VECTOR_NOTED)
             x64_ring3_dispatch();
+        return;
+    }
+    if (vector >= X64_VECTOR_DEVICE) {
+        device_dispatch(vector);
+        apic_write(APIC_EOI, 0);
         return;
     }
     apic_write(APIC_EOI, 0);
@@ -292,8 +298,6 @@ void x64_irq_dispatch(unsigned vector)
         x64_console_irq();
         break;
     default:
-        if (vector >= X64_VECTOR_DEVICE)
-            device_dispatch(vector);
         break;
     }
 }

@@ -27,6 +27,7 @@ struct net_ring {
     uint32_t num, ready;
     uint64_t desc, avail, used;
     uint16_t seen, given; /* taken from the available ring; put into the used ring */
+    uint16_t looked;      /* `given` when it was last looked whether to interrupt */
 };
 static struct net_device {
     struct net_ring ring[NET_QUEUES];
@@ -88,8 +89,11 @@ static inline bool net_irq_wanted(unsigned q)
 {
     struct net_ring *r = &net_device.ring[q];
 
+    uint16_t since = (uint16_t)(r->given - r->looked);
+
+    r->looked = r->given;
     if (net_device.agreed & VIRTIO_EVENT_INDEX)
-        return (uint16_t)(r->given - 1 - net_avail(r)[2 + r->num]) < r->num;
+        return (uint16_t)(r->given - 1 - net_avail(r)[2 + r->num]) < since;
     return !(net_avail(r)[0] & 1);
 }
 

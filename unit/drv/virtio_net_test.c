@@ -590,12 +590,93 @@ static void a_full_queue_goes_on(void **state)
     }
     assert_int_equal(sent_count, total);
     assert_true(before > 0 && before < total / 4); /* interrupts are few */
-    for (unsigned i = 0; i < 5; i++) {             /* the last ones are freed, too */
-        net_interrupt();
-        fake_work_run(100);
-    }
+    assert_true(net_fire());                       /* the last ones are freed, too */
+    fake_work_run(100);
     assert_int_equal(packets_alive(), alive);
     assert_int_equal(stats().tx_packets, total);
+}
+
+/* The device, in no hurry, sends all there is. Has it interrupted? */
+static bool interrupts_when_done(void)
+{
+    serve_tx(1);
+    if (!net_irq_wanted(1))
+        return false;
+    net_interrupt();
+    fake_work_run(10);
+    return true;
+}
+
+static uint64_t sent_slowly(struct pkt *pkt)
+{
+    uint64_t alive = packets_alive();
+    assert_int_equal(netdev_send(eth(), pkt), 0);
+    return packets_alive() - alive;
+}
+
+static unsigned done_count;
+static void on_done(struct pkt_done *done)
+{
+    (void)done;
+    done_count++;
+}
+
+/* Answers, one at a time: no interrupt for any, each frees the one before it, the look the last. */
+static void a_few_small_packets_cost_no_interrupt(void **state)
+{
+    uint64_t alive = packets_alive();
+    (void)state;
+    for (unsigned events = 0; events < 2; events++) {
+        machine(events ? ALL : ALL & ~VIRTIO_EVENT_INDEX);
+        alive = packets_alive();
+        sends_at_once = false;
+        for (unsigned i = 0; i < 300; i++) {
+            assert_int_equal(netdev_send(eth(), packet(700)), 0);
+            assert_int_equal(packets_alive(), alive + 1);
+            /* Where the driver tells an index the first one is 0. */
+            assert_true(!interrupts_when_done() || (events && i == 0));
+        }
+        arrive((struct virtio_net_header){0}, 100, -1);
+        net_interrupt();
+        assert_int_equal(fake_work_run(10), 1); /* not the sending queue's */
+        pkt_free(received[--received_count]);
+        assert_int_equal(packets_alive(), alive + 1);
+        assert_true(net_fire());
+        fake_work_run(10);
+        assert_int_equal(packets_alive(), alive);
+    }
+}
+
+/* Many, a large one, and pages that a program waits for are given back as soon as they may be. */
+static void what_is_wanted_back_costs_one(void **state)
+{
+    uint64_t alive = packets_alive();
+    struct pkt_done done = {.fn = on_done};
+    struct pkt *pkt = packet(700);
+    (void)state;
+    sends_at_once = false;
+    assert_int_equal(netdev_send(eth(), packet(700)), 0);
+    (void)interrupts_when_done();
+    ref_init(&done.refs);
+    pkt->done = &done;
+    done_count = 0;
+    (void)sent_slowly(pkt);
+    assert_int_equal(done_count, 0);
+    assert_true(interrupts_when_done());
+    assert_int_equal(done_count, 1);
+    assert_int_equal(packets_alive(), alive);
+    (void)sent_slowly(packet(700));
+    assert_false(interrupts_when_done());
+    pkt = packet(9000);
+    pkt->gso = PKT_GSO_UDP;
+    pkt->gso_size = 1400;
+    assert_true(sent_slowly(pkt) > 0);
+    assert_true(interrupts_when_done());
+    assert_int_equal(packets_alive(), alive);
+    for (unsigned i = 0; i < 40; i++)
+        (void)sent_slowly(packet(60));
+    assert_true(interrupts_when_done());
+    assert_int_equal(packets_alive(), alive);
 }
 
 static void a_liar_is_sent_nothing_more(void **state)
@@ -733,6 +814,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(offloads_are_told, boot, tear_down),
         cmocka_unit_test_setup_teardown(packets_are_joined_where_they_must_be, boot, tear_down),
         cmocka_unit_test_setup_teardown(a_full_queue_goes_on, boot, tear_down),
+        cmocka_unit_test_setup_teardown(a_few_small_packets_cost_no_interrupt, boot, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_wanted_back_costs_one, boot, tear_down),
         cmocka_unit_test_setup_teardown(a_liar_is_sent_nothing_more, boot, tear_down),
         cmocka_unit_test_setup_teardown(a_liar_with_a_full_queue_is_sent_nothing_more, boot,
                                         tear_down),
