@@ -19,6 +19,10 @@
 #define PKT_HEADROOM 128u
 /* The longest packet: what an IPv4 header can say, and link headers. */
 #define PKT_LEN_MAX (65535u + 64u)
+/* Buffers that one received packet may take: about twice what the longest fills. More, with little
+ * or nothing in each, is no device's way of receiving; each would keep its memory, and the packet's
+ * end is looked for each time. */
+#define PKT_RX_PIECES_MAX 64u
 
 enum pkt_checksum {
     PKT_CHECKSUM_NONE,    /* received: nobody has looked; to send: nothing to do */

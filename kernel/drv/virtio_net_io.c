@@ -161,7 +161,7 @@ static bool rx_set_gso(struct pkt *pkt, const struct virtio_net_header *h)
 }
 
 /* The other buffers of a packet (NULL: its beginning was lost); false: some are not there (they
- * must be, 5.1.6.4.1), or it is too long. */
+ * must be, 5.1.6.4.1), it is too long, or they are too many. */
 static bool rx_append(struct virtio_net_rx *rx, struct pkt *pkt, unsigned count)
 {
     bool good = true;
@@ -170,13 +170,12 @@ static bool rx_append(struct virtio_net_rx *rx, struct pkt *pkt, unsigned count)
         uint32_t len;
         if (!rx_take(rx, &more, &len, NULL))
             return false;
-        if (more && pkt) {
+        good = good && more && pkt && i < PKT_RX_PIECES_MAX - 1 &&
+               pkt->total + more->total <= PKT_LEN_MAX;
+        if (good)
             pkt_append(pkt, more);
-            good &= pkt->total <= PKT_LEN_MAX;
-        } else {
+        else
             pkt_free(more);
-            good = false;
-        }
     }
     return good;
 }

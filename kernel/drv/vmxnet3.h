@@ -115,7 +115,8 @@ struct vmxnet3_rx {
     unsigned next;
     struct vmxnet3_completion *completions;
     struct vmxnet3_rx_ring ring[2];
-    struct pkt *packet; /* what has come of the next one */
+    struct pkt *packet; /* what has come of the next one, */
+    unsigned pieces;    /* in so many buffers */
     bool lost;          /* not all of that: it is to be dropped */
     struct pkt *buffers[VMXNET3_COMPLETIONS];
 };

@@ -180,9 +180,12 @@ static void rx_completion(struct vmxnet3_rx *rx, const struct vmxnet3_completion
             netdev_receive_error(dev);
         }
         rx->packet = piece;
+        rx->pieces = 1;
         rx->lost = !piece;
-    } else if (piece && rx->packet && rx->packet->total + piece->total <= PKT_LEN_MAX) {
+    } else if (piece && rx->packet && rx->pieces < PKT_RX_PIECES_MAX &&
+               rx->packet->total + piece->total <= PKT_LEN_MAX) {
         pkt_append(rx->packet, piece);
+        rx->pieces++;
     } else {
         pkt_free(piece);
         rx->lost = true;

@@ -405,6 +405,30 @@ static void packets_that_are_not_all_there(void **state)
     expect_bytes(received[0], 5000);
 }
 
+/* Buffers with little in them: only so many become a packet. */
+static void packets_of_too_many_pieces(void **state)
+{
+    (void)state;
+    for (uint16_t pieces = PKT_RX_PIECES_MAX; pieces <= PKT_RX_PIECES_MAX + 1; pieces++) {
+        struct virtio_net_header h = {.buffers = pieces};
+        for (unsigned i = 0; i < pieces; i++) {
+            int id = net_take(0);
+            memcpy(hal_phys_to_virt(net_desc(&net_device.ring[0], (unsigned)id)->addr), &h,
+                   sizeof h);
+            net_give(0, (uint32_t)id, i == 0 ? sizeof h + 14 : i % 2);
+        }
+        net_interrupt();
+        fake_work_run(10);
+        assert_int_equal(stats().rx_errors, pieces - PKT_RX_PIECES_MAX);
+    }
+    arrive((struct virtio_net_header){0}, 5000, -1); /* all of both have been taken */
+    net_interrupt();
+    fake_work_run(10);
+    assert_int_equal(received_count, 2);
+    assert_int_equal(received[0]->total, 14 + PKT_RX_PIECES_MAX / 2);
+    expect_bytes(received[1], 5000);
+}
+
 static void a_queue_that_lies_is_left_alone(void **state)
 {
     const uint32_t lies[][2] = {{256, 60}, {UINT32_MAX, 60}, {0, BUFFER + 1}, {0, UINT32_MAX}};
@@ -807,6 +831,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_packets_are_merged, boot, tear_down),
         cmocka_unit_test_setup_teardown(headers_that_lie, boot, tear_down),
         cmocka_unit_test_setup_teardown(packets_that_are_not_all_there, boot, tear_down),
+        cmocka_unit_test_setup_teardown(packets_of_too_many_pieces, boot, tear_down),
         cmocka_unit_test_setup_teardown(a_queue_that_lies_is_left_alone, boot, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_frames_are_lost_but_no_buffers, boot,
                                         tear_down),

@@ -346,6 +346,31 @@ static void packets_that_are_no_good(void **state)
     assert_int_equal(vmx.activated, 1);
 }
 
+/* Buffers with nothing in them: they are no more kept than those of a long packet. */
+static void packets_of_too_many_pieces(void **state)
+{
+    unsigned index = 0;
+    (void)state;
+    for (unsigned pieces = PKT_RX_PIECES_MAX; pieces < 400; pieces += 300) {
+        for (unsigned i = 0; i < pieces; i++) {
+            (void)vmx_rx_next(0, 1, &index);
+            vmx_complete(&vmx.rx_done[0],
+                         index | 1u << 16 | (i == 0 ? RXC_FIRST : 0) |
+                             (i == pieces - 1 ? RXC_LAST : 0),
+                         i == 0 ? 100 : 0, 0);
+            vmx_interrupt(RX);
+            fake_work_run(10);
+            assert_true(net()->rx[0].pieces <= PKT_RX_PIECES_MAX);
+        }
+    }
+    assert_int_equal(received_count, 1);
+    assert_int_equal(received[0]->total, 100);
+    assert_int_equal(stats().rx_dropped, 1);
+    arrive(5000, 0, 0, 0);
+    fake_work_run(10);
+    expect_bytes(received[1], 5000);
+}
+
 static void without_memory_buffers_stay(void **state)
 {
     (void)state;
@@ -585,6 +610,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_packets_are_merged, boot, tear_down),
         cmocka_unit_test_setup_teardown(checksums_are_believed_if_they_are_known, boot, tear_down),
         cmocka_unit_test_setup_teardown(packets_that_are_no_good, boot, tear_down),
+        cmocka_unit_test_setup_teardown(packets_of_too_many_pieces, boot, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_buffers_stay, boot, tear_down),
         cmocka_unit_test_setup_teardown(what_a_device_skips_is_given_again, boot, tear_down),
         cmocka_unit_test_setup_teardown(it_is_told_of_new_buffers_if_it_wants_to, boot, tear_down),
