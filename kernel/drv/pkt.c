@@ -21,6 +21,8 @@
 
 #define FRAGMENT_ALIGN 64u /* devices and CPUs write to lines of their own */
 
+bool pkt_stamps;
+
 static struct fragments {
     struct page *page; /* NULL: none yet */
     uint32_t offset;   /* the first byte not given away */

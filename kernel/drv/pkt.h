@@ -112,6 +112,9 @@ static inline uint32_t pkt_headroom(const struct pkt *pkt)
     return (uint32_t)(pkt->data - pkt->room);
 }
 
+/* Some socket wants to know when packets came (SO_TIMESTAMP): stamp them; atomic, stays. */
+extern bool pkt_stamps;
+
 /* First in, first out; its owner's lock guards it. */
 struct pkt_queue {
     struct pkt *first, *last;

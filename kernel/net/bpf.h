@@ -64,6 +64,7 @@ int must_check bpf_set_option(struct socket *socket, int name, uaddr_t value, un
 extern bool bpf_steers;
 int must_check bpf_steer_option(struct socket *socket, int name, uaddr_t value, unsigned len);
 int must_check bpf_get_option(struct socket *socket, int name, int32_t *out);
+int must_check bpf_get_filter(struct socket *socket, uaddr_t value, unsigned *len);
 /* bpf_run of the socket's program; UINT32_MAX: it has none. */
 uint32_t bpf_filter(const struct socket *socket, const struct bpf_view *view);
 /* The same of an IP packet, data at its header; offset 0 is at `begin`. */

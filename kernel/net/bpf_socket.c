@@ -103,11 +103,13 @@ int bpf_set_option(struct socket *socket, int name, uaddr_t value, unsigned len)
 
 int bpf_steer_option(struct socket *socket, int name, uaddr_t value, unsigned len)
 {
+    struct socket_rare *rare = socket_rare(socket);
     if (name == SO_DETACH_REUSEPORT_BPF)
-        return replace(&socket->steering, NULL) ? 0 : -ENOENT;
+        return rare && replace(&rare->steering, NULL) ? 0 : -ENOENT;
     if (__atomic_load_n(&socket->filter_locked, __ATOMIC_RELAXED))
         return -EPERM;
-    int err = attach(&socket->steering, value, len);
+    rare = socket_rare_make(socket);
+    int err = rare ? attach(&rare->steering, value, len) : -ENOMEM;
     if (err == 0)
         __atomic_store_n(&bpf_steers, true, __ATOMIC_RELAXED);
     return err;
@@ -151,6 +153,24 @@ uint32_t bpf_filter_ip(const struct socket *socket, const struct pkt *pkt, uint3
 
 void bpf_free(struct socket *socket)
 {
+    struct socket_rare *rare = socket_rare(socket);
     (void)replace(&socket->filter, NULL);
-    (void)replace(&socket->steering, NULL);
+    if (rare)
+        (void)replace(&rare->steering, NULL);
+    socket_rare_free(socket);
+}
+
+/* SO_GET_FILTER: *len counts instructions, room and those that there are; only asked for with 0. */
+int bpf_get_filter(struct socket *socket, uaddr_t value, unsigned *len)
+{
+    unsigned token = rcu_read_lock(), room = *len; /* sections may sleep */
+    const struct bpf_program *program = __atomic_load_n(&socket->filter, __ATOMIC_ACQUIRE);
+    int err = 0;
+    *len = program ? program->count : 0;
+    if (room && room < *len)
+        err = -EINVAL;
+    else if (room && *len)
+        err = copyout(value, program->insn, *len * sizeof(program->insn[0]));
+    rcu_read_unlock(token);
+    return err;
 }

@@ -389,10 +389,11 @@ static unsigned fit(const struct flow *flow, const struct flow_key *key, unsigne
 {
     if (flow->key.local_port != key->local_port || flow->key.protocol != key->protocol)
         return 0;
-    if (flow->device && flow->device != device)
+    unsigned own = __atomic_load_n(&flow->device, __ATOMIC_RELAXED);
+    if (own && own != device)
         return 0;
     bool v4 = net_addr_is_v4(&key->local);
-    unsigned score = 1 + (flow->device ? 4 : 0);
+    unsigned score = 1 + (own ? 4 : 0);
     if (net_addr_equal(&flow->bound, &key->local))
         return score + 8;
     if (net_addr_is_v4(&flow->bound)) /* 0.0.0.0 is ::ffff:0.0.0.0 */
@@ -456,7 +457,8 @@ unsigned flow_group(const struct flow *like, const struct flow_key *key, unsigne
 struct flow *flow_find(const struct flow_key *key, uint32_t hash, unsigned device)
 {
     struct flow *flow = find_connected(key, hash);
-    if (flow && (!flow->device || flow->device == device))
+    unsigned own = flow ? __atomic_load_n(&flow->device, __ATOMIC_RELAXED) : 0;
+    if (flow && (!own || own == device))
         return flow;
     return find_listening(key, hash, device);
 }

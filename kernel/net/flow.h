@@ -56,7 +56,7 @@ struct flow {
     struct flow_key key;    /* fixed while hashed */
     struct flow *hash_next; /* connected flows; atomic */
     uint32_t hash;          /* of key; fixed while hashed */
-    unsigned device;        /* index; 0: any (SO_BINDTODEVICE) */
+    unsigned device;        /* index; 0: any (SO_BINDTODEVICE); atomic */
     uint8_t kind;           /* enum flow_kind */
     bool hashed;            /* among the connected; its changer's lock */
     bool listening;         /* among those bound without a peer */

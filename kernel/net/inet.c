@@ -205,7 +205,7 @@ static int name_get6(const struct inet_sock *sock, const struct socket_name *nam
     memcpy(&in, name->bytes, MIN(name->len, sizeof(in)));
     *out = (struct inet_name){.port = in.port, .flow_info = in.flow_info};
     memcpy(out->address.bytes, in.address, sizeof(in.address));
-    if (net_addr_is_link_local(&out->address) && !net_addr_is_v4(&out->address))
+    if (net_addr_has_scope(&out->address))
         out->scope = in.scope;
     if (net_addr_is_v4(&out->address) && sock->flow.v6_only)
         return -ENETUNREACH;
@@ -239,7 +239,7 @@ void inet_name_put(const struct inet_sock *sock, const struct net_addr *address,
     }
     struct sockaddr_in6 in = {.family = AF_INET6, .port = port};
     memcpy(in.address, address->bytes, sizeof(in.address));
-    if (net_addr_is_link_local(address) && !net_addr_is_v4(address))
+    if (net_addr_has_scope(address))
         in.scope = scope;
     out->len = sizeof(in);
     memcpy(out->bytes, &in, sizeof(in));
@@ -277,6 +277,26 @@ static int check_address(const struct inet_sock *sock, const struct inet_name *n
     return -EADDRNOTAVAIL;
 }
 
+struct port_range inet_port_range(const struct inet_sock *sock)
+{
+    const struct socket_rare *rare = socket_rare(&sock->base);
+    if (!rare)
+        return (struct port_range){0, 0};
+    return (struct port_range){__atomic_load_n(&rare->port_first, __ATOMIC_RELAXED),
+                               __atomic_load_n(&rare->port_last, __ATOMIC_RELAXED)};
+}
+
+int inet_check_scope(const struct inet_sock *sock, const struct inet_name *name)
+{
+    /* A hint without the lock: a race of calls with SO_BINDTODEVICE has no right answer. */
+    unsigned bound = __atomic_load_n(&sock->flow.device, __ATOMIC_RELAXED);
+    if (!net_addr_has_scope(&name->address))
+        return 0;
+    if (name->scope ? bound && bound != name->scope : !bound)
+        return -EINVAL;
+    return name->scope && !netdev_by_index(name->scope) ? -ENODEV : 0;
+}
+
 int inet_bind_port_locked(struct inet_sock *sock, uint16_t port, bool open)
 {
     struct flow *flow = &sock->flow;
@@ -290,7 +310,7 @@ int inet_bind_port_locked(struct inet_sock *sock, uint16_t port, bool open)
         .reuse_port = flow->reuse_port,
         .v6_only = flow->v6_only,
     };
-    int err = port_bind(&sock->port, port);
+    int err = port_bind(&sock->port, port, inet_port_range(sock));
     if (err)
         return err;
     flow->key.local_port = net16(sock->port.port);
@@ -308,7 +328,7 @@ static int bind_locked(struct inet_sock *sock, const struct inet_name *name)
     if (sock->port.port || sock->connected)
         return -EINVAL;
     if (name->scope)
-        sock->flow.device = name->scope;
+        __atomic_store_n(&sock->flow.device, name->scope, __ATOMIC_RELAXED);
     bool later =
         !name->port && __atomic_load_n(&sock->options, __ATOMIC_RELAXED) & INET_BIND_NO_PORT;
     struct net_addr before = key->local;
@@ -340,6 +360,8 @@ int inet_bind(struct socket *socket, const struct socket_name *name)
     if (err == -ENETUNREACH)
         err = -EINVAL;
     if (err == 0)
+        err = inet_check_scope(sock, &in);
+    if (err == 0)
         err = check_address(sock, &in);
     if (err)
         return err;
@@ -353,10 +375,23 @@ int inet_bind(struct socket *socket, const struct socket_name *name)
 
 /* ---- routes, headers ---- */
 
+/* By which device a route is asked for; 0: any. IP_UNICAST_IF is datagrams' (Linux). */
+static unsigned route_device(const struct inet_sock *sock, const struct net_addr *remote,
+                             unsigned scope)
+{
+    const struct socket_rare *rare = socket_rare(&sock->base);
+    if (sock->flow.device || scope)
+        return sock->flow.device ? sock->flow.device : scope;
+    if (!rare || sock->base.type == SOCK_STREAM || net_addr_is_multicast(remote))
+        return 0;
+    return __atomic_load_n(net_addr_is_v4(remote) ? &rare->unicast_device : &rare->unicast6_device,
+                           __ATOMIC_RELAXED);
+}
+
 int inet_route_from_locked(struct inet_sock *sock, const struct net_addr *remote, unsigned scope,
                            const struct net_addr *source)
 {
-    unsigned device = sock->flow.device ? sock->flow.device : scope;
+    unsigned device = route_device(sock, remote, scope);
     sock->route_device = device;
     if (net_addr_is_multicast(remote)) {
         if (!device)
@@ -371,7 +406,7 @@ int inet_route_from_locked(struct inet_sock *sock, const struct net_addr *remote
 
 int inet_route_locked(struct inet_sock *sock, const struct net_addr *remote, unsigned scope)
 {
-    unsigned device = sock->flow.device ? sock->flow.device : scope;
+    unsigned device = route_device(sock, remote, scope);
     if (route_current(&sock->route) && sock->route_device == device &&
         net_addr_equal(&sock->route.remote, remote))
         return 0;

@@ -52,20 +52,27 @@ struct port_limits {
 };
 extern struct port_limits port_limits;
 void port_table_init(void);
+/* Of the ephemeral ports those that a socket wants (IP_LOCAL_PORT_RANGE); 0: from the first, to the
+ * last. */
+struct port_range {
+    uint16_t first, last;
+};
 /* Take `port`, or with 0 an ephemeral one. -EADDRINUSE, -EACCES (below 1024, not root). */
-int must_check port_bind(struct port_use *use, uint16_t port);
+int must_check port_bind(struct port_use *use, uint16_t port, struct port_range range);
 /* An ephemeral port for a connection: the first, in an order that strangers cannot predict (RFC
  * 6056, algorithm 3), that nobody has bound and for which `try` (called with use->port set, under
  * RANK_PORT) returns 0. -EADDRNOTAVAIL: none is left; other errors of try end the search, but
  * -EADDRINUSE goes on. */
 int must_check port_connect(struct port_use *use, const struct net_addr *remote,
-                            uint16_t remote_port, int (*try)(void *arg), void *arg);
+                            uint16_t remote_port, struct port_range range, int (*try)(void *arg),
+                            void *arg);
 /* A listener's port was bound under weaker rules: check again. -EADDRINUSE. */
 int must_check port_listen(struct port_use *use);
 void port_unlisten(struct port_use *use); /* it listens no more, or could not begin */
 /* The same port as `parent` has, for a connection that it accepted, or its TIME-WAIT. */
 void port_inherit(struct port_use *use, const struct port_use *parent);
-void port_release(struct port_use *use); /* nothing if it has none */
+void port_release(struct port_use *use);                     /* nothing if it has none */
+void port_set_device(struct port_use *use, unsigned device); /* SO_BINDTODEVICE of what is bound */
 
 /* ---- sockets ---- */
 
@@ -100,8 +107,14 @@ enum {
     INET_RECVTCLASS = 1u << 14,
     INET_AUTOFLOWLABEL = 1u << 15,
     INET_BIND_NO_PORT = 1u << 16,
-    INET_TIMESTAMPNS = 1u << 17,
+    INET_RFC4884 = 1u << 17,
     INET_DONTFRAG6 = 1u << 18,
+    /* Kept for who asks; nothing here comes of them (docs/sockets.md). */
+    INET_ROUTER_ALERT = 1u << 19,
+    INET_PASSSEC = 1u << 20,
+    INET_NODEFRAG = 1u << 21,
+    INET_CHECKSUM = 1u << 22,
+    INET_RECVFRAGSIZE = 1u << 23,
 };
 enum {
     PMTUDISC_DONT,
@@ -130,7 +143,7 @@ struct inet_sock {
     struct inet_group *groups;
     struct inet_error *errors; /* the oldest first; atomic to look whether there is one */
     uint32_t zerocopy_next;    /* number of the next send with MSG_ZEROCOPY */
-    uint16_t zerocopy_pending; /* of those that are not complete; lock, as the one before */
+    uint16_t zerocopy_pending; /* those not complete, or told one by one; lock, as the one before */
     uint16_t error_count;
     uint8_t tos, traffic_class;
     int16_t ttl, hop_limit; /* -1: the default */
@@ -213,6 +226,11 @@ long inet_ioctl(struct socket *socket, unsigned cmd, uintptr_t arg);
 int must_check inet_bind_port_locked(struct inet_sock *sock, uint16_t port, bool open);
 /* The same, if it has none yet. */
 int must_check inet_autobind_locked(struct inet_sock *sock);
+/* IP_LOCAL_PORT_RANGE. */
+struct port_range inet_port_range(const struct inet_sock *sock);
+/* A link-local IPv6 address needs a device: -EINVAL without, or with another than the socket's;
+ * -ENODEV: there is none. */
+int must_check inet_check_scope(const struct inet_sock *sock, const struct inet_name *name);
 /* sock->route leads to this address (asks again if need be). The lock is held. */
 int must_check inet_route_locked(struct inet_sock *sock, const struct net_addr *remote,
                                  unsigned scope);
@@ -257,8 +275,8 @@ void inet_control_put(const struct inet_sock *sock, struct socket_msg *msg, cons
 
 /* The lock is held. quoted: the beginning of our packet, may be NULL. */
 void inet_error_add(struct inet_sock *sock, const struct ip_error *error);
-/* Completion of a send with MSG_ZEROCOPY; takes over the entry, which was made before. The lock is
- * held. */
+/* Completion of a send with MSG_ZEROCOPY, which is counted in zerocopy_pending until somebody has
+ * read it; takes over the entry, which was made before. The lock is held. */
 struct inet_error *inet_error_new(void);        /* NULL without memory */
 void inet_error_free(struct inet_error *error); /* NULL does nothing */
 void inet_error_zerocopy(struct inet_sock *sock, struct inet_error *entry, uint32_t id,

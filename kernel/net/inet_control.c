@@ -175,29 +175,22 @@ static void put_v6(uint32_t options, struct socket_msg *msg, const struct pkt *p
     }
 }
 
-/* SO_TIMESTAMP, SO_TIMESTAMPNS (socket(7)); mono_ns 0: now. */
-static void put_time(const struct inet_sock *sock, uint32_t options, struct socket_msg *msg,
-                     uint64_t mono_ns)
+/* mono_ns: when it came; 0: it came before anybody wanted to know, then now (as on Linux). */
+static void put_time(const struct inet_sock *sock, struct socket_msg *msg, uint64_t mono_ns)
 {
-    bool micro = socket_switch(&sock->base, SO_TIMESTAMP), nano = options & INET_TIMESTAMPNS;
-    if (!micro && !nano)
+    if (!socket_switch(&sock->base, SO_TIMESTAMP) &&
+        !__atomic_load_n(&sock->base.stamping, __ATOMIC_RELAXED))
         return;
     uint64_t ns = clock_wall_ns();
     if (mono_ns)
         ns -= clock_mono_ns() - mono_ns;
-    uint64_t time[2] = {ns / NS_PER_SEC, ns % NS_PER_SEC}; /* struct timespec */
-    if (nano) {
-        control_add(msg, SOL_SOCKET, SO_TIMESTAMPNS, time, sizeof(time));
-        return;
-    }
-    time[1] /= NS_PER_US;
-    control_add(msg, SOL_SOCKET, SO_TIMESTAMP, time, sizeof(time));
+    control_put_time(msg, &sock->base, ns);
 }
 
 void inet_control_put(const struct inet_sock *sock, struct socket_msg *msg, const struct pkt *pkt)
 {
     uint32_t options = __atomic_load_n(&sock->options, __ATOMIC_RELAXED);
-    put_time(sock, options, msg, pkt->time_ns);
+    put_time(sock, msg, pkt->time_ns);
     if (pkt->room[pkt->network] >> 4 == 4)
         put_v4(options, msg, pkt);
     if (sock->base.family == AF_INET6)

@@ -21,19 +21,26 @@ enum {
     IP_TTL = 2,
     IP_HDRINCL = 3,
     IP_OPTIONS = 4,
+    IP_ROUTER_ALERT = 5,
     IP_RECVOPTS = 6,
     IP_RETOPTS = 7,
     IP_PKTINFO = 8,
+    IP_PKTOPTIONS = 9,
     IP_MTU_DISCOVER = 10,
     IP_RECVERR = 11,
     IP_RECVTTL = 12,
     IP_RECVTOS = 13,
     IP_MTU = 14,
     IP_FREEBIND = 15,
+    IP_PASSSEC = 18,
     IP_TRANSPARENT = 19,
     IP_RECVORIGDSTADDR = 20,
     IP_MINTTL = 21,
+    IP_NODEFRAG = 22,
+    IP_CHECKSUM = 23,
     IP_BIND_ADDRESS_NO_PORT = 24,
+    IP_RECVFRAGSIZE = 25,
+    IP_RECVERR_RFC4884 = 26,
     IP_MULTICAST_IF = 32,
     IP_MULTICAST_TTL = 33,
     IP_MULTICAST_LOOP = 34,
@@ -42,6 +49,9 @@ enum {
     MCAST_JOIN_GROUP = 42,
     MCAST_LEAVE_GROUP = 45,
     IP_MULTICAST_ALL = 49,
+    IP_UNICAST_IF = 50,
+    IP_LOCAL_PORT_RANGE = 51,
+    IP_PROTOCOL = 52,
 };
 enum {
     IPV6_UNICAST_HOPS = 16,
@@ -61,8 +71,10 @@ enum {
     IPV6_TCLASS = 67,
     IPV6_AUTOFLOWLABEL = 70,
     IPV6_MINHOPCOUNT = 73,
+    IPV6_UNICAST_IF = 76,
     IPV6_FREEBIND = 78,
 };
+enum { IPPROTO_RAW = 255 };
 enum { SO_BINDTODEVICE = 25, SO_INCOMING_CPU = 49, SO_BINDTOIFINDEX = 62 };
 
 #define GROUPS_MAX 20u /* net.ipv4.igmp_max_memberships */
@@ -94,6 +106,12 @@ static uint32_t switch_of(int level, int name)
         {SOL_IP, IP_MULTICAST_LOOP, INET_MULTICAST_LOOP},
         {SOL_IP, IP_MULTICAST_ALL, INET_MULTICAST_ALL},
         {SOL_IP, IP_BIND_ADDRESS_NO_PORT, INET_BIND_NO_PORT},
+        {SOL_IP, IP_ROUTER_ALERT, INET_ROUTER_ALERT},
+        {SOL_IP, IP_PASSSEC, INET_PASSSEC},
+        {SOL_IP, IP_NODEFRAG, INET_NODEFRAG},
+        {SOL_IP, IP_CHECKSUM, INET_CHECKSUM},
+        {SOL_IP, IP_RECVFRAGSIZE, INET_RECVFRAGSIZE},
+        {SOL_IP, IP_RECVERR_RFC4884, INET_RFC4884},
         {SOL_IPV6, IPV6_RECVERR, INET_RECVERR6},
         {SOL_IPV6, IPV6_RECVPKTINFO, INET_PKTINFO6},
         {SOL_IPV6, IPV6_RECVHOPLIMIT, INET_RECVHOPLIMIT},
@@ -102,7 +120,6 @@ static uint32_t switch_of(int level, int name)
         {SOL_IPV6, IPV6_AUTOFLOWLABEL, INET_AUTOFLOWLABEL},
         {SOL_IPV6, IPV6_FREEBIND, INET_FREEBIND},
         {SOL_IPV6, IPV6_DONTFRAG, INET_DONTFRAG6},
-        {SOL_SOCKET, SO_TIMESTAMPNS, INET_TIMESTAMPNS},
     };
     for (size_t i = 0; i < ARRAY_COUNT(table); i++)
         if (table[i].level == level && table[i].name == name)
@@ -110,12 +127,31 @@ static uint32_t switch_of(int level, int name)
     return 0;
 }
 
-static int set_switch(struct inet_sock *sock, uint32_t bit, bool on)
+/* Whose option it is, and what it may be (Linux: do_ip_setsockopt, ip_ra_control). */
+static int check_switch(const struct inet_sock *sock, uint32_t bit, int value)
 {
-    if (on && bit == INET_TRANSPARENT && proc_cred()->euid != 0)
-        return -EPERM;
-    if (bit == INET_HDRINCL && sock->base.type != SOCK_RAW)
+    bool raw = sock->base.type == SOCK_RAW;
+    bool was = __atomic_load_n(&sock->options, __ATOMIC_RELAXED) & bit;
+    if (bit & (INET_MULTICAST_ALL | INET_RFC4884) && (unsigned)value > 1)
+        return -EINVAL;
+    if (bit & (INET_HDRINCL | INET_NODEFRAG) && !raw)
         return -ENOPROTOOPT;
+    if (bit & INET_RECVFRAGSIZE && sock->base.type == SOCK_STREAM)
+        return -EINVAL;
+    if (bit & INET_ROUTER_ALERT) {
+        if (!raw || sock->base.protocol == IPPROTO_RAW)
+            return -EINVAL;
+        if (was == (value != 0))
+            return was ? -EADDRINUSE : -ENOBUFS;
+    }
+    return value && bit == INET_TRANSPARENT && proc_cred()->euid != 0 ? -EPERM : 0;
+}
+
+static int set_switch(struct inet_sock *sock, uint32_t bit, int on)
+{
+    int err = check_switch(sock, bit, on);
+    if (err)
+        return err;
     if (on)
         __atomic_fetch_or(&sock->options, bit, __ATOMIC_RELAXED);
     else
@@ -317,13 +353,62 @@ static int set_multicast_device(struct inet_sock *sock, uaddr_t value, unsigned 
 
 /* ---- numbers ---- */
 
+/* Lookups see the one or the other. */
 static int bind_device_locked(struct inet_sock *sock, unsigned device)
 {
-    if (sock->flow.hashed || sock->flow.listening) /* lookups go by it */
-        return -EINVAL;
-    sock->flow.device = device;
+    if (sock->flow.device && proc_cred()->euid != 0)
+        return -EPERM;
+    __atomic_store_n(&sock->flow.device, device, __ATOMIC_RELAXED);
+    port_set_device(&sock->port, device);
     route_release(&sock->route);
     return 0;
+}
+
+/* IP_UNICAST_IF, IPV6_UNICAST_IF: a device in network order (Linux: do_ip_setsockopt). */
+static int set_unicast_device(struct inet_sock *sock, int level, uint32_t value)
+{
+    unsigned device = net32(value);
+    if (device && !netdev_by_index(device))
+        return -EADDRNOTAVAIL;
+    if (device && sock->flow.device && sock->flow.device != device)
+        return -EINVAL;
+    struct socket_rare *rare = socket_rare_make(&sock->base);
+    if (!rare)
+        return -ENOMEM;
+    __atomic_store_n(level == SOL_IP ? &rare->unicast_device : &rare->unicast6_device, device,
+                     __ATOMIC_RELAXED);
+    route_release(&sock->route);
+    return 0;
+}
+
+/* The first in the lower half, the last in the upper. */
+static int set_port_range(struct inet_sock *sock, uint32_t value)
+{
+    uint16_t first = (uint16_t)value, last = (uint16_t)(value >> 16);
+    if (first && last && first > last)
+        return -EINVAL;
+    struct socket_rare *rare = socket_rare_make(&sock->base);
+    if (!rare)
+        return -ENOMEM;
+    __atomic_store_n(&rare->port_first, first, __ATOMIC_RELAXED);
+    __atomic_store_n(&rare->port_last, last, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* Those that are four bytes and no less or more. -ENOPROTOOPT: another. The lock is held. */
+static int set_word_locked(struct inet_sock *sock, int level, int name, uint32_t value)
+{
+    if (name == (level == SOL_IP ? IP_UNICAST_IF : IPV6_UNICAST_IF))
+        return set_unicast_device(sock, level, value);
+    if (level == SOL_IP && name == IP_LOCAL_PORT_RANGE)
+        return set_port_range(sock, value);
+    return -ENOPROTOOPT;
+}
+
+static bool is_word(int level, int name)
+{
+    return (level == SOL_IP && (name == IP_UNICAST_IF || name == IP_LOCAL_PORT_RANGE)) ||
+           (level == SOL_IPV6 && name == IPV6_UNICAST_IF);
 }
 
 static int set_v6_only(struct inet_sock *sock, bool on)
@@ -439,16 +524,16 @@ static int set_number(struct inet_sock *sock, int level, int name, int value)
     uint32_t bit = switch_of(level, name);
     int err = -ENOPROTOOPT;
     if (bit)
-        return set_switch(sock, bit, value != 0);
+        return set_switch(sock, bit, value);
     inet_lock(sock);
-    if (level == SOL_IP)
+    if (is_word(level, name))
+        err = set_word_locked(sock, level, name, (uint32_t)value);
+    else if (level == SOL_IP)
         err = set_ip_locked(sock, name, value);
     else if (level == SOL_IPV6)
         err = set_ipv6_locked(sock, name, value);
-    else if (name == SO_BINDTOIFINDEX)
-        err = value && !netdev_by_index((unsigned)value)
-                  ? -ENODEV
-                  : bind_device_locked(sock, (unsigned)value);
+    else if (name == SO_BINDTOIFINDEX) /* also one that there is not (Linux) */
+        err = value < 0 ? -EINVAL : bind_device_locked(sock, (unsigned)value);
     else if (name == SO_INCOMING_CPU)
         err = set_incoming_cpu(sock, value);
     inet_unlock(sock);
@@ -492,6 +577,8 @@ int inet_set_option(struct socket *socket, int level, int name, uaddr_t value, u
     if (level == SOL_IP && name == IP_OPTIONS)
         return len == 0 ? 0 : -EOPNOTSUPP;
     int err = len == 0 && !(level == SOL_IP && name == IP_TOS) ? -EINVAL : 0;
+    if (is_word(level, name) && len != sizeof(number))
+        return -EINVAL;
     if (len >= sizeof(number)) {
         err = copyin(&number, value, sizeof(number));
     } else if (len > 0) { /* ip(7): a byte will do */
@@ -515,7 +602,17 @@ static int path_mtu(struct inet_sock *sock, int32_t *out)
 
 static int get_ip_locked(struct inet_sock *sock, int name, int32_t *out)
 {
+    const struct socket_rare *rare = socket_rare(&sock->base);
     switch (name) {
+    case IP_UNICAST_IF:
+        *out = rare ? (int32_t)net32(rare->unicast_device) : 0;
+        return 0;
+    case IP_LOCAL_PORT_RANGE:
+        *out = rare ? rare->port_first | (int32_t)((uint32_t)rare->port_last << 16) : 0;
+        return 0;
+    case IP_PROTOCOL: /* inet_num: a raw socket's is its protocol, another's its port */
+        *out = sock->base.type == SOCK_RAW ? sock->base.protocol : net16(sock->flow.key.local_port);
+        return 0;
     case IP_TOS:
         *out = sock->tos;
         return 0;
@@ -567,6 +664,11 @@ static int get_ipv6_locked(struct inet_sock *sock, int name, int32_t *out)
     case IPV6_MULTICAST_IF:
         *out = (int32_t)sock->multicast_device;
         return 0;
+    case IPV6_UNICAST_IF: {
+        const struct socket_rare *rare = socket_rare(&sock->base);
+        *out = rare ? (int32_t)net32(rare->unicast6_device) : 0;
+        return 0;
+    }
     default:
         return -ENOPROTOOPT;
     }
@@ -594,12 +696,14 @@ int inet_get_option(struct socket *socket, int level, int name, void *value, uns
     uint32_t bit = switch_of(level, name);
     if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
         return get_device_name(sock, value, len);
-    if (level == SOL_IPV6 && socket->family != AF_INET6)
-        return -ENOPROTOOPT;
-    if (level == SOL_IP && name == IP_OPTIONS) {
+    /* A stream's IP_PKTOPTIONS: control messages of the last packet, which is not kept. */
+    if (level == SOL_IP &&
+        (name == IP_OPTIONS || (name == IP_PKTOPTIONS && socket->type == SOCK_STREAM))) {
         *len = 0;
         return 0;
     }
+    if (level != SOL_SOCKET && level != SOL_IP && socket->family == AF_INET)
+        return -EOPNOTSUPP;
     inet_lock(sock);
     if (bit) {
         number = (__atomic_load_n(&sock->options, __ATOMIC_RELAXED) & bit) != 0;

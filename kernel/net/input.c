@@ -24,6 +24,7 @@
 #include "net/neigh.h"
 #include "net/netconf.h"
 #include "net/route.h"
+#include "sched/timer.h"
 
 #define HEADERS_MAX 512u /* in the first piece at once, if they are not there */
 #define LATER_MAX 1000u  /* packets that wait for the slow way, on one CPU */
@@ -386,6 +387,8 @@ void net_input(struct pkt *pkt)
     }
     mib_count(MIB_Ip_InReceives);
     mib_add(MIB_IpExt_InOctets, pkt->total);
+    if (__atomic_load_n(&pkt_stamps, __ATOMIC_RELAXED))
+        pkt->time_ns = clock_mono_ns();
     process(pkt, pkt->dev == &loopback ? WAY_FAST : WAY_SLOW);
 }
 

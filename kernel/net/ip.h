@@ -144,6 +144,14 @@ static inline bool net_addr_is_link_local(const struct net_addr *a) /* fe80::/10
     return net_addr_is_v4(a) ? a->bytes[12] == 169 && a->bytes[13] == 254
                              : a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
+/* One that means nothing without a device (RFC 4007): link-local ones of IPv6, and its groups of an
+ * interface or a link. */
+static inline bool net_addr_has_scope(const struct net_addr *a)
+{
+    unsigned reach = a->bytes[1] & 0xf;
+    return a->bytes[0] == 0xff ? reach == 1 || reach == 2
+                               : !net_addr_is_v4(a) && net_addr_is_link_local(a);
+}
 /* An address of one of our devices (not tentative), or 127/8. device: index of the only one that
  * counts, 0: any. */
 bool ip_is_local(const struct net_addr *address, unsigned device);

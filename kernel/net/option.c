@@ -29,6 +29,8 @@ enum {
     SO_SNDLOWAT = 19,
     SO_RCVTIMEO = 20,
     SO_SNDTIMEO = 21,
+    SO_BINDTODEVICE = 25,
+    SO_GET_FILTER = 26,
     SO_PEERNAME = 28,
     SO_ACCEPTCONN = 30,
     SO_SNDBUFFORCE = 32,
@@ -50,14 +52,14 @@ enum {
 #define SWITCHES \
     (1u << SO_DEBUG | 1u << SO_REUSEADDR | 1u << SO_DONTROUTE | 1u << SO_BROADCAST | \
      1u << SO_KEEPALIVE | 1u << SO_OOBINLINE | 1u << SO_NO_CHECK | 1u << SO_REUSEPORT | \
-     1u << SO_PASSCRED | 1u << SO_TIMESTAMP)
+     1u << SO_PASSCRED)
 
 /* What cannot be switched on and says so, from 40 on: SO_RXQ_OVFL, WIFI_STATUS, NOFCS,
- * SELECT_ERR_QUEUE, BUSY_POLL, INCOMING_NAPI_ID, TIMESTAMP_NEW, TIMESTAMPNS_NEW, PREFER_BUSY_POLL,
- * RESERVE_MEM, RCVMARK, RCVPRIORITY. */
+ * SELECT_ERR_QUEUE, BUSY_POLL, INCOMING_NAPI_ID, PREFER_BUSY_POLL, RESERVE_MEM, RCVMARK,
+ * RCVPRIORITY. */
 #define ALWAYS_OFF \
-    (1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 5 | 1ull << 6 | 1ull << 16 | 1ull << 23 | \
-     1ull << 24 | 1ull << 29 | 1ull << 33 | 1ull << 35 | 1ull << 42)
+    (1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 5 | 1ull << 6 | 1ull << 16 | 1ull << 29 | \
+     1ull << 33 | 1ull << 35 | 1ull << 42)
 
 struct timeval {
     int64_t sec, usec;
@@ -101,6 +103,8 @@ static void set_buffer(struct socket *socket, int32_t *buffer, int value, int mi
     /* A negative one is a large one, as Linux has it (min_t(u32)). */
     value = (unsigned)value > (unsigned)limit ? limit : value;
     store(buffer, MAX(value * 2, min));
+    unsigned locked = buffer == &socket->send_buffer ? SOCKET_SEND_LOCKED : SOCKET_RECEIVE_LOCKED;
+    __atomic_fetch_or(&socket->switches, 1u << locked, __ATOMIC_RELAXED);
     if (socket->ops->buffers_changed)
         socket->ops->buffers_changed(socket);
 }
@@ -223,12 +227,16 @@ int socket_set_option(struct socket *socket, int level, int name, uaddr_t value,
         return set_timeout(&socket->send_timeout_ns, value, len);
     if (name == SO_LINGER)
         return set_linger(socket, value, len);
+    if (name == SO_BINDTODEVICE && socket->ops->set_option) /* a name, of any length */
+        return socket->ops->set_option(socket, level, name, value, (unsigned)len);
     if (len < (int)sizeof(number))
         return -EINVAL;
     err = copyin(&number, value, sizeof(number));
     if (err)
         return err;
     err = set_number(socket, name, number);
+    if (err == -ENOPROTOOPT)
+        err = socket_set_rare(socket, name, value, (unsigned)len);
     if (err == -ENOPROTOOPT)
         err = bpf_set_option(socket, name, value, (unsigned)len);
     if (err == -ENOPROTOOPT && socket->ops->set_option)
@@ -374,6 +382,8 @@ static int get_any(struct socket *socket, int level, int name, union value *v, u
             *len = sizeof(v->number);
         else
             err = get_structure(socket, name, v, len);
+        if (err == -ENOPROTOOPT)
+            err = socket_get_rare(socket, name, v, len);
     }
     if (err == -ENOPROTOOPT && socket->ops->get_option) {
         *len = MIN(*len, (unsigned)sizeof(*v));
@@ -394,6 +404,11 @@ int socket_get_option(struct socket *socket, int level, int name, uaddr_t value,
     if (room < 0)
         return -EINVAL;
     unsigned size = (unsigned)room;
+    if (level == SOL_SOCKET && name == SO_GET_FILTER) {
+        err = bpf_get_filter(socket, value, &size);
+        room = (int)size; /* instructions, not bytes (Linux: sk_get_filter) */
+        return err ? err : copyout(len, &room, sizeof(room));
+    }
     /* Some say in the value which one is meant (PACKET_HDRLEN). A bad address is told of below. */
     if (level != SOL_SOCKET && copyin(&v, value, MIN(size, (unsigned)sizeof(v.number))))
         v.number = 0;

@@ -174,17 +174,11 @@ static bool can_receive(void *arg)
            __atomic_load_n(&sock->base.error, __ATOMIC_ACQUIRE);
 }
 
-static bool stamps(const struct packet_sock *sock)
-{
-    return __atomic_load_n(&sock->timestamp_ns, __ATOMIC_RELAXED) ||
-           socket_switch(&sock->base, SO_TIMESTAMP);
-}
-
 static struct pkt *take(struct packet_sock *sock)
 {
     spin_lock(&sock->spin);
     struct pkt *pkt = pkt_queue_take(&sock->queue);
-    if (pkt && !stamps(sock)) /* else it is told with the packet */
+    if (pkt && !socket_switch(&sock->base, SO_TIMESTAMP)) /* else it is told with the packet */
         sock->last_ns = ((struct packet_about *)pkt->scratch)->wall_ns;
     packet_count_waiting(sock);
     spin_unlock(&sock->spin);
@@ -222,7 +216,7 @@ static void put_name(struct socket_msg *msg, const struct packet_about *about)
     memcpy(msg->name->bytes, &ll, sizeof(ll));
 }
 
-/* PACKET_AUXDATA, SO_TIMESTAMP and SO_TIMESTAMPNS. */
+/* PACKET_AUXDATA, and when it came. */
 static void put_control(struct packet_sock *sock, struct socket_msg *msg, const struct pkt *pkt,
                         const struct packet_about *about)
 {
@@ -231,13 +225,7 @@ static void put_control(struct packet_sock *sock, struct socket_msg *msg, const 
         uint16_t mac, network, tag, tag_type;
     } aux = {about->status | TP_STATUS_USER, about->len, pkt->total, 0,
              (uint16_t)about->network,       0,          0};
-    uint64_t time[2] = {about->wall_ns / NS_PER_SEC, about->wall_ns % NS_PER_SEC};
-    if (__atomic_load_n(&sock->timestamp_ns, __ATOMIC_RELAXED)) {
-        control_add(msg, SOL_SOCKET, SO_TIMESTAMPNS, time, sizeof(time));
-    } else if (socket_switch(&sock->base, SO_TIMESTAMP)) {
-        time[1] /= NS_PER_US;
-        control_add(msg, SOL_SOCKET, SO_TIMESTAMP, time, sizeof(time));
-    }
+    control_put_time(msg, &sock->base, about->wall_ns);
     if (__atomic_load_n(&sock->auxdata, __ATOMIC_RELAXED))
         control_add(msg, SOL_PACKET, 8, &aux, sizeof(aux));
 }

@@ -81,7 +81,7 @@ struct packet_sock {
     uint32_t protocol; /* host order; 0: nothing is received */
     uint32_t device;   /* 0: of any */
     bool ignore_outgoing;
-    bool auxdata, timestamp_ns; /* for recv; relaxed atomics */
+    bool auxdata; /* for recv; relaxed atomic */
     /* The mutex, RANK_SOCK: bind, options, sends one at a time. */
     struct mutex lock;
     struct thread *sender; /* inside netdev_send: does not see its own frame; atomic */

@@ -221,22 +221,17 @@ int packet_set_option(struct socket *socket, int level, int name, uaddr_t value,
 {
     struct packet_sock *sock = packet_of(socket);
     uint32_t number;
-    bool stamp = level == SOL_SOCKET && name == SO_TIMESTAMPNS;
-    if (level != SOL_PACKET && !stamp)
+    if (level != SOL_PACKET)
         return -ENOPROTOOPT;
-    if (!stamp && (name == PACKET_ADD_MEMBERSHIP || name == PACKET_DROP_MEMBERSHIP))
+    if (name == PACKET_ADD_MEMBERSHIP || name == PACKET_DROP_MEMBERSHIP)
         return change_member(sock, name, value, len);
-    if (!stamp && name == PACKET_RX_RING)
+    if (name == PACKET_RX_RING)
         return set_ring(sock, value, len);
     if (len < sizeof(number))
         return -EINVAL;
     int err = copyin(&number, value, sizeof(number));
     if (err)
         return err;
-    if (stamp) {
-        __atomic_store_n(&sock->timestamp_ns, number != 0, __ATOMIC_RELAXED);
-        return 0;
-    }
     mutex_lock(&sock->lock); /* sock->ring is exchanged under it */
     err = set_number(sock, name, number);
     mutex_unlock(&sock->lock);

@@ -107,18 +107,23 @@ static bool take(struct port_use *use, uint16_t port)
 
 struct port_limits port_limits = {PORT_EPHEMERAL_FIRST, PORT_EPHEMERAL_LAST, 1024};
 
-/* The first ephemeral port, and how many there are. The two may be changed between the loads. */
-static uint32_t ephemeral(uint32_t *span)
+/* The first ephemeral port, and how many there are. The two may be changed between the loads. What
+ * a socket wants counts where it lies within (Linux: inet_sk_get_local_port_range). */
+static uint32_t ephemeral(struct port_range want, uint32_t *span)
 {
     uint32_t first = __atomic_load_n(&port_limits.first, __ATOMIC_RELAXED);
     uint32_t last = __atomic_load_n(&port_limits.last, __ATOMIC_RELAXED);
+    if (first <= want.first && want.first <= last)
+        first = want.first;
+    if (first <= want.last && want.last <= last)
+        last = want.last;
     *span = MAX(first, last) - first + 1;
     return first;
 }
 
-int port_bind(struct port_use *use, uint16_t port)
+int port_bind(struct port_use *use, uint16_t port, struct port_range range)
 {
-    uint32_t span, first = ephemeral(&span);
+    uint32_t span, first = ephemeral(range, &span);
     if (port) {
         if (port < __atomic_load_n(&port_limits.unprivileged, __ATOMIC_RELAXED) &&
             proc_cred()->euid != 0)
@@ -173,9 +178,9 @@ static int try_port(struct port_use *use, uint16_t port, int (*try)(void *arg), 
 }
 
 int port_connect(struct port_use *use, const struct net_addr *remote, uint16_t remote_port,
-                 int (*try)(void *arg), void *arg)
+                 struct port_range range, int (*try)(void *arg), void *arg)
 {
-    uint32_t span, first = ephemeral(&span);
+    uint32_t span, first = ephemeral(range, &span);
     /* RFC 6056, 3.3.3: the offset depends on where we connect to, so that a stranger who sees one
      * connection knows nothing of those to others; the counter makes ports come back late. */
     uint64_t words[5] = {use->local.half[0], use->local.half[1], remote->half[0], remote->half[1],
@@ -235,5 +240,15 @@ void port_release(struct port_use *use)
     spin_lock(&ports.bucket[b].lock);
     list_remove(&use->link);
     use->port = 0;
+    spin_unlock(&ports.bucket[b].lock);
+}
+
+void port_set_device(struct port_use *use, unsigned device)
+{
+    if (!use->port)
+        return;
+    unsigned b = bucket_of(use->protocol, use->port);
+    spin_lock(&ports.bucket[b].lock);
+    use->device = device;
     spin_unlock(&ports.bucket[b].lock);
 }

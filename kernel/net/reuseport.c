@@ -32,9 +32,10 @@ static const struct bpf_program *newest(struct flow *const *group, unsigned coun
     for (unsigned i = 0; i < count; i++) {
         if (group[i]->kind != FLOW_SOCKET)
             continue;
+        const struct socket_rare *rare = socket_rare(&inet_of_flow(group[i])->base);
         /* Acquire: the program is whole. */
         const struct bpf_program *program =
-            __atomic_load_n(&inet_of_flow(group[i])->base.steering, __ATOMIC_ACQUIRE);
+            rare ? __atomic_load_n(&rare->steering, __ATOMIC_ACQUIRE) : NULL;
         if (program && (!best || (int32_t)(program->stamp - best->stamp) > 0))
             best = program;
     }

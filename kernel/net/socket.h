@@ -10,6 +10,7 @@
 #ifndef SELKIE_NET_SOCKET_H
 #define SELKIE_NET_SOCKET_H
 
+#include "core/rcu.h"
 #include "fs/file.h"
 
 #define AF_UNSPEC 0
@@ -126,6 +127,7 @@ struct socket_ops {
 struct socket {
     const struct socket_ops *ops;
     int family, type, protocol;
+    uint32_t stamping; /* SO_TIMESTAMPING: SOF_TIMESTAMPING_*; atomic, relaxed */
     uint64_t ino;
     uint64_t time_ns;              /* when it was made */
     uint32_t owner_uid, owner_gid; /* for fstat; set with the file */
@@ -142,9 +144,19 @@ struct socket {
     uint64_t send_timeout_ns, receive_timeout_ns; /* UINT64_MAX: none; 0: do not wait */
     int32_t linger_s;                             /* -1: off */
     int32_t priority, mark;
-    uint32_t switches;            /* 1 << SO_* of those that are on or off */
-    struct bpf_program *filter;   /* bpf_socket.c; atomic, RCU. NULL: none */
+    uint32_t switches;          /* 1 << SO_* or SOCKET_* of those that are on or off */
+    struct bpf_program *filter; /* bpf_socket.c; atomic, RCU. NULL: none */
+    struct socket_rare *rare;   /* made by the first that needs it; atomic, RCU. NULL: not yet */
+};
+
+/* Options that few programs set (option_rare.c). Relaxed atomics, but for the program. */
+struct socket_rare {
+    struct rcu_head rcu;
     struct bpf_program *steering; /* SO_ATTACH_REUSEPORT_CBPF; atomic, RCU. NULL: none */
+    uint64_t pacing_rate;         /* SO_MAX_PACING_RATE, bytes a second; UINT64_MAX: no limit */
+    uint32_t txtime_clock, txtime_flags;      /* SO_TXTIME */
+    uint32_t unicast_device, unicast6_device; /* IP_UNICAST_IF, IPV6_UNICAST_IF; 0: by the route */
+    uint16_t port_first, port_last;           /* IP_LOCAL_PORT_RANGE; 0: the system's */
 };
 
 struct socket_family {
@@ -201,6 +213,17 @@ int must_check socket_set_option(struct socket *socket, int level, int name, uad
 int must_check socket_get_option(struct socket *socket, int level, int name, uaddr_t value,
                                  uaddr_t len);
 bool socket_switch(const struct socket *socket, int option);
+/* option_rare.c: SO_TIMESTAMP and its kin, SO_MAX_PACING_RATE, SO_TXTIME, SO_BUF_LOCK, SO_MEMINFO.
+ * -ENOPROTOOPT: another option. *len: of the room, then of the value. */
+int must_check socket_set_rare(struct socket *socket, int name, uaddr_t value, unsigned len);
+int must_check socket_get_rare(struct socket *socket, int name, void *value, unsigned *len);
+/* The object, which is made if there is none yet; NULL without memory. */
+struct socket_rare *socket_rare_make(struct socket *socket);
+static inline struct socket_rare *socket_rare(const struct socket *socket)
+{
+    return __atomic_load_n(&socket->rare, __ATOMIC_ACQUIRE); /* it is whole */
+}
+void socket_rare_free(struct socket *socket); /* at the end of its life */
 
 /* ---- for families ---- */
 
@@ -213,6 +236,16 @@ bool socket_switch(const struct socket *socket, int option);
 #define SO_REUSEPORT 15
 #define SO_PASSCRED 16
 #define SO_TIMESTAMP 29
+/* Switches whose SO_* does not fit into the word: their places there. */
+enum {
+    SOCKET_STAMP_NS = 3,  /* with SO_TIMESTAMP: SO_TIMESTAMPNS */
+    SOCKET_STAMP_NEW = 4, /* asked for by the names of 2019 (SO_TIMESTAMP_NEW, ...) */
+    SOCKET_SEND_LOCKED = 7,
+    SOCKET_RECEIVE_LOCKED = 8, /* SO_BUF_LOCK */
+    SOCKET_TXTIME = 12,
+};
+/* SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING: tell the receiver; wall_ns: when it came. */
+void control_put_time(struct socket_msg *msg, const struct socket *socket, uint64_t wall_ns);
 
 static inline uint32_t socket_shut(const struct socket *socket)
 {

@@ -468,20 +468,20 @@ void tcp_sock_release_flow(struct tcp_sock *ts)
 }
 
 /* SO_RCVBUF, SO_SNDBUF, SO_KEEPALIVE, SO_OOBINLINE: the common part has taken them. A buffer that
- * is what it was at first grows by itself. The lock is held. */
+ * is neither set nor locked (SO_BUF_LOCK) grows by itself. The lock is held. */
 void tcp_sock_sync_options(struct tcp_sock *ts)
 {
     struct socket *base = &ts->inet.base;
     uint32_t receive = (uint32_t)__atomic_load_n(&base->receive_buffer, __ATOMIC_RELAXED);
     uint32_t send = (uint32_t)__atomic_load_n(&base->send_buffer, __ATOMIC_RELAXED);
     bool keep = socket_switch(base, SO_KEEPALIVE);
-    if (receive != SOCKET_BUFFER_MAX) {
+    if (receive != SOCKET_BUFFER_MAX || socket_switch(base, SOCKET_RECEIVE_LOCKED)) {
         ts->tp.limit_fixed = true;
         ts->tp.rcv_limit = receive / 2; /* the rest is for the packets around the bytes */
         if (ts->listener)
             tcp_listener_set_buffer(ts->listener, receive / 2);
     }
-    if (send != SOCKET_BUFFER_MAX) {
+    if (send != SOCKET_BUFFER_MAX || socket_switch(base, SOCKET_SEND_LOCKED)) {
         ts->tp.send_fixed = true;
         ts->tp.send_limit = send / 2;
     }
@@ -511,7 +511,7 @@ static int get_name(struct socket *socket, bool peer, struct socket_name *out)
 
 const struct socket_ops tcp_sock_ops = {
     .release = tcp_sock_release,
-    .bind = inet_bind,
+    .bind = tcp_sock_bind,
     .listen = tcp_sock_listen,
     .connect = tcp_sock_connect,
     .accept = tcp_sock_accept,

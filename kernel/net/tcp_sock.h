@@ -98,6 +98,7 @@ int tcp_sock_connect(struct socket *socket, const struct socket_name *name, bool
 int tcp_sock_open(struct tcp_sock *ts, const struct inet_name *to, bool nonblock,
                   const struct tcp_fast *fast, struct pkt *pkt);
 void tcp_sock_any_is_here(struct net_addr *address); /* the unspecified one is this host */
+int tcp_sock_bind(struct socket *socket, const struct socket_name *name);
 int tcp_sock_listen(struct socket *socket, unsigned backlog);
 int tcp_sock_accept(struct socket *socket, bool nonblock, struct socket **out);
 int tcp_sock_shutdown(struct socket *socket, unsigned what);

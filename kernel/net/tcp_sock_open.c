@@ -51,7 +51,8 @@ static int take_place(struct tcp_sock *ts)
         .reuse_port = socket_switch(&inet->base, SO_REUSEPORT),
         .v6_only = inet->flow.v6_only,
     };
-    return port_connect(&inet->port, &key->remote, key->remote_port, insert, inet);
+    return port_connect(&inet->port, &key->remote, key->remote_port, inet_port_range(inet), insert,
+                        inet);
 }
 
 static void forget_peer(struct inet_sock *inet)
@@ -72,7 +73,7 @@ static int begin(struct tcp_sock *ts, const struct inet_name *to, const struct t
     struct inet_sock *inet = &ts->inet;
     struct flow_key *key = &inet->flow.key;
     if (to->scope) /* a link-local peer: whatever route is asked for later leads there, too */
-        inet->flow.device = to->scope;
+        __atomic_store_n(&inet->flow.device, to->scope, __ATOMIC_RELAXED);
     int err = inet_route_locked(inet, &to->address, to->scope);
     if (err)
         return err;
@@ -136,19 +137,46 @@ static void renew(struct tcp_sock *ts)
     inet_unlock(inet);
 }
 
-static int disconnect(struct tcp_sock *ts)
+static void stop_listening(struct tcp_sock *ts, struct list *children);
+static void drop_children(struct list *children);
+
+/* connect(2), AF_UNSPEC: also the end of a listener. */
+static void disconnect(struct tcp_sock *ts)
 {
+    struct list children;
+    list_init(&children);
     inet_lock(&ts->inet);
-    bool listens = ts->listener != NULL;
     kfree(ts->deferred);
     __atomic_store_n(&ts->deferred, NULL, __ATOMIC_RELAXED);
-    if (!listens && ts->active)
+    if (ts->listener)
+        stop_listening(ts, &children);
+    else if (ts->active)
         tcp_abort(&ts->tp, ECONNRESET); /* what SO_ERROR says then, as on Linux */
+    inet_wake(&ts->inet, POLLIN | POLLRDNORM | POLLOUT | POLLRDHUP);
     inet_unlock(&ts->inet);
-    if (listens)
-        return -EINVAL;
+    drop_children(&children);
     renew(ts);
-    return 0;
+}
+
+/* An attempt that has failed has given its port back (Linux: tcp_done): it may be bound. */
+int tcp_sock_bind(struct socket *socket, const struct socket_name *name)
+{
+    struct inet_sock *inet = inet_of(socket);
+    struct tcp_sock *ts = tcp_sock_of(inet);
+    mutex_lock(inet_op_lock(inet));
+    inet_lock(inet);
+    bool failed = ts->hashed_once && !ts->active && !tcp_synchronized(&ts->tp) &&
+                  !ts->established && !ts->listener;
+    inet_unlock(inet);
+    if (failed) {
+        bool untold = ts->connecting; /* under op_lock: the next connect says how the last went */
+        renew(ts);
+        inet_lock(inet);
+        ts->connecting = untold;
+        inet_unlock(inet);
+    }
+    mutex_unlock(inet_op_lock(inet));
+    return inet_bind(socket, name);
 }
 
 /* The lock is held. 1: it is time to begin. */
@@ -258,10 +286,13 @@ int tcp_sock_connect(struct socket *socket, const struct socket_name *name, bool
         return err;
     if (leave) {
         mutex_lock(inet_op_lock(inet));
-        err = disconnect(ts);
+        disconnect(ts);
         mutex_unlock(inet_op_lock(inet));
-        return err;
+        return 0;
     }
+    err = net_addr_is_multicast(&to.address) ? -ENETUNREACH : inet_check_scope(inet, &to);
+    if (err)
+        return err == -ENODEV ? -ENETUNREACH : err;
     tcp_sock_any_is_here(&to.address);
     if (!ts->fast_connect)
         return tcp_sock_open(ts, &to, nonblock, NULL, NULL);
@@ -359,6 +390,7 @@ static void inherit(struct tcp_sock *child, const struct tcp_sock *parent)
     to->priority = from->priority;
     to->mark = from->mark;
     to->switches = from->switches;
+    to->stamping = from->stamping;
     to->owner_uid = from->owner_uid;
     to->owner_gid = from->owner_gid;
     child->inet.options = parent->inet.options;

@@ -216,9 +216,7 @@ static int output_locked(struct inet_sock *sock, struct pkt *pkt, const struct u
     unsigned device = c->device ? c->device : to->name.scope;
     struct net_addr source = c->source;
     uint16_t segment = c->segment ? c->segment : udp->segment;
-    int err = inet_autobind_locked(sock);
-    if (err == 0)
-        err = inet_route_locked(sock, &to->name.address, device);
+    int err = inet_route_locked(sock, &to->name.address, device);
     if (err == 0)
         err = check_size(sock, pkt, &to->name.address, segment);
     if (err) {
@@ -290,10 +288,14 @@ static long udp_send(struct socket *socket, struct socket_msg *msg)
     int err = prepare(sock, msg, &to);
     if (err == 0)
         err = inet_packet_of(msg, PKT_HEADROOM, msg->data->left, &pkt);
-    if (err)
-        return err;
     inet_lock(sock);
-    err = target_locked(sock, msg, &to);
+    /* First of all, whatever else is wrong with the call (Linux: inet_send_prepare). */
+    int bound = inet_autobind_locked(sock) ? -EAGAIN : 0;
+    if (err) {
+        inet_unlock(sock);
+        return bound ? bound : err;
+    }
+    err = bound ? bound : target_locked(sock, msg, &to);
     if (err == 0)
         err = check_target(sock, &to);
     if (err == 0)
@@ -351,13 +353,16 @@ static int prepare_peer(struct inet_sock *sock, const struct inet_name *to)
 {
     struct udp_sock *udp = udp_of(sock);
     const struct net_addr *source = sock->bound_address ? &sock->flow.key.local : NULL;
-    int err = inet_route_from_locked(sock, &to->address, to->scope, source);
+    bool fresh =
+        !sock->port.port; /* and on no list that lookups stand on: dissolve waits for them */
+    int err = fresh ? inet_bind_port_locked(sock, 0, false) : 0;
     if (err)
-        return err;
-    if (sock->route.broadcast && !socket_switch(&sock->base, SO_BROADCAST))
-        return -EACCES;
-    if (!sock->port.port)
-        err = inet_bind_port_locked(sock, 0, false);
+        return -EAGAIN; /* Linux: inet_dgram_connect */
+    err = inet_route_from_locked(sock, &to->address, to->scope, source);
+    if (err == 0 && sock->route.broadcast && !socket_switch(&sock->base, SO_BROADCAST))
+        err = -EACCES;
+    if (err && fresh) /* it keeps the port, as on Linux */
+        flow_listen(&sock->flow, &sock->port.local);
     if (err == 0) {
         udp->expects = true;
         udp->peer = *to;
@@ -448,6 +453,11 @@ static int udp_connect(struct socket *socket, const struct socket_name *name, bo
         return -EINVAL;
     bool leave = name->family == AF_UNSPEC;
     int err = leave ? 0 : inet_name_get(sock, name, &to);
+    /* A group's device may be that of IPV6_MULTICAST_IF. */
+    if (err == 0 && !leave && !(net_addr_is_multicast(&to.address) && sock->multicast_device))
+        err = inet_check_scope(sock, &to);
+    if (err == -ENODEV)
+        err = -ENETUNREACH;
     if (err)
         return err;
     if (!leave && net_addr_is_any(&to.address)) {

@@ -8,15 +8,18 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 
 static struct sockaddr_in loopback(void)
 {
@@ -464,6 +467,307 @@ static void local_sockets(void)
     close(pair[0]);
 }
 
+/* ---- options that few programs set ---- */
+
+enum { BUF_LOCK = 72 }; /* SO_BUF_LOCK, of Linux 5.14 */
+
+static int get_number(int fd, int level, int name)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    REQUIRE(getsockopt(fd, level, name, &value, &len) == 0 && len == sizeof value);
+    return value;
+}
+
+static int set_number(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+/* SO_GET_FILTER counts instructions. */
+static void filter_read_back(void)
+{
+    struct sock_filter code[] = {{0x28, 0, 0, 12}, {0x15, 0, 1, 7}, {6, 0, 0, 99}, {6, 0, 0, 0}};
+    struct sock_filter back[8];
+    struct sock_fprog program = {4, code};
+    socklen_t len = 8;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, back, &len) == 0 && len == 0);
+    REQUIRE(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0);
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) == 0 && len == 4);
+    len = 3;
+    REQUIRE_ERRNO(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, back, &len), EINVAL);
+    len = 8;
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, back, &len) == 0 && len == 4);
+    REQUIRE(memcmp(back, code, sizeof code) == 0);
+    len = 8;
+    REQUIRE_ERRNO(getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, (void *)8, &len), EFAULT);
+    close(fd);
+}
+
+static void pacing_and_time(void)
+{
+    uint64_t rate = 0;
+    socklen_t len = sizeof rate;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, SO_MAX_PACING_RATE) == -1);
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &len) == 0 && rate == UINT64_MAX);
+    rate = 1ull << 40;
+    REQUIRE(setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate) == 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, SO_MAX_PACING_RATE) == -1);
+    REQUIRE(set_number(fd, SOL_SOCKET, SO_MAX_PACING_RATE, 1000) == 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, SO_MAX_PACING_RATE) == 1000);
+    struct {
+        int clock;
+        uint32_t flags;
+    } txtime = {1, 4};
+    len = sizeof txtime;
+    REQUIRE_ERRNO(setsockopt(fd, SOL_SOCKET, SO_TXTIME, &txtime, sizeof txtime), EINVAL);
+    REQUIRE_ERRNO(set_number(fd, SOL_SOCKET, SO_TXTIME, 1), EINVAL);
+    txtime.flags = 2;
+    REQUIRE(setsockopt(fd, SOL_SOCKET, SO_TXTIME, &txtime, sizeof txtime) == 0);
+    txtime.clock = 0;
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_TXTIME, &txtime, &len) == 0 && len == sizeof txtime);
+    REQUIRE(txtime.clock == 1 && txtime.flags == 2);
+    close(fd);
+}
+
+static void buffers_locked(void)
+{
+    uint32_t memory[9];
+    socklen_t len = sizeof memory;
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, BUF_LOCK) == 0);
+    REQUIRE(set_number(fd, SOL_SOCKET, SO_RCVBUF, 20000) == 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, BUF_LOCK) == 2);
+    REQUIRE(set_number(fd, SOL_SOCKET, BUF_LOCK, 1) == 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, BUF_LOCK) == 1);
+    REQUIRE_ERRNO(set_number(fd, SOL_SOCKET, BUF_LOCK, 4), EINVAL);
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) == 0 && len == sizeof memory);
+    REQUIRE(memory[0] == 0 && memory[1] == 40000);
+    close(fd);
+}
+
+/* One of the four is on, and SO_TIMESTAMPING beside it. */
+static void stamp_switches(void)
+{
+    static const int name[] = {SO_TIMESTAMP, SO_TIMESTAMPNS, 63, 64};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        REQUIRE(set_number(fd, SOL_SOCKET, name[i], 1) == 0);
+        REQUIRE(get_number(fd, SOL_SOCKET, name[i]) == 1);
+        REQUIRE(get_number(fd, SOL_SOCKET, name[(i + 2) % 4]) == 0);
+    }
+    REQUIRE(set_number(fd, SOL_SOCKET, SO_TIMESTAMP, 0) == 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, 64) == 0);
+    REQUIRE(set_number(fd, SOL_SOCKET, SO_TIMESTAMPING, 0x18) == 0);
+    REQUIRE(get_number(fd, SOL_SOCKET, SO_TIMESTAMPING) == 0x18);
+    REQUIRE(get_number(fd, SOL_SOCKET, 65) == 0);
+    REQUIRE_ERRNO(set_number(fd, SOL_SOCKET, SO_TIMESTAMPING, 1 << 30), EINVAL);
+    REQUIRE_ERRNO(set_number(fd, SOL_SOCKET, SO_TIMESTAMPING, 0x80), EINVAL); /* no bytes yet */
+    REQUIRE_ERRNO(set_number(fd, SOL_SOCKET, SO_TIMESTAMPING, 1 << 12), EINVAL);
+    close(fd);
+}
+
+/* A datagram's time is that of its arrival, in the form that was asked for. How long ago, ns. */
+static int64_t stamped_once(int to, const struct sockaddr_in *a, int type, unsigned size)
+{
+    struct timespec now;
+    char bytes[8];
+    union {
+        struct cmsghdr head;
+        char bytes[256];
+    } control;
+    struct iovec io = {bytes, sizeof bytes};
+    struct msghdr m = {
+        .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    int from = socket(AF_INET, SOCK_DGRAM, 0);
+    REQUIRE(sendto(from, "x", 1, 0, (const struct sockaddr *)a, sizeof *a) == 1);
+    close(from);
+    usleep(5000);
+    REQUIRE(recvmsg(to, &m, 0) == 1);
+    REQUIRE(clock_gettime(CLOCK_REALTIME, &now) == 0);
+    REQUIRE(control.head.cmsg_level == SOL_SOCKET && control.head.cmsg_type == type);
+    REQUIRE(control.head.cmsg_len == CMSG_LEN(size));
+    REQUIRE(m.msg_controllen == CMSG_SPACE(size));
+    int64_t time[2];
+    memcpy(time, CMSG_DATA(&control.head), sizeof time);
+    bool micro = type == SO_TIMESTAMP || type == 63;
+    return (now.tv_sec - time[0]) * 1000000000 + now.tv_nsec - time[1] * (micro ? 1000 : 1);
+}
+
+static void stamped(int name, int value, int type, unsigned size)
+{
+    int64_t ago = 0;
+    int to = bound(SOCK_DGRAM);
+    struct sockaddr_in a = name_of(to);
+    REQUIRE(set_number(to, SOL_SOCKET, name, value) == 0);
+    /* Linux begins to stamp a moment after the first socket that wants it. */
+    for (int i = 0; i < 1000 && ago < 5000000; i++)
+        ago = stamped_once(to, &a, type, size);
+    REQUIRE(ago >= 5000000);
+    close(to);
+}
+
+static void stamps(void)
+{
+    stamp_switches();
+    stamped(SO_TIMESTAMP, 1, SO_TIMESTAMP, 16);
+    stamped(SO_TIMESTAMPNS, 1, SO_TIMESTAMPNS, 16);
+    stamped(63, 1, 63, 16);
+    stamped(64, 1, 64, 16);
+    stamped(SO_TIMESTAMPING, 0x18, SO_TIMESTAMPING, 48);
+    stamped(65, 0x18, 65, 48);
+}
+
+static void ip_options(void)
+{
+    int udp = socket(AF_INET, SOCK_DGRAM, 0), tcp = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t len = 4;
+    char word[4];
+    static const int kept[] = {18, 23, 26}; /* PASSSEC, CHECKSUM, RECVERR_RFC4884 */
+    for (unsigned i = 0; i < 3; i++) {
+        REQUIRE(get_number(udp, IPPROTO_IP, kept[i]) == 0);
+        REQUIRE(set_number(udp, IPPROTO_IP, kept[i], 1) == 0);
+        REQUIRE(get_number(udp, IPPROTO_IP, kept[i]) == 1);
+    }
+    REQUIRE_ERRNO(set_number(udp, IPPROTO_IP, 26, 2), EINVAL);
+    REQUIRE_ERRNO(set_number(udp, IPPROTO_IP, 5, 1), EINVAL);       /* ROUTER_ALERT */
+    REQUIRE_ERRNO(set_number(udp, IPPROTO_IP, 22, 1), ENOPROTOOPT); /* NODEFRAG */
+    REQUIRE(set_number(udp, IPPROTO_IP, 25, 1) == 0);               /* RECVFRAGSIZE */
+    REQUIRE_ERRNO(set_number(tcp, IPPROTO_IP, 25, 1), EINVAL);
+    REQUIRE(getsockopt(tcp, IPPROTO_IP, 9, word, &len) == 0 && len == 0); /* PKTOPTIONS */
+    len = 4;
+    REQUIRE_ERRNO(getsockopt(udp, IPPROTO_IP, 9, word, &len), ENOPROTOOPT);
+    REQUIRE_ERRNO(getsockopt(udp, IPPROTO_TCP, 1, word, &len), EOPNOTSUPP);
+    /* UNICAST_IF: in network order. */
+    REQUIRE_ERRNO(set_number(udp, IPPROTO_IP, 50, 1), EADDRNOTAVAIL);
+    REQUIRE(set_number(udp, IPPROTO_IP, 50, (int)htonl(1)) == 0);
+    REQUIRE(get_number(udp, IPPROTO_IP, 50) == (int)htonl(1));
+    /* LOCAL_PORT_RANGE: the first below, the last above. */
+    struct sockaddr_in a = loopback();
+    REQUIRE_ERRNO(set_number(tcp, IPPROTO_IP, 51, 5 | 4 << 16), EINVAL);
+    REQUIRE(set_number(tcp, IPPROTO_IP, 51, (int)(40000 | 40099u << 16)) == 0);
+    REQUIRE(bind(tcp, (struct sockaddr *)&a, sizeof a) == 0);
+    int port = ntohs(name_of(tcp).sin_port);
+    REQUIRE(port >= 40000 && port <= 40099);
+    REQUIRE(get_number(tcp, IPPROTO_IP, 52) == port); /* PROTOCOL: what Linux calls inet_num */
+    close(udp), close(tcp);
+}
+
+/* ---- ports of calls that fail ---- */
+
+/* A datagram socket has its port from the first send on, whether or not that was right. */
+static void port_of_failure(void)
+{
+    struct sockaddr_in a = loopback(), none = loopback(), all = loopback();
+    static char much[70000];
+    all.sin_addr.s_addr = htonl(INADDR_BROADCAST);
+    all.sin_port = a.sin_port = htons(9);
+    const struct {
+        const struct sockaddr_in *to;
+        size_t len;
+        int flags, error;
+    } sends[] = {{NULL, 1, 0, EDESTADDRREQ},
+                 {&all, 1, 0, EACCES},
+                 {&none, 1, 0, EINVAL},
+                 {&a, sizeof much, 0, EMSGSIZE},
+                 {&a, 1, MSG_OOB, EOPNOTSUPP}};
+    for (unsigned i = 0; i < sizeof sends / sizeof sends[0]; i++) {
+        int fd = socket(AF_INET, SOCK_DGRAM, 0);
+        REQUIRE_ERRNO(sendto(fd, much, sends[i].len, sends[i].flags,
+                             (const struct sockaddr *)sends[i].to, sends[i].to ? sizeof a : 0),
+                      sends[i].error);
+        REQUIRE(name_of(fd).sin_port != 0);
+        close(fd);
+    }
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    REQUIRE_ERRNO(try_connect(fd, &all), EACCES);
+    a = name_of(fd);
+    REQUIRE(a.sin_port != 0);
+    a.sin_addr = loopback().sin_addr;
+    REQUIRE(sendto(fd, "me", 2, 0, (struct sockaddr *)&a, sizeof a) == 2);
+    REQUIRE(events(fd, POLLIN, 5000) & POLLIN); /* and takes what comes to it */
+    close(fd);
+}
+
+/* A connect that failed has given the port back; AF_UNSPEC ends a listener. */
+static void used_after_failure(void)
+{
+    int l = listener(), c = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = name_of(l), any = loopback();
+    REQUIRE(fcntl(l, F_SETFL, O_NONBLOCK) == 0);
+    REQUIRE(forget_peer(l) == 0);
+    REQUIRE_ERRNO(accept(l, NULL, NULL), EINVAL);
+    REQUIRE_ERRNO(try_connect(c, &a), ECONNREFUSED);
+    REQUIRE(bind(c, (struct sockaddr *)&any, sizeof any) == 0);
+    REQUIRE(name_of(c).sin_port != 0);
+    REQUIRE_ERRNO(bind(c, (struct sockaddr *)&any, sizeof any), EINVAL);
+    REQUIRE(listen(c, 5) == 0);
+    a = name_of(c);
+    REQUIRE(fcntl(l, F_SETFL, 0) == 0);
+    REQUIRE(try_connect(l, &a) == 0); /* the listener of before is a client */
+    close(l);
+    /* How it went is said all the same. */
+    close(c);
+    c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    REQUIRE_ERRNO(try_connect(c, &a), EINPROGRESS);
+    REQUIRE(events(c, POLLOUT, 5000) & POLLERR);
+    REQUIRE(bind(c, (struct sockaddr *)&any, sizeof any) == 0);
+    REQUIRE_ERRNO(try_connect(c, &a), ECONNREFUSED);
+    close(c);
+}
+
+/* A link-local address needs a device. */
+static void scopes(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    REQUIRE(inet_pton(AF_INET6, "fe80::1", &a.sin6_addr) == 1);
+    int tcp = socket(AF_INET6, SOCK_STREAM, 0), udp = socket(AF_INET6, SOCK_DGRAM, 0);
+    if (tcp < 0) /* a host without IPv6 */
+        return;
+    REQUIRE_ERRNO(connect(tcp, (struct sockaddr *)&a, sizeof a), EINVAL);
+    REQUIRE_ERRNO(connect(udp, (struct sockaddr *)&a, sizeof a), EINVAL);
+    REQUIRE_ERRNO(bind(udp, (struct sockaddr *)&a, sizeof a), EINVAL);
+    a.sin6_scope_id = 7777;
+    REQUIRE_ERRNO(connect(tcp, (struct sockaddr *)&a, sizeof a), ENETUNREACH);
+    close(udp);
+    udp = socket(AF_INET6, SOCK_DGRAM, 0);
+    REQUIRE_ERRNO(bind(udp, (struct sockaddr *)&a, sizeof a), ENODEV);
+    close(udp);
+    udp = socket(AF_INET6, SOCK_DGRAM, 0);
+    REQUIRE_ERRNO(connect(udp, (struct sockaddr *)&a, sizeof a), ENETUNREACH);
+    close(udp), close(tcp);
+}
+
+static void device_of_what_is_bound(void)
+{
+    struct sockaddr_in a;
+    char byte;
+    int to = bound(SOCK_DGRAM), from = socket(AF_INET, SOCK_DGRAM, 0), l = listener();
+    a = name_of(to);
+    REQUIRE(setsockopt(to, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2) == 0);
+    REQUIRE(sendto(from, "a", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(recv(to, &byte, 1, 0) == 1);
+    REQUIRE(set_number(to, SOL_SOCKET, SO_BINDTOIFINDEX, 7777) == 0); /* there is none */
+    REQUIRE(sendto(from, "b", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(events(to, POLLIN, 50) == 0);
+    REQUIRE_ERRNO(set_number(to, SOL_SOCKET, SO_BINDTOIFINDEX, -1), EINVAL);
+    REQUIRE(setsockopt(to, SOL_SOCKET, SO_BINDTODEVICE, "", 0) == 0);
+    REQUIRE(sendto(from, "c", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(recv(to, &byte, 1, 0) == 1 && byte == 'c');
+    close(to), close(from);
+    a = name_of(l);
+    REQUIRE(setsockopt(l, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2) == 0);
+    from = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(try_connect(from, &a) == 0);
+    REQUIRE(setsockopt(from, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2) == 0);
+    REQUIRE(send(from, "d", 1, 0) == 1);
+    to = accept(l, NULL, NULL);
+    REQUIRE(recv(to, &byte, 1, 0) == 1 && byte == 'd');
+    close(to), close(from), close(l);
+}
+
 int main(void)
 {
     end_then_reset();
@@ -481,6 +785,15 @@ int main(void)
     to_all_of_lo();
     asked();
     local_sockets();
+    filter_read_back();
+    pacing_and_time();
+    buffers_locked();
+    stamps();
+    ip_options();
+    port_of_failure();
+    used_after_failure();
+    scopes();
+    device_of_what_is_bound();
     peeked_meanwhile();
     return guest_pass("sockedge");
 }

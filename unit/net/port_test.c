@@ -35,7 +35,7 @@ static int connect_from(struct port_use *use, uint8_t last_byte)
 {
     struct net_addr to = net_addr_v4(last_byte);
     *use = (struct port_use){.protocol = IPPROTO_TCP, .local = net_addr_v4(1)};
-    return port_connect(use, &to, 80, not_busy, use);
+    return port_connect(use, &to, 80, (struct port_range){0, 0}, not_busy, use);
 }
 
 /* A stretch of ports that is taken is gone through once in a round, not by each connection. */
