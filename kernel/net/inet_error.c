@@ -78,6 +78,7 @@ void inet_error_zerocopy(struct inet_sock *sock, struct inet_error *entry, uint3
     /* As on Linux, what the first of a range says of copying is said of all. */
     if (last && last->origin == ORIGIN_ZEROCOPY && last->high + 1 == id) {
         last->high = id;
+        sock->zerocopy_pending--;
         inet_error_free(entry);
         return;
     }
@@ -92,6 +93,7 @@ static struct inet_error *take(struct inet_sock *sock)
     if (first) {
         sock->errors = first->next;
         sock->error_count--;
+        sock->zerocopy_pending -= first->origin == ORIGIN_ZEROCOPY;
     }
     return first;
 }

@@ -11,8 +11,9 @@
  * 1. The object holds a reference of the socket; the packets that hold the object go at the latest
  *    when the protocol is done with the connection.
  * 2. What the completion needs is allocated first: none is lost for lack of memory.
- * 3. At most PENDING_MAX sends of a socket wait to complete (Linux: net.core.optmem_max), and all
- *    together keep as much memory as RLIMIT_MEMLOCK allows, in addition to what is locked.
+ * 3. At most PENDING_MAX sends of a socket wait to complete or stand on its error queue by
+ *    themselves (Linux: net.core.optmem_max), so that who reads no completions sends no more. And
+ *    all together keep as much memory as RLIMIT_MEMLOCK allows, in addition to what is locked.
  */
 #include "lib/errno.h"
 #include "lib/string.h"
@@ -49,12 +50,12 @@ static void complete(struct work *work)
     struct inet_sock *sock = zc->sock;
     __atomic_fetch_sub(&pinned, zc->pages, __ATOMIC_RELAXED);
     inet_lock(sock);
-    sock->zerocopy_pending--;
     bool tell = zc->sent && !sock->dead;
     if (tell)
         inet_error_zerocopy(sock, zc->notice, zc->id, zc->kept == 0 || zc->copied > zc->kept);
     else
         inet_error_free(zc->notice);
+    sock->zerocopy_pending -= !tell; /* else when it is read, or part of a range */
     inet_unlock(sock);
     if (tell)
         inet_wake(sock, POLLERR);
