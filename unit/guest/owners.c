@@ -119,7 +119,7 @@ static void mounts(void)
             REQUIRE(umount("/tmp/owners") == 0);
     }
     REQUIRE(rmdir("/tmp/owners") == 0);
-    for (int i = 0; i < 500 && objects_of("inode_cache") > inodes; i++)
+    for (int i = 0; i < 10000 && objects_of("inode_cache") > inodes; i++)
         usleep(10000);
     REQUIRE(objects_of("inode_cache") == inodes && objects_of("dentry") <= names);
 }
@@ -160,7 +160,7 @@ static void threads(void)
     for (int i = 0; i < MANY; i++)
         REQUIRE(pthread_join(thread[i], NULL) == 0);
     /* The dead are buried a little later; some of their stacks are kept for the next. */
-    for (int i = 0; i < 500 && objects_of("thread") > before; i++)
+    for (int i = 0; i < 10000 && objects_of("thread") > before; i++)
         usleep(10000);
     REQUIRE(objects_of("thread") == before);
     REQUIRE(objects_of("kernel_stack") <= stacks + 32);
