@@ -65,6 +65,9 @@ void tests_use_coverage(struct tests *tests)
 
         if (test.table && (test.backend != BACKEND_HOSTED || test.build))
             continue;
+        /* These take a third of the time, and go where the others have been. */
+        if (text_starts(test.name, "python/") || text_starts(test.name, "runtime/"))
+            continue;
         if (test.needs)
             test.needs = "hosted-cov";
         if (test.table)
