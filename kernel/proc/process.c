@@ -176,6 +176,7 @@ struct process *process_create(struct space *space, struct fdtable *files, struc
     list_init(&p->all_link);
     signal_pending_init(&p->shared_pending);
     waitq_init(&p->wait);
+    waitq_init(&p->end_wait);
     p->space = space;
     p->files = files;
     p->fs = fs;
@@ -337,7 +338,7 @@ int process_wait_first(void)
 {
     struct process *p = first.process;
     struct waiter w;
-    waitq_prepare(&p->wait, &w, false);
+    waitq_prepare(&p->end_wait, &w, false);
     while (!__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE))
         (void)!waitq_sleep(&w, UINT64_MAX);
     waitq_finish(&w);

@@ -72,8 +72,9 @@ struct process {
     struct signal_actions actions;
     struct signal_pending shared_pending; /* signals sent to the process */
     bool exiting; /* exit_group or a fatal signal: every task leaves at its next way out; atomic */
-    int exit_status;   /* as wait4 reports it: code << 8, or signal number */
-    struct waitq wait; /* woken when a task leaves or a signal comes (execve, sigtimedwait) */
+    int exit_status;       /* as wait4 reports it: code << 8, or signal number */
+    struct waitq wait;     /* woken when a task leaves or a signal comes (execve, sigtimedwait) */
+    struct waitq end_wait; /* woken when the last one has left: `ended` */
     struct rlimit64 limits[RLIMIT_COUNT];   /* set under `lock`, atomic: process_limit */
     char exe[256];                          /* path of the program */
     vaddr_t arg_lo, arg_hi, env_lo, env_hi; /* on the stack, for /proc */

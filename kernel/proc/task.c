@@ -149,6 +149,7 @@ static void process_end(struct process *p)
         fs_context_put(fs);
     /* Pairs with the acquire load of who waits: exit_status is final. */
     __atomic_store_n(&p->ended, true, __ATOMIC_RELEASE);
+    waitq_wake_all(&p->end_wait, 0);
 }
 
 void task_exit(int code)
