@@ -562,26 +562,24 @@ int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[SCRIPTS_MAX];
     static char names[SCRIPTS_MAX][256];
-    char folder[200];
     unsigned count = 0;
-    snprintf(folder, sizeof folder, "%.*s/tcp", (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__);
-    DIR *dir = opendir(folder);
+    DIR *dir = opendir(SCRIPTS);
     if (!dir) {
-        fprintf(stderr, "no folder %s\n", folder);
+        fputs("no folder " SCRIPTS "\n", stderr);
         return 1;
     }
     for (struct dirent *entry; (entry = readdir(dir)) && count < SCRIPTS_MAX;) {
         const char *dot = strrchr(entry->d_name, '.');
         if (!dot || strcmp(dot, ".script") != 0 || (argc > 1 && !strstr(entry->d_name, argv[1])))
             continue;
-        snprintf(names[count], sizeof names[0], "%.199s/%.50s", folder, entry->d_name);
+        snprintf(names[count], sizeof names[0], SCRIPTS "/%.50s", entry->d_name);
         tests[count] = (struct CMUnitTest){strrchr(names[count], '/') + 1, run_script, NULL, NULL,
                                            names[count]};
         count++;
     }
     closedir(dir);
     if (count == 0) {
-        fprintf(stderr, "no scripts in %s\n", folder);
+        fputs("no scripts in " SCRIPTS "\n", stderr);
         return 1;
     }
     return _cmocka_run_group_tests("scripts", tests, count, NULL, NULL);
