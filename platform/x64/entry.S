@@ -44,6 +44,9 @@ x64_direct_entry:
     movq %gs:CPU_KSTACK, %rsp
     pushfq
     popq %r11
+    testl $(RFLAGS_NT | RFLAGS_AC), %r11d
+    jnz direct_flags
+direct_clean:
     orq $RFLAGS_IF, %r11
     movq $0, FRAME_TRAPPED(%rsp)
     cld
@@ -102,8 +105,6 @@ return_checked:
 return_full:
     orq $RFLAGS_IF, %rax
     movq %rax, FRAME_RFLAGS(%rsp)
-    pushq $2 /* a direct entry may have brought NT, which makes IRETQ fault */
-    popfq
     movq $HAL_USER_CS, FRAME_CS(%rsp)
     movq $HAL_USER_SS, FRAME_SS(%rsp)
     LOAD_ALL
@@ -113,6 +114,13 @@ return_full:
 return_fp:
     call x64_fp_load
     jmp return_checked
+
+/* NT makes IRETQ fault: ours, and, as a switch does not change it, that of the thread that goes on
+ * after this one in an interrupt. */
+direct_flags:
+    pushq $2
+    popfq
+    jmp direct_clean
 
 /* The program is to continue at an address that is not its own: a protection fault of its own. */
     .globl x64_user_return_wild

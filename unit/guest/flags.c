@@ -5,8 +5,11 @@
  * makes unaligned accesses of ring 3 fault) may disturb the kernel. Elsewhere there is nothing to
  * test. With an argument also single-steps.
  */
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "guest.h"
 
@@ -76,6 +79,36 @@ static void signalled(unsigned long flags)
     }
 }
 
+static int done; /* atomic */
+
+static void *reads(void *arg)
+{
+    static char buf[1 << 20];
+    int fd = open("/dev/zero", O_RDONLY);
+
+    while (!__atomic_load_n(&done, __ATOMIC_RELAXED))
+        REQUIRE(read(fd, buf, sizeof(buf)) == (ssize_t)sizeof(buf));
+    close(fd);
+    return arg;
+}
+
+/* Who has them gives the CPU to a thread that was interrupted in the kernel, and goes on there. */
+static void switched(unsigned long flags)
+{
+    struct timespec brief = {0, 1000000};
+    pthread_t thread;
+    unsigned long after;
+
+    done = 0;
+    REQUIRE(pthread_create(&thread, NULL, reads, NULL) == 0);
+    for (int i = 0; i < 20; i++) {
+        REQUIRE(CALL(SYS_nanosleep, &brief, NULL, 0, flags, &after) == 0);
+        REQUIRE((after & KEPT) == (flags & KEPT));
+    }
+    __atomic_store_n(&done, 1, __ATOMIC_RELAXED);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+}
+
 static volatile sig_atomic_t steps;
 
 static void on_step(int signo)
@@ -112,6 +145,7 @@ int main(int argc, char **argv)
         plain(sets[i]);
         copies(sets[i]);
         signalled(sets[i]);
+        switched(sets[i]);
     }
     if (argc > 1)
         stepped();
