@@ -343,7 +343,7 @@ static long of_process(int pid, bool session)
 {
     if (pid == 0)
         return session ? process_current()->sid : process_current()->pgid;
-    struct process *p = pid < 0 ? NULL : process_find(pid);
+    struct process *p = process_of_task(pid);
     if (!p)
         return -ESRCH;
     long id = session ? p->sid : p->pgid;
@@ -363,12 +363,17 @@ long sys_setpgid(const struct syscall_args *a)
 {
     struct process *p = process_current();
     int pid = (int)a->arg[0], pgid = (int)a->arg[1];
+    pid = pid ? pid : p->pid;
+    pgid = pgid ? pgid : pid;
     if (pgid < 0)
         return -EINVAL;
-    if (pid && pid != p->pid)
+    struct task *task = pid == p->pid ? NULL : task_by_tid(pid);
+    if (task) {
+        thread_put(&task->thread);
+        return -EINVAL; /* not the process's own number */
+    }
+    if (pid != p->pid)
         return -ESRCH; /* no children */
-    if (pgid == 0)
-        pgid = p->pid;
     if (p->sid == p->pid || (pgid != p->pid && pgid != p->pgid))
         return -EPERM; /* a session leader stays; other groups do not exist in the session */
     p->pgid = pgid;

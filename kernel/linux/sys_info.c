@@ -143,9 +143,10 @@ long sys_setrlimit(const struct syscall_args *a)
 }
 long sys_prlimit64(const struct syscall_args *a)
 {
-    int pid = (int)a->arg[0];
-    if (pid && pid != process_current()->pid && pid != task_current()->tid)
+    struct task *task = task_by_tid((int)a->arg[0]);
+    if (!task)
         return -ESRCH;
+    thread_put(&task->thread);
     return limits((unsigned)a->arg[1], a->arg[2], a->arg[3]);
 }
 

@@ -6,6 +6,7 @@
 #include "fs/vfs.h"
 #include "isa.h"
 #include "lib/string.h"
+#include "linux/pidfd.h"
 #include "linux/sys_file.h"
 #include "linux/uapi.h"
 #include "mm/kmalloc.h"
@@ -281,7 +282,12 @@ long sys_waitid(const struct syscall_args *a)
     if (which < P_ALL || which > P_PIDFD || (which == P_PID && id <= 0) ||
         ((which == P_PGID || which == P_PIDFD) && id < 0))
         return -EINVAL;
-    return which == P_PIDFD ? -EBADF : -ECHILD;
+    struct file *file = NULL;
+    if (which == P_PIDFD && !pidfd_get((uint32_t)id, &file))
+        return -EBADF;
+    if (file)
+        file_put(file);
+    return -ECHILD;
 }
 
 /* ---- threads ---- */

@@ -132,13 +132,20 @@ static bool may_signal(struct process *target)
            (me->euid == to.uid || me->euid == to.suid || me->uid == to.uid || me->uid == to.suid);
 }
 
+/* As on Linux the number is looked at when there is somebody to get it. */
+static int check_signal(struct process *target, const struct siginfo *info)
+{
+    if (info->signo < 0 || info->signo > NSIG)
+        return -EINVAL;
+    return may_signal(target) ? 0 : -EPERM;
+}
+
 static int send_to(struct process *p, const struct siginfo *info)
 {
     if (!p->fs || __atomic_load_n(&p->ended, __ATOMIC_ACQUIRE))
         return -ESRCH;
-    if (!may_signal(p))
-        return -EPERM;
-    return info->signo ? signal_send_process(p, info) : 0;
+    int err = check_signal(p, info);
+    return err || !info->signo ? err : signal_send_process(p, info);
 }
 
 /* kill to a group (or, with 0, to all but the caller and process 1). */
@@ -158,8 +165,7 @@ static int send_many(int pgid, const struct siginfo *info)
     return err;
 }
 
-/* The process that a positive number means: any of its threads' will do. With a reference. */
-static struct process *process_of(int id)
+struct process *process_of_task(int id)
 {
     struct process *p = process_find(id);
     struct task *task = p ? NULL : task_find(id);
@@ -175,14 +181,12 @@ long sys_kill(const struct syscall_args *a)
 {
     int pid = (int)a->arg[0], signo = (int)a->arg[1];
     struct siginfo info;
-    if (signo < 0 || signo > NSIG)
-        return -EINVAL;
     signal_info_user(&info, signo, SI_USER);
     if (pid == INT_MIN)
         return -ESRCH;
     if (pid <= 0)
         return send_many(pid == 0 ? process_current()->pgid : pid == -1 ? 0 : -pid, &info);
-    struct process *p = process_of(pid);
+    struct process *p = process_of_task(pid);
     if (!p)
         return -ESRCH;
     int err = send_to(p, &info);
@@ -198,7 +202,7 @@ static long send_to_task(int tgid, int tid, const struct siginfo *info)
     if (!task)
         return err;
     if (!tgid || task->process->pid == tgid) {
-        err = may_signal(task->process) ? 0 : -EPERM;
+        err = check_signal(task->process, info);
         if (!err && info->signo)
             err = signal_send_task(task, info);
     }
@@ -209,7 +213,7 @@ static long send_to_task(int tgid, int tid, const struct siginfo *info)
 static long tgkill(int tgid, int tid, int signo)
 {
     struct siginfo info;
-    if (tid <= 0 || signo < 0 || signo > NSIG)
+    if (tid <= 0)
         return -EINVAL;
     signal_info_user(&info, signo, SI_TKILL);
     return send_to_task(tgid, tid, &info);
@@ -232,8 +236,6 @@ static int copyin_siginfo(uint64_t addr, int signo, int id, struct siginfo *info
 {
     if (copyin(info, uaddr(addr), sizeof *info))
         return -EFAULT;
-    if (signo < 0 || signo > NSIG)
-        return -EINVAL;
     info->signo = signo;
     /* Nobody may pretend to be the kernel or kill(2), except to himself. */
     if ((info->code >= 0 || info->code == SI_TKILL) && id != task_current()->tid)
@@ -248,7 +250,7 @@ long sys_rt_sigqueueinfo(const struct syscall_args *a)
     int err = copyin_siginfo(a->arg[2], (int)a->arg[1], pid, &info);
     if (err)
         return err;
-    struct process *p = process_of(pid);
+    struct process *p = process_of_task(pid);
     if (!p)
         return -ESRCH;
     err = send_to(p, &info);
@@ -274,7 +276,7 @@ static long send_by_pidfd(const struct pidfd *to, unsigned scope, const struct s
     if (scope == TO_THREAD)
         return send_to_task(to->process->pid, to->task ? to->task->tid : to->process->pid, info);
     if (scope == TO_GROUP)
-        return send_many(to->process->pgid, info);
+        return send_many(to->process->pid, info); /* the group of that number */
     return __atomic_load_n(&to->process->ended, __ATOMIC_ACQUIRE) ? -ESRCH
                                                                   : send_to(to->process, info);
 }
@@ -293,9 +295,7 @@ long sys_pidfd_send_signal(const struct syscall_args *a)
     if (scope == 0)
         scope = to->task ? TO_THREAD : TO_PROCESS;
     int id = to->task ? to->task->tid : to->process->pid;
-    if (signo < 0 || signo > NSIG)
-        err = -EINVAL;
-    else if (!a->arg[2])
+    if (!a->arg[2])
         signal_info_user(&info, signo, scope == TO_THREAD ? SI_TKILL : SI_USER);
     else if (copyin(&info, uaddr(a->arg[2]), sizeof info))
         err = -EFAULT;

@@ -45,5 +45,8 @@ uint64_t process_runtime_ns(struct process *p);
 /* A task by tid that belongs to the caller's process; with a thread reference, or NULL. 0: the
  * caller. */
 struct task *task_by_tid(int tid);
+/* The process that a positive number means: any of its threads' will do. With a reference, or NULL.
+ */
+struct process *process_of_task(int id);
 
 #endif

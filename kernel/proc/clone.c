@@ -68,7 +68,8 @@ static void attributes_copy(struct task *child, const struct clone_args *args)
         child->clear_child_tid = args->child_tid;
 }
 
-/* -ERESTARTSYS: the process is ending or executing another program. */
+/* -ERESTARTSYS: the process is ending or executing another program. A process that is stopped
+ * already has told those whom it had: the new one is told here. */
 static int join(struct task *child)
 {
     struct process *p = child->process;
@@ -81,6 +82,8 @@ static int join(struct task *child)
         err = -EAGAIN;
     else
         task_join_process_locked(child);
+    if (!err && p->stopped)
+        thread_interrupt(&child->thread);
     spin_unlock_irqrestore(&p->lock, irq);
     return err;
 }

@@ -28,34 +28,34 @@ struct delivery {
     struct signal_action action;
 };
 
-/* A signal without a handler. True: look for the next one. */
-static bool default_action_locked(struct process *p, int signo)
+/* What comes next: nothing, a handler, a stop of the process or its end. */
+enum picked { PICKED_NONE, PICKED_HANDLER, PICKED_STOP, PICKED_FATAL };
+
+/* A signal without a handler. */
+static enum picked default_action_locked(struct process *p, int signo)
 {
     uint64_t bit = SIG_BIT(signo);
     if (bit & SIG_DEFAULT_IGNORE)
-        return true;
+        return PICKED_NONE;
     if (!(bit & SIG_STOPS))
-        return false;
+        return PICKED_FATAL;
     /* POSIX: an orphaned process group, which this is if no job control of the host's could
      * continue it, is not stopped by the terminal's signals. */
-    if (hal_suspend() || signo == SIGSTOP) {
-        p->stopped_by = signo;
-        __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
-        list_for_each (pos, &p->tasks)
-            thread_interrupt(&list_entry(pos, struct task, process_link)->thread);
-    }
-    return true;
+    if (!hal_suspend() && signo != SIGSTOP)
+        return PICKED_NONE;
+    p->stopped_by = signo;
+    __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
+    list_for_each (pos, &p->tasks)
+        thread_interrupt(&list_entry(pos, struct task, process_link)->thread);
+    return PICKED_STOP;
 }
 
-/* The next signal with a handler: true. Otherwise false, with *fatal = a signal that ends the
- * process, or 0. */
-static bool pick(struct task *task, struct delivery *d, int *fatal)
+static enum picked pick(struct task *task, struct delivery *d)
 {
     struct process *p = task->process;
-    bool found = false;
-    *fatal = 0;
+    enum picked found = PICKED_NONE;
     unsigned long irq = spin_lock_irqsave(&p->lock);
-    while (!p->exiting && !found) {
+    while (!p->exiting && found == PICKED_NONE) {
         d->signo = signal_dequeue_locked(task, ~task->sig_mask, &d->info);
         if (!d->signo)
             break;
@@ -63,15 +63,13 @@ static bool pick(struct task *task, struct delivery *d, int *fatal)
         if (action->handler == SIG_IGN)
             continue;
         if (action->handler == SIG_DFL) {
-            if (default_action_locked(p, d->signo))
-                continue;
-            *fatal = d->signo;
-            break;
+            found = default_action_locked(p, d->signo);
+            continue;
         }
         d->action = *action;
         if (action->flags & SA_RESETHAND)
             action->handler = SIG_DFL;
-        found = true;
+        found = PICKED_HANDLER;
     }
     spin_unlock_irqrestore(&p->lock, irq);
     return found;
@@ -208,18 +206,23 @@ void signal_deliver(struct isa_frame *frame)
 {
     struct task *task = task_current();
     struct delivery d;
-    int fatal;
-    if (pick(task, &d, &fatal)) {
+    switch (pick(task, &d)) {
+    case PICKED_HANDLER:
         handler_start(task, frame, &d);
-    } else if (fatal) {
+        break;
+    case PICKED_FATAL:
         patch_leave(frame);
         crash(task, frame, &d.info);
         log_info("%s[%d]: killed by signal %d, code %d, address %#lx, at %#lx", task->thread.name,
-                 task->tid, fatal, d.info.code, (unsigned long)d.info.addr,
+                 task->tid, d.signo, d.info.code, (unsigned long)d.info.addr,
                  (unsigned long)isa_frame_pc(frame));
-        process_exit_group(fatal);
-    } else {
+        process_exit_group(d.signo);
+        break;
+    case PICKED_STOP:
+        break; /* it comes here again: whether a call goes on may be up to SIGCONT's handler */
+    case PICKED_NONE:
         restart_without_handler(task, frame);
+        break;
     }
 }
 

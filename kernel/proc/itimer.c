@@ -149,7 +149,7 @@ void itimer_set(struct process *p, int which, const struct itimer_value *value,
     unsigned long irq = spin_lock_irqsave(&p->lock);
     get_locked(p, which, old);
     if (which == ITIMER_REAL) {
-        p->alarm_interval_ns = value->interval_ns;
+        p->alarm_interval_ns = value->left_ns ? value->interval_ns : 0;
         p->alarm_due_ns = value->left_ns ? later(clock_mono_ns(), value->left_ns) : 0;
         if (p->alarm_due_ns)
             timer_arm(&p->alarm, p->alarm_due_ns);

@@ -201,7 +201,7 @@ void process_get(struct process *process)
 
 void process_put(struct process *process)
 {
-    if (!ref_put(&process->refs))
+    if (!process || !ref_put(&process->refs))
         return;
     unsigned long irq = spin_lock_irqsave(&pid_lock);
     list_remove(&process->all_link);

@@ -192,8 +192,8 @@ struct process *process_find(int pid); /* with a reference */
 /* The first process with pid >= start, with a reference, or NULL. */
 struct process *process_next(int start);
 void process_get(struct process *process);
-void process_put(struct process *process);
-struct task *task_find(int tid); /* with a thread reference */
+void process_put(struct process *process); /* NULL is allowed */
+struct task *task_find(int tid);           /* with a thread reference */
 
 /* clone(2) for threads, parsed; frame = the parent's registers. Returns the new tid. */
 struct clone_args {
