@@ -238,6 +238,8 @@ long sys_futex_requeue(const struct syscall_args *a)
     int err = read_waitv(a->arg[0], 2, items);
     if (err)
         return err;
+    if (items[0].word.shared != items[1].word.shared)
+        return -EINVAL;
     struct futex_requeue req = {
         .from = items[0].word,
         .to = items[1].word,

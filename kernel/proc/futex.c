@@ -66,20 +66,38 @@ void futex_key_put(const struct futex_key *key)
         key->object->ops->put(key->object);
 }
 
+/* Private memory named without FUTEX_PRIVATE_FLAG is another futex than with it, as on Linux: words
+ * are aligned, so the lowest bit is free to tell them apart. */
+#define KEY_NOT_PRIVATE 1u
+
+/* Could a word lie there? As on Linux (get_futex_key) it is asked even if nothing is read: there
+ * must be memory, and private memory that nobody writes is none for futexes. */
+static bool may_hold_word(const struct area *area, uint64_t offset)
+{
+    bool shared = area->flags & AREA_SHARED;
+    if (!(area->prot & (shared ? PROT_READ | PROT_WRITE : PROT_WRITE)))
+        return false;
+    /* Relaxed: a size that changes at the same time may be either. */
+    return !area->object ||
+           offset < align_up(__atomic_load_n(&area->object->size, __ATOMIC_RELAXED), PAGE_SIZE);
+}
+
 static int key_shared(uaddr_t addr, struct futex_key *key)
 {
     struct space *space = space_current();
     int err = 0;
     rwlock_read_lock(&space->lock);
     const struct area *area = area_at(space, addr.raw);
-    if (!area) {
+    uint64_t offset = area ? area->off + (addr.raw - area->lo) : 0;
+    if (!area || !may_hold_word(area, offset)) {
         err = -EFAULT;
     } else if ((area->flags & AREA_SHARED) && area->object) {
         key->object = area->object;
-        key->offset = area->off + (addr.raw - area->lo);
+        key->offset = offset;
         futex_key_ref(key);
     } else {
         key->space = space;
+        key->offset |= KEY_NOT_PRIVATE;
     }
     rwlock_read_unlock(&space->lock);
     return err;

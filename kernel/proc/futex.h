@@ -79,7 +79,7 @@ void futex_exec(struct task *task);
 struct futex_key {
     const struct space *space; /* private: the space; else NULL */
     struct vm_object *object;  /* shared: a reference; else NULL */
-    uint64_t offset;           /* address, or byte in the object */
+    uint64_t offset;           /* address (and a mark, futex.c), or byte in the object */
 };
 
 struct futex_bucket {

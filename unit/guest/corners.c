@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -35,6 +36,49 @@ static void test_futex(void)
     for (int op = 14; op < 128; op++)
         REQUIRE_ERRNO(syscall(SYS_futex, &word, op, 1, NULL, NULL, 0), ENOSYS);
     REQUIRE_ERRNO(syscall(SYS_futex, &word, 0x201, 1, NULL, NULL, 0), ENOSYS);
+}
+
+/* Shared and private are two names of private memory, and two futexes. What is no memory to write
+ * to, or behind the end of a file, is none. */
+static pthread_barrier_t ready;
+static uint32_t private_word;
+
+static void *wait_private(void *arg)
+{
+    struct timespec long_time = {20, 0};
+    pthread_barrier_wait(&ready);
+    return (void *)syscall(SYS_futex, &private_word, 0 | 128, 0, &long_time, NULL, 0);
+}
+
+static void test_futex_names(void)
+{
+    pthread_t thread;
+    void *result;
+    long woken;
+    const int protections[] = {PROT_NONE, PROT_READ};
+    REQUIRE(pthread_barrier_init(&ready, NULL, 2) == 0);
+    REQUIRE(pthread_create(&thread, NULL, wait_private, NULL) == 0);
+    pthread_barrier_wait(&ready);
+    do {
+        REQUIRE(syscall(SYS_futex, &private_word, 1, 1, NULL, NULL, 0) == 0);
+        woken = syscall(SYS_futex, &private_word, 1 | 128, 1, NULL, NULL, 0);
+    } while (woken == 0);
+    REQUIRE(woken == 1 && pthread_join(thread, &result) == 0 && result == NULL);
+    for (int i = 0; i < 2; i++) {
+        char *p = mmap(NULL, 4096, protections[i], MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        REQUIRE(p != MAP_FAILED);
+        REQUIRE_ERRNO(syscall(SYS_futex, p, 1, 1, NULL, NULL, 0), EFAULT);
+        REQUIRE(syscall(SYS_futex, p, 1 | 128, 1, NULL, NULL, 0) == 0);
+        REQUIRE_ERRNO(syscall(SYS_futex, &private_word, 3, 1, 1, p, 0), EFAULT);
+        REQUIRE(munmap(p, 4096) == 0);
+    }
+    int fd = memfd_create("word", 0);
+    REQUIRE(fd >= 0 && ftruncate(fd, 100) == 0);
+    char *p = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+    REQUIRE(p != MAP_FAILED && close(fd) == 0);
+    REQUIRE(syscall(SYS_futex, p + 4092, 1, 1, NULL, NULL, 0) == 0);
+    REQUIRE_ERRNO(syscall(SYS_futex, p + 4096, 1, 1, NULL, NULL, 0), EFAULT);
+    REQUIRE(munmap(p, 8192) == 0);
 }
 
 static void test_pipe(void)
@@ -110,6 +154,7 @@ int main(void)
 {
     test_sleep_clocks();
     test_futex();
+    test_futex_names();
     test_pipe();
     test_thread_limit();
     test_dumpable();

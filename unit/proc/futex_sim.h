@@ -176,8 +176,10 @@ static void prepare(void)
         area[i].flags = i < 3 ? AREA_SHARED : 0;
         area[i].object = i < 3 ? &object[i / 2] : NULL;
         area[i].off = 8192;
+        area[i].prot = PROT_READ | PROT_WRITE;
     }
     object[0].ops = object[1].ops = &object_ops;
+    object[0].size = object[1].size = 1 << 20;
     for (unsigned i = 0; i < TASKS; i++) {
         task[i].tid = 100 + (int)i;
         mutex_init(&task[i].futex_exit_lock, RANK_FUTEX_EXIT);
