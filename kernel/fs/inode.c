@@ -41,6 +41,12 @@ static void object_put(struct vm_object *object)
     inode_put(inode_of_object(object));
 }
 
+/* A file system with such a mapping does not become read-only, open file or not. */
+static void object_writable_area(struct vm_object *object, int delta)
+{
+    __atomic_add_fetch(&inode_of_object(object)->super->writers, delta, __ATOMIC_SEQ_CST);
+}
+
 /* Fill a page from the archive that backs the file, without any copy before its first use.
  * backing_len only shrinks (inode_truncate), after the object was cut. */
 static int object_fill(struct vm_object *object, uint64_t index, struct page *page)
@@ -55,9 +61,13 @@ static int object_fill(struct vm_object *object, uint64_t index, struct page *pa
 }
 
 /* Without a fill operation the page cache knows that fresh pages are zero. */
-static const struct vm_object_ops memory_object_ops = {.get = object_get, .put = object_put};
-static const struct vm_object_ops backed_object_ops = {
-    .fill = object_fill, .get = object_get, .put = object_put, .get_live = object_get_live};
+static const struct vm_object_ops memory_object_ops = {
+    .get = object_get, .put = object_put, .writable_area = object_writable_area};
+static const struct vm_object_ops backed_object_ops = {.fill = object_fill,
+                                                       .get = object_get,
+                                                       .put = object_put,
+                                                       .get_live = object_get_live,
+                                                       .writable_area = object_writable_area};
 
 struct inode *inode_of_mapping(struct vm_object *object)
 {

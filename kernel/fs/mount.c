@@ -123,6 +123,13 @@ void super_unuse(struct super *super)
         work_queue(&reap_work);
 }
 
+void super_came_by(struct super *super)
+{
+    /* A load first: walks of all CPUs come here. */
+    if (__atomic_load_n(&super->expiring, __ATOMIC_RELAXED))
+        __atomic_store_n(&super->expiring, false, __ATOMIC_RELAXED);
+}
+
 int super_begin_write(struct super *super)
 {
     __atomic_add_fetch(&super->writers, 1, __ATOMIC_SEQ_CST);
@@ -264,10 +271,9 @@ static int umount_locked(struct dentry *root, uint32_t flags)
     bool busy = __atomic_load_n(&super->users, __ATOMIC_SEQ_CST) > 0 || mounted_in(super);
     if (busy && !(flags & MNT_DETACH))
         return -EBUSY;
-    if ((flags & MNT_EXPIRE) && !super->expiring) {
-        super->expiring = true;
+    /* Relaxed: a walk that ends at this time may count or not. */
+    if ((flags & MNT_EXPIRE) && !__atomic_exchange_n(&super->expiring, true, __ATOMIC_RELAXED))
         return -EAGAIN;
-    }
     detach(super);
     return 0;
 }
@@ -275,10 +281,10 @@ static int umount_locked(struct dentry *root, uint32_t flags)
 int vfs_umount(struct fs_context *ctx, const char *target, uint32_t flags)
 {
     struct dentry *root;
-    bool follow = !(flags & 8); /* UMOUNT_NOFOLLOW */
+    unsigned lookup = LOOKUP_EXPIRE | (flags & 8 ? 0 : LOOKUP_FOLLOW); /* UMOUNT_NOFOLLOW */
     if ((flags & ~15u) || ((flags & MNT_EXPIRE) && (flags & (1 | MNT_DETACH)))) /* MNT_FORCE */
         return -EINVAL;
-    int err = path_lookup(ctx, NULL, target, follow ? LOOKUP_FOLLOW : 0, &root);
+    int err = path_lookup(ctx, NULL, target, lookup, &root);
     if (err)
         return err;
     rwlock_write_lock(&vfs_tree);
@@ -320,13 +326,21 @@ static int remount(struct dentry *root, uint32_t flags, const char *data)
     struct super_options options = super->options;
     if (root != super->root || !is_mounted(super))
         return -EINVAL;
+    const struct super_options old = options;
+    uint64_t old_max = super->quota.max;
     int err = (flags & MS_BIND) ? 0 : super_parse(super->type, data, &options);
+    if (!err && options.inodes &&
+        (options.inodes < ref_read(&super->refs) - 1 ||
+         (old.inodes == SUPER_NO_LIMIT && options.inodes != old.inodes)))
+        err = -EINVAL;
     if (!err && !(flags & MS_BIND) && options.size)
         err = super_resize(super, options.size);
-    if (!err && options.inodes && options.inodes + 1 < ref_read(&super->refs))
-        err = -EINVAL;
     if (!err)
         err = change_flags(super, flags);
+    if (err) { /* all or nothing */
+        super->options.size = old.size;
+        __atomic_store_n(&super->quota.max, old_max, __ATOMIC_RELAXED);
+    }
     if (!err) /* owner and mode of the root stay what they are, as on Linux */
         __atomic_store_n(&super->options.inodes, options.inodes, __ATOMIC_RELAXED);
     return err;

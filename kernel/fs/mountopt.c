@@ -119,20 +119,32 @@ static uint64_t whole_of(unsigned type)
     return pool.total << HUGETLB_SHIFT;
 }
 
+/* A limit: tmpfs has none if 0 is said. */
+static int parse_limit(const char *text, uint64_t whole, unsigned type, uint64_t *out)
+{
+    int err = parse_amount(text, whole, out);
+    if (!err && *out == 0 && type == TYPE_TMPFS)
+        *out = SUPER_NO_LIMIT;
+    return err;
+}
+
 static int parse_value(unsigned option, const char *text, unsigned type, struct super_options *o)
 {
     int err;
     switch (option) {
     case O_SIZE:
-        return parse_amount(text, whole_of(type), &o->size);
+        err = parse_limit(text, whole_of(type), type, &o->size);
+        if (!err && type == TYPE_TMPFS && o->size <= INT64_MAX)
+            o->size = align_up(o->size, PAGE_SIZE);
+        return err;
     case O_MIN_SIZE:
         return parse_amount(text, whole_of(type), &o->min_size);
     case O_BLOCKS:
-        err = parse_amount(text, 0, &o->size);
-        o->size = o->size > UINT64_MAX >> PAGE_SHIFT ? UINT64_MAX : o->size << PAGE_SHIFT;
+        err = parse_limit(text, 0, type, &o->size);
+        o->size = o->size > UINT64_MAX >> PAGE_SHIFT ? SUPER_NO_LIMIT : o->size << PAGE_SHIFT;
         return err;
     case O_INODES:
-        return parse_amount(text, 0, &o->inodes);
+        return parse_limit(text, 0, type, &o->inodes);
     case O_PAGESIZE:
         return parse_pagesize(text, &o->huge_shift);
     case O_MODE:
@@ -178,9 +190,11 @@ int super_parse(const char *type, const char *data, struct super_options *option
 int super_resize(struct super *super, uint64_t size)
 {
     unsigned shift = super->huge_shift ? super->huge_shift : PAGE_SHIFT;
-    uint64_t units = (size >> shift) + (super->huge_shift || is_aligned(size, PAGE_SIZE) ? 0 : 1);
-    if (!super->quota.max)
-        return 0; /* made without a limit */
+    uint64_t units = size == SUPER_NO_LIMIT ? size : size >> shift, old = super->quota.max;
+    if (!old)
+        return 0; /* the first file system: it has no limit, whatever is said */
+    if (!super->huge_shift && old == SUPER_NO_LIMIT && units != old)
+        return -EINVAL; /* as on Linux: a limit does not come afterwards */
     if (!units || units < __atomic_load_n(&super->quota.used, __ATOMIC_RELAXED))
         return -EINVAL;
     __atomic_store_n(&super->quota.max, units, __ATOMIC_RELAXED);
@@ -279,14 +293,19 @@ static void put_flags(struct strbuf *sb, uint32_t flags)
         strbuf_printf(sb, ",relatime");
 }
 
+static uint64_t limit_shown(uint64_t limit)
+{
+    return limit == SUPER_NO_LIMIT ? 0 : limit;
+}
+
 static void put_options(struct strbuf *sb, const struct super *super)
 {
     const struct super_options *o = &super->options;
     uint32_t plain = super->magic == RAMFS_MAGIC || super->huge_shift ? 0755 : 01777;
     if (o->size && !super->huge_shift)
-        strbuf_printf(sb, ",size=%lluk", (unsigned long long)o->size >> 10);
+        strbuf_printf(sb, ",size=%lluk", (unsigned long long)limit_shown(o->size) >> 10);
     if (o->inodes)
-        strbuf_printf(sb, ",nr_inodes=%llu", (unsigned long long)o->inodes);
+        strbuf_printf(sb, ",nr_inodes=%llu", (unsigned long long)limit_shown(o->inodes));
     if (o->mode && o->mode != plain)
         strbuf_printf(sb, ",mode=%03o", o->mode);
     if (o->uid)

@@ -142,6 +142,8 @@ static int walk_cross_mounts(struct path_walk *walk)
             dentry_put(root);
             return -EXDEV;
         }
+        if (!(walk->flags & LOOKUP_EXPIRE))
+            super_came_by(root->inode->super);
         walk_set(walk, root);
     }
     return 0;

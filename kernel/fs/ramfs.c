@@ -480,11 +480,12 @@ int vfs_statfs(struct super *super, struct kstatfs *out)
     if (!(flags & (MS_NOATIME | MS_STRICTATIME)))
         out->flags |= 0x1000;
     uint64_t max = __atomic_load_n(&super->quota.max, __ATOMIC_RELAXED);
-    if (max && max != UINT64_MAX) { /* not: no limit */
+    if (max && (max != SUPER_NO_LIMIT || super->magic == TMPFS_MAGIC)) {
         uint64_t used = __atomic_load_n(&super->quota.used, __ATOMIC_RELAXED);
-        out->blocks = max;
-        out->bfree = out->bavail = max > used ? max - used : 0;
-        out->files = super->options.inodes ? super->options.inodes : page_total_count();
+        uint64_t inodes = super->options.inodes ? super->options.inodes : page_total_count();
+        out->blocks = max == SUPER_NO_LIMIT ? 0 : max; /* 0: as many as there is memory for */
+        out->bfree = out->bavail = out->blocks > used ? out->blocks - used : 0;
+        out->files = inodes == SUPER_NO_LIMIT ? 0 : inodes;
         out->ffree = out->files - MIN(out->files, (uint64_t)ref_read(&super->refs) - 1);
     } else if (super->magic == TMPFS_MAGIC) {
         out->blocks = page_total_count();

@@ -108,10 +108,12 @@ struct dentry {
 #define DENTRY_PINNED 2u
 #define DENTRY_DELETED 4u
 
+/* A size or number of inodes of tmpfs that was given as 0. */
+#define SUPER_NO_LIMIT UINT64_MAX
 /* What mount(2) was told about a file system, and /proc/mounts tells. */
 struct super_options {
     uint64_t size, min_size; /* bytes, 0: not given; min_size: hugetlbfs */
-    uint64_t inodes;         /* 0: as many as there is memory for */
+    uint64_t inodes;         /* 0: not given, as many as there is memory for */
     uint32_t mode, uid, gid; /* of the root */
     uint8_t huge_shift;      /* hugetlbfs */
 };
@@ -128,11 +130,11 @@ struct super {
     uint32_t block_size; /* 0: PAGE_SIZE */
     uint8_t huge_shift;  /* regular files have pages of so many bits; 0: ordinary ones */
     bool writable_tree;  /* names may be created and removed */
-    bool expiring;       /* MNT_EXPIRE has been asked for once; vfs_tree */
+    bool expiring;       /* MNT_EXPIRE has been asked for, and nobody came by since; atomic */
     bool detached;       /* no longer in the tree; atomic */
     uint32_t flags;      /* MS_RDONLY and the like; atomic */
     uint32_t users;      /* open files, working directories, mappings; atomic */
-    uint32_t writers;    /* files open for writing; atomic */
+    uint32_t writers;    /* files open for writing, mappings that could write; atomic */
     uint64_t dev;
     uint64_t next_ino; /* atomic */
     struct dentry *root;
@@ -259,7 +261,8 @@ uint32_t dentry_count(void);
 #define LOOKUP_NO_XDEV 64u
 #define LOOKUP_BENEATH 128u
 #define LOOKUP_IN_ROOT 256u
-#define LOOKUP_CREATE 512u /* with PARENT: a trailing slash makes EISDIR later, follow links */
+#define LOOKUP_EXPIRE 1024u /* umount(2): coming here is no use of the mount (MNT_EXPIRE) */
+#define LOOKUP_CREATE 512u  /* with PARENT: a trailing slash makes EISDIR later, follow links */
 
 struct path_walk {
     struct fs_context *ctx;
@@ -384,6 +387,7 @@ void super_discard(struct super *super);
  * The caller has a reference on the inode, also when the use ends. */
 void super_use(struct super *super);
 void super_unuse(struct super *super);
+void super_came_by(struct super *super); /* a path led here */
 /* Files open for writing. -EROFS: it may not be written. */
 int must_check super_begin_write(struct super *super);
 void super_end_write(struct super *super);

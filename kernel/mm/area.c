@@ -260,6 +260,13 @@ static void object_put(struct vm_object *object)
         object->ops->put(object);
 }
 
+static void tell_writable(const struct area *area, int delta)
+{
+    bool writable = (area->flags & AREA_SHARED) && (area->flags & AREA_MAYWRITE);
+    if (writable && area->object && area->object->ops->writable_area)
+        area->object->ops->writable_area(area->object, delta);
+}
+
 static void area_free(struct area *area)
 {
     owner_free(OWNER_AREA, area, sizeof(*area));
@@ -308,6 +315,7 @@ void change_end(struct change *c)
     while (c->dead) {
         struct area *area = c->dead;
         c->dead = area_of(area->node.left);
+        tell_writable(area, -1);
         object_put(area->object);
         area_free(area);
     }
@@ -354,6 +362,7 @@ void area_insert(struct space *space, struct area *area)
     space->area_count++;
     account_add(space, area);
     object_get(area->object);
+    tell_writable(area, +1);
     if (area->object)
         vm_object_add_area(area->object, area);
 }

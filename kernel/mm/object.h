@@ -27,6 +27,9 @@ struct vm_object_ops {
     void (*put)(struct vm_object *object);
     /* Take a reference unless the last one is gone. Any object with a fill operation has this. */
     bool (*get_live)(struct vm_object *object);
+    /* An area that could write to it comes or goes (shared, of a file open for writing): +1, -1.
+     * Atomic; there is a reference. NULL: nobody wants to know. */
+    void (*writable_area)(struct vm_object *object, int delta);
 };
 /* How many pages the objects of one file system may have together. Huge pages count as one, and
  * what has been promised to a file counts, too (hugetlb.c). */

@@ -173,8 +173,41 @@ static void test_busy(void)
     REQUIRE_ERRNO(umount(dir), EBUSY);
     REQUIRE(umount2(in("sub"), UMOUNT_NOFOLLOW) == 0);
     REQUIRE_ERRNO(umount2(dir, MNT_EXPIRE), EAGAIN);
+    REQUIRE(access(in("a"), F_OK) == 0); /* a use */
+    REQUIRE_ERRNO(umount2(dir, MNT_EXPIRE), EAGAIN);
+    REQUIRE((fd = open(in("a"), O_RDONLY)) >= 0);
+    REQUIRE_ERRNO(umount2(dir, MNT_EXPIRE), EBUSY);
+    REQUIRE(close(fd) == 0 && access(base, F_OK) == 0);
+    REQUIRE_ERRNO(umount2(dir, MNT_EXPIRE), EAGAIN);
     REQUIRE(umount2(dir, MNT_EXPIRE) == 0);
     REQUIRE(!line_of("/proc/self/mounts", dir));
+}
+
+/* 0 means none; a limit does not come later, and a remount that fails has changed nothing. */
+static void test_no_limits(void)
+{
+    struct statfs fs;
+    REQUIRE(mount("x", dir, "tmpfs", 0, "size=0,nr_inodes=0") == 0);
+    REQUIRE(statfs(dir, &fs) == 0 && fs.f_blocks == 0 && fs.f_bfree == 0);
+    REQUIRE(fs.f_files == 0 && fs.f_ffree == 0);
+    const char *line = line_of("/proc/mounts", dir);
+    REQUIRE(line && strstr(line, ",size=0k,nr_inodes=0"));
+    REQUIRE(close(make_file(in("a"), 64 << 10)) == 0);
+    REQUIRE_ERRNO(mount("x", dir, "tmpfs", MS_REMOUNT, "size=1m"), EINVAL);
+    REQUIRE_ERRNO(mount("x", dir, "tmpfs", MS_REMOUNT, "nr_inodes=9"), EINVAL);
+    REQUIRE(mount("x", dir, "tmpfs", MS_REMOUNT, "size=0") == 0 && umount(dir) == 0);
+    REQUIRE(mount("x", dir, "tmpfs", 0, "nr_blocks=4,nr_inodes=9") == 0);
+    int fd = make_file(in("a"), 8192);
+    REQUIRE_ERRNO(mount("x", dir, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=1m"), EBUSY);
+    REQUIRE(statfs(dir, &fs) == 0 && fs.f_blocks == 4);
+    REQUIRE_ERRNO(mount("x", dir, "tmpfs", MS_REMOUNT, "size=1m,nr_inodes=1"), EINVAL);
+    REQUIRE(statfs(dir, &fs) == 0 && fs.f_blocks == 4 && fs.f_files == 9);
+    REQUIRE(mount("x", dir, "tmpfs", MS_REMOUNT, "size=0,nr_inodes=0") == 0);
+    REQUIRE(statfs(dir, &fs) == 0 && fs.f_blocks == 0 && fs.f_files == 0);
+    REQUIRE(close(fd) == 0 && close(make_file(in("a"), 64 << 10)) == 0 && umount(dir) == 0);
+    REQUIRE(mount("x", dir, "tmpfs", 0, "size=4097") == 0); /* whole pages */
+    line = line_of("/proc/mounts", dir);
+    REQUIRE(line && strstr(line, ",size=8k") && umount(dir) == 0);
 }
 
 static void test_detach(void)
@@ -222,8 +255,18 @@ static void test_readonly(void)
     REQUIRE_ERRNO(open(dir, O_TMPFILE | O_RDWR, 0600), EROFS);
     REQUIRE((fd = open(in("a"), O_RDONLY | O_CREAT, 0600)) >= 0 && close(fd) == 0);
     REQUIRE(mount("none", dir, "tmpfs", MS_REMOUNT, NULL) == 0);
-    REQUIRE((fd = open(in("a"), O_RDWR)) >= 0 && close(fd) == 0);
-    REQUIRE(umount(dir) == 0);
+    /* A mapping that could write is a writer, without its descriptor and read-only, too. */
+    REQUIRE((fd = open(in("a"), O_RDWR)) >= 0 && ftruncate(fd, 8192) == 0);
+    char *p = mmap(NULL, 8192, RW, MAP_SHARED, fd, 0);
+    REQUIRE(p != MAP_FAILED && close(fd) == 0 && mprotect(p, 4096, PROT_READ) == 0);
+    REQUIRE_ERRNO(mount("none", dir, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL), EBUSY);
+    REQUIRE(munmap(p + 4096, 4096) == 0);
+    REQUIRE_ERRNO(mount("none", dir, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL), EBUSY);
+    REQUIRE(munmap(p, 4096) == 0 && (fd = open(in("a"), O_RDONLY)) >= 0);
+    p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    REQUIRE(p != MAP_FAILED && close(fd) == 0);
+    REQUIRE(mount("none", dir, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL) == 0);
+    REQUIRE(munmap(p, 4096) == 0 && umount(dir) == 0);
 }
 
 static void test_flags(void)
@@ -401,10 +444,12 @@ int main(int argc, char **argv)
     struct {
         const char *name;
         void (*run)(void);
-    } tests[] = {{"simple", test_simple}, {"errors", test_errors}, {"limits", test_limits},
-                 {"busy", test_busy},     {"detach", test_detach}, {"readonly", test_readonly},
-                 {"flags", test_flags},   {"move", test_move},     {"others", test_others},
-                 {"huge", test_huge},     {"chroot", test_chroot}, {"storm", test_storm}};
+    } tests[] = {
+        {"simple", test_simple},     {"errors", test_errors},       {"limits", test_limits},
+        {"busy", test_busy},         {"no limits", test_no_limits}, {"detach", test_detach},
+        {"readonly", test_readonly}, {"flags", test_flags},         {"move", test_move},
+        {"others", test_others},     {"huge", test_huge},           {"chroot", test_chroot},
+        {"storm", test_storm}};
     if (argc > 1)
         rounds = atoi(argv[1]);
     setvbuf(stdout, NULL, _IONBF, 0);
