@@ -94,5 +94,7 @@ void proc_broken_pipe(void);
 bool proc_exiting(void);
 /* Console signals: send signo to the foreground process group (tty). */
 void proc_tty_signal(int pgrp, int signo);
+/* Is there a process in this process group? */
+bool proc_group_lives(int pgrp);
 
 #endif

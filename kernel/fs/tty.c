@@ -222,6 +222,7 @@ static long tty_read(struct file *file, struct iov_iter *to, off64_t *pos)
         mutex_lock(&tty.lock);
         bool canonical = tty_lflag(ICANON), ready = tty_in_ready() > 0;
         bool end = tty.hung_up;
+        bool never_waits = !canonical && !tty.termios.cc[VMIN] && !tty.termios.cc[VTIME];
         long done = 0;
         if (ready && (canonical || nonblock))
             done = canonical ? read_canonical(to) : read_raw(to);
@@ -230,7 +231,7 @@ static long tty_read(struct file *file, struct iov_iter *to, off64_t *pos)
         if ((ready && (canonical || nonblock)) || (end && !ready))
             return done;
         if (nonblock)
-            return -EAGAIN;
+            return never_waits ? 0 : -EAGAIN; /* as n_tty_read of Linux */
         hal_console_want();
         int err = canonical ? fs_wait(&tty.wait, readable, NULL, UINT64_MAX) : wait_raw(to->left);
         if (err)

@@ -49,6 +49,8 @@ static int set_pgrp(uintptr_t arg)
         return err;
     if (pgrp < 0)
         return -EINVAL;
+    if (!proc_group_lives(pgrp))
+        return -ESRCH;
     mutex_lock(&tty.lock);
     tty.pgrp = pgrp;
     mutex_unlock(&tty.lock);

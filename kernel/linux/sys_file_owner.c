@@ -10,8 +10,9 @@
  * 1. file->async is set once and goes with the file. What is queued has a reference of its own.
  * 2. `lock` (RANK_EPOLL) guards the callbacks and `file`; forget() takes the callbacks off and
  *    clears `file` under it, so that a work that runs later asks nobody.
- * 3. The owner is three words that anyone may read while another changes them: relaxed atomics. Who
- *    is meant is in one of them.
+ * 3. The owner is words that anyone may read while another changes them: relaxed atomics. Who is
+ *    meant is a number, and when what has this number began: another one that gets the number later
+ *    is told nothing.
  */
 #include "core/assert.h"
 #include "fs/async.h"
@@ -47,7 +48,8 @@ struct owned {
     struct poll_table table;
     struct work work;
     uint32_t got;  /* GOT_BIT; atomic */
-    uint64_t whom; /* type << 32 | id; 0: nobody; relaxed atomic, as the next two */
+    uint64_t whom; /* type << 32 | id; 0: nobody; relaxed atomic, as the next three */
+    uint64_t born; /* birth() of it */
     uint64_t cred; /* who said so: uid << 32 | euid */
     int32_t signo; /* F_SETSIG */
 };
@@ -135,12 +137,37 @@ static void tell_group(int pgid, uint64_t cred, const struct notice *n)
     }
 }
 
+/* When the thread, process or group began, which tells it from others of the same number; 0: there
+ * is none. A process's first thread counts as the process: execve in another thread changes it. */
+static uint64_t birth(int type, int id)
+{
+    uint64_t when = 0;
+    if (type == F_OWNER_PGRP)
+        return proc_group_lives(id); /* not taken by others while a process has it */
+    struct process *p = process_find(id);
+    struct task *task = type == F_OWNER_TID && !p ? task_find(id) : NULL;
+    if (p)
+        when = p->start_ns + 1;
+    process_put(p);
+    if (task) {
+        when = task->start_ns + 1;
+        thread_put(&task->thread);
+    }
+    return when;
+}
+
+static bool is_meant(const struct owned *o, uint64_t whom)
+{
+    uint64_t born = __atomic_load_n(&o->born, __ATOMIC_RELAXED);
+    return born && birth((int)(whom >> 32), (int)(uint32_t)whom) == born;
+}
+
 static void tell_owner(const struct owned *o, const struct notice *n)
 {
     uint64_t whom = __atomic_load_n(&o->whom, __ATOMIC_RELAXED);
     uint64_t cred = __atomic_load_n(&o->cred, __ATOMIC_RELAXED);
     int id = (int)(uint32_t)whom;
-    if (id == 0)
+    if (!is_meant(o, whom))
         return;
     if (whom >> 32 == F_OWNER_TID) {
         tell_task(id, cred, n);
@@ -297,9 +324,11 @@ static void own_tty(struct owned *o)
 {
     const struct fs_cred *cred = proc_cred();
     uint64_t none = 0, group = (uint64_t)F_OWNER_PGRP << 32 | (uint32_t)process_current()->pgid;
-    if (__atomic_compare_exchange_n(&o->whom, &none, group, false, __ATOMIC_RELAXED,
-                                    __ATOMIC_RELAXED))
-        __atomic_store_n(&o->cred, (uint64_t)cred->uid << 32 | cred->euid, __ATOMIC_RELAXED);
+    if (!__atomic_compare_exchange_n(&o->whom, &none, group, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        return;
+    __atomic_store_n(&o->born, birth(F_OWNER_PGRP, (int)(uint32_t)group), __ATOMIC_RELAXED);
+    __atomic_store_n(&o->cred, (uint64_t)cred->uid << 32 | cred->euid, __ATOMIC_RELAXED);
 }
 
 int file_set_async(struct file *file, int fd, bool on)
@@ -334,38 +363,17 @@ struct owner_ex { /* struct f_owner_ex of user code */
     int32_t type, pid;
 };
 
-/* Is there such a thread, process or group? */
-static bool owner_lives(int type, int id)
-{
-    struct process *p;
-    if (type == F_OWNER_PGRP) {
-        bool found = false;
-        for (int pid = 1; !found && (p = process_next(pid)) != NULL; process_put(p)) {
-            pid = p->pid + 1;
-            found = p->pgid == id;
-        }
-        return found;
-    }
-    p = type == F_OWNER_PID ? process_find(id) : NULL;
-    if (p)
-        process_put(p);
-    struct task *task = type == F_OWNER_TID ? task_find(id) : NULL;
-    if (task)
-        thread_put(&task->thread);
-    return p || task;
-}
-
 static long set_owner(struct file *file, int type, int id)
 {
     const struct fs_cred *cred = proc_cred();
     /* Any number that means anything will do, as on Linux; one of another kind gets no signals. */
-    if (id && !owner_lives(F_OWNER_TID, id) && !owner_lives(F_OWNER_PID, id) &&
-        !owner_lives(F_OWNER_PGRP, id))
+    if (id && !birth(F_OWNER_TID, id) && !birth(F_OWNER_PGRP, id))
         return -ESRCH;
     struct owned *o = owned_get(file);
     if (!o)
         return -ENOMEM;
     __atomic_store_n(&o->cred, (uint64_t)cred->uid << 32 | cred->euid, __ATOMIC_RELAXED);
+    __atomic_store_n(&o->born, birth(type, id), __ATOMIC_RELAXED);
     __atomic_store_n(&o->whom, (uint64_t)type << 32 | (uint32_t)id, __ATOMIC_RELAXED);
     return 0;
 }
@@ -375,7 +383,7 @@ static struct owner_ex get_owner(const struct file *file)
     const struct owned *o = owned_of(file);
     uint64_t whom = o ? __atomic_load_n(&o->whom, __ATOMIC_RELAXED) : 0;
     struct owner_ex owner = {o ? (int32_t)(whom >> 32) : F_OWNER_TID, (int32_t)(uint32_t)whom};
-    if (!owner_lives(owner.type, owner.pid))
+    if (!o || !is_meant(o, whom))
         owner.pid = 0;
     return owner;
 }

@@ -586,3 +586,14 @@ void proc_tty_signal(int pgrp, int signo)
         process_put(p);
     }
 }
+
+bool proc_group_lives(int pgrp)
+{
+    struct process *p;
+    bool found = false;
+    for (int pid = 1; !found && (p = process_next(pid)) != NULL; process_put(p)) {
+        pid = p->pid + 1;
+        found = p->pgid == pgrp;
+    }
+    return found;
+}

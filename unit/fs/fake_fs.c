@@ -352,6 +352,10 @@ void proc_tty_signal(int pgrp, int signo)
 {
     fake_tty_signal = signo;
 }
+bool proc_group_lives(int pgrp)
+{
+    return pgrp == 1;
+}
 struct waitq pressure_changes;
 void pressure_get_stats(struct pressure_stats *out)
 {

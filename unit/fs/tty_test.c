@@ -296,6 +296,45 @@ static void slow_terminal(void **state)
     assert_int_equal(file_write(tty, "d", 1), -EAGAIN);
 }
 
+static long read_one(void)
+{
+    char c;
+    struct iov one;
+    struct iov_iter it;
+    iov_iter_init_kernel(&it, &one, &c, 1);
+    return file_read_iter(tty, &it, NULL);
+}
+
+/* Not a wait: MIN 0 and TIME 0 never do, so there is nothing to refuse. */
+static void nothing_to_wait_for(void **state)
+{
+    (void)state;
+    struct termios t;
+    tty->flags |= O_NONBLOCK;
+    assert_int_equal(read_one(), -EAGAIN);
+    control(TCGETS, &t);
+    t.lflag &= ~ICANON;
+    t.cc[VMIN] = 0;
+    control(TCSETS, &t);
+    assert_int_equal(read_one(), 0);
+    t.cc[VTIME] = 1;
+    control(TCSETS, &t);
+    assert_int_equal(read_one(), -EAGAIN);
+}
+
+/* Signals of keys must go to somebody. */
+static void a_group_that_is_none(void **state)
+{
+    (void)state;
+    int group = 77, now = 0;
+    assert_int_equal(tty->ops->ioctl(tty, TIOCSPGRP, (uintptr_t)&group), -ESRCH);
+    group = -1;
+    assert_int_equal(tty->ops->ioctl(tty, TIOCSPGRP, (uintptr_t)&group), -EINVAL);
+    control(TIOCGPGRP, &now);
+    assert_int_equal(now, 1);
+    control(TIOCSPGRP, &now);
+}
+
 int main(void)
 {
 #define TTY(name) cmocka_unit_test_setup_teardown(name, set_up_tty, tear_down)
@@ -306,6 +345,8 @@ int main(void)
         TTY(full_ring),
         TTY(stdio_of_a_tty),
         TTY(slow_terminal),
+        TTY(nothing_to_wait_for),
+        TTY(a_group_that_is_none),
         cmocka_unit_test_setup_teardown(plain_streams, set_up_streams, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
