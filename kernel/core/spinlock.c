@@ -22,10 +22,8 @@ static int held_find(const struct thread_head *self, const void *lock)
     return -1;
 }
 
-void lock_note_acquire(const void *lock, uint8_t rank)
+void lock_check_acquire(const void *lock, uint8_t rank)
 {
-    if (!SELKIE_DEBUG)
-        return;
     struct thread_head *self = thread_head();
     for (unsigned i = 0; i < self->held_count; i++) {
         if (self->held[i] == lock)
@@ -45,10 +43,8 @@ void lock_note_acquire(const void *lock, uint8_t rank)
     hal_irq_restore(irq);
 }
 
-void lock_note_release(const void *lock)
+void lock_check_release(const void *lock)
 {
-    if (!SELKIE_DEBUG)
-        return;
     struct thread_head *self = thread_head();
     int at = held_find(self, lock);
     if (at < 0)
@@ -64,15 +60,13 @@ void lock_note_release(const void *lock)
     hal_irq_restore(irq);
 }
 
-bool lock_note_held(const void *lock)
+bool lock_check_held(const void *lock)
 {
-    return !SELKIE_DEBUG || held_find(thread_head(), lock) >= 0;
+    return held_find(thread_head(), lock) >= 0;
 }
 
-void lock_assert_sleepable(void)
+void lock_check_sleepable(void)
 {
-    if (!SELKIE_DEBUG)
-        return;
     const struct thread_head *self = thread_head();
     for (unsigned i = 0; i < self->held_count; i++)
         if (self->held_rank[i] > RANK_SLEEP_LAST)
@@ -87,11 +81,9 @@ void lock_assert_sleepable(void)
         panic("sleep with preemption off");
 }
 
-void lock_assert_may_take(enum lock_rank rank)
+void lock_check_may_take(enum lock_rank rank)
 {
-    lock_assert_sleepable();
-    if (!SELKIE_DEBUG)
-        return;
+    lock_check_sleepable();
     const struct thread_head *self = thread_head();
     for (unsigned i = 0; i < self->held_count; i++)
         if (self->held_rank[i] >= (unsigned)rank)

@@ -37,15 +37,40 @@ void spin_unlock_irqrestore(struct spinlock *lock, unsigned long state);
  * The rank checks themselves, for other kinds of lock (sched/mutex.c): note that the calling thread
  * is about to take, or has released, `lock`. They do nothing without SELKIE_DEBUG.
  */
-void lock_note_acquire(const void *lock, uint8_t rank);
-void lock_note_release(const void *lock);
-bool lock_note_held(const void *lock); /* always true without SELKIE_DEBUG */
+void lock_check_acquire(const void *lock, uint8_t rank);
+void lock_check_release(const void *lock);
+bool lock_check_held(const void *lock);
+void lock_check_sleepable(void);
+void lock_check_may_take(enum lock_rank rank);
+
+static inline void lock_note_acquire(const void *lock, uint8_t rank)
+{
+    if (SELKIE_DEBUG)
+        lock_check_acquire(lock, rank);
+}
+static inline void lock_note_release(const void *lock)
+{
+    if (SELKIE_DEBUG)
+        lock_check_release(lock);
+}
+/* Always true without SELKIE_DEBUG. */
+static inline bool lock_note_held(const void *lock)
+{
+    return !SELKIE_DEBUG || lock_check_held(lock);
+}
 /* Panic (debug builds) unless the calling thread may sleep: no spinlock held, preemption on, not in
  * an interrupt handler. */
-void lock_assert_sleepable(void);
-
+static inline void lock_assert_sleepable(void)
+{
+    if (SELKIE_DEBUG)
+        lock_check_sleepable();
+}
 /* The same for who may take a lock of this rank: none that stands at it or behind it is held. */
-void lock_assert_may_take(enum lock_rank rank);
+static inline void lock_assert_may_take(enum lock_rank rank)
+{
+    if (SELKIE_DEBUG)
+        lock_check_may_take(rank);
+}
 
 /* True if the calling thread holds it; always true in builds without SELKIE_DEBUG. For ASSERT only.
  */

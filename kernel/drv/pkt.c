@@ -139,14 +139,18 @@ static void done_put(struct pkt_done *done)
 
 static void pieces_free(struct pkt *piece)
 {
+    int64_t objects = 0, bytes = 0;
     while (piece) {
         struct pkt *more = piece->more;
-        account(-1, -(int64_t)piece_truesize(piece));
+        objects++;
+        bytes += piece_truesize(piece);
         page_put(piece->page);
-        done_put(piece->done);
+        if (piece->done)
+            done_put(piece->done);
         kfree(piece);
         piece = more;
     }
+    account(-objects, -bytes);
 }
 
 struct pkt *pkt_alloc(uint32_t headroom, uint32_t size, unsigned flags)

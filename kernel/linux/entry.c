@@ -180,7 +180,7 @@ long sys_restart_syscall(const struct syscall_args *a)
 
 /* ---- the way back ---- */
 
-static bool has_work(const struct task *task)
+static inline __attribute__((always_inline)) bool has_work(const struct task *task)
 {
     return __atomic_load_n(&task->thread.head.need_resched, __ATOMIC_RELAXED) ||
            __atomic_load_n(&task->thread.interrupted, __ATOMIC_RELAXED) || was_switched(task) ||
