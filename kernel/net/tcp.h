@@ -319,7 +319,9 @@ struct tcp {
     uint32_t urgent_seq;           /* of the urgent byte that was announced */
     struct tcp_range sack[TCP_SACK_MAX], dsack;
     uint8_t sack_count;
-    uint8_t urgent; /* enum tcp_urgent_state */
+    uint8_t urgent : 4;        /* enum tcp_urgent_state */
+    uint8_t ack_doublings : 3; /* of the time that an acknowledgement may wait for an answer */
+    uint8_t ack_alone : 1;     /* one has gone without it; no data has come or gone since */
     uint8_t urgent_byte;
     uint8_t quick_acks;            /* so many are not delayed */
     uint32_t tune_seq, tune_space; /* receive buffer: data of the last round trip */

@@ -80,6 +80,7 @@ enum { TCP_EVENT_READ = 1, TCP_EVENT_WRITE = 2, TCP_EVENT_STATE = 4, TCP_EVENT_U
 #define TCP_RTO_INITIAL_US 1000000u /* RFC 6298, 2.1 */
 #define TCP_RTO_MAX_US 120000000u
 #define TCP_DELAYED_ACK_NS (40 * NS_PER_MS) /* at most 500 ms: RFC 9293, 3.8.6.3 */
+#define TCP_DELAYED_ACK_DOUBLINGS 2         /* below what others' first RTO is: RFC 6298, 2.1 */
 #define TCP_CHALLENGE_NS (500 * NS_PER_MS)  /* RFC 5961, 7: one in this time */
 #define TCP_CORK_NS (200 * NS_PER_MS)
 #define TCP_OVERRIDE_MAX_US 1000000u /* RFC 9293, 3.8.6.2.1: 0.1 to 1 s */

@@ -27,7 +27,7 @@ void tcp_get_info(struct tcp *tp, struct tcp_info *out)
                              (tp->wscale_ok ? INFO_WSCALE : 0) | (tp->ecn_ok ? INFO_ECN : 0)),
         .wscale = (uint8_t)(tp->wscale_send | tp->wscale_receive << 4),
         .rto = tcp_rto_us(tp),
-        .ato = (uint32_t)(TCP_DELAYED_ACK_NS / NS_PER_US),
+        .ato = (uint32_t)(TCP_DELAYED_ACK_NS / NS_PER_US) << tp->ack_doublings,
         .snd_mss = tp->mss,
         .rcv_mss = tp->rcv_mss,
         .unacked = segments(tp, tcp_outstanding(tp)),

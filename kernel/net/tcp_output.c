@@ -246,6 +246,9 @@ static bool send_unsent(struct tcp *tp, uint32_t len, uint32_t mss)
     }
     if (!tcp_fin_sent(tp))
         tp->nxt = end;
+    if (tp->ack_alone && tp->ack_doublings < TCP_DELAYED_ACK_DOUBLINGS)
+        tp->ack_doublings++;
+    tp->ack_alone = 0;
     if (len % mss)
         tp->small_end = end;
     tp->data_ns = tp->now_ns;

@@ -86,10 +86,14 @@ static void sack_trim(struct tcp *tp)
 #define DRAIN_ACK 2048u /* bytes */
 
 /* Which of several acknowledgements may wait (RFC 9293, 3.8.6.3; RFC 5681, 4.2): the first of two
- * full segments, for a while; none at the beginning, when the peer's window is small. */
+ * full segments, for a while; none at the beginning, when the peer's window is small. The while is
+ * for the program's answer, which takes it along. One that came too late for that makes it twice as
+ * long (tcp_output.c); more data before an answer, and it is short: the peer waits for us. */
 static void schedule_ack(struct tcp *tp)
 {
     uint32_t unacked = tp->rcv_nxt - tp->acked_to;
+    if (tp->ack_alone)
+        tp->ack_alone = tp->ack_doublings = 0;
     if (tp->quick_acks && !tp->no_quick) {
         tp->quick_acks--;
         tp->ack_now = true;
@@ -97,7 +101,7 @@ static void schedule_ack(struct tcp *tp)
         tp->ack_now = true;
     } else if (!tp->ack_later) {
         tp->ack_later = true;
-        tcp_set_deadline(tp, TCP_SLOT_ACK, tp->now_ns + TCP_DELAYED_ACK_NS);
+        tcp_set_deadline(tp, TCP_SLOT_ACK, tp->now_ns + (TCP_DELAYED_ACK_NS << tp->ack_doublings));
     }
 }
 

@@ -178,6 +178,7 @@ static void ack_timer(struct tcp *tp)
     if (!tp->ack_later || !tcp_synchronized(tp))
         return;
     tcp_count(tp, TCP_N_DelayedACKs);
+    tp->ack_alone = 1;
     tcp_send_ack(tp);
 }
 
