@@ -97,6 +97,7 @@ static void task_exit_user(struct task *task)
     if (task->clear_child_tid.raw == 0)
         return;
     /* A bad address is the program's loss only. */
+    task->thread.departing = true; /* who joins it need not go elsewhere */
     if (user_store_u32(task->clear_child_tid, 0) == 0)
         (void)futex_wake(task->clear_child_tid, 1, UINT32_MAX);
     task->clear_child_tid = uaddr(0);
@@ -160,8 +161,10 @@ void task_exit(int code)
     task_exit_user(task);
     /* The process must outlive the wake-up below; the task's own reference may go any time later.
      */
-    if (task_leave(task, code))
+    if (task_leave(task, code)) {
+        task->thread.departing = false; /* it has something left to do */
         process_end(p);
+    }
     waitq_wake_all(&p->wait, 0);
     thread_exit();
 }

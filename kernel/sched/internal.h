@@ -20,8 +20,10 @@ void sched_switch(enum switch_reason reason);
 void sched_finish_switch(void);
 /* Look at every thread in this CPU's inbox. */
 void sched_drain(struct runqueue *rq);
+/* The thread, which is nowhere, waits here. */
+void sched_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how, uint64_t now);
 /* Make a runnable thread that is nowhere wait for its turn: here or on another CPU. */
-void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how);
+void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how, uint64_t now);
 /* Ask the thread's CPU to look at it: it may have been woken, or its parameters changed. */
 void sched_notify(struct thread *thread);
 /* Wake, leaving `state` as the reason. */
@@ -96,10 +98,19 @@ void thread_setup(struct thread *thread, const char *name);
 
 /* ---- balance.c: interrupts off ---- */
 
+/* The threads that are and will soon be here. */
+uint32_t balance_load(const struct runqueue *rq);
 /* Where should a runnable thread wait? */
 struct cpu *balance_choose(struct runqueue *rq, const struct thread *thread);
 void balance_request(struct runqueue *rq); /* idle: ask the busiest CPU for work */
 void balance_serve(struct runqueue *rq);   /* hand a thread to whoever asked */
+/* The current thread starts another one. True: that one is to wait here. */
+bool balance_keeps(struct runqueue *rq, const struct thread *thread, uint64_t now);
+/* The current thread has begun to sleep. */
+void balance_parted(struct runqueue *rq, struct thread *prev, uint64_t now);
+/* In the timer interrupt: how long may a thread wait for its creator to sleep? UINT64_MAX: there is
+ * none. */
+uint64_t balance_late(struct runqueue *rq, uint64_t now);
 void balance_tick(struct runqueue *rq, uint64_t now);
 
 /* ---- params.c ---- */

@@ -233,7 +233,7 @@ bool rq_preempts(const struct runqueue *rq, const struct thread *thread)
         return false;
     if (cur->rq_policy == SCHED_IDLE && thread->rq_policy != SCHED_IDLE)
         return true;
-    if (thread->rq_policy != SCHED_OTHER)
+    if (thread->rq_policy != SCHED_OTHER || cur->departing)
         return false;
     /* Weighted: the heavier the waking thread, the shorter the margin it needs. */
     uint64_t margin = WAKE_MARGIN_NS * thread->rq_scale >> 16;

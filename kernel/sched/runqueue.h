@@ -43,6 +43,8 @@ struct runqueue {
     uint64_t next_balance_ns;
     uint64_t idle_began, poll_ns; /* idle.c */
     unsigned poll_misses, poll_hits, poll_rest, poll_rest_last;
+    const struct thread *starter; /* balance.c: who last started a thread here; only compared */
+    uint64_t started_ns, kept_until;
     uint64_t tick_ns; /* account.c: period of the samples, and what the last one said */
     bool tick_user;
     struct hal_space *active;                   /* address space loaded here */

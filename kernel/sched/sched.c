@@ -50,7 +50,7 @@
 void sched_publish(struct runqueue *rq)
 {
     bool idling = rq->current == rq->idle;
-    __atomic_store_n(&rq->load, rq->queued + !idling, __ATOMIC_RELAXED);
+    __atomic_store_n(&rq->load, balance_load(rq), __ATOMIC_RELAXED);
     __atomic_store_n(&rq->idling, idling && rq->queued == 0, __ATOMIC_RELAXED);
 }
 
@@ -95,7 +95,7 @@ void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to)
 
 /* ---- becoming runnable ---- */
 
-static void enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how, uint64_t now)
+void sched_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how, uint64_t now)
 {
     sched_charge(rq, now);
     /* The turn of a thread that was alone is long over: give it a little before the next one. */
@@ -127,12 +127,12 @@ static void place(struct runqueue *rq, struct thread *thread, enum rq_arrival ho
     /* Release: what was done to the thread here comes before what the next claimer does. */
     if (claimed)
         __atomic_store_n(&thread->notified, false, __ATOMIC_SEQ_CST);
-    enqueue(rq, thread, how, now);
+    sched_enqueue(rq, thread, how, now);
 }
 
-void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how)
+void sched_place(struct runqueue *rq, struct thread *thread, enum rq_arrival how, uint64_t now)
 {
-    place(rq, thread, how, false, sched_clock(rq));
+    place(rq, thread, how, false, now);
 }
 
 /* The thread waits here: put it where its parameters want it. One that stays keeps its place. */
@@ -141,7 +141,7 @@ static void requeue(struct runqueue *rq, struct thread *thread)
     if (thread_allowed(thread, rq->cpu->id) && !rq_stale(thread))
         return;
     rq_dequeue(rq, thread);
-    sched_place(rq, thread, RQ_EXPIRED);
+    sched_place(rq, thread, RQ_EXPIRED, sched_clock(rq));
     sched_publish(rq);
 }
 
@@ -258,6 +258,8 @@ static void put_current(struct runqueue *rq, struct thread *prev, enum switch_re
         __atomic_store_n(&prev->state, THREAD_DEAD, __ATOMIC_SEQ_CST);
     } else if (reason == SWITCH_SLEEP && state_of(prev) == THREAD_SLEEPING) {
         prev->blocked = true;
+        if (prev == rq->starter)
+            balance_parted(rq, prev, now);
         counter_step(&prev->switches_voluntary);
     } else if (prev != rq->idle) {
         if (!thread_allowed(prev, rq->cpu->id)) {
@@ -295,7 +297,7 @@ void sched_finish_switch(void)
         /* else it is in our inbox, or will be: inspect() buries it */
     } else if (prev->moving) {
         prev->moving = false;
-        sched_place(rq, prev, RQ_EXPIRED);
+        sched_place(rq, prev, RQ_EXPIRED, sched_clock(rq));
     }
 }
 
@@ -476,6 +478,7 @@ void kernel_timer(void)
     account_refund(rq, now);
     account_sample(rq, late_ns);
     watchdog_tick(rq, now);
+    uint64_t kept = balance_late(rq, now);
     if (rq->queued && rq->current != rq->idle) {
         if (now >= rq->current->slice_end)
             sched_want_switch(rq);
@@ -485,6 +488,7 @@ void kernel_timer(void)
     /* A turn that has ended is dealt with when the interrupt returns, which programs the next. */
     uint64_t end = turn_end(rq);
     end = MIN(end > now ? end : UINT64_MAX, account_tick(rq, now));
+    end = MIN(end, kept);
     timerq_program(cpu->timers, MIN(end, late_ipi_time(rq)));
     irq_exit();
 }

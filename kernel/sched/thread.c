@@ -143,7 +143,11 @@ void thread_start(struct thread *thread)
     __atomic_store_n(&thread->head.cpu, cpu, __ATOMIC_RELEASE);
     /* Exchange: see tell() in params.c. */
     (void)__atomic_exchange_n(&thread->state, THREAD_READY, __ATOMIC_SEQ_CST);
-    sched_place(cpu->rq, thread, RQ_NEW);
+    uint64_t now = sched_clock(cpu->rq);
+    if (balance_keeps(cpu->rq, thread, now))
+        sched_enqueue(cpu->rq, thread, RQ_NEW, now);
+    else
+        sched_place(cpu->rq, thread, RQ_NEW, now);
     hal_irq_restore(irq);
     sched_check();
 }

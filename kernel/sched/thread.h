@@ -75,6 +75,8 @@ struct thread {
     bool moving;             /* has just run on a CPU that its affinity forbids */
     bool vruntime_relative;  /* vruntime counts from min_vruntime of the next run queue */
     bool in_user;            /* executes user code; atomic, own thread */
+    bool departing;          /* about to end: whom it wakes has the CPU next; own thread */
+    uint8_t parted;          /* how often it slept soon after starting a thread (balance.c) */
     uint8_t rq_priority;     /* what the run queue goes by: 0 fair, 1..99 real time */
     uint8_t rq_policy;
     /* What was asked for; atomic. Its CPU copies them to the fields around. */
