@@ -19,18 +19,6 @@
 #define SOON_NS (100 * NS_PER_US)
 #define KEEP_NS WAKE_MARGIN_NS /* the creator has as much left in any case: no interrupt more */
 
-/* Is the current thread about to sleep or to end? */
-static bool leaves_soon(const struct runqueue *rq)
-{
-    const struct thread *current = rq->current;
-    return current->departing || (rq->kept_until && rq->starter == current && current->parted);
-}
-
-uint32_t balance_load(const struct runqueue *rq)
-{
-    return rq->queued + (rq->current != rq->idle && !leaves_soon(rq));
-}
-
 static uint32_t load_of(const struct cpu *cpu)
 {
     return __atomic_load_n(&cpu->rq->load, __ATOMIC_RELAXED);

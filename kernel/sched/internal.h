@@ -98,8 +98,17 @@ void thread_setup(struct thread *thread, const char *name);
 
 /* ---- balance.c: interrupts off ---- */
 
-/* The threads that are and will soon be here. */
-uint32_t balance_load(const struct runqueue *rq);
+/* The current thread keeps another one until it sleeps, which is soon; or is about to end. */
+static inline bool balance_leaves(const struct runqueue *rq)
+{
+    const struct thread *current = rq->current;
+    return current->departing || (rq->kept_until && rq->starter == current && current->parted);
+}
+/* The threads that are here, without one that leaves. */
+static inline uint32_t balance_load(const struct runqueue *rq)
+{
+    return rq->queued + (rq->current != rq->idle && !balance_leaves(rq));
+}
 /* Where should a runnable thread wait? */
 struct cpu *balance_choose(struct runqueue *rq, const struct thread *thread);
 void balance_request(struct runqueue *rq); /* idle: ask the busiest CPU for work */
