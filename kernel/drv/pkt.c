@@ -54,6 +54,14 @@ void pkt_init(void)
     memory_account_more[OWNER_PACKET] = account_sum;
 }
 
+static unsigned order_of(uint32_t size)
+{
+    unsigned order = 0;
+    while ((PAGE_SIZE << order) < size)
+        order++;
+    return order;
+}
+
 /* A fragment of this CPU's page: that and where in it. False: there is too little left; *page is
  * what the caller drops a reference of, if anything. */
 static bool fragment_cut(uint32_t size, struct page **page, uint32_t *offset)
@@ -93,9 +101,14 @@ static void fragment_refill(struct page *page, uint32_t used)
     hal_brief_end(brief);
 }
 
+/* Memory for a piece: more than a page is a block of pages of its own. */
 static uint8_t *fragment_alloc(uint32_t size, unsigned flags, struct page **page)
 {
     uint32_t offset;
+    if (size > PAGE_SIZE) {
+        *page = page_alloc(order_of(size), PAGE_KERNEL, ALLOC_HANDY);
+        return *page ? page_virt(*page) : NULL;
+    }
     if (!SELKIE_ASAN) {
         if (fragment_cut(size, page, &offset))
             return (uint8_t *)page_virt(*page) + offset;
@@ -156,9 +169,11 @@ static void pieces_free(struct pkt *piece)
 struct pkt *pkt_alloc(uint32_t headroom, uint32_t size, unsigned flags)
 {
     struct page *page;
-    if (headroom > PAGE_SIZE || size > PAGE_SIZE - headroom)
+    if (headroom > PKT_PIECE_MAX || size > PKT_PIECE_MAX - headroom)
         return NULL;
     uint32_t bytes = (uint32_t)align_up(MAX(headroom + size, 1u), FRAGMENT_ALIGN);
+    if (bytes > PAGE_SIZE)
+        bytes = (uint32_t)PAGE_SIZE << order_of(bytes); /* all that is held */
     uint8_t *room = fragment_alloc(bytes, flags, &page);
     if (!room)
         return NULL;

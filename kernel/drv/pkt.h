@@ -2,9 +2,9 @@
 /*
  * pkt.h - packet buffers.
  *
- * A packet is a chain of pieces (`more`), each a part of a page with a reference of its own. The
- * first piece describes the whole. A packet has one owner; functions that end that say "consumes".
- * Nothing here has a lock. See docs/network.md, Packets.
+ * A packet is a chain of pieces (`more`), each a part of a page, or a block of pages, with a
+ * reference of its own. The first piece describes the whole. A packet has one owner; functions that
+ * end that say "consumes". Nothing here has a lock. See docs/network.md, Packets.
  *
  *     room ......... data ======== data + len ......... room + size
  *           headroom                        tailroom
@@ -23,6 +23,8 @@
  * or nothing in each, is no device's way of receiving; each would keep its memory, and the packet's
  * end is looked for each time. */
 #define PKT_RX_PIECES_MAX 64u
+/* The longest piece of one. */
+#define PKT_PIECE_MAX (8 * (uint32_t)PAGE_SIZE)
 
 enum pkt_checksum {
     PKT_CHECKSUM_NONE,    /* received: nobody has looked; to send: nothing to do */
@@ -67,7 +69,8 @@ struct pkt_done {
 };
 
 /* A packet of one empty piece with `headroom` and room for `size` bytes behind it (together at most
- * a page; -> NULL beyond and without memory). flags: ALLOC_*. Any context. */
+ * PKT_PIECE_MAX; -> NULL beyond and without memory). More than a page is a block of pages, of which
+ * there may be none where there are pages. flags: ALLOC_*. Any context. */
 struct pkt *must_check pkt_alloc(uint32_t headroom, uint32_t size, unsigned flags);
 /* A packet of one piece over memory that exists: takes a reference of page. */
 struct pkt *must_check pkt_of_page(struct page *page, uint32_t offset, uint32_t len,

@@ -49,9 +49,13 @@ struct virtio_net_rx {
     struct virtio_queue queue;
     struct virtio_net *net;
     struct work work;
-    unsigned cpu; /* whose work it is */
-    bool polling; /* atomic */
-    bool broken;  /* the device has lied about it: not looked at again */
+    unsigned cpu;        /* whose work it is */
+    bool polling;        /* atomic */
+    bool broken;         /* the device has lied about it: not looked at again */
+    uint8_t long_frames; /* > 0: long packets have come of late, so buffers are long */
+    uint16_t idle_count; /* numbers without a buffer: */
+    uint16_t idle[VIRTIO_NET_RX_SIZE];
+    uint32_t given; /* bytes of the buffers that the device has */
     struct pkt *buffer[VIRTIO_NET_RX_SIZE];
 };
 struct virtio_net_tx {

@@ -7,6 +7,10 @@
  * (numbers, lengths, counts, offsets) is checked; a packet that is not right is dropped and counted
  * as an error, a number that the device does not have ends the queue.
  *
+ * Where long packets come (merged segments of a stream) the device gets long buffers, fewer of
+ * them: what is done for each is done an eighth as often. What is short is then copied out of them,
+ * so that nothing holds much more memory than it has bytes, and ends that after a while.
+ *
  * Sending. The header goes into the packet's headroom, its pieces become a chain. Packets that the
  * device has sent are freed at the next one, by the poll, or by the timer's look a second later: a
  * device that is done when the notification returns, or a few small packets (one that answers a
@@ -24,6 +28,9 @@
 /* So that behind the device's header and Ethernet's the next one is aligned. */
 #define RX_HEADROOM 18u
 #define RX_BUFFER (PAGE_SIZE / 2 - RX_HEADROOM)
+#define RX_LONG (4 * PAGE_SIZE - RX_HEADROOM)
+#define RX_LONG_FRAME (2 * PAGE_SIZE - RX_HEADROOM) /* what is longer is worth long buffers */
+#define RX_LONG_AFTER 64u                           /* so many in a row are not, and they go */
 #define HEADER ((uint32_t)sizeof(struct virtio_net_header))
 #define ETHER_HEADER 14u
 #define TX_LINGER 32u /* so many packets, none of them urgent, may wait for the next one */
@@ -81,30 +88,79 @@ void virtio_net_irq(struct virtio_net *net)
 
 /* ---- receiving ---- */
 
+static uint32_t rx_room(const struct pkt *pkt)
+{
+    return pkt->size - pkt_headroom(pkt);
+}
+
 static void rx_give(struct virtio_net_rx *rx, unsigned id, struct pkt *pkt)
 {
     rx->buffer[id] = pkt;
-    virtio_queue_add(&rx->queue, id, hal_virt_to_phys(pkt->data), RX_BUFFER, true);
+    rx->given += rx_room(pkt);
+    virtio_queue_add(&rx->queue, id, hal_virt_to_phys(pkt->data), rx_room(pkt), true);
+}
+
+/* New buffers in the places that have none, as many bytes as short ones everywhere would be. False:
+ * there is no memory for a single one that is due. */
+static bool rx_refill(struct virtio_net_rx *rx)
+{
+    uint32_t most = rx->queue.size * RX_BUFFER;
+    for (bool first = true; rx->idle_count > 0; first = false) {
+        uint32_t room = rx->long_frames ? RX_LONG : RX_BUFFER;
+        if (rx->given + room > most)
+            break;
+        struct pkt *pkt = pkt_alloc(RX_HEADROOM, room, ALLOC_DEFAULT);
+        if (!pkt && room > RX_BUFFER)
+            pkt = pkt_alloc(RX_HEADROOM, RX_BUFFER, ALLOC_DEFAULT);
+        if (!pkt)
+            return !first;
+        rx_give(rx, rx->idle[--rx->idle_count], pkt);
+    }
+    return true;
 }
 
 int virtio_net_rx_fill(struct virtio_net_rx *rx)
 {
-    unsigned id = 0;
-    for (; id < rx->queue.size; id++) {
-        struct pkt *pkt = pkt_alloc(RX_HEADROOM, RX_BUFFER, ALLOC_DEFAULT);
-        if (!pkt)
-            break;
-        rx_give(rx, id, pkt);
+    while (rx->idle_count < rx->queue.size) {
+        rx->idle[rx->idle_count] = (uint16_t)(rx->queue.size - 1u - rx->idle_count);
+        rx->idle_count++;
     }
+    (void)rx_refill(rx);
     virtio_queue_kick(&rx->net->device, &rx->queue);
-    return id > 0 ? 0 : -ENOMEM;
+    return rx->given > 0 ? 0 : -ENOMEM;
+}
+
+/* A buffer with `len` bytes in it has come: what goes up, itself or a copy. The device gets another
+ * one first; if there is no memory for that it gets this one again and what was in it is lost
+ * (NULL): so it never runs dry. */
+static struct pkt *rx_exchange(struct virtio_net_rx *rx, unsigned id, uint32_t len)
+{
+    struct pkt *pkt = rx->buffer[id], *copy = NULL;
+    bool copies = rx_room(pkt) > RX_BUFFER && len <= RX_LONG_FRAME;
+    rx->given -= rx_room(pkt);
+    if (copies) {
+        copy = pkt_alloc(RX_HEADROOM, len, ALLOC_DEFAULT);
+        if (copy)
+            memcpy(copy->data, pkt->data, len);
+    }
+    if (!copies || (copy && !rx->long_frames)) {
+        rx->buffer[id] = NULL;
+        rx->idle[rx->idle_count++] = (uint16_t)id;
+        if (rx_refill(rx)) {
+            if (copies)
+                pkt_free(pkt);
+            return copies ? copy : pkt;
+        }
+        rx->idle_count--;
+    }
+    rx_give(rx, id, pkt);
+    return copy;
 }
 
 /*
- * The next buffer that has come: 1 and *out, *len bytes long. 0: there is none, or the device lies.
- * Its place is filled again first; if there is no memory for that the buffer itself stays with the
- * device and what was in it is lost (1, *out NULL): so the device never runs dry. `h`, of the first
- * buffer of a packet, is what stood at its beginning, lost or not: others may belong to it.
+ * The next buffer that has come: 1 and *out, *len bytes long; or NULL, for lack of memory. 0: there
+ * is none, or the device lies. `h`, of the first buffer of a packet, is what stood at its
+ * beginning, lost or not: others may belong to it.
  */
 static int rx_take(struct virtio_net_rx *rx, struct pkt **out, uint32_t *len,
                    struct virtio_net_header *h)
@@ -112,20 +168,27 @@ static int rx_take(struct virtio_net_rx *rx, struct pkt **out, uint32_t *len,
     int id = rx->broken ? -EIO : virtio_queue_take(&rx->queue, len);
     if (id == -EAGAIN)
         return 0;
-    if (id < 0 || *len > RX_BUFFER) {
+    if (id < 0 || *len > rx_room(rx->buffer[id])) {
         rx->broken = true;
         return 0;
     }
-    struct pkt *fresh = pkt_alloc(RX_HEADROOM, RX_BUFFER, ALLOC_DEFAULT);
     if (h && *len >= HEADER)
         memcpy(h, rx->buffer[id]->data, HEADER);
-    *out = fresh ? rx->buffer[id] : NULL;
-    rx_give(rx, (unsigned)id, fresh ? fresh : rx->buffer[id]);
+    *out = rx_exchange(rx, (unsigned)id, *len);
     if (*out && !pkt_put(*out, *len)) {
         pkt_free(*out);
         *out = NULL;
     }
     return 1;
+}
+
+/* What kind of buffers is best, after a packet of this length. */
+static void rx_learn(struct virtio_net_rx *rx, uint32_t len)
+{
+    if (len > RX_LONG_FRAME && rx->queue.size == VIRTIO_NET_RX_SIZE)
+        rx->long_frames = RX_LONG_AFTER;
+    else if (rx->long_frames > 0)
+        rx->long_frames--;
 }
 
 /* A checksum that the sender has left to the device (it is on this host) is no less good than one
@@ -195,6 +258,7 @@ static bool rx_packet(struct virtio_net_rx *rx, struct pkt **out)
         netdev_receive_drop(&rx->net->dev);
         return true;
     }
+    rx_learn(rx, pkt->total);
     if (good) {
         pkt_skip(pkt, HEADER);
         good = pkt->total >= ETHER_HEADER && rx_set_checksum(pkt, &h) && rx_set_gso(pkt, &h);

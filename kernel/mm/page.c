@@ -56,7 +56,7 @@ struct page *page_alloc_quiet(unsigned order, enum page_type type, unsigned flag
     unsigned state = 0;
     struct page *page = order ? buddy_alloc(order, type, flags, &state) : hot_take(type, flags);
     /* Pages in the caches may be what keeps blocks apart. Program memory does with smaller ones. */
-    if (!page && order && type != PAGE_ANON && hot_count()) {
+    if (!page && order && type != PAGE_ANON && !(flags & ALLOC_HANDY) && hot_count()) {
         page_drain();
         page = buddy_alloc(order, type, flags, &state);
     }

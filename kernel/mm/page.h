@@ -79,6 +79,7 @@ enum {
     ALLOC_DEFAULT = 0,
     ALLOC_ZERO = 1,   /* contents zero */
     ALLOC_ATOMIC = 2, /* may dip into the reserve; for irq context and must-succeed paths */
+    ALLOC_HANDY = 4,  /* page_alloc: no effort for a block; the caller does with single pages */
 };
 
 /* Take over the machine's RAM (hal_boot_info). Once, on CPU 0, before any allocation. */

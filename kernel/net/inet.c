@@ -434,18 +434,29 @@ struct ip_params inet_params(const struct inet_sock *sock, const struct net_addr
 
 /* ---- packets and user memory ---- */
 
-#define PIECE ((uint32_t)PAGE_SIZE)
-
-/* One piece of `len` bytes; NULL: *err says why. */
-static struct pkt *piece_from(struct iov_iter *from, uint32_t headroom, uint32_t len, int *err)
+/* A piece of as much as a block of pages holds, or a page if there is no such block: all of it is
+ * used. NULL: no memory. */
+static struct pkt *piece_for(uint32_t headroom, size_t len)
 {
-    struct pkt *piece = pkt_alloc(headroom, len, 0);
-    void *to = piece ? pkt_put(piece, len) : NULL;
-    *err = to ? 0 : -ENOMEM;
-    if (to && iov_copy_from(from, to, len) != (long)len)
-        *err = -EFAULT;
-    if (*err == 0)
+    uint32_t room = PKT_PIECE_MAX;
+    while (room > PAGE_SIZE && room > headroom + len)
+        room /= 2;
+    struct pkt *piece = room > PAGE_SIZE ? pkt_alloc(headroom, room - headroom, 0) : NULL;
+    return piece ? piece : pkt_alloc(headroom, (uint32_t)MIN(len, PAGE_SIZE - headroom), 0);
+}
+
+/* One piece of at most `len` bytes; NULL: *err says why. */
+static struct pkt *piece_from(struct iov_iter *from, uint32_t headroom, size_t len, int *err)
+{
+    struct pkt *piece = piece_for(headroom, len);
+    *err = -ENOMEM;
+    if (!piece)
+        return NULL;
+    uint32_t n = (uint32_t)MIN(len, piece->size - headroom);
+    void *to = pkt_put(piece, n);
+    if (to && iov_copy_from(from, to, n) == (long)n)
         return piece;
+    *err = -EFAULT;
     pkt_free(piece);
     return NULL;
 }
@@ -453,19 +464,16 @@ static struct pkt *piece_from(struct iov_iter *from, uint32_t headroom, uint32_t
 int inet_packet_from(struct iov_iter *from, uint32_t headroom, size_t len, struct pkt **out)
 {
     int err;
-    uint32_t first = (uint32_t)MIN(len, (size_t)(PIECE - headroom));
-    struct pkt *pkt = piece_from(from, headroom, first, &err);
+    struct pkt *pkt = piece_from(from, headroom, len, &err);
     if (!pkt)
         return err;
-    for (size_t left = len - first; left > 0;) {
-        uint32_t n = (uint32_t)MIN(left, (size_t)PIECE);
-        struct pkt *piece = piece_from(from, 0, n, &err);
+    while (pkt->total < len) {
+        struct pkt *piece = piece_from(from, 0, len - pkt->total, &err);
         if (!piece) {
             pkt_free(pkt);
             return err;
         }
         pkt_append(pkt, piece);
-        left -= n;
     }
     *out = pkt;
     return 0;

@@ -85,8 +85,8 @@ static void a_page_is_cut_again_when_its_fragments_are_free(void **state)
 static void sizes_that_no_piece_has(void **state)
 {
     (void)state;
-    assert_null(pkt_alloc(1, PAGE_SIZE, 0));
-    assert_null(pkt_alloc(PAGE_SIZE + 1, 0, 0));
+    assert_null(pkt_alloc(1, PKT_PIECE_MAX, 0));
+    assert_null(pkt_alloc(PKT_PIECE_MAX + 1, 0, 0));
     assert_null(pkt_alloc(UINT32_MAX, UINT32_MAX, 0));
     struct pkt *pkt = pkt_alloc(0, PAGE_SIZE, 0);
     assert_non_null(pkt);
@@ -98,6 +98,39 @@ static void sizes_that_no_piece_has(void **state)
     assert_ptr_equal(pkt_pull(pkt, 0), pkt->data);
     assert_null(pkt_pull(pkt, 1));
     pkt_free(pkt);
+}
+
+/* More than a page is a block; clones and what is cut off keep all of it. */
+static void long_pieces(void **state)
+{
+    (void)state;
+    uint64_t before = page_free_count();
+    struct pkt *pkt = pkt_alloc(18, 3 * PAGE_SIZE, 0);
+    assert_non_null(pkt);
+    assert_int_equal(pkt->size, 4 * PAGE_SIZE);
+    assert_int_equal(pkt->truesize, sizeof(*pkt) + 4 * PAGE_SIZE);
+    uint8_t *to = pkt_put(pkt, 4 * PAGE_SIZE - 18);
+    assert_non_null(to);
+    assert_null(pkt_put(pkt, 1));
+    for (uint32_t i = 0; i < pkt->len; i++)
+        to[i] = (uint8_t)(i % 251);
+    struct pkt *clone = pkt_clone(pkt, 5000, 9000, 64, 0), *tail = pkt_split(pkt, 100, 0);
+    assert_non_null(clone);
+    assert_non_null(tail);
+    pkt_free(pkt);
+    uint8_t bytes[3];
+    pkt_read(tail, 12000, bytes, 3);
+    assert_memory_equal(bytes, ((uint8_t[]){12100 % 251, 12101 % 251, 12102 % 251}), 3);
+    pkt_free(tail);
+    pkt_read(clone, 8997, bytes, 3);
+    assert_memory_equal(bytes, ((uint8_t[]){13997 % 251, 13998 % 251, 13999 % 251}), 3);
+    pkt_free(clone);
+    pkt = pkt_alloc(0, PKT_PIECE_MAX, 0);
+    assert_non_null(pkt);
+    pkt_free(pkt);
+    assert_int_equal(used().objects, 0);
+    assert_int_equal(used().bytes, 0);
+    assert_in_range(page_free_count(), before - 4, before + 2); /* slabs may be kept */
 }
 
 static void headers_go_in_front(void **state)
@@ -326,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup(all_memory_comes_back, set_up),
         cmocka_unit_test_setup(a_page_is_cut_again_when_its_fragments_are_free, set_up),
         cmocka_unit_test_setup(sizes_that_no_piece_has, set_up),
+        cmocka_unit_test_setup(long_pieces, set_up),
         cmocka_unit_test_setup(headers_go_in_front, set_up),
         cmocka_unit_test_setup(clones_share_pages_and_outlive_the_original, set_up),
         cmocka_unit_test_setup(without_memory_nothing_is_left_behind, set_up),
