@@ -427,6 +427,36 @@ static int change_neighbour(const struct netlink_request *request, bool add,
     return neighbour_there(dev, &address) ? 0 : -ENOBUFS;
 }
 
+/* ---- rules ---- */
+
+/* Those that every Linux begins with, and which say what is done here (fib_rules.h; struct
+ * fib_rule_hdr is as rtmsg, with the action in place of the type). */
+static int dump_rules(const struct netlink_request *request, struct netlink_out *out)
+{
+    static const uint32_t rules[][2] = {
+        {0, RT_TABLE_LOCAL}, {32766, RT_TABLE_MAIN}, {32767, RT_TABLE_DEFAULT}};
+    static const uint8_t families[] = {AF_INET, AF_INET6}, from_kernel = 2;
+    uint8_t wanted = request->body_len ? request->body[0] : AF_UNSPEC;
+    if (wanted != AF_UNSPEC && !family_ok(wanted))
+        return -EAFNOSUPPORT;
+    for (unsigned f = 0; f < ARRAY_COUNT(families); f++)
+        /* IPv6 has no table for the third one. */
+        for (unsigned i = 0; i < (families[f] == AF_INET ? 3 : 2); i++) {
+            const struct rtmsg msg = {
+                .family = families[f], .table = (uint8_t)rules[i][1], .type = FR_ACT_TO_TBL};
+            if (wanted != AF_UNSPEC && wanted != families[f])
+                continue;
+            netlink_begin(out, RTM_NEWRULE, NLM_F_MULTI, &msg, sizeof(msg));
+            netlink_put_u32(out, FRA_TABLE, msg.table);
+            netlink_put_u32(out, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX);
+            netlink_put(out, FRA_PROTOCOL, &from_kernel, sizeof(from_kernel));
+            if (rules[i][0])
+                netlink_put_u32(out, FRA_PRIORITY, rules[i][0]);
+            netlink_end(out);
+        }
+    return 0;
+}
+
 /* ---- ---- */
 
 static bool changes(uint16_t type)
@@ -459,6 +489,8 @@ static int answer(const struct netlink_request *request, struct netlink_out *out
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
         return change_neighbour(request, type == RTM_NEWNEIGH, out);
+    case RTM_GETRULE:
+        return is_dump(request->header) ? dump_rules(request, out) : -EOPNOTSUPP;
     default:
         return -EOPNOTSUPP;
     }

@@ -6,12 +6,14 @@
 #include "guest.h"
 
 #include <arpa/inet.h>
+#include <linux/fib_rules.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
 static struct request {
@@ -290,6 +292,37 @@ static void diagnoses(void)
     close(fd), close(tcp);
 }
 
+/* The three rules that there are from the beginning (ip rule): local, main, default. */
+static void rules(int fd)
+{
+    static const uint32_t priorities[] = {0, 32766, 32767};
+    unsigned count = 0;
+    begin(RTM_GETRULE, NLM_F_DUMP, sizeof request.route);
+    request.route.rtm_family = AF_INET;
+    REQUIRE(send(fd, &request, request.header.nlmsg_len, 0) == (long)request.header.nlmsg_len);
+    for (bool done = false; !done;) {
+        struct nlmsghdr *h = receive(fd);
+        for (long left = reply_len; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+            uint32_t priority = 0, table = 0, left_here = RTM_PAYLOAD(h);
+            struct rtmsg *m = NLMSG_DATA(h);
+            done = h->nlmsg_type == NLMSG_DONE;
+            if (done)
+                break;
+            REQUIRE(h->nlmsg_type == RTM_NEWRULE && m->rtm_family == AF_INET);
+            REQUIRE(m->rtm_type == FR_ACT_TO_TBL && m->rtm_dst_len == 0);
+            for (struct rtattr *a = RTM_RTA(m); RTA_OK(a, left_here); a = RTA_NEXT(a, left_here)) {
+                if (a->rta_type == FRA_PRIORITY)
+                    memcpy(&priority, RTA_DATA(a), 4);
+                if (a->rta_type == FRA_TABLE)
+                    memcpy(&table, RTA_DATA(a), 4);
+            }
+            REQUIRE(count < 3 && priority == priorities[count] && table == 255 - count);
+            count++;
+        }
+    }
+    REQUIRE(count == 3);
+}
+
 int main(void)
 {
     alarm(60);
@@ -298,6 +331,7 @@ int main(void)
     routes(fd);
     others(fd);
     dumps(fd);
+    rules(fd);
     diagnoses();
     close(fd);
     return guest_pass("netlinksock");
