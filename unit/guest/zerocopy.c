@@ -143,46 +143,6 @@ static void datagrams(int family)
     close(in), close(out);
 }
 
-/* Completions that nobody reads, and out of order, so that they make no range: who reads none sends
- * no more (Linux: what waits is charged to net.core.optmem_max; over lo all is done in order). */
-static void unread(void)
-{
-    struct sockaddr_in name[2];
-    socklen_t len = sizeof name[0];
-    unsigned sent = 0, told = 0;
-    int in[2], out = socket(AF_INET, SOCK_DGRAM, 0);
-    struct done d;
-    bool more = true;
-    char c;
-    for (int i = 0; i < 2; i++) {
-        in[i] = socket(AF_INET, SOCK_DGRAM, 0);
-        name[i] =
-            (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        REQUIRE(bind(in[i], (struct sockaddr *)&name[i], len) == 0);
-        REQUIRE(getsockname(in[i], (struct sockaddr *)&name[i], &len) == 0);
-    }
-    REQUIRE(yes(out) == 0);
-    while (more && sent < 2000) { /* number 2 before 1, 4 before 3, ... */
-        for (int i = 0; i < 2 && more; i++) {
-            more = sendto(out, "x", 1, MSG_ZEROCOPY, (struct sockaddr *)&name[i], len) == 1;
-            REQUIRE(more || errno == ENOBUFS);
-            sent += more;
-        }
-        REQUIRE(!more || recv(in[0], &c, 1, 0) == 1);
-        REQUIRE(!more || sent < 4 || recv(in[1], &c, 1, 0) == 1);
-    }
-    while (recv(in[0], &c, 1, MSG_DONTWAIT) == 1 || recv(in[1], &c, 1, MSG_DONTWAIT) == 1)
-        ;
-    for (unsigned messages = 0; told < sent; messages++) {
-        REQUIRE(completion(out, &d, 20000));
-        told += d.hi - d.lo + 1;
-        REQUIRE(messages < 400);
-    }
-    REQUIRE(told == sent && sent > 100);
-    REQUIRE(sendto(out, "x", 1, MSG_ZEROCOPY, (struct sockaddr *)&name[0], len) == 1);
-    close(in[0]), close(in[1]), close(out);
-}
-
 static void stream(void)
 {
     int l = socket(AF_INET, SOCK_STREAM, 0), out = socket(AF_INET, SOCK_STREAM, 0);
@@ -285,7 +245,6 @@ int main(int argc, char **argv)
     who_has_it();
     datagrams(AF_INET);
     datagrams(AF_INET6);
-    unread();
     stream();
     return guest_pass("zerocopy");
 }

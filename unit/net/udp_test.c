@@ -420,6 +420,33 @@ static void shut(void **state)
     file_put(b);
 }
 
+/* What a send with MSG_ZEROCOPY counted stays counted until its completion has been read, or has
+ * become part of a range: so entries that nobody reads are bounded by the sends (zerocopy.c). */
+static void completions_are_counted(void **state)
+{
+    struct file *a = make(AF_INET);
+    struct inet_sock *sock_a = inet_of(sock(a));
+    struct iov one;
+    struct iov_iter it;
+    (void)state;
+    sock_a->zerocopy_pending = 5;
+    static const uint32_t ids[] = {0, 2, 1, 4}; /* out of order: no range */
+    for (unsigned i = 0; i < ARRAY_COUNT(ids); i++)
+        inet_error_zerocopy(sock_a, inet_error_new(), ids[i], false);
+    assert_int_equal(sock_a->zerocopy_pending, 5);
+    inet_error_zerocopy(sock_a, inet_error_new(), 5, false); /* behind the last */
+    assert_int_equal(sock_a->zerocopy_pending, 4);
+    for (unsigned left = 4; left-- > 1;) {
+        iov_iter_init_kernel(&it, &one, NULL, 0);
+        last = (struct socket_msg){.data = &it};
+        assert_int_equal(inet_error_recv(sock_a, &last), 0);
+        assert_int_equal(sock_a->zerocopy_pending, left);
+    }
+    inet_error_purge(sock_a);
+    assert_int_equal(sock_a->zerocopy_pending, 0);
+    file_put(a);
+}
+
 /* Each allocation failing in turn: nothing is lost but what was to be sent. */
 static void without_memory(void **state)
 {
@@ -464,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(device_of_one_datagram, set_up, tear_down),
         cmocka_unit_test_setup_teardown(groups, set_up, tear_down),
         cmocka_unit_test_setup_teardown(shut, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(completions_are_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
