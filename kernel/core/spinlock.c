@@ -14,6 +14,7 @@
 
 #include "core/percpu.h"
 
+#if SELKIE_DEBUG /* gdb knows by these functions whether locks are noted (tools/gdb) */
 static int held_find(const struct thread_head *self, const void *lock)
 {
     for (int i = self->held_count; i-- > 0;)
@@ -90,6 +91,7 @@ void lock_check_may_take(enum lock_rank rank)
             panic("lock %p of rank %u is held where one of rank %u may be taken", self->held[i],
                   self->held_rank[i], (unsigned)rank);
 }
+#endif
 
 void spin_init(struct spinlock *lock, enum lock_rank rank)
 {

@@ -404,6 +404,4 @@ def show_locks(_):
 
 def debug_build():
     """Are locks noted? Then core/spinlock.c has code for it."""
-    at = kernel.address_of("lock_note_acquire")
-    block = gdb.block_for_pc(at) if at else None
-    return block is not None and block.end - block.start > 40
+    return kernel.address_of("lock_check_acquire") is not None
