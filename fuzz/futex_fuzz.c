@@ -61,8 +61,10 @@ static int second;
 
 static unsigned key_of(unsigned word, bool shared)
 {
-    if (!shared || word >= 192)
+    if (!shared)
         return 10000 + word;
+    if (word >= 192) /* private memory all the same, but another futex (kernel/proc/futex.c) */
+        return 20000 + word;
     return word < 128 ? word % 64 : 1000 + word;
 }
 

@@ -47,6 +47,10 @@ static void input(struct pkt *pkt)
 }
 
 static bool scribbled[NET_QUEUES]; /* the device has written over its descriptors */
+#define IDS 1024u
+/* Given back without having been taken: the driver may have freed the buffer since, and a device
+ * that writes there after all says nothing about the driver. */
+static bool lied[NET_QUEUES][IDS];
 
 /* What the driver wants read or written lies in RAM. */
 static void check_chain(unsigned q, int id)
@@ -73,7 +77,7 @@ static void receive(unsigned q, int id)
         .buffers = fuzz_u8(&in) % 8 ? 1 : fuzz_u16(&in),
     };
 
-    if (d->flags == 2 && d->len >= sizeof(h))
+    if (d->flags == 2 && d->len >= sizeof(h) && !lied[q][id])
         memcpy(hal_phys_to_virt(d->addr), &h, sizeof(h));
     net_give(q, (uint32_t)id, fuzz_u16(&in) % 2200);
 }
@@ -144,12 +148,17 @@ static void act(struct netdev *dev)
             serve(q);
         break;
     case 7: /* anything into the used ring */
-        if (r->ready)
-            net_give(q, fuzz_u32(&in), fuzz_u32(&in));
+        if (r->ready) {
+            uint32_t id = fuzz_u32(&in);
+
+            lied[q][id % IDS] = true;
+            net_give(q, id, fuzz_u32(&in));
+        }
         break;
     case 8:
         if (r->ready)
             net_used(r)[1] = r->given = fuzz_u16(&in);
+        memset(lied[q], true, sizeof(lied[q]));
         break;
     case 9: /* over the descriptors: they are not read again */
         scribbled[q] = true;
@@ -193,6 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     net_device.config[8] = fuzz_u8(&in);
     net_device.on_notify = on_notify;
     memset(scribbled, 0, sizeof(scribbled));
+    memset(lied, 0, sizeof(lied));
     netdev_input = input;
     first = NULL;
     count = 0;
