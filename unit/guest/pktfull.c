@@ -122,10 +122,10 @@ int main(void)
     for (unsigned i = 0; i < QUEUES; i++)
         REQUIRE(close(queue[i]) == 0);
     stream();
-    for (int tries = 0; tries < 1000 && account("net") != before; tries++)
+    for (int tries = 0; tries < 1000 && account("net") > before; tries++)
         usleep(50000);
-    if (account("net") != before || getenv("PKTFULL"))
+    if (account("net") > before || getenv("PKTFULL"))
         printf("%u refused, %u got, packets %ld -> %ld\n", refused, got, before, account("net"));
-    REQUIRE(account("net") == before);
+    REQUIRE(account("net") <= before); /* the driver may have had one of DHCP's then */
     return guest_pass("pktfull");
 }
