@@ -217,7 +217,7 @@ void hal_ctx_fp_sync(struct hal_ctx *ctx)
 {
     (void)ctx;
 }
-void hal_user_enter(struct isa_frame *frame)
+__attribute__((weak)) void hal_user_enter(struct isa_frame *frame)
 {
     (void)frame;
     fprintf(stderr, "fake_hal: user mode\n");

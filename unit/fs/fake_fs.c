@@ -157,11 +157,11 @@ bool memory_wait(void)
 {
     return fake_memory_waits > 0 && fake_memory_waits--;
 }
-struct thread *thread_spawn(const char *name, void (*fn)(void *), void *arg)
+__attribute__((weak)) struct thread *thread_spawn(const char *name, void (*fn)(void *), void *arg)
 {
     return fake_self; /* never runs: tests feed the tty themselves */
 }
-void thread_exit(void)
+__attribute__((weak)) void thread_exit(void)
 {
     abort();
 }
@@ -282,7 +282,7 @@ int proc_text(int pid, int tid, enum proc_text what, struct strbuf *sb)
     return 0;
 }
 struct fs_cred fake_cred;
-const struct fs_cred *proc_cred(void)
+__attribute__((weak)) const struct fs_cred *proc_cred(void)
 {
     return &fake_cred;
 }
@@ -294,7 +294,7 @@ int proc_current_tid(void)
 {
     return 1;
 }
-int proc_next_pid(int start)
+__attribute__((weak)) int proc_next_pid(int start)
 {
     return start <= 1 ? 1 : 0;
 }
@@ -370,7 +370,7 @@ void pressure_watch(int delta)
 {
     fake_pressure_watchers += delta;
 }
-struct space *space_current(void)
+__attribute__((weak)) struct space *space_current(void)
 {
     return NULL;
 }
