@@ -112,19 +112,58 @@ static void owners_inherit_along_chains(void **state)
     sim_test_seeds(4, 10, boost_main);
 }
 
+/* Waits for a requeue to pi_word, and then has it. */
+static void requeued(void *arg)
+{
+    uint32_t *word = arg;
+    SIM_CHECK(futex(word, WAIT_REQUEUE_PI | PRIVATE, *word, 0, pi_word, 0) == 0);
+    SIM_CHECK((*pi_word & TID_BITS) == my_tid());
+    unlock_pi(pi_word);
+    finish();
+}
+/* Comes when there is a line already. */
+static void refused_once(void *arg)
+{
+    (void)arg;
+    alloc_fail_nth(1);
+    SIM_CHECK(futex(pi_word, LOCK_PI | PRIVATE, 0, 0, NULL, 0) == -ENOMEM);
+    SIM_CHECK(lock_pi(pi_word, LOCK_PI, 0) == 0);
+    unlock_pi(pi_word);
+    finish();
+}
 static void memory_main(void *arg)
 {
     (void)arg;
+    uint32_t *word = &memory[310], before;
     prepare();
     *pi_word = 5;
     alloc_fail_nth(1);
     SIM_CHECK(futex(pi_word, LOCK_PI, 0, 0, NULL, 0) == -ENOMEM && *pi_word == 5);
     SIM_CHECK(futex(pi_word, LOCK_PI, 0, 0, NULL, 0) == -ESRCH && *pi_word == (5 | WAITERS));
+    *pi_word = 0;
+    __atomic_store_n(&let_go, false, __ATOMIC_SEQ_CST);
+    struct task *low = spawn(low_owner, 0);
+    settle();
+    (void)spawn(requeued, (uintptr_t)word);
+    settle();
+    before = *pi_word;
+    alloc_fail_nth(1);
+    SIM_CHECK(futex(word, CMP_REQUEUE_PI | PRIVATE, 1, INT_MAX, pi_word, *word) == -ENOMEM);
+    SIM_CHECK(alloc_fail_hit() && *pi_word == before && low->pi_lines == 0 && running == 2);
+    SIM_CHECK(futex(word, CMP_REQUEUE_PI | PRIVATE, 1, INT_MAX, pi_word, *word) == 1);
+    SIM_CHECK(*pi_word == (before | WAITERS) && low->pi_lines == 1);
+    (void)spawn(refused_once, 0);
+    settle();
+    SIM_CHECK(alloc_fail_hit() && low->pi_lines == 1 && running == 3);
+    __atomic_store_n(&let_go, true, __ATOMIC_SEQ_CST);
+    await_all();
+    SIM_CHECK(*pi_word == 0);
 }
 static void without_memory_nothing_changes(void **state)
 {
     (void)state;
-    sim_test(1, 1, memory_main, NULL);
+    sim_test_seeds(1, 5, memory_main);
+    sim_test_seeds(4, 10, memory_main);
 }
 
 /* Two robust locks, taken in any order, with times that run out, signals, and ends as owner. */
