@@ -159,11 +159,37 @@ static void memory_main(void *arg)
     await_all();
     SIM_CHECK(*pi_word == 0);
 }
+/* Two are to be requeued, and memory lacks when the call has to begin again: what was moved until
+ * then stays moved, and the same call moves the rest. */
+static void partial_main(void *arg)
+{
+    (void)arg;
+    uint32_t *word = &memory[310];
+    prepare();
+    *pi_word = 0;
+    __atomic_store_n(&let_go, false, __ATOMIC_SEQ_CST);
+    struct task *low = spawn(low_owner, 0);
+    settle();
+    (void)spawn(requeued, (uintptr_t)word);
+    (void)spawn(requeued, (uintptr_t)word);
+    settle();
+    alloc_fail_nth(2);
+    long r = futex(word, CMP_REQUEUE_PI | PRIVATE, 1, INT_MAX, pi_word, *word);
+    SIM_CHECK(r == 2 || (r == -ENOMEM && alloc_fail_hit()));
+    alloc_fail_nth(0);
+    long rest = futex(word, CMP_REQUEUE_PI | PRIVATE, 1, INT_MAX, pi_word, *word);
+    SIM_CHECK(r == 2 ? rest == 0 : rest == 1 || rest == 2);
+    SIM_CHECK(low->pi_lines == 1 && running == 3);
+    __atomic_store_n(&let_go, true, __ATOMIC_SEQ_CST);
+    await_all();
+    SIM_CHECK(*pi_word == 0);
+}
 static void without_memory_nothing_changes(void **state)
 {
     (void)state;
     sim_test_seeds(1, 5, memory_main);
     sim_test_seeds(4, 10, memory_main);
+    sim_test_seeds(1, 40, partial_main);
 }
 
 /* Two robust locks, taken in any order, with times that run out, signals, and ends as owner. */
