@@ -7,7 +7,8 @@
  * gives it time to free memory before it gives up (sched/pressure.c).
  *
  * Triggers are looked at when they are polled. Whatever can make one fire ends a stall, and that
- * wakes the queue the poller sleeps on; so no timer is needed.
+ * wakes the queue the poller sleeps on. Only one that may not fire yet, because it has in this
+ * window, needs a timer: nothing may stall when the window is over.
  */
 #include "sched/pressure.h"
 #include "fs/devfs.h"
@@ -30,6 +31,7 @@ struct trigger {
     uint64_t window_start, total_at_start; /* of the window that is being measured */
     uint64_t fired_at;                     /* 0: never; at most once per window */
     bool event;                            /* not yet told */
+    struct timer timer;                    /* the end of a window in which it may not fire again */
 };
 
 static uint64_t stall_total(enum pressure_kind kind)
@@ -45,11 +47,19 @@ static void trigger_restart(struct trigger *t, uint64_t now, uint64_t total)
     t->total_at_start = total;
 }
 
+static void window_over(struct timer *timer)
+{
+    (void)timer;
+    waitq_wake_all(&pressure_changes, 0);
+}
+
 static void trigger_look(struct trigger *t)
 {
     uint64_t now = clock_mono_ns(), total = stall_total(t->kind);
-    if (total - t->total_at_start >= t->threshold_ns &&
-        (t->fired_at == 0 || now - t->fired_at >= t->window_ns)) {
+    bool grown = total - t->total_at_start >= t->threshold_ns;
+    if (grown && t->fired_at && now - t->fired_at < t->window_ns) {
+        timer_arm(&t->timer, t->fired_at + t->window_ns);
+    } else if (grown) {
         t->event = true;
         t->fired_at = now;
         trigger_restart(t, now, total);
@@ -127,6 +137,7 @@ static long psi_write(struct file *file, struct iov_iter *from, off64_t *pos)
     if (err)
         goto out;
     trigger_restart(t, clock_mono_ns(), stall_total(t->kind));
+    timer_setup(&t->timer, window_over);
     /* write(2) holds pos_lock, pwrite(2) does not. */
     struct trigger *none = NULL;
     if (!__atomic_compare_exchange_n((struct trigger **)&file->private_data, &none, t, false,
@@ -158,9 +169,12 @@ static uint32_t psi_poll(struct file *file, struct poll_table *table)
 
 static void psi_release(struct file *file)
 {
-    if (file->private_data)
-        pressure_watch(-1);
-    kfree(file->private_data);
+    struct trigger *t = file->private_data;
+    if (!t)
+        return;
+    pressure_watch(-1);
+    timer_cancel_sync(&t->timer);
+    kfree(t);
 }
 
 const struct file_ops procfs_pressure_ops = {
