@@ -183,8 +183,9 @@ static enum round move_result(struct pi_move *m, int compared, int err, long *re
                 : compared || !err  ? 0
                                     : futex_claim_retry(&m->claim, err);
     *result = again;
-    if (compared == -EAGAIN) /* the word has changed: what was moved before stays moved */
-        *result = m->done ? m->done : -EAGAIN;
+    if (compared == -EAGAIN) /* the word has changed: what was moved before stays moved, but a
+                                number would say that nobody is left to be */
+        *result = -EAGAIN;
     else if (!compared && !err)
         *result = m->done;
     else if (!again)
