@@ -4,7 +4,7 @@
  * and one that computes. When all do, it asks for its personality: that is where the debugger
  * stops.
  */
-#include "guest.h"
+#include "procfile.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -22,30 +22,21 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int ready, stop;
 static int pipe_ends[2];
 
-static int tids[4];
+static pid_t tids[4];
 
 static void named(const char *name)
 {
     prctl(PR_SET_NAME, name);
-    tids[atomic_fetch_add(&ready, 1)] = (int)syscall(SYS_gettid);
+    tids[atomic_fetch_add(&ready, 1)] = (pid_t)syscall(SYS_gettid);
 }
 
 /* How many of the threads sleep in their calls. */
 static int asleep(void)
 {
-    char path[64], text[256];
     int count = 0;
 
-    for (int i = 0; i < 4; i++) {
-        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tids[i]);
-        FILE *file = tids[i] ? fopen(path, "r") : NULL;
-
-        if (!file)
-            continue;
-        REQUIRE(fgets(text, sizeof(text), file));
-        fclose(file);
-        count += strrchr(text, ')')[2] == 'S';
-    }
+    for (int i = 0; i < 4; i++)
+        count += tids[i] && thread_state(tids[i]) == 'S';
     return count;
 }
 

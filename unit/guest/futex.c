@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* futex - the raw operations: wait, wake, bitsets, requeue, wake-op, timeouts, errors; keys of
  * shared mappings that change; futex_waitv and the calls of "futex2", where there are any. */
-#include "guest.h"
+#include "procfile.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -41,22 +41,6 @@ static void join(pthread_t *t, int n)
         REQUIRE(pthread_join(t[i], NULL) == 0);
 }
 
-/* Until the thread sleeps in its call. */
-static void await_sleep(uint32_t *tid)
-{
-    char path[64], text[256], state = 0;
-    while (!__atomic_load_n(tid, __ATOMIC_SEQ_CST))
-        usleep(100);
-    snprintf(path, sizeof path, "/proc/self/task/%u/stat", *tid);
-    while (state != 'S') {
-        usleep(200);
-        FILE *f = fopen(path, "r");
-        REQUIRE(f && fgets(text, sizeof text, f));
-        fclose(f);
-        state = strrchr(text, ')')[2];
-    }
-}
-
 /* ---- FUTEX_WAKE_OP ---- */
 
 static void wake_ops(void)
@@ -83,12 +67,13 @@ static void wake_ops(void)
 /* ---- keys ---- */
 
 struct shared_waiter {
-    uint32_t *word, tid;
+    uint32_t *word;
+    pid_t tid;
 };
 static void *shared_wait(void *arg)
 {
     struct shared_waiter *w = arg;
-    __atomic_store_n(&w->tid, (uint32_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&w->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
     return (void *)futex(w->word, FUTEX_WAIT, 0, NULL, NULL, 0);
 }
 /* A waiter through `a` is woken through `b`, which is the same byte of the same object. */
@@ -163,7 +148,7 @@ static void *waitv_thread(void *arg)
     struct waitv v[128];
     for (unsigned i = 0; i < 128; i++)
         v[i] = (struct waitv){i, (uintptr_t)&many[i], SIZE_U32 | (i % 2 ? 128 : 0), 0};
-    __atomic_store_n((uint32_t *)arg, (uint32_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    __atomic_store_n((pid_t *)arg, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
     return (void *)waitv(v, 128, 0, NULL, 0);
 }
 static void waits_for_many(void)
@@ -199,7 +184,7 @@ static void waits_for_many(void)
     for (unsigned i = 0; i < 128; i++)
         many[i] = i;
     for (unsigned i = 0; i < 128; i += 127) {
-        uint32_t tid = 0;
+        pid_t tid = 0;
         REQUIRE(pthread_create(&t, NULL, waitv_thread, &tid) == 0);
         await_sleep(&tid);
         REQUIRE(futex(&many[i], FUTEX_WAKE | (i % 2 ? FUTEX_PRIVATE_FLAG : 0), 1, NULL, NULL, 0) ==
@@ -210,12 +195,13 @@ static void waits_for_many(void)
 }
 
 struct single {
-    uint32_t mask, tid;
+    uint32_t mask;
+    pid_t tid;
 };
 static void *wait2(void *arg)
 {
     struct single *s = arg;
-    __atomic_store_n(&s->tid, (uint32_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&s->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
     return (void *)syscall(455, &word, 0ul, (unsigned long)s->mask, SIZE_U32 | 128, NULL, 0);
 }
 static void futex2(void)

@@ -2,7 +2,7 @@
 /* pifutex - priority-inheriting futexes: the raw operations with their errors, the word seen from
  * user space, owners that end, hand-over by priority, rings, times, signals, requeues; then mutexes
  * and condition variables of the C library with PTHREAD_PRIO_INHERIT. */
-#include "guest.h"
+#include "procfile.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -43,12 +43,12 @@ static uint32_t self(void)
 static struct start {
     void *(*fn)(void *);
     void *arg;
-    uint32_t tid;
+    pid_t tid;
 } started;
 static void *begin(void *arg)
 {
     struct start s = *(struct start *)arg;
-    __atomic_store_n(&started.tid, self(), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&started.tid, (pid_t)self(), __ATOMIC_SEQ_CST);
     return s.fn(s.arg);
 }
 static pthread_t start(void *(*fn)(void *), void *arg)
@@ -56,27 +56,14 @@ static pthread_t start(void *(*fn)(void *), void *arg)
     pthread_t t;
     started = (struct start){fn, arg, 0};
     REQUIRE(pthread_create(&t, NULL, begin, &started) == 0);
-    while (!load(&started.tid))
+    while (!__atomic_load_n(&started.tid, __ATOMIC_SEQ_CST))
         usleep(100);
     return t;
-}
-/* Wait until the thread sleeps in its call: nothing before that sleeps. */
-static void await_sleep(uint32_t tid)
-{
-    char path[64], text[256], state = 0;
-    snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
-    while (state != 'S') {
-        usleep(200);
-        FILE *f = fopen(path, "r");
-        REQUIRE(f && fgets(text, sizeof text, f));
-        fclose(f);
-        state = strrchr(text, ')')[2];
-    }
 }
 static pthread_t start_sleeper(void *(*fn)(void *), void *arg)
 {
     pthread_t t = start(fn, arg);
-    await_sleep(started.tid);
+    await_sleep(&started.tid);
     return t;
 }
 static void *join(pthread_t t)
@@ -249,7 +236,7 @@ static void times_and_signals(void)
     join(start(lock_until, NULL));
     pthread_t t = start(lock_with_signals, NULL);
     for (int i = 1; i <= 3; i++) {
-        await_sleep(started.tid);
+        await_sleep(&started.tid);
         REQUIRE(syscall(SYS_tgkill, getpid(), started.tid, SIGUSR1) == 0);
         while (signals < i)
             usleep(200);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* poll - pipes, eventfd, poll, select, epoll (level, edge, one-shot), blocking and waking between
  * threads. */
-#include "guest.h"
+#include "procfile.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -174,34 +174,18 @@ static void *exclusive_waiter(void *tid)
     int ep = epoll_create1(0);
     REQUIRE(ep >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, exclusive_event, &e) == 0);
     REQUIRE(epoll_ctl(ep, EPOLL_CTL_ADD, exclusive_end, &end) == 0);
-    __atomic_store_n((int *)tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    __atomic_store_n((pid_t *)tid, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
     REQUIRE(epoll_wait(ep, &e, 1, -1) == 1);
     __atomic_fetch_add(&exclusive_woken, (int)e.data.u32, __ATOMIC_SEQ_CST);
     close(ep);
     return NULL;
 }
 
-/* Until the thread sleeps in its call. */
-static void await_sleep(const int *tid)
-{
-    char path[64], text[256], state = 0;
-    while (!__atomic_load_n(tid, __ATOMIC_SEQ_CST))
-        usleep(100);
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", *tid);
-    while (state != 'S') {
-        usleep(200);
-        FILE *f = fopen(path, "r");
-        REQUIRE(f && fgets(text, sizeof text, f));
-        fclose(f);
-        state = strrchr(text, ')')[2];
-    }
-}
-
 /* Four instances wait for one file: the event goes to one of them. */
 static void test_exclusive(void)
 {
     pthread_t t[4];
-    int tid[4] = {0};
+    pid_t tid[4] = {0};
     uint64_t one = 1;
     exclusive_event = eventfd(0, 0), exclusive_end = eventfd(0, 0);
     for (int i = 0; i < 4; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* procfile.h - numbers out of /proc for several tests. */
+/* procfile.h - what several tests read in /proc. */
 #ifndef SELKIE_GUEST_PROCFILE_H
 #define SELKIE_GUEST_PROCFILE_H
 
@@ -20,6 +20,28 @@ static inline unsigned long number_in(const char *path, const char *what)
     char *at = strstr(text, what);
     REQUIRE(at);
     return strtoul(at + strlen(what), NULL, 10);
+}
+
+/* The state of one of this program's threads, as proc(5) calls it: R, S ... */
+static inline char thread_state(pid_t tid)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
+    FILE *file = fopen(path, "r");
+    REQUIRE(file && fgets(text, sizeof text, file));
+    fclose(file);
+    return strrchr(text, ')')[2];
+}
+
+/* Until the thread has written its number there, and then sleeps in its call: nothing before that
+ * call may sleep. */
+static inline void await_sleep(const pid_t *tid)
+{
+    while (!__atomic_load_n(tid, __ATOMIC_SEQ_CST))
+        usleep(100);
+    do
+        usleep(200);
+    while (thread_state(*tid) != 'S');
 }
 
 /* The lock of the machine's pool of huge pages, for on a Linux two tests may be at work at the same

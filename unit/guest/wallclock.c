@@ -4,7 +4,7 @@
  * blocked reader of a timerfd follows its timer when that is set. Setting the clock is only tried
  * in Selkie, where it is the program's own.
  */
-#include "guest.h"
+#include "procfile.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -51,18 +51,9 @@ static void *read_it(void *arg)
 /* Started, and asleep. */
 static void reader_start(int fd)
 {
-    char path[64], state = 0;
     reader = (struct reader){.fd = fd};
     REQUIRE(pthread_create(&reader.thread, NULL, read_it, NULL) == 0);
-    while (!__atomic_load_n(&reader.tid, __ATOMIC_ACQUIRE))
-        usleep(1000);
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", reader.tid);
-    while (state != 'S') {
-        FILE *f = fopen(path, "r");
-        REQUIRE(f && fscanf(f, "%*d %*s %c", &state) == 1);
-        fclose(f);
-        usleep(1000);
-    }
+    await_sleep(&reader.tid);
 }
 
 static void reader_ends(int error)
