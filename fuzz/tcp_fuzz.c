@@ -85,21 +85,12 @@ static void cb_event(struct tcp *tp)
 {
     (void)tp;
 }
-static struct tcp *make(void)
-{
-    struct tcp *tp = calloc(1, sizeof *tp);
-    tcp_init(tp, &fixture_stack);
-    static const struct flow_key key = {.local_port = 1, .remote_port = 2};
-    tp->key = &key;
-    tcp_set_path(tp, 1460);
-    return tp;
-}
 static struct tcp *cb_child(struct tcp_listener *l, const struct flow_key *key)
 {
     (void)l, (void)key;
     if (w.tp)
         return NULL;
-    w.tp = make();
+    w.tp = fixture_tcp(&fixture_key, 1460);
     return w.tp;
 }
 static void cb_accepted(struct tcp_listener *l, struct tcp *tp)
@@ -384,7 +375,7 @@ static void begin(struct fuzz_input *in)
         w.listener.limit = how & 32 ? 0 : 8; /* 0: cookies only */
         w.listener.defer_s = how & 64 ? 3 : 0;
     } else {
-        w.tp = make();
+        w.tp = fixture_tcp(&fixture_key, 1460);
         tcp_connect(w.tp);
     }
 }

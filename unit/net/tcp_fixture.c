@@ -91,6 +91,17 @@ uint64_t fixture_packets(void)
     return owner_get(OWNER_PACKET).objects;
 }
 
+const struct flow_key fixture_key = {.local_port = 1, .remote_port = 2};
+
+struct tcp *fixture_tcp(const struct flow_key *key, uint32_t mss)
+{
+    struct tcp *tp = calloc(1, sizeof *tp);
+    tcp_init(tp, &fixture_stack);
+    tp->key = key;
+    tcp_set_path(tp, mss);
+    return tp;
+}
+
 /* ---- segments as bytes ---- */
 
 uint16_t fixture_checksum(const uint8_t *bytes, uint32_t len)

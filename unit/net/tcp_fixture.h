@@ -22,6 +22,11 @@ uint64_t fixture_packets(void);
 uint64_t fixture_random(void);
 uint32_t fixture_below(uint32_t limit); /* [0, limit) */
 
+/* A new connection of fixture_stack, by a key that stays, on a path with segments of so many bytes.
+ * Whose it is ends it: tcp_destroy, free. */
+extern const struct flow_key fixture_key; /* from port 1 to port 2 */
+struct tcp *fixture_tcp(const struct flow_key *key, uint32_t mss);
+
 /* One segment as bytes: header and payload; a GSO packet gives several. Consumes the packet. */
 struct wire {
     struct wire *next;

@@ -243,13 +243,9 @@ static struct tcp *make(struct end *end)
 {
     static const struct flow_key keys[2] = {{.local_port = 2, .remote_port = 1},
                                             {.local_port = 1, .remote_port = 2}};
-    struct tcp *tp = calloc(1, sizeof *tp);
-    tcp_init(tp, &fixture_stack);
-    tp->key = &keys[end - ends];
-    tcp_set_path(tp, wire.mtu_mss);
-    end->tp = tp;
+    end->tp = fixture_tcp(&keys[end - ends], wire.mtu_mss);
     end->timer_ns = UINT64_MAX;
-    return tp;
+    return end->tp;
 }
 static struct tcp *cb_child(struct tcp_listener *l, const struct flow_key *key)
 {

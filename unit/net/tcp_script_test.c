@@ -129,15 +129,11 @@ static void cb_event(struct tcp *tp)
 }
 static struct tcp *make(void)
 {
-    struct tcp *tp = calloc(1, sizeof *tp);
-    tcp_init(tp, &fixture_stack);
     static const struct flow_key key = {.local_port = 1,
                                         .remote_port = 2,
                                         .protocol = IPPROTO_TCP,
                                         .local.bytes = {[10] = 0xff, 0xff}};
-    tp->key = &key;
-    tcp_set_path(tp, s.path);
-    return tp;
+    return fixture_tcp(&key, s.path);
 }
 static struct tcp *cb_child(struct tcp_listener *l, const struct flow_key *key)
 {

@@ -62,19 +62,10 @@ static void cb_event(struct tcp *tp)
 {
     (void)tp;
 }
-static struct tcp *make(void)
-{
-    struct tcp *tp = calloc(1, sizeof *tp);
-    tcp_init(tp, &fixture_stack);
-    static const struct flow_key key = {.local_port = 1, .remote_port = 2};
-    tp->key = &key;
-    tcp_set_path(tp, 1460);
-    return tp;
-}
 static struct tcp *cb_child(struct tcp_listener *l, const struct flow_key *key)
 {
     (void)l, (void)key;
-    return child ? NULL : (child = make());
+    return child ? NULL : (child = fixture_tcp(&fixture_key, 1460));
 }
 static void cb_accepted(struct tcp_listener *l, struct tcp *tp)
 {
@@ -248,7 +239,7 @@ static void what_finds_no_room_waits_for_it(void **state)
         to_listener((uint16_t)(i + 9), &seg);
         iss[i] = last.seq;
     }
-    child = make(); /* the queue is full */
+    child = fixture_tcp(&fixture_key, 1460); /* the queue is full */
     for (unsigned i = 0; i < 3; i++) {
         struct tcp_segment ack = segment(TCP_ACK, 1001, iss[i] + 1, 0);
         struct tcp_segment data = segment(TCP_ACK, 1001, iss[i] + 1, 10 + i);
@@ -347,7 +338,7 @@ static void forged_cookies_are_refused(void **state)
 static void cubic_is_its_formula(void **state)
 {
     (void)state;
-    struct tcp *tp = make();
+    struct tcp *tp = fixture_tcp(&fixture_key, 1460);
     double mss = tp->mss, w_max = 1000, window = 700, k = 9.0856; /* cube root of 300 / 0.4 */
     tp->state = TCP_ESTABLISHED;
     tp->srtt = 100000 << 3;
@@ -374,7 +365,7 @@ static void cubic_is_its_formula(void **state)
 static struct tcp *established(void)
 {
     struct tcp_segment answer;
-    struct tcp *tp = make();
+    struct tcp *tp = fixture_tcp(&fixture_key, 1460);
     tcp_connect(tp);
     answer = segment(TCP_SYN | TCP_ACK, 5000, tp->iss + 1, 0);
     answer.opt = (struct tcp_options){
