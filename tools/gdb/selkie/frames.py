@@ -12,6 +12,10 @@ works on a core file, too:
   Signed on AArch64 return addresses of the kernel are signed, and this gdb does not know the masks that
          take the signature off. So the kernel's frame records are followed, and registers that a
          function keeps for its caller are found where its first instructions have put them.
+
+No unwinder may ask gdb anything that involves the selected frame: an expression's value, a command.
+gdb asks the unwinders while it looks for just that frame (after `thread apply`, by its number and
+id), would ask for the id of a frame whose id it is finding out, and abort.
 """
 
 import gdb
@@ -124,7 +128,7 @@ class Entry(Careful):
         pc = number(pending.read_register("pc" if a64 else "rip")) & 2**64 - 1
         if kernel.in_user(pc):
             # With the program's symbols (add-symbol-file) gdb knows better.
-            return None if kernel.symbol_at(pc) else self.user(pending, pc, a64)
+            return None if kernel.has_symbol(pc) else self.user(pending, pc, a64)
         if pending.level() == 0 or pc == 0 or not in_entry(pc):
             return None
         sp = number(pending.read_register("sp" if a64 else "rsp")) & 2**64 - 1

@@ -35,9 +35,12 @@ def variable(name, where=None):
         for symbol in gdb.lookup_static_symbols(name):
             if symbol.is_variable and (where is None or symbol.symtab.filename.endswith(where)):
                 return symbol.value()
-        return gdb.parse_and_eval("'%s'" % name)
+        symbol = gdb.lookup_global_symbol(name)
+        if symbol is not None:
+            return symbol.value()
     except gdb.error as error:
         raise Broken("variable %s: %s" % (name, error)) from error
+    raise Broken("no variable %s" % name)
 
 
 def exists(name):
@@ -160,6 +163,10 @@ def symbol_at(address):
     except gdb.error:
         return ""
     return "" if line.startswith("No symbol") else line.split(" in section ")[0].strip()
+
+
+def has_symbol(pc):
+    return "<" in gdb.format_address(pc)
 
 
 def functions_at(pc):
