@@ -84,10 +84,11 @@ void file_put(struct file *file)
         file->ops->release(file);
     if (file->async) /* only now: a socket could signal until its release */
         file->async->free(file);
-    if (file->writing)
-        super_end_write(file->inode->super);
-    if (file->inode)
+    if (file->inode) {
+        if (file->writing)
+            super_end_write(file->inode->super);
         super_unuse(file->inode->super);
+    }
     dentry_put(file->dentry);
     inode_put(file->inode);
     file_free(file);
