@@ -201,17 +201,23 @@ static void step_protect(struct fuzz_input *in)
 static void check_all(void)
 {
     vaddr_t next = pgtable_next(&pt, 0, 1ull << 47);
+    uint64_t leaves[PGTABLE_LEAF_LEVELS] = {0}, bytes = 0;
 
     for (unsigned s = 0; s < STRETCHES; s++)
         for (unsigned i = 0; i < 512; i++) {
             vaddr_t va = stretch[s] + i * PAGE;
 
+            bytes += model[s][i].mapped ? PAGE : 0;
             FUZZ_CHECK(is(&model[s][i], va));
             FUZZ_CHECK((next == va) == model[s][i].mapped);
             if (next == va)
                 next = pgtable_next(&pt, va + PAGE, 1ull << 47);
         }
     FUZZ_CHECK(next == 1ull << 47);
+    pgtable_leaf_bytes(&pt, 0, 1ull << 47, leaves);
+    for (unsigned level = 0; level < PGTABLE_LEAF_LEVELS; level++)
+        bytes -= leaves[level];
+    FUZZ_CHECK(bytes == 0);
 }
 
 static void flush(void)

@@ -170,6 +170,17 @@ static void print_file(const char *name, struct json_object *file)
     print_missed(file, 60);
 }
 
+/* gcovr takes a regular expression: this file and no other. */
+static char *pattern_of(const char *file)
+{
+    struct bytes out = {0};
+
+    for (; *file; file++)
+        bytes_print(&out, *file == '.' ? "\\%c" : "%c", *file);
+    bytes_print(&out, "$");
+    return out.data;
+}
+
 bool coverage_files(const char *name, const char *preset, const char *objects,
                     const struct list *files)
 {
@@ -181,7 +192,7 @@ bool coverage_files(const char *name, const char *preset, const char *objects,
     list_split(&words, text("gcovr -r . --json %s", out), " ");
     for (size_t i = 0; i < files->count; i++) {
         list_add(&words, "--filter");
-        list_add(&words, files->items[i]);
+        list_add(&words, pattern_of(files->items[i]));
     }
     list_add(&words, text("build/%s/%s", preset, objects));
     outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});

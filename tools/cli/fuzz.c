@@ -76,7 +76,8 @@ static char *source_of(const char *name)
     return text("%s/fuzz/%s_fuzz.c", top_dir(), name);
 }
 
-/* The words of a comment such as "covers: ..." at the top of the target. */
+/* The words of a comment such as "covers: ..." at the top of the target; its lines may begin with a
+ * star. */
 static void source_words(const char *name, const char *key, struct list *out)
 {
     struct bytes source = {0};
@@ -89,7 +90,7 @@ static void source_words(const char *name, const char *key, struct list *out)
     if (!end)
         return;
     at += strlen("/* : ") + strlen(key);
-    list_split(out, must_alloc(strndup(at, (size_t)(end - at))), " \t\n");
+    list_split(out, must_alloc(strndup(at, (size_t)(end - at))), " *\t\n");
 }
 
 /* ---- running libFuzzer ---- */
