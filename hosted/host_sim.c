@@ -20,10 +20,12 @@
 #include "sim_wire.h"
 
 const char *const hosted_knob_names[HOSTED_KNOBS] = {
-    [HOSTED_KNOB_SWITCH] = "switch", [HOSTED_KNOB_DEPTH] = "depth", [HOSTED_KNOB_LENGTH] = "length",
-    [HOSTED_KNOB_MEMORY] = "memory", [HOSTED_KNOB_SKEW] = "skew",   [HOSTED_KNOB_STAY] = "stay",
-    [HOSTED_KNOB_NOMEM] = "nomem",   [HOSTED_KNOB_STEP] = "step",   [HOSTED_KNOB_SLOW] = "slow",
-    [HOSTED_KNOB_HOLD] = "hold",     [HOSTED_KNOB_STOP] = "stop",
+    [HOSTED_KNOB_SWITCH] = "switch",   [HOSTED_KNOB_DEPTH] = "depth",
+    [HOSTED_KNOB_LENGTH] = "length",   [HOSTED_KNOB_MEMORY] = "memory",
+    [HOSTED_KNOB_SKEW] = "skew",       [HOSTED_KNOB_STAY] = "stay",
+    [HOSTED_KNOB_NOMEM] = "nomem",     [HOSTED_KNOB_STEP] = "step",
+    [HOSTED_KNOB_SLOW] = "slow",       [HOSTED_KNOB_HOLD] = "hold",
+    [HOSTED_KNOB_ENTROPY] = "entropy", [HOSTED_KNOB_STOP] = "stop",
 };
 
 #if SELKIE_SIM
@@ -40,7 +42,7 @@ static const struct knob_range ranges[HOSTED_KNOBS] = {
     [HOSTED_KNOB_SKEW] = {0, 0, 1000000000},        [HOSTED_KNOB_STAY] = {10, 1, 100000},
     [HOSTED_KNOB_NOMEM] = {0, 0, 1000000000},       [HOSTED_KNOB_STEP] = {0, 0, 1000000000},
     [HOSTED_KNOB_SLOW] = {0, 0, 1000000},           [HOSTED_KNOB_HOLD] = {64000, 1, 1000000000},
-    [HOSTED_KNOB_STOP] = {0, 0, UINT64_MAX},
+    [HOSTED_KNOB_ENTROPY] = {0, 0, UINT64_MAX},     [HOSTED_KNOB_STOP] = {0, 0, UINT64_MAX},
 };
 static bool given[HOSTED_KNOBS];
 

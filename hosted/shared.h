@@ -55,6 +55,7 @@ enum hosted_knob {
     HOSTED_KNOB_STEP,
     HOSTED_KNOB_SLOW,
     HOSTED_KNOB_HOLD,
+    HOSTED_KNOB_ENTROPY,
     HOSTED_KNOB_STOP, /* the last: belongs to who watches, not to the run */
     HOSTED_KNOBS,
 };

@@ -539,7 +539,7 @@ void sim_start(struct vcpu *v)
     for (unsigned i = 0; i < hosted_config.cpu_count; i++)
         hosted_vcpus[i].sim_due = UINT64_MAX;
     sim.order = seed;
-    sim.entropy = draw(&sim.order);
+    sim.entropy = draw(&sim.order) ^ knob(HOSTED_KNOB_ENTROPY);
     sim.skew = draw(&sim.order);
     sim.salt = draw(&sim.order);
     sim.lowest = FIRST_PRIORITY;
