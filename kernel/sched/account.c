@@ -92,8 +92,8 @@ void account_refund(struct runqueue *rq, uint64_t now)
     if (lost < STOLEN_MIN_NS || cur == rq->idle)
         return;
     rq_refund(cur, lost);
-    if (cur->slice_end != UINT64_MAX)
-        cur->slice_end += lost;
+    if (cur->slice_end != UINT64_MAX) /* but not longer than one that begins now */
+        cur->slice_end = MIN(cur->slice_end + lost, rq_slice_end(rq, cur, now));
 }
 
 void account_turn_ends(struct runqueue *rq, uint64_t now)

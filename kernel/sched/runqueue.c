@@ -9,11 +9,13 @@
  *
  * min_vruntime is the smallest vruntime among the current and the queued fair threads and only goes
  * forward. New threads start there: they can neither starve the others nor be starved. A thread
- * that wakes keeps its own vruntime if it is not more than SLEEPER_LEAD_NS behind min_vruntime, so
- * that a long sleep is not saved up.
+ * that is queued keeps its own vruntime if it is not more than SLEEPER_LEAD_NS behind min_vruntime:
+ * neither a long sleep, nor a time as a real-time thread, nor stolen time that is given back is
+ * saved up.
  *
- * vruntime is compared as a signed difference; 2^63 ns is out of reach except for the lowest
- * weights, and there the difference between two queued threads is still bounded by one turn.
+ * vruntime is compared as a signed difference. With the lowest weight 2^63 ns are ten months of run
+ * time. Threads that are queued are less than LAG_MAX_NS apart; one that has slept for so long that
+ * it seems to be further ahead than that is behind.
  */
 #include "sched/runqueue.h"
 
@@ -25,6 +27,7 @@ static const uint32_t nice_scale[NICE_MAX - NICE_MIN + 1] = {
     610352, 762939, 953674, 1192093, 1490116, 1862645, 2328306, 2910383, 3637979, 4547474,
 };
 #define SPARE_LOOKS 128
+#define LAG_MAX_NS (1ull << 48) /* a turn of the lowest weight is 2^31 */
 #define IDLE_SCALE (65536u * 1024u / 3u)
 
 static bool earlier(uint64_t a, uint64_t b)
@@ -98,10 +101,22 @@ static struct params params_of(const struct thread *thread)
     return params;
 }
 
-void rq_refresh(struct thread *thread)
+/* A debt is kept as run time: an owner that is lent a greater weight has run as long as before, and
+ * must not wait until the others have done what that time was in its own weight. */
+static void rescale_debt(const struct runqueue *rq, struct thread *thread, uint32_t scale)
+{
+    uint64_t level = thread->vruntime_relative ? 0 : rq->min_vruntime;
+    uint64_t debt = thread->vruntime - level; /* a lead wraps */
+    uint32_t old = thread->rq_scale;
+    if (old && old != scale && debt < LAG_MAX_NS)
+        thread->vruntime = level + debt / old * scale + debt % old * scale / old;
+}
+
+void rq_refresh(const struct runqueue *rq, struct thread *thread)
 {
     ASSERT(!thread->queued);
     struct params params = params_of(thread);
+    rescale_debt(rq, thread, params.scale);
     thread->rq_policy = params.policy;
     thread->rq_priority = params.priority;
     thread->rq_scale = params.scale;
@@ -129,17 +144,20 @@ static void advance_min(struct runqueue *rq)
         rq->min_vruntime = least;
 }
 
-static void place_fair(struct runqueue *rq, struct thread *thread, enum rq_arrival how)
+static void bound_lead(const struct runqueue *rq, struct thread *thread)
+{
+    uint64_t least = rq->min_vruntime - SLEEPER_LEAD_NS;
+    if (thread->vruntime - least > LAG_MAX_NS) /* or wraps */
+        thread->vruntime = least;
+}
+
+static void place_fair(const struct runqueue *rq, struct thread *thread)
 {
     if (thread->vruntime_relative) {
         thread->vruntime += rq->min_vruntime;
         thread->vruntime_relative = false;
     }
-    if (how == RQ_WAKE) {
-        uint64_t least = rq->min_vruntime - SLEEPER_LEAD_NS;
-        if (earlier(thread->vruntime, least))
-            thread->vruntime = least;
-    }
+    bound_lead(rq, thread);
 }
 
 /* Who yields or used up its turn mostly goes to the end, who wakes to the front: then no path of
@@ -159,10 +177,10 @@ static void insert_fair(struct runqueue *rq, struct thread *thread)
 void rq_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how)
 {
     ASSERT(!thread->queued && thread != rq->idle);
-    rq_refresh(thread);
+    rq_refresh(rq, thread);
     thread->queued = true;
     rq->queued++;
-    place_fair(rq, thread, how);
+    place_fair(rq, thread);
     unsigned priority = thread->rq_priority;
     if (priority == 0) {
         rq->fair_queued++;
@@ -245,16 +263,23 @@ uint64_t rq_slice_end(const struct runqueue *rq, const struct thread *thread, ui
     if (thread->rq_policy == SCHED_FIFO)
         return UINT64_MAX;
     if (thread->rq_policy == SCHED_RR)
-        return now + SLICE_RR_NS;
+        return now + (thread->turn_left_ns ? thread->turn_left_ns : SLICE_RR_NS);
     uint64_t slice = SLICE_SUM_NS / (rq->fair_queued + 1);
     return now + MAX(SLICE_MIN_NS, MIN(slice, SLICE_MAX_NS));
 }
 
+/* Not behind those that are further back than a round of its own weight, which is what the threads
+ * of the lowest weights are after a turn: one yield would cost seconds. */
 void rq_pass(struct runqueue *rq, struct thread *thread)
 {
     const struct thread *last = thread_of_node(rb_last(&rq->fair));
-    if (thread->rq_priority == 0 && last && earlier(thread->vruntime, last->vruntime))
-        thread->vruntime = last->vruntime;
+    if (thread->rq_priority || !last)
+        return;
+    uint64_t end = rq->min_vruntime + (SLICE_SUM_NS * thread->rq_scale >> 16);
+    if (earlier(last->vruntime, end))
+        end = last->vruntime;
+    if (earlier(thread->vruntime, end))
+        thread->vruntime = end;
 }
 
 void rq_leave(const struct runqueue *rq, struct thread *thread)
@@ -262,10 +287,7 @@ void rq_leave(const struct runqueue *rq, struct thread *thread)
     ASSERT(!thread->queued);
     if (thread->vruntime_relative)
         return;
-    /* A debt travels with the thread, a lead only as far as a sleeper's. */
-    uint64_t least = rq->min_vruntime - SLEEPER_LEAD_NS;
-    if (earlier(thread->vruntime, least))
-        thread->vruntime = least;
+    bound_lead(rq, thread); /* a debt travels with the thread, a lead only so far */
     thread->vruntime -= rq->min_vruntime;
     thread->vruntime_relative = true;
 }

@@ -25,7 +25,7 @@
 #define SLICE_MIN_NS (3 * NS_PER_MS)
 #define SLICE_SUM_NS (12 * NS_PER_MS) /* shared by the runnable threads, within the two above */
 #define SLICE_RR_NS (100 * NS_PER_MS)
-#define SLEEPER_LEAD_NS (3 * NS_PER_MS) /* a sleeper comes back at most this far ahead */
+#define SLEEPER_LEAD_NS (3 * NS_PER_MS) /* who is queued is at most this far ahead */
 #define WAKE_MARGIN_NS (1 * NS_PER_MS)  /* ... and preempts if it is this far ahead */
 #define BALANCE_PERIOD_NS (12 * NS_PER_MS)
 
@@ -81,7 +81,7 @@ static inline struct thread *thread_of_node(const struct rb_node *node)
 void rq_init(struct runqueue *rq, struct cpu *cpu);
 /* Copy what was asked for (policy, nice, priority) to the fields that the queue goes by. Not
  * queued. */
-void rq_refresh(struct thread *thread);
+void rq_refresh(const struct runqueue *rq, struct thread *thread);
 /* What the thread asked for itself, on the scale of core/pi.h. Any context. */
 unsigned rq_own_urgency(const struct thread *thread);
 /* Would rq_refresh change anything that counts in its class? */
@@ -97,7 +97,7 @@ void rq_refund(struct thread *thread, uint64_t ns); /* it was charged too much *
 bool rq_preempts(const struct runqueue *rq, const struct thread *thread);
 /* When has a thread that starts now used up its turn? */
 uint64_t rq_slice_end(const struct runqueue *rq, const struct thread *thread, uint64_t now);
-/* The current thread gives way: let its vruntime pass that of all others. */
+/* The current thread gives way: let its vruntime pass that of others, at most a round ahead. */
 void rq_pass(struct runqueue *rq, struct thread *thread);
 /* Take leave of this queue's virtual time (the thread is not queued): moving to another CPU. */
 void rq_leave(const struct runqueue *rq, struct thread *thread);

@@ -26,8 +26,8 @@
  *     once, so whenever the inbox is not empty the pusher of its first element has sent, or is
  *     about to send, an IPI that has not been served since: the CPU will look, in whatever it does,
  *     and hal_cpu_idle does not sleep over a pending interrupt. The pusher saves the interrupt if
- * it sees, after the push, that the CPU polls its inbox: before the CPU stops doing so it clears
- *     that flag and looks once more (idle.c), all sequentially consistent.
+ *     it sees, after the push, that the CPU polls its inbox: before the CPU stops doing so it
+ *     clears that flag and looks once more (idle.c), all sequentially consistent.
  *  5. On the owner's own CPU interrupts are off between the swap and the enqueueing.
  *
  * A thread that is preempted between prepare and sleep is SLEEPING but not blocked: it stays
@@ -151,7 +151,7 @@ static void renew_current(struct runqueue *rq, struct thread *thread)
     uint64_t now = sched_clock(rq);
     sched_charge(rq, now);
     if (rq_stale(thread)) {
-        rq_refresh(thread);
+        rq_refresh(rq, thread);
         /* The turn of another class has another length, or no end. */
         thread->slice_end = rq_slice_end(rq, thread, now);
         timerq_need(rq->cpu->timers, turn_end(rq));
@@ -250,10 +250,18 @@ bool sched_wake(struct thread *thread, enum thread_state state)
 
 /* ---- switching ---- */
 
+/* A preempted RR thread goes on with the rest of its turn (POSIX, SCHED_RR): with a whole one those
+ * behind it would never run. */
+static uint32_t turn_left(const struct thread *thread, uint64_t now)
+{
+    return thread->rq_policy == SCHED_RR ? (uint32_t)MIN(thread->slice_end - now, SLICE_RR_NS) : 0;
+}
+
 /* What becomes of the thread that has run until now. */
 static void put_current(struct runqueue *rq, struct thread *prev, enum switch_reason reason,
                         uint64_t now)
 {
+    prev->turn_left_ns = 0;
     if (reason == SWITCH_EXIT) {
         __atomic_store_n(&prev->state, THREAD_DEAD, __ATOMIC_SEQ_CST);
     } else if (reason == SWITCH_SLEEP && state_of(prev) == THREAD_SLEEPING) {
@@ -269,6 +277,8 @@ static void put_current(struct runqueue *rq, struct thread *prev, enum switch_re
         if (reason == SWITCH_YIELD)
             rq_pass(rq, prev);
         bool expired = reason == SWITCH_YIELD || now >= prev->slice_end;
+        if (!expired)
+            prev->turn_left_ns = turn_left(prev, now);
         rq_enqueue(rq, prev, expired ? RQ_EXPIRED : RQ_PREEMPTED);
     }
 }

@@ -68,6 +68,7 @@ struct thread {
     bool on_cpu;        /* atomic */
     bool notified;      /* it is in an inbox, or someone is about to put it there; atomic */
     /* scheduling; its own CPU, interrupts off */
+    uint32_t turn_left_ns;   /* RR, preempted: what is left of its turn; 0: a whole one */
     struct rb_node run_node; /* waiting, fair */
     uint64_t vruntime;       /* weighted ns */
     bool queued;             /* on its CPU's run queue */

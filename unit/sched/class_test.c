@@ -93,6 +93,48 @@ static void a_turn_that_has_ended_has_ended(void **state)
     sim_clock_early_ns = early;
 }
 
+/* Somebody more urgent takes the CPU more often than a turn of theirs lasts. */
+static unsigned turns_of[2];
+static void takes_turns(void *arg)
+{
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        sim_work(NS_PER_MS);
+        turns_of[(uintptr_t)arg]++;
+    }
+    finish();
+}
+static void interferes(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        SIM_CHECK(sleep_until(sim_now() + 30 * NS_PER_MS, false) == 0);
+        sim_work(NS_PER_MS);
+    }
+    finish();
+}
+static void preempted_main(void *arg)
+{
+    (void)arg;
+    waitq_init(&done_queue);
+    sched_set_policy(thread_current(), SCHED_FIFO, 50);
+    for (uintptr_t i = 0; i < 3; i++) {
+        running++;
+        struct thread *thread = thread_spawn("rr", i < 2 ? takes_turns : interferes, (void *)i);
+        SIM_CHECK(thread);
+        sched_set_policy(thread, SCHED_RR, i < 2 ? 10 : 20);
+    }
+    SIM_CHECK(sleep_until(sim_now() + 4 * NS_PER_SEC, false) == 0);
+    stop = true;
+    await_all();
+    SIM_CHECK(turns_of[0] < turns_of[1] * 110 / 100 && turns_of[1] < turns_of[0] * 110 / 100);
+}
+static void a_preempted_turn_goes_on(void **state)
+{
+    (void)state;
+    stop = false;
+    sim_test_seeds(1, 5, preempted_main);
+}
+
 static unsigned order[2], order_count;
 static void in_order(void *arg)
 {
@@ -308,6 +350,40 @@ static void stolen_time_is_given_back_to_its_owner(void **state)
     sim_test_seeds(1, 3, stolen_sleeper_main);
 }
 
+/* A thread alone is charged for the time, and others start where it is then: what it gets back must
+ * not let it go first for as long. They come before, or behind the timer interrupt that sees it. */
+static void came_late(void *arg)
+{
+    (void)arg;
+    other_ran++;
+    finish();
+}
+static void lone_main(void *arg)
+{
+    static uint8_t registers[64];
+    (void)arg;
+    waitq_init(&done_queue);
+    thread_current()->fp = registers; /* as a program's thread: those have interrupts */
+    SIM_CHECK(sleep_until(sim_now() + NS_PER_MS, false) == 0);
+    for (unsigned i = 0; i < 4; i++) {
+        sim_work(50 * NS_PER_MS);
+        other_ran = 0;
+        sim_steal(100 * NS_PER_SEC);
+        if (i & 1)
+            sim_work(50 * NS_PER_MS);
+        spawn(came_late, 0, 1);
+        sim_work(50 * NS_PER_MS);
+        SIM_CHECK(other_ran == 1);
+    }
+    await_all();
+    thread_current()->fp = NULL;
+}
+static void stolen_time_is_no_lead(void **state)
+{
+    (void)state;
+    sim_test_seeds(1, 5, lone_main);
+}
+
 /* ---- barrier ---- */
 
 static uint64_t visits[4];
@@ -356,6 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaving_real_time_ends_the_endless_turn),
         cmocka_unit_test(a_turn_that_has_ended_has_ended),
+        cmocka_unit_test(a_preempted_turn_goes_on),
         cmocka_unit_test(a_notice_without_a_change_costs_no_place),
         cmocka_unit_test(uninterruptible_sleep_is_not_interrupted),
         cmocka_unit_test(a_late_interruption_is_a_spurious_wake),
@@ -363,6 +440,7 @@ int main(void)
         cmocka_unit_test(reset_on_fork_is_obeyed),
         cmocka_unit_test(stolen_time_is_given_back),
         cmocka_unit_test(stolen_time_is_given_back_to_its_owner),
+        cmocka_unit_test(stolen_time_is_no_lead),
         cmocka_unit_test(barrier_reaches_every_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

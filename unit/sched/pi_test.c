@@ -172,6 +172,57 @@ static void the_owner_of_a_mutex_inherits(void **state)
     sim_test_seeds(1, 5, inversion_main);
 }
 
+/* The owner has the lowest weight, and after one turn has run as much too long as others do in two
+ * seconds. Who waits for it is nobody special. */
+static bool over;
+static void idle_owner(void *arg)
+{
+    (void)arg;
+    mutex_lock(&mutex);
+    sim_work(20 * NS_PER_MS);
+    mutex_unlock(&mutex);
+    finish();
+}
+static void hog(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST))
+        sim_work(200000);
+    finish();
+}
+static void fair_waiter(void *arg)
+{
+    (void)arg;
+    uint64_t start = sim_now();
+    mutex_lock(&mutex);
+    got_at = sim_now() - start;
+    mutex_unlock(&mutex);
+    over = true;
+    finish();
+}
+static void fair_inversion_main(void *arg)
+{
+    (void)arg;
+    waitq_init(&done_queue);
+    mutex_init(&mutex, RANK_SLEEP_LAST);
+    running++;
+    struct thread *owner = thread_spawn("owner", idle_owner, NULL);
+    SIM_CHECK(owner);
+    sched_set_policy(owner, SCHED_IDLE, 0);
+    SIM_CHECK(sleep_until(sim_now() + 10 * NS_PER_MS, false) == 0);
+    SIM_CHECK(!mutex_try(&mutex));
+    spawn(hog, 0, 1);
+    SIM_CHECK(sleep_until(sim_now() + 20 * NS_PER_MS, false) == 0);
+    spawn(fair_waiter, 0, 1);
+    await_all();
+    SIM_CHECK(got_at < 60 * NS_PER_MS);
+}
+static void an_owner_is_lent_weight(void **state)
+{
+    (void)state;
+    sim_test_seeds(1, 5, fair_inversion_main);
+}
+
 static struct mutex pair[2];
 static void takes_two(void *arg)
 {
@@ -214,6 +265,7 @@ int main(void)
         cmocka_unit_test(loans_go_along_the_chain_and_back),
         cmocka_unit_test(rings_are_refused),
         cmocka_unit_test(the_owner_of_a_mutex_inherits),
+        cmocka_unit_test(an_owner_is_lent_weight),
         cmocka_unit_test(loans_end_with_the_section),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

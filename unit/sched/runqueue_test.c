@@ -314,6 +314,133 @@ static void newcomers_share_from_the_start(void **state)
     assert_true(jain(THREADS) >= 0.99);
 }
 
+/* Thread 0 has run as real-time thread, and is an ordinary one from now on. */
+static void a_time_as_real_time_is_not_saved_up(void **state)
+{
+    (void)state;
+    uint64_t now = 0;
+    add(0, SCHED_FIFO, 0, 10);
+    add(1, SCHED_OTHER, 0, 0);
+    rq_dequeue(&rq, &thread[0]); /* sleeps, most of the time */
+    while (now < 100 * NS_PER_SEC)
+        (void)turn(&now);
+    rq_enqueue(&rq, &thread[0], RQ_WAKE);
+    rq_dequeue(&rq, &thread[0]);
+    while (now < 200 * NS_PER_SEC)
+        (void)turn(&now);
+    thread[0].policy = SCHED_OTHER;
+    rq_enqueue(&rq, &thread[0], RQ_EXPIRED);
+    share[1] = 0;
+    for (unsigned i = 0; i < 4; i++)
+        (void)turn(&now);
+    assert_true(share[1] >= SLICE_MIN_NS);
+}
+
+/* The current thread alone is charged for time that was stolen, and gets it back. */
+static void a_refund_is_not_a_lead(void **state)
+{
+    (void)state;
+    uint64_t now = 0;
+    add(0, SCHED_OTHER, 0, 0);
+    rq_dequeue(&rq, &thread[0]);
+    rq.current = &thread[0];
+    rq_charge(&rq, &thread[0], 1000 * NS_PER_SEC);
+    rq_refund(&thread[0], 1000 * NS_PER_SEC);
+    rq_enqueue(&rq, &thread[0], RQ_EXPIRED);
+    add(1, SCHED_OTHER, 0, 0);
+    for (unsigned i = 0; i < 4; i++)
+        (void)turn(&now);
+    assert_true(share[1] >= SLICE_MIN_NS);
+}
+
+/* A thread of the lowest weight is seconds behind after one turn: who yields must not be put there,
+ * but behind the others. */
+static void a_yield_costs_no_more_than_a_round(void **state)
+{
+    (void)state;
+    uint64_t now = 0, yields = 0;
+    add(0, SCHED_OTHER, 0, 0);
+    add(1, SCHED_OTHER, 0, 0);
+    add(2, SCHED_IDLE, 0, 0);
+    while (now < 100 * NS_PER_SEC) {
+        struct thread *t = rq_first(&rq);
+        if (t != &thread[0]) {
+            (void)turn(&now);
+            continue;
+        }
+        rq_dequeue(&rq, t);
+        rq.current = t;
+        rq_charge(&rq, t, NS_PER_MS);
+        now += NS_PER_MS;
+        rq_pass(&rq, t);
+        rq_enqueue(&rq, t, RQ_EXPIRED);
+        rq.current = rq.idle;
+        assert_ptr_not_equal(rq_first(&rq), t);
+        yields++;
+    }
+    assert_true(yields >= 100 * NS_PER_SEC / (NS_PER_MS + SLICE_SUM_NS + 2 * SLICE_MAX_NS));
+}
+
+/* Beside a thread of the lowest weight virtual time goes round in 20 months: however long a thread
+ * has slept, it comes back with its small lead. */
+static void a_sleep_of_years_is_no_debt(void **state)
+{
+    (void)state;
+    add(0, SCHED_IDLE, 0, 0);
+    add(1, SCHED_OTHER, 0, 0);
+    rq_dequeue(&rq, &thread[1]);
+    for (unsigned week = 0; week < 200; week++) {
+        rq_dequeue(&rq, &thread[0]);
+        rq.current = &thread[0];
+        for (unsigned i = 0; i < 7 * 24 * 60; i++) /* in turns of a minute */
+            rq_charge(&rq, &thread[0], 60 * NS_PER_SEC);
+        rq_enqueue(&rq, &thread[0], RQ_EXPIRED);
+        rq.current = rq.idle;
+        struct thread slept = thread[1];
+        rq_enqueue(&rq, &thread[1], RQ_WAKE);
+        assert_int_equal(rq.min_vruntime - thread[1].vruntime, SLEEPER_LEAD_NS);
+        assert_ptr_equal(rq_first(&rq), &thread[1]);
+        rq_dequeue(&rq, &thread[1]);
+        thread[1] = slept;
+        rq_leave(&rq, &thread[1]); /* the same when it is moved */
+        assert_int_equal(-thread[1].vruntime, SLEEPER_LEAD_NS);
+        thread[1] = slept;
+    }
+}
+
+/* What a thread has run too long is a debt of time: it shrinks when the weight grows (an owner that
+ * is lent urgency), and grows back. */
+static void a_debt_goes_with_the_weight(void **state)
+{
+    (void)state;
+    uint64_t now = 0;
+    add(0, SCHED_OTHER, 0, 0);
+    add(1, SCHED_IDLE, 0, 0);
+    while (share[1] == 0)
+        (void)turn(&now);
+    uint64_t debt = thread[1].vruntime - rq.min_vruntime;
+    assert_true(debt > NS_PER_SEC);
+    rq_dequeue(&rq, &thread[1]);
+    thread[1].lent = 20; /* as nice 0 */
+    assert_true(rq_stale(&thread[1]));
+    rq_enqueue(&rq, &thread[1], RQ_EXPIRED);
+    assert_in_range(thread[1].vruntime - rq.min_vruntime, SLICE_MAX_NS / 2, SLICE_MAX_NS + 1);
+    rq_dequeue(&rq, &thread[1]);
+    thread[1].lent = 0;
+    rq_enqueue(&rq, &thread[1], RQ_EXPIRED);
+    assert_in_range(thread[1].vruntime - rq.min_vruntime, debt - NS_PER_US, debt);
+    /* The same on its way between two CPUs; a lead stays what it is. */
+    rq_dequeue(&rq, &thread[1]);
+    rq_leave(&rq, &thread[1]);
+    thread[1].lent = 20;
+    rq_refresh(&rq, &thread[1]);
+    assert_in_range(thread[1].vruntime, SLICE_MAX_NS / 2, SLICE_MAX_NS + 1);
+    thread[1].vruntime = 0 - NS_PER_MS;
+    thread[1].lent = 0;
+    rq_refresh(&rq, &thread[1]);
+    assert_int_equal(thread[1].vruntime, 0 - NS_PER_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +457,11 @@ int main(void)
         cmocka_unit_test_setup(sixty_four_threads_are_treated_alike, setup),
         cmocka_unit_test_setup(sleepers_do_not_outrun_the_others, setup),
         cmocka_unit_test_setup(newcomers_share_from_the_start, setup),
+        cmocka_unit_test_setup(a_time_as_real_time_is_not_saved_up, setup),
+        cmocka_unit_test_setup(a_refund_is_not_a_lead, setup),
+        cmocka_unit_test_setup(a_yield_costs_no_more_than_a_round, setup),
+        cmocka_unit_test_setup(a_sleep_of_years_is_no_debt, setup),
+        cmocka_unit_test_setup(a_debt_goes_with_the_weight, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
