@@ -34,15 +34,23 @@ static unsigned all_count;
 static void wake_reaper(struct timer *timer)
 {
     (void)timer;
+    /* Between the timer's being disarmed and the reaper's look at the lists: see reaper_request. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     /* Acquire: pairs with the store in thread_reaper. */
     struct thread *thread = __atomic_load_n(&reaper, __ATOMIC_ACQUIRE);
     if (thread)
         thread_wake(thread);
 }
 
+/* A timer that is armed is left alone: who makes threads and ends them all the time makes the list
+ * of the dead empty each time (thread_init), and would put the reaper off for ever. Between the
+ * caller's addition to a list and the look at the timer is a full barrier, and in wake_reaper
+ * another: if the timer is still seen armed, the reaper that it wakes sees the addition. */
 void reaper_request(void)
 {
-    timer_arm(&delay, hal_clock_ns() + REAP_DELAY_NS);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!timer_armed(&delay))
+        timer_arm(&delay, hal_clock_ns() + REAP_DELAY_NS);
 }
 
 void thread_bury(struct thread *thread)

@@ -26,7 +26,7 @@
 #include "lib/errno.h"
 #include "mm/space.h"
 
-#define CPUS_MAX 8
+#define CPUS_MAX 160
 #define STACK_SIZE ((size_t)256 << 10)
 #define ACCESS_ODDS 8
 #define STALL_PICKS 1500
@@ -48,7 +48,7 @@ struct sim_flow {
 };
 
 struct sim_cpu_head *sim_cpu;
-unsigned sim_ipi_count;
+unsigned sim_ipi_count, sim_timer_programmed, sim_timer_count;
 uint64_t sim_stolen_ns;
 static struct sim_cpu cpus[CPUS_MAX];
 static unsigned cpu_count, flow_count;
@@ -130,6 +130,7 @@ static bool take_one(void)
     struct sim_cpu *cpu = self();
     if (cpu->deadline <= now_ns) {
         cpu->deadline = UINT64_MAX;
+        sim_timer_count++;
         kernel_timer();
         return true;
     }
@@ -240,6 +241,7 @@ uint64_t hal_stolen_ns(void)
 }
 void hal_timer_arm(uint64_t deadline_ns)
 {
+    sim_timer_programmed += deadline_ns != UINT64_MAX;
     self()->deadline = deadline_ns;
 }
 void hal_ipi_send(unsigned cpu)
@@ -397,6 +399,7 @@ void sim_seed(unsigned seed)
 
 void sim_boot(unsigned count, unsigned seed, void (*fn)(void *), void *arg)
 {
+    SIM_CHECK(count <= CPUS_MAX);
     cpu_count = count;
     sim_seed(seed);
     for (unsigned i = 0; i < count; i++) {

@@ -30,6 +30,8 @@ uint64_t sim_now(void);
 unsigned sim_contexts(void);    /* contexts that exist */
 extern unsigned sim_log_errors; /* messages of that level */
 extern unsigned sim_ipi_count;
+extern unsigned sim_timer_programmed; /* calls of hal_timer_arm with a time */
+extern unsigned sim_timer_count;      /* timer interrupts */
 /* This CPU stands still before its nth atomic access from now, as a virtual one does when the host
  * runs something else, until the others have been chosen very often. */
 void sim_stall_after(unsigned accesses);
