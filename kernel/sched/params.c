@@ -10,7 +10,7 @@
 #include "mm/kmalloc.h"
 #include "sched/internal.h"
 
-static struct spinlock affinity_lock = SPINLOCK_INIT(RANK_SCHED); /* among those who set it */
+static struct spinlock affinity_lock = SPINLOCK_INIT(RANK_SCHED); /* who sets or copies a mask */
 
 static size_t mask_words(void)
 {
@@ -121,9 +121,13 @@ int sched_set_affinity(struct thread *thread, const uint64_t *mask)
     return 0;
 }
 
+/* Under the lock: of a mask that is being changed, one word as it was and another as it is going to
+ * be may name no CPU at all. */
 void sched_get_affinity(struct thread *thread, uint64_t *mask)
 {
-    const uint64_t *from = __atomic_load_n(&thread->affinity, __ATOMIC_ACQUIRE);
+    unsigned long irq = spin_lock_irqsave(&affinity_lock);
+    const uint64_t *from = thread->affinity;
     for (size_t i = 0; i < mask_words(); i++)
-        mask[i] = from ? __atomic_load_n(&from[i], __ATOMIC_RELAXED) : existing(i);
+        mask[i] = from ? from[i] : existing(i);
+    spin_unlock_irqrestore(&affinity_lock, irq);
 }
