@@ -134,6 +134,9 @@ static void add_hal_more(struct tests *tests)
         {"hal/landing@aarch64", "../checks/landing", BACKEND_AARCH64, "aarch64"},
         {"hal/barriers@x64", "../checks/barriers x64", BACKEND_X64, "x64"},
         {"hal/barriers@aarch64", "../checks/barriers aarch64", BACKEND_AARCH64, "aarch64"},
+        {"hal/registers@hosted", "../checks/registers hosted", BACKEND_HOSTED, "hosted"},
+        {"hal/registers@x64", "../checks/registers x64", BACKEND_X64, "x64"},
+        {"hal/registers@aarch64", "../checks/registers aarch64", BACKEND_AARCH64, "aarch64"},
         {"hal/landing-program@aarch64", "landing", BACKEND_AARCH64, "aarch64"},
     };
 
