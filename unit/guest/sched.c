@@ -22,6 +22,16 @@ struct attr {
     uint32_t more[2];
 };
 
+static void only(int cpu)
+{
+    cpu_set_t set, got;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    REQUIRE(sched_setaffinity(0, sizeof set, &set) == 0);
+    REQUIRE(sched_getaffinity(0, sizeof got, &got) == 0 && CPU_EQUAL(&set, &got));
+    REQUIRE(sched_getcpu() == cpu);
+}
+
 /* A mask that names more CPUs than there are reads back without them. */
 static void affinity(void)
 {
@@ -34,14 +44,19 @@ static void affinity(void)
     CPU_ZERO(&all);
     CPU_SET(CPU_SETSIZE - 1, &all);
     REQUIRE_ERRNO(sched_setaffinity(0, sizeof all, &all), EINVAL);
-    CPU_ZERO(&all);
-    int first = 0;
+    int first = 0, last = CPU_SETSIZE - 1;
     while (!CPU_ISSET(first, &before))
         first++;
-    CPU_SET(first, &all);
-    REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
-    REQUIRE(sched_getaffinity(0, sizeof got, &got) == 0 && CPU_EQUAL(&all, &got));
-    REQUIRE(sched_getcpu() == first);
+    while (!CPU_ISSET(last, &before))
+        last--;
+    only(first);
+    only(last); /* among more than 64 in another word of the mask */
+    unsigned long words[CPU_SETSIZE / 64];
+    size_t need = (size_t)last / 64 * 8;
+    REQUIRE(syscall(SYS_sched_getaffinity, 0, sizeof words, words) >= (long)need + 8);
+    REQUIRE(words[last / 64] == 1ul << last % 64);
+    if (need > 0) /* a mask that has no room for all CPUs */
+        REQUIRE_ERRNO(syscall(SYS_sched_getaffinity, 0, need, words), EINVAL);
     REQUIRE(sched_setaffinity(0, sizeof before, &before) == 0);
 }
 
