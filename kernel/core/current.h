@@ -21,9 +21,9 @@ struct cpu; /* core/percpu.h */
 
 struct thread_head {
     unsigned preempt_count; /* only its own thread touches it */
-    bool need_resched;      /* set by irq handlers of its CPU; relaxed */
+    bool need_resched;      /* set on its CPU, interrupts off; relaxed */
     uint8_t held_count;     /* locks held, for rank checks (SELKIE_DEBUG) */
-    struct cpu *cpu;        /* written by the scheduler when it switches to the thread */
+    struct cpu *cpu;        /* its owner, also while it sleeps; written when it is given away */
     const void *held[LOCK_HELD_MAX];
     uint8_t held_rank[LOCK_HELD_MAX];
 };

@@ -8,7 +8,8 @@
  *
  * The machine's timer is programmed for the first deadline or the end of the current thread's turn,
  * whichever is sooner, and left alone when that moves away: an interrupt too early finds
- * nothing to do and programs the next. Without timers and without a waiting thread it is off.
+ * nothing to do and programs the next. Without timers, without a waiting thread and without a
+ * program whose time is sampled (account.c) it is off.
  */
 #include "sched/timer.h"
 
