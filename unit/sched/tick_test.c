@@ -140,6 +140,26 @@ static void two_threads_have_one_interrupt_a_turn(void **state)
     sim_test_seeds(1, SEEDS, two_main);
 }
 
+/* A timer besides: its time is programmed when an interrupt finds the turn at its end, then that of
+ * the next turn. */
+static void two_and_timer_main(void *arg)
+{
+    (void)arg;
+    waitq_init(&done_queue);
+    begin();
+    spawn(computes_long, 0, 2);
+    SIM_CHECK(sleep_until(sim_now() + 2 * LONG_NS, false) == 0);
+    end();
+    await_all();
+    SIM_CHECK(interrupts >= switches - FEW && interrupts <= TURNS + FEW);
+    SIM_CHECK(programmed <= 2 * TURNS + FEW);
+}
+static void a_timer_besides_costs_one_more(void **state)
+{
+    (void)state;
+    sim_test_seeds(1, SEEDS, two_and_timer_main);
+}
+
 /* Who waits behind a FIFO thread waits for its end, not for that of a turn. */
 static void fifo_main(void *arg)
 {
@@ -257,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_thread_alone_has_no_timer),
         cmocka_unit_test(a_program_alone_is_sampled_seldom),
         cmocka_unit_test(two_threads_have_one_interrupt_a_turn),
+        cmocka_unit_test(a_timer_besides_costs_one_more),
         cmocka_unit_test(a_fifo_thread_has_no_turn),
         cmocka_unit_test(timeouts_that_are_not_reached_cost_no_programming),
         cmocka_unit_test(a_newcomer_ends_the_turn),
