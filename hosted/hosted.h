@@ -47,8 +47,9 @@ struct vcpu {
     /* Simulation: while another CPU has the thread; when the timer comes. */
     uintptr_t sim_sp;
     uint64_t sim_fs, sim_due;
-    uint64_t sim_held;   /* it stands still until then, unless nobody else can run */
-    void *sim_idle_self; /* the thread that calls hal_cpu_idle */
+    uint64_t sim_held;        /* it stands still until then, unless nobody else can run */
+    uint64_t sim_passed_over; /* with priorities: since when it could go on and did not */
+    void *sim_idle_self;      /* the thread that calls hal_cpu_idle */
 } cache_aligned;
 
 extern struct vcpu hosted_vcpus[HAL_CPU_MAX];

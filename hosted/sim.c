@@ -23,7 +23,9 @@
 #define STAY_NS 1000
 #define RELAX_NS 1000
 #define THREAD_SLOTS 1024
-#define FIRST_PRIORITY (1ull << 63)
+#define FIRST_PRIORITY (1ull << 63) /* below it who was put behind all others, */
+#define LAST_PRIORITY (3ull << 62)  /* and from here on who was put before them */
+#define PASSED_OVER_NS 100000000
 #define HOLD_SPREAD 12 /* powers of two */
 
 struct sim {
@@ -42,13 +44,14 @@ struct sim {
     bool on;
     bool strict;         /* at every point the CPU of the highest priority goes on */
     uint32_t slow_below; /* a place whose hash is below it is slow */
-    /* With the knob `depth`: threads that were put behind all others, a cache by hash. */
+    /* With the knob `depth`: threads put behind or before all others, a cache by hash. */
     struct {
         const void *thread;
         uint64_t priority;
-    } low[THREAD_SLOTS];
-    uint64_t lowest; /* counts down */
-    uint64_t salt;   /* of the threads' first priorities */
+    } moved[THREAD_SLOTS];
+    uint64_t lowest;  /* counts down */
+    uint64_t highest; /* counts up */
+    uint64_t salt;    /* of the threads' first priorities */
 };
 static struct sim sim;
 
@@ -154,17 +157,17 @@ static uint64_t hash(const void *thread)
     return draw(&state);
 }
 
-/* Of the thread that a CPU executes, the higher the sooner: by chance, and below all others once it
- * was put behind them. Idle threads are first, for what comes next may be any thread's. */
+/* Of the thread that a CPU executes, the higher the sooner: by chance, unless it was put behind or
+ * before all others. Idle threads are first, for what comes next may be any thread's. */
 static uint64_t priority_of(const struct vcpu *v)
 {
     uint64_t word = hash(v->thread);
 
     if (v->thread == v->sim_idle_self)
         return UINT64_MAX;
-    if (sim.low[word % THREAD_SLOTS].thread == v->thread)
-        return sim.low[word % THREAD_SLOTS].priority;
-    return word | FIRST_PRIORITY;
+    if (sim.moved[word % THREAD_SLOTS].thread == v->thread)
+        return sim.moved[word % THREAD_SLOTS].priority;
+    return word >> 2 | FIRST_PRIORITY;
 }
 
 static struct vcpu *first_of(bool held)
@@ -188,14 +191,30 @@ static struct vcpu *first(void)
     return best ? best : first_of(true);
 }
 
-static void demote(const struct vcpu *v)
+static void move(const struct vcpu *v, uint64_t priority)
 {
     uint64_t slot = hash(v->thread) % THREAD_SLOTS;
 
     if (v->thread == v->sim_idle_self)
         return;
-    sim.low[slot].thread = v->thread;
-    sim.low[slot].priority = --sim.lowest;
+    sim.moved[slot].thread = v->thread;
+    sim.moved[slot].priority = priority;
+}
+
+/* Who could go on and was passed over for so long goes before all others: they may wait for it in a
+ * loop of the program's own, which has no end by itself. */
+static void look_for_passed_over(const struct vcpu *self)
+{
+    for (unsigned i = 0; i < hosted_config.cpu_count; i++) {
+        struct vcpu *v = &hosted_vcpus[i];
+
+        if (v == self || !can_go_on(v)) {
+            v->sim_passed_over = sim.now;
+        } else if (sim.now - v->sim_passed_over > PASSED_OVER_NS) {
+            v->sim_passed_over = sim.now;
+            move(v, ++sim.highest);
+        }
+    }
 }
 
 /* As hal_ctx_switch does for contexts: what the machine holds for user code is given up. */
@@ -323,8 +342,9 @@ static void point_slow(const void *slow)
     if (knob(HOSTED_KNOB_DEPTH)) {
         if (sim.countdown == 0 && sim.changes > 0) {
             sim.changes--;
-            demote(self);
+            move(self, --sim.lowest);
         }
+        look_for_passed_over(self);
         to = first();
     } else if (sim.countdown == 0 || self->sim_held > sim.now) {
         to = other(self);
@@ -543,6 +563,7 @@ void sim_start(struct vcpu *v)
     sim.skew = draw(&sim.order);
     sim.salt = draw(&sim.order);
     sim.lowest = FIRST_PRIORITY;
+    sim.highest = LAST_PRIORITY;
     sim.strict = knob(HOSTED_KNOB_DEPTH);
     sim.slow_below = knob(HOSTED_KNOB_SLOW) ? UINT32_MAX / (uint32_t)knob(HOSTED_KNOB_SLOW) : 0;
     sim.changes = knob(HOSTED_KNOB_DEPTH);
