@@ -99,6 +99,19 @@ void inet_list(uint8_t protocol, bool (*fn)(const struct inet_view *view, void *
     flow_walk(show_flow, &walk);
 }
 
+static bool count_established(const struct inet_view *v, void *arg)
+{
+    *(unsigned *)arg += v->state == TCP_ESTABLISHED || v->state == TCP_CLOSE_WAIT;
+    return true;
+}
+
+unsigned inet_established(void)
+{
+    unsigned count = 0;
+    inet_list(IPPROTO_TCP, count_established, &count);
+    return count;
+}
+
 /* ---- /proc/net ---- */
 
 struct text {

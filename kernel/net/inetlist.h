@@ -20,6 +20,8 @@ struct inet_view {
 /* Calls fn for each socket of a protocol that has a local port, each TIME-WAIT and each connection
  * that is not accepted yet; until it returns false. Thread context without locks; fn may sleep. */
 void inet_list(uint8_t protocol, bool (*fn)(const struct inet_view *view, void *arg), void *arg);
+/* TCP: connections in ESTABLISHED or CLOSE-WAIT (RFC 4022, tcpCurrEstab). Thread context. */
+unsigned inet_established(void);
 /* Boot: /proc/net/{tcp,tcp6,udp,udp6,raw,raw6,sockstat,sockstat6,...}. */
 int must_check inetlist_init(void);
 

@@ -263,6 +263,18 @@ static bool is_peer(const struct flow *flow, const struct flow_key *key)
            net_addr_equal(&flow->key.remote, &key->remote);
 }
 
+/* A flow has no room. For Linux's tools by the names that they know. */
+static void no_room(uint8_t protocol)
+{
+    mib_count(MIB_IpExt_InChannelFull);
+    if (protocol == IPPROTO_UDP) {
+        mib_count(MIB_Udp_InErrors);
+        mib_count(MIB_Udp_RcvbufErrors);
+    } else if (protocol == IPPROTO_TCP) {
+        mib_count(MIB_TcpExt_TCPBacklogDrop);
+    }
+}
+
 /* TCP or UDP to one flow. True: consumed. False: there is none, nothing was changed. In an RCU
  * section. */
 static bool to_flow(struct pkt *pkt, const struct classified *about)
@@ -289,7 +301,7 @@ static bool to_flow(struct pkt *pkt, const struct classified *about)
     }
     mib_count(MIB_Ip_InDelivers);
     if (!flow_deliver(flow, pkt))
-        mib_count(MIB_IpExt_InChannelFull);
+        no_room(about->key.protocol);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "net/ifaddr.h"
+#include "net/inetlist.h"
 #include "net/mib.h"
 #include "net/neigh.h"
 #include "net/netconf.h"
@@ -42,6 +43,12 @@ static int show_dev(struct inode *inode, struct strbuf *sb)
 
 /* ---- counters ---- */
 
+/* How many connections there are is not counted but seen. */
+static uint64_t value_of(enum mib_counter counter)
+{
+    return counter == MIB_Tcp_CurrEstab ? inet_established() : mib_read(counter);
+}
+
 /* Two lines of a group: names, values; `names` and `values` come first in them. */
 static void show_group(struct strbuf *sb, const char *group, const char *names, const char *values)
 {
@@ -52,7 +59,7 @@ static void show_group(struct strbuf *sb, const char *group, const char *names, 
     strbuf_printf(sb, "\n%s:%s", group, values);
     for (unsigned i = 0; i < MIB_COUNT; i++)
         if (strcmp(mib_group(i), group) == 0)
-            strbuf_printf(sb, " %llu", (unsigned long long)mib_read(i));
+            strbuf_printf(sb, " %llu", (unsigned long long)value_of(i));
     strbuf_printf(sb, "\n");
 }
 

@@ -89,8 +89,10 @@ static bool enqueue(struct udp_sock *udp, struct pkt *pkt)
     bool summed = get_be16(header + 6) != 0;
     /* RFC 8200, 8.1: over IPv6 there is always a checksum. */
     bool good = summed ? ip_checksum_ok(pkt, skip, len, &local, &info->remote, IPPROTO_UDP) : v4;
-    if (!good)
+    if (!good) {
+        mib_count(MIB_Udp_InErrors);
         mib_count(MIB_Udp_InCsumErrors);
+    }
     bool wanted = good && !sock->dead && !(socket_shut(&sock->base) & SHUT_RECEIVE) &&
                   from_peer(udp, info) &&
                   (!net_addr_is_multicast(&local) ||

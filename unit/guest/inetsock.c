@@ -182,6 +182,7 @@ static void wrong_packets(void)
     } table[] = {
         {"Tcp", "OutRsts", IPPROTO_TCP, 5, 0, 0}, /* as if of a connection */
         {"Udp", "InCsumErrors", IPPROTO_UDP, 0, 1, 0},
+        {"Udp", "InErrors", IPPROTO_UDP, 0, 1, 0},
         {"Udp", "InDatagrams", IPPROTO_UDP, 0, 0, 1},
     };
     int l = bound(SOCK_STREAM, 0), u = bound(SOCK_DGRAM, 0);
