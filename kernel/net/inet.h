@@ -115,6 +115,9 @@ enum {
     INET_NODEFRAG = 1u << 21,
     INET_CHECKSUM = 1u << 22,
     INET_RECVFRAGSIZE = 1u << 23,
+    /* RFC 2292's forms of INET_PKTINFO6 and INET_RECVHOPLIMIT. */
+    INET_PKTINFO_2292 = 1u << 24,
+    INET_HOPLIMIT_2292 = 1u << 25,
 };
 enum {
     PMTUDISC_DONT,

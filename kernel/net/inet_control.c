@@ -13,7 +13,13 @@
 #define SOL_UDP 17
 #define UDP_SEGMENT 103
 enum { IP_TOS = 1, IP_TTL = 2, IP_PKTINFO = 8, IP_ORIGDSTADDR = 20 };
-enum { IPV6_PKTINFO = 50, IPV6_HOPLIMIT = 52, IPV6_TCLASS = 67 };
+enum {
+    IPV6_2292PKTINFO = 2,
+    IPV6_2292HOPLIMIT = 8,
+    IPV6_PKTINFO = 50,
+    IPV6_HOPLIMIT = 52,
+    IPV6_TCLASS = 67
+};
 
 struct in_pktinfo {
     int32_t device;
@@ -151,24 +157,32 @@ static void put_v4(uint32_t options, struct socket_msg *msg, const struct pkt *p
     }
 }
 
+/* What one of two options asked for, under the one's name or the other's (RFC 3542, RFC 2292). */
+static void put_asked(uint32_t now, uint32_t before, int type, int type_2292,
+                      struct socket_msg *msg, const void *data, size_t len)
+{
+    if (now)
+        control_add(msg, SOL_IPV6, type, data, len);
+    if (before)
+        control_add(msg, SOL_IPV6, type_2292, data, len);
+}
+
 static void put_v6(uint32_t options, struct socket_msg *msg, const struct pkt *pkt)
 {
     const uint8_t *ip = pkt->room + pkt->network;
     bool v4 = ip[0] >> 4 == 4;
-    if (options & INET_PKTINFO6) {
-        struct in6_pktinfo info = {.device = pkt->dev ? (int32_t)pkt->dev->index : 0};
-        if (v4) {
-            info.address[10] = info.address[11] = 0xff;
-            memcpy(info.address + 12, ip + 16, 4);
-        } else {
-            memcpy(info.address, ip + 24, sizeof(info.address));
-        }
-        control_add(msg, SOL_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    int32_t hops = v4 ? ip[8] : ip[7];
+    struct in6_pktinfo info = {.device = pkt->dev ? (int32_t)pkt->dev->index : 0};
+    if (v4) {
+        info.address[10] = info.address[11] = 0xff;
+        memcpy(info.address + 12, ip + 16, 4);
+    } else {
+        memcpy(info.address, ip + 24, sizeof(info.address));
     }
-    if (options & INET_RECVHOPLIMIT) {
-        int32_t hops = v4 ? ip[8] : ip[7];
-        control_add(msg, SOL_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
-    }
+    put_asked(options & INET_PKTINFO6, options & INET_PKTINFO_2292, IPV6_PKTINFO, IPV6_2292PKTINFO,
+              msg, &info, sizeof(info));
+    put_asked(options & INET_RECVHOPLIMIT, options & INET_HOPLIMIT_2292, IPV6_HOPLIMIT,
+              IPV6_2292HOPLIMIT, msg, &hops, sizeof(hops));
     if (options & INET_RECVTCLASS) {
         int32_t tclass = v4 ? ip[1] : (get_be16(ip) >> 4) & 0xff;
         control_add(msg, SOL_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
