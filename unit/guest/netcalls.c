@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * netcalls.c - what programs ask of the network that the other tests do not: which devices and
+ * addresses there are (getifaddrs(3), netdevice(7)), datagrams sent many at a time (udp(7)), files
+ * and pipes into and out of streams, groups on lo, and counters of /proc/net/snmp.
+ */
+#include "guest.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <netpacket/packet.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#ifndef IPV6_2292PKTINFO
+#define IPV6_2292PKTINFO 2
+#define IPV6_2292HOPLIMIT 8
+#endif
+
+static struct sockaddr_in loop(uint16_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = port};
+}
+
+static int set(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int get(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    REQUIRE(getsockopt(fd, level, name, &value, &len) == 0);
+    return value;
+}
+
+static int bound(int type)
+{
+    struct sockaddr_in a = loop(0);
+    int fd = socket(AF_INET, type, 0);
+    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    return fd;
+}
+
+static struct sockaddr_in name_of(int fd)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+    REQUIRE(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    return a;
+}
+
+/* ---- devices and addresses ---- */
+
+static void addresses(void)
+{
+    struct ifaddrs *all;
+    int four = 0, link = 0;
+    REQUIRE(getifaddrs(&all) == 0);
+    for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+        if (!i->ifa_addr || strcmp(i->ifa_name, "lo") != 0)
+            continue;
+        REQUIRE((i->ifa_flags & (IFF_UP | IFF_LOOPBACK | IFF_RUNNING)) ==
+                (IFF_UP | IFF_LOOPBACK | IFF_RUNNING));
+        if (i->ifa_addr->sa_family == AF_PACKET) {
+            struct sockaddr_ll *ll = (struct sockaddr_ll *)i->ifa_addr;
+            REQUIRE(ll->sll_halen == 6 && ll->sll_ifindex == (int)if_nametoindex("lo"));
+            REQUIRE(i->ifa_data);
+            link++;
+        } else if (i->ifa_addr->sa_family == AF_INET) {
+            struct sockaddr_in *in = (struct sockaddr_in *)i->ifa_addr;
+            struct sockaddr_in *mask = (struct sockaddr_in *)i->ifa_netmask;
+            four += in->sin_addr.s_addr == htonl(INADDR_LOOPBACK) &&
+                    mask->sin_addr.s_addr == htonl(0xff000000u);
+        }
+    }
+    REQUIRE(four == 1 && link == 1);
+    freeifaddrs(all);
+}
+
+static void devices(void)
+{
+    struct if_nameindex *all = if_nameindex();
+    struct ifreq r = {0};
+    struct ifreq list[16];
+    struct ifconf conf = {.ifc_len = sizeof list, .ifc_req = list};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), seen = 0;
+    REQUIRE(all && fd >= 0);
+    for (struct if_nameindex *i = all; i->if_index; i++) {
+        r.ifr_ifindex = (int)i->if_index;
+        REQUIRE(ioctl(fd, SIOCGIFNAME, &r) == 0 && strcmp(r.ifr_name, i->if_name) == 0);
+        REQUIRE(ioctl(fd, SIOCGIFINDEX, &r) == 0 && r.ifr_ifindex == (int)i->if_index);
+        REQUIRE(ioctl(fd, SIOCGIFMTU, &r) == 0 && r.ifr_mtu > 0);
+        REQUIRE(ioctl(fd, SIOCGIFFLAGS, &r) == 0);
+        seen += strcmp(i->if_name, "lo") == 0 && r.ifr_flags & IFF_LOOPBACK;
+    }
+    if_freenameindex(all);
+    REQUIRE(seen == 1);
+    r.ifr_ifindex = 1 << 20;
+    REQUIRE_ERRNO(ioctl(fd, SIOCGIFNAME, &r), ENODEV);
+    REQUIRE(ioctl(fd, SIOCGIFCONF, &conf) == 0);
+    for (int i = 0; i < conf.ifc_len / (int)sizeof list[0]; i++)
+        seen += strcmp(list[i].ifr_name, "lo") == 0;
+    REQUIRE(seen == 2);
+    strcpy(r.ifr_name, "lo");
+    REQUIRE(ioctl(fd, SIOCGIFNETMASK, &r) == 0);
+    REQUIRE(((struct sockaddr_in *)&r.ifr_netmask)->sin_addr.s_addr == htonl(0xff000000u));
+    close(fd);
+}
+
+/* ---- datagrams ---- */
+
+static void take(int fd, int want)
+{
+    char buf[2000];
+    REQUIRE(recv(fd, buf, sizeof buf, 0) == want);
+    for (int i = 0; i < want; i++)
+        REQUIRE(buf[i] == (char)(want * 7 + i));
+}
+
+/* Many datagrams in one call, as QUIC does: by the option, and by a control message. */
+static void segments(void)
+{
+    static char data[450];
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(uint16_t))];
+    } control = {.header = {CMSG_LEN(sizeof(uint16_t)), SOL_UDP, UDP_SEGMENT}};
+    int from = bound(SOCK_DGRAM), to = bound(SOCK_DGRAM);
+    struct sockaddr_in a = name_of(to);
+    struct iovec v = {data, 250};
+    struct msghdr m = {.msg_name = &a,
+                       .msg_namelen = sizeof a,
+                       .msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof control};
+    uint16_t size = 50;
+    for (int i = 0; i < 450; i++)
+        data[i] = (char)((i < 400 ? 100 : 50) * 7 + (i < 400 ? i % 100 : i - 400));
+    REQUIRE(set(from, SOL_UDP, UDP_SEGMENT, 100) == 0 && get(from, SOL_UDP, UDP_SEGMENT) == 100);
+    REQUIRE(sendto(from, data, 450, 0, (struct sockaddr *)&a, sizeof a) == 450);
+    for (int i = 0; i < 4; i++)
+        take(to, 100);
+    take(to, 50);
+    for (int i = 0; i < 250; i++)
+        data[i] = (char)(50 * 7 + i % 50);
+    memcpy(CMSG_DATA(&control.header), &size, sizeof size);
+    REQUIRE(sendmsg(from, &m, 0) == 250);
+    for (int i = 0; i < 5; i++)
+        take(to, 50);
+    REQUIRE_ERRNO(recv(to, data, 1, MSG_DONTWAIT), EAGAIN);
+    REQUIRE(set(from, SOL_UDP, UDP_SEGMENT, 0) == 0 && set(to, SOL_UDP, UDP_GRO, 1) == 0);
+    REQUIRE(sendto(from, data, 3, MSG_DONTROUTE, (struct sockaddr *)&a, sizeof a) == 3);
+    REQUIRE(recv(to, data, sizeof data, 0) == 3);
+    REQUIRE_ERRNO(set(from, SOL_UDP, UDP_SEGMENT, -1), EINVAL);
+    REQUIRE_ERRNO(set(from, SOL_UDP, UDP_SEGMENT, 65536), EINVAL);
+    close(from), close(to);
+}
+
+/* A group whose members are on lo. */
+static void groups(void)
+{
+    struct ip_mreq m = {{htonl(0xef820000u | (getpid() & 0xffff))}, {htonl(INADDR_LOOPBACK)}};
+    int from = bound(SOCK_DGRAM), to = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = m.imr_multiaddr};
+    char c;
+    REQUIRE(bind(to, (struct sockaddr *)&a, sizeof a) == 0);
+    a.sin_port = name_of(to).sin_port;
+    REQUIRE(setsockopt(from, IPPROTO_IP, IP_MULTICAST_IF, &m.imr_interface, 4) == 0);
+    REQUIRE(setsockopt(to, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, sizeof m) == 0);
+    REQUIRE_ERRNO(setsockopt(to, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, sizeof m), EADDRINUSE);
+    REQUIRE(sendto(from, "g", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(recv(to, &c, 1, 0) == 1 && c == 'g');
+    REQUIRE(setsockopt(to, IPPROTO_IP, IP_DROP_MEMBERSHIP, &m, sizeof m) == 0);
+    REQUIRE_ERRNO(setsockopt(to, IPPROTO_IP, IP_DROP_MEMBERSHIP, &m, sizeof m), EADDRNOTAVAIL);
+    close(from), close(to);
+}
+
+/* RFC 2292's names of what RFC 3542 calls anew: programs of old headers (busybox's ping6). */
+static void old_names(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    socklen_t len = sizeof a;
+    char c, control[256];
+    struct iovec v = {&c, 1};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0), seen = 0;
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0)
+        return; /* a Linux without IPv6 */
+    REQUIRE(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    REQUIRE(set(fd, IPPROTO_IPV6, IPV6_2292HOPLIMIT, 1) == 0);
+    REQUIRE(set(fd, IPPROTO_IPV6, IPV6_2292PKTINFO, 1) == 0);
+    REQUIRE(set(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) == 0);
+    REQUIRE(get(fd, IPPROTO_IPV6, IPV6_2292HOPLIMIT) == 1);
+    REQUIRE(sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(recvmsg(fd, &m, 0) == 1);
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
+        int hops = -1;
+        struct in6_pktinfo info;
+        REQUIRE(h->cmsg_level == IPPROTO_IPV6);
+        if (h->cmsg_type == IPV6_2292PKTINFO) {
+            memcpy(&info, CMSG_DATA(h), sizeof info);
+            REQUIRE(info.ipi6_ifindex == if_nametoindex("lo"));
+            REQUIRE(memcmp(&info.ipi6_addr, &in6addr_loopback, 16) == 0);
+        } else {
+            REQUIRE(h->cmsg_type == IPV6_2292HOPLIMIT || h->cmsg_type == IPV6_HOPLIMIT);
+            memcpy(&hops, CMSG_DATA(h), sizeof hops);
+            REQUIRE(hops == 64);
+        }
+        seen += h->cmsg_type;
+    }
+    REQUIRE(seen == IPV6_2292PKTINFO + IPV6_2292HOPLIMIT + IPV6_HOPLIMIT);
+    close(fd);
+}
+
+/* ---- streams ---- */
+
+static void connected(int ends[2])
+{
+    int l = bound(SOCK_STREAM);
+    struct sockaddr_in a = name_of(l);
+    REQUIRE(listen(l, 4) == 0);
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(connect(ends[0], (struct sockaddr *)&a, sizeof a) == 0);
+    ends[1] = accept4(l, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    REQUIRE(ends[1] >= 0);
+    close(l);
+}
+
+static void files_and_pipes(void)
+{
+    static char data[20000], got[20000];
+    int ends[2], pipes[2], fd = memfd_create("netcalls", 0);
+    off_t at = 5000;
+    char c;
+    connected(ends);
+    REQUIRE(fcntl(ends[1], F_GETFL) & O_NONBLOCK);
+    REQUIRE(fcntl(ends[1], F_GETFD) == FD_CLOEXEC);
+    REQUIRE_ERRNO(recv(ends[1], &c, 1, 0), EAGAIN);
+    REQUIRE(fcntl(ends[1], F_SETFL, 0) == 0);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * 31 + i / 256);
+    REQUIRE(fd >= 0 && pwrite(fd, data, sizeof data, 0) == sizeof data && pipe(pipes) == 0);
+    REQUIRE(sendfile(ends[0], fd, &at, 10000) == 10000 && at == 15000);
+    REQUIRE(recv(ends[1], got, 10000, MSG_WAITALL) == 10000);
+    REQUIRE(memcmp(got, data + 5000, 10000) == 0);
+    /* From a pipe to the stream, from the stream to a pipe. */
+    REQUIRE(write(pipes[1], data, 9000) == 9000);
+    for (ssize_t n = 0, part; n < 9000; n += part) {
+        part = splice(pipes[0], NULL, ends[0], NULL, (size_t)(9000 - n), SPLICE_F_MORE);
+        REQUIRE(part > 0);
+    }
+    REQUIRE(shutdown(ends[0], SHUT_WR) == 0);
+    for (ssize_t n = 0, part; n < 9000; n += part) {
+        part = splice(ends[1], NULL, pipes[1], NULL, (size_t)(9000 - n), SPLICE_F_MOVE);
+        REQUIRE(part > 0 && read(pipes[0], got + n, (size_t)part) == part);
+    }
+    REQUIRE(memcmp(got, data, 9000) == 0);
+    REQUIRE(splice(ends[1], NULL, pipes[1], NULL, 1, 0) == 0);
+    REQUIRE(get(ends[0], SOL_SOCKET, SO_INCOMING_NAPI_ID) == 0);
+    close(ends[0]), close(ends[1]), close(pipes[0]), close(pipes[1]), close(fd);
+}
+
+/* ---- counters ---- */
+
+static long counter(const char *group, const char *name)
+{
+    static char names[8192], values[8192];
+    char *n, *v, *save_n, *save_v;
+    long value = -1;
+    FILE *f = fopen("/proc/net/snmp", "r");
+    REQUIRE(f != NULL);
+    while (fgets(names, sizeof names, f) && fgets(values, sizeof values, f)) {
+        if (strncmp(names, group, strlen(group)) != 0 || names[strlen(group)] != ':')
+            continue;
+        n = strtok_r(names, " \n", &save_n);
+        v = strtok_r(values, " \n", &save_v);
+        for (; n && v; n = strtok_r(NULL, " \n", &save_n), v = strtok_r(NULL, " \n", &save_v))
+            if (strcmp(n, name) == 0)
+                value = atol(v);
+    }
+    fclose(f);
+    REQUIRE(value >= 0);
+    return value;
+}
+
+/* Natively the counters are everybody's: no more than what must be is looked for. */
+static void counters(void)
+{
+    int ends[2], from = bound(SOCK_DGRAM), to = bound(SOCK_DGRAM);
+    struct sockaddr_in a = name_of(to);
+    long errors = counter("Udp", "InErrors"), full = counter("Udp", "RcvbufErrors");
+    REQUIRE(set(to, SOL_SOCKET, SO_RCVBUF, 1) == 0);
+    for (int i = 0; i < 100; i++)
+        REQUIRE(sendto(from, "full", 4, 0, (struct sockaddr *)&a, sizeof a) == 4);
+    REQUIRE(counter("Udp", "RcvbufErrors") >= full + 50);
+    REQUIRE(counter("Udp", "InErrors") >= errors + 50);
+    connected(ends);
+    REQUIRE(counter("Tcp", "CurrEstab") >= 2);
+    close(from), close(to), close(ends[0]), close(ends[1]);
+}
+
+int main(void)
+{
+    addresses();
+    devices();
+    segments();
+    groups();
+    old_names();
+    files_and_pipes();
+    counters();
+    return guest_pass("netcalls");
+}
