@@ -18,6 +18,7 @@
 #include "mm/usercopy.h"
 #include "net/bpf.h"
 #include "net/dgram.h"
+#include "net/mib.h"
 
 #define IPPROTO_RAW 255
 #define SOL_RAW 255
@@ -183,6 +184,15 @@ static int sum_icmp6(struct pkt *pkt, const struct net_addr *source, const struc
     return 0;
 }
 
+static void count_icmp(const struct pkt *pkt, bool v4)
+{
+    uint8_t type = ICMP_ECHO_REPLY;
+    pkt_read(pkt, 0, &type, MIN(pkt->total, 1u));
+    mib_count(v4 ? MIB_Icmp_OutMsgs : MIB_Icmp6_OutMsgs);
+    if (v4 && type == ICMP_ECHO)
+        mib_count(MIB_Icmp_OutEchos);
+}
+
 /* IP_HDRINCL: the program's own header says how; it is written anew (raw(7): the kernel fills in
  * length and checksum anyway). */
 static int take_header(struct pkt *pkt, struct ip_params *params, struct net_addr *source)
@@ -233,6 +243,8 @@ static int output_locked(struct inet_sock *sock, struct pkt *pkt, const struct i
         pkt_free(pkt);
         return err;
     }
+    if (params.protocol == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+        count_icmp(pkt, v4);
     return ip_output(&sock->route, pkt, &source, &params);
 }
 

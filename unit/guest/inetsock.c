@@ -4,7 +4,7 @@
  * after it was shut down, disconnected or refused, and whom it hears then. Every expectation is
  * Linux's.
  */
-#include "guest.h"
+#include "procfile.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -141,27 +141,6 @@ static void devices(void)
 
 /* ---- what a wire may bring ---- */
 
-/* A counter of /proc/net/snmp or netstat. */
-static long counter(const char *file, const char *group, const char *name)
-{
-    static char names[8192], values[8192];
-    char *n, *v, *save_n, *save_v;
-    long value = -1;
-    FILE *f = fopen(file, "r");
-    REQUIRE(f != NULL);
-    while (fgets(names, sizeof names, f) && fgets(values, sizeof values, f)) {
-        if (strncmp(names, group, strlen(group)) != 0 || names[strlen(group)] != ':')
-            continue;
-        n = strtok_r(names, " \n", &save_n);
-        v = strtok_r(values, " \n", &save_v);
-        for (; n && v; n = strtok_r(NULL, " \n", &save_n), v = strtok_r(NULL, " \n", &save_v))
-            if (strcmp(n, name) == 0)
-                value = atol(v);
-    }
-    fclose(f);
-    return value;
-}
-
 static uint16_t sum_of(const unsigned char *bytes, size_t len, int protocol)
 {
     uint32_t sum = 2 * (0x7f00 + 0x0001) + (uint32_t)protocol + (uint32_t)len;
@@ -206,13 +185,13 @@ static void wrong_packets(void)
         }
         sum = htons((uint16_t)(sum_of(b, len, table[i].protocol) + table[i].wrong));
         memcpy(b + (udp ? 6 : 16), &sum, 2);
-        long before = counter("/proc/net/snmp", table[i].group, table[i].counter);
+        long before = net_counter("/proc/net/snmp", table[i].group, table[i].counter);
         REQUIRE(before >= 0);
         REQUIRE(sendto(raw, b, len, 0, (struct sockaddr *)&to, sizeof to) == (ssize_t)len);
         /* UDP's checksum is looked at when somebody reads (Linux). */
         ssize_t got = -1; /* and on Linux others are counted, too */
         for (int counted = 0; !counted || (table[i].arrives && got < 0);) {
-            counted = counter("/proc/net/snmp", table[i].group, table[i].counter) > before;
+            counted = net_counter("/proc/net/snmp", table[i].group, table[i].counter) > before;
             ssize_t n = recv(u, b, 9, MSG_DONTWAIT);
             got = n >= 0 ? n : got;
         }
@@ -229,13 +208,13 @@ static void hops(void)
     int near = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in a = local(l);
     struct pollfd p = {.fd = far, .events = POLLOUT};
-    long before = counter("/proc/net/netstat", "TcpExt", "TCPMinTTLDrop");
+    long before = net_counter("/proc/net/netstat", "TcpExt", "TCPMinTTLDrop");
     set(l, IPPROTO_IP, IP_MINTTL, 100);
     set(near, IPPROTO_IP, IP_TTL, 255);
     REQUIRE(listen(l, 3) == 0);
     REQUIRE_ERRNO(name_to(connect, far, &a), EINPROGRESS);
     REQUIRE(name_to(connect, near, &a) == 0);
-    while (counter("/proc/net/netstat", "TcpExt", "TCPMinTTLDrop") <= before)
+    while (net_counter("/proc/net/netstat", "TcpExt", "TCPMinTTLDrop") <= before)
         usleep(1000);
     REQUIRE(poll(&p, 1, 0) == 0);
     close(l), close(far), close(near);
@@ -350,11 +329,11 @@ static void fast_open(void)
         text[i] = (char)(i * 7);
     set(l, IPPROTO_TCP, TCP_FASTOPEN, 5);
     REQUIRE(listen(l, 5) == 0);
-    long before = counter("/proc/net/netstat", "TcpExt", "TCPFastOpenPassive");
+    long before = net_counter("/proc/net/netstat", "TcpExt", "TCPFastOpenPassive");
     ask(l, &a, 0, "first", 5);
     for (int i = 0; i < 4; i++)
         ask(l, &a, i % 2, text, i < 2 ? 1000 : sizeof text);
-    long after = counter("/proc/net/netstat", "TcpExt", "TCPFastOpenPassive");
+    long after = net_counter("/proc/net/netstat", "TcpExt", "TCPFastOpenPassive");
     REQUIRE(!both || after >= before + 4);
     close(l);
     /* Nobody there: the error comes with the first call that waits. */

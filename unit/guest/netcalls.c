@@ -4,7 +4,7 @@
  * addresses there are (getifaddrs(3), netdevice(7)), datagrams sent many at a time (udp(7)), files
  * and pipes into and out of streams, groups on lo, and counters of /proc/net/snmp.
  */
-#include "guest.h"
+#include "procfile.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -274,23 +274,9 @@ static void files_and_pipes(void)
 
 /* ---- counters ---- */
 
-static long counter(const char *group, const char *name)
+static long snmp(const char *group, const char *name)
 {
-    static char names[8192], values[8192];
-    char *n, *v, *save_n, *save_v;
-    long value = -1;
-    FILE *f = fopen("/proc/net/snmp", "r");
-    REQUIRE(f != NULL);
-    while (fgets(names, sizeof names, f) && fgets(values, sizeof values, f)) {
-        if (strncmp(names, group, strlen(group)) != 0 || names[strlen(group)] != ':')
-            continue;
-        n = strtok_r(names, " \n", &save_n);
-        v = strtok_r(values, " \n", &save_v);
-        for (; n && v; n = strtok_r(NULL, " \n", &save_n), v = strtok_r(NULL, " \n", &save_v))
-            if (strcmp(n, name) == 0)
-                value = atol(v);
-    }
-    fclose(f);
+    long value = net_counter("/proc/net/snmp", group, name);
     REQUIRE(value >= 0);
     return value;
 }
@@ -300,14 +286,14 @@ static void counters(void)
 {
     int ends[2], from = bound(SOCK_DGRAM), to = bound(SOCK_DGRAM);
     struct sockaddr_in a = name_of(to);
-    long errors = counter("Udp", "InErrors"), full = counter("Udp", "RcvbufErrors");
+    long errors = snmp("Udp", "InErrors"), full = snmp("Udp", "RcvbufErrors");
     REQUIRE(set(to, SOL_SOCKET, SO_RCVBUF, 1) == 0);
     for (int i = 0; i < 100; i++)
         REQUIRE(sendto(from, "full", 4, 0, (struct sockaddr *)&a, sizeof a) == 4);
-    REQUIRE(counter("Udp", "RcvbufErrors") >= full + 50);
-    REQUIRE(counter("Udp", "InErrors") >= errors + 50);
+    REQUIRE(snmp("Udp", "RcvbufErrors") >= full + 50);
+    REQUIRE(snmp("Udp", "InErrors") >= errors + 50);
     connected(ends);
-    REQUIRE(counter("Tcp", "CurrEstab") >= 2);
+    REQUIRE(snmp("Tcp", "CurrEstab") >= 2);
     close(from), close(to), close(ends[0]), close(ends[1]);
 }
 

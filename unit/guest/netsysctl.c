@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* netsysctl.c - what is written below /proc/sys/net changes what the network does. On the host it
  * would change the host's, so it runs in Selkie only. */
-#include "guest.h"
+#include "procfile.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -118,5 +118,9 @@ int main(void)
     REQUIRE(!pings(100));
     REQUIRE(write_to("ipv4/icmp_echo_ignore_all", "0") == 0);
     REQUIRE(pings(30000));
+    /* Nobody else is here: three were sent, two answered. */
+    REQUIRE(net_counter("/proc/net/snmp", "Icmp", "OutEchos") == 3);
+    REQUIRE(net_counter("/proc/net/snmp", "Icmp", "OutEchoReps") == 2);
+    REQUIRE(net_counter("/proc/net/snmp", "Icmp", "OutMsgs") >= 5);
     return guest_pass("netsysctl");
 }

@@ -67,4 +67,26 @@ static inline long account(const char *name)
     return found;
 }
 
+/* A counter of /proc/net/snmp or netstat: two lines of a group, names and values. -1: it has none
+ * of this name. */
+static inline long net_counter(const char *file, const char *group, const char *name)
+{
+    static char names[8192], values[8192];
+    char *n, *v, *save_n, *save_v;
+    long value = -1;
+    FILE *f = fopen(file, "r");
+    REQUIRE(f != NULL);
+    while (fgets(names, sizeof names, f) && fgets(values, sizeof values, f)) {
+        if (strncmp(names, group, strlen(group)) != 0 || names[strlen(group)] != ':')
+            continue;
+        n = strtok_r(names, " \n", &save_n);
+        v = strtok_r(values, " \n", &save_v);
+        for (; n && v; n = strtok_r(NULL, " \n", &save_n), v = strtok_r(NULL, " \n", &save_v))
+            if (strcmp(n, name) == 0)
+                value = atol(v);
+    }
+    fclose(f);
+    return value;
+}
+
 #endif
