@@ -123,6 +123,8 @@ void hosted_ram_use(paddr_t pa, size_t len);
 
 /* ---- mmu.c ---- */
 void hosted_mmu_init(void);
+/* Of a user address, in builds with SELKIE_ASAN. */
+bool hosted_mmu_is_shadow(vaddr_t addr);
 /* The host's mappings are a cache of the page tables: load what they say about addr. False if they
  * do not allow the access; *present tells whether the page is mapped at all. */
 bool hosted_mmu_refill(vaddr_t addr, enum hal_access access, bool *present);

@@ -343,6 +343,10 @@ void hosted_kernel_fault(struct isa_frame *frame)
     struct hal_fault fault = v->fault;
 
     fault.regs = frame;
+#if SELKIE_ASAN
+    if (hosted_mmu_is_shadow(fault.addr))
+        kernel_hal_panic("asan: user memory outside copy-in/copy-out", fault.pc, fault.fp);
+#endif
     if (fault.kind == HAL_FAULT_PAGE && hosted_mmu_refill(fault.addr, fault.access, &fault.present))
         return;
     if (!kernel_fault(&fault))
