@@ -391,12 +391,14 @@ void page_block_take(uint32_t first, unsigned order)
     spin_unlock_irqrestore(&page_lock, irq);
 }
 
-/* Is it one that compaction took (PAGE_KERNEL) or moved (PAGE_ANON)? page_lock held. */
+/* Is it one that compaction took (PAGE_KERNEL) or moved (PAGE_ANON)? page_lock held. It may be
+ * anybody's, and another owner's between the two looks, for the caches of the CPUs do without our
+ * lock: the mark alone must say it. Acquire: compaction has read what it moved. */
 static bool is_moving(const struct page *page)
 {
     enum page_type type = type_now(page);
     return (type == PAGE_KERNEL || type == PAGE_ANON) &&
-           (__atomic_load_n(&page->flags, __ATOMIC_RELAXED) & PAGE_FLAG_MOVING);
+           (__atomic_load_n(&page->flags, __ATOMIC_ACQUIRE) & PAGE_FLAG_MOVING);
 }
 
 uint32_t page_block_release(uint32_t first, unsigned order)

@@ -131,7 +131,8 @@ static bool move_page(struct run *run, const struct area *area, vaddr_t va, stru
         page_put(to);
         return false;
     }
-    __atomic_fetch_or(&from->flags, PAGE_FLAG_MOVING, __ATOMIC_RELAXED);
+    /* Release: the shrinker may free it now, and the next owner write to it: we have read it. */
+    __atomic_fetch_or(&from->flags, PAGE_FLAG_MOVING, __ATOMIC_RELEASE);
     run->moved++;
     return true;
 }

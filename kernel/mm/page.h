@@ -72,7 +72,9 @@ STATIC_ASSERT(sizeof(struct page) == 24);
 #define PAGE_FLAG_UPTODATE 2u /* PAGE_FILE: contents valid */
 #define PAGE_FLAG_ZERO 4u     /* PAGE_FREE: every byte of the block is known to be zero */
 #define PAGE_FLAG_ICACHE 8u   /* instruction caches have seen the contents */
-#define PAGE_FLAG_MOVING 16u  /* compact.c has it */
+/* compact.c has it. No bit that a slab may have there: who looks for it (buddy.c, is_moving) has
+ * seen another type a moment ago. */
+#define PAGE_FLAG_MOVING 128u
 
 /* Allocation flags, shared by page_alloc and kmalloc. */
 enum {

@@ -51,6 +51,7 @@ struct pools {
     uint32_t trim_began;          /* trim_asked when the present one began; == trim_done: none */
 } __attribute__((aligned(2048))); /* a shift finds those of a CPU */
 STATIC_ASSERT(sizeof(struct pool) == 64 && sizeof(struct pools) == 2048);
+STATIC_ASSERT(SLAB_CLASSES * sizeof(struct pool) / SLAB_POOL_SCALE <= PAGE_FLAG_MOVING);
 STATIC_ASSERT(HAL_CPU_MAX <= 256); /* page->slab_tag */
 
 extern struct pools *slab_pools; /* one per CPU */

@@ -82,6 +82,26 @@ static void reuse_is_no_second_free(void **state)
     }
 }
 
+/* Compaction looks for its mark at pages that may become slabs at the same moment (buddy.c,
+ * is_moving): no slab, of whatever class and however full, has it. */
+static void slabs_are_not_marked_as_moving(void **state)
+{
+    (void)state;
+    static void *all[256];
+    set_up(NULL);
+    for (size_t bytes = 1; bytes <= SLAB_SLOT_MAX; bytes += SLAB_UNIT) {
+        for (unsigned i = 0; i < 256; i++)
+            assert_non_null(all[i] = kmalloc(bytes, 0));
+        for (unsigned i = 0; i < 256; i++) {
+            const struct page *slab = page_of_virt(all[i]);
+            assert_int_equal(slab->type, PAGE_SLAB);
+            kfree(all[i]);
+            assert_false(slab->flags & PAGE_FLAG_MOVING);
+        }
+        kmalloc_trim();
+    }
+}
+
 #define GIVEN 42 /* exit status: the attack got what it wanted */
 
 /* Runs `attack` in a process of its own: was it stopped, by a fault (or a sanitizer that sees it
@@ -167,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(second_free_is_found),
         cmocka_unit_test(second_free_on_another_cpu_is_found),
+        cmocka_unit_test(slabs_are_not_marked_as_moving),
         cmocka_unit_test(reuse_is_no_second_free),
         cmocka_unit_test(links_cannot_be_forged),
         cmocka_unit_test(secrets_differ),
