@@ -80,7 +80,7 @@ static void pools_init(struct pools *own, unsigned cpu)
         own->pool[c] = (struct pool){
             .room = (int32_t)limit,
             .inverse = UINT32_MAX / bytes + 1,
-            .inverse_last = UINT32_MAX / bytes,
+            .inverse_last = (uint32_t)(PAGE_SIZE / bytes - 1) * ((UINT32_MAX / bytes + 1) * bytes),
             .partial = SLAB_NONE,
             .empty = SLAB_NONE,
             .bytes = bytes,

@@ -25,7 +25,7 @@ struct pool {
     void *pending;         /* objects that name slabs, see pool_refill */
     int32_t room;          /* `limit` less the objects on `ready` */
     uint32_t inverse;      /* see slab_slot_valid */
-    uint32_t inverse_last; /* inverse - 1 */
+    uint32_t inverse_last; /* what it gives for the last object */
     uint32_t partial;      /* number of the first slab of the list, or SLAB_NONE */
     uint32_t empty;        /* likewise: slabs that are free as a whole */
     uint32_t slabs;
@@ -124,7 +124,9 @@ static inline bool link_marked(const void *object, uintptr_t key)
 }
 
 /* Does an object of the pool's class begin so far from its slab's begin? The inverse is ceil(2^32 /
- * bytes): a 16-bit n is a multiple of bytes iff n * inverse mod 2^32 < inverse. */
+ * bytes), so inverse * bytes = 2^32 + e, e < bytes. For k * bytes + r within a page the product is
+ * k * e + r * inverse modulo 2^32: with r = 0 it grows with k, otherwise it is larger than that of
+ * any object. What is left behind the last one is refused, too. */
 static inline bool slab_offset_valid(const struct pool *pool, uint32_t offset)
 {
     return offset * pool->inverse <= pool->inverse_last;

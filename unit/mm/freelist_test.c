@@ -82,6 +82,26 @@ static void reuse_is_no_second_free(void **state)
     }
 }
 
+/* Where objects begin, and nowhere else: not in one, nor in what is left of the page behind the
+ * last. */
+static void only_objects_can_be_freed(void **state)
+{
+    (void)state;
+    set_up(NULL);
+    for (unsigned c = 0; c < SLAB_CLASSES; c++) {
+        const struct pool *pool = &slab_pools[0].pool[c];
+        for (uint32_t at = 0; at < PAGE_SIZE; at++)
+            assert_int_equal(slab_offset_valid(pool, at),
+                             at % pool->bytes == 0 && at / pool->bytes <= pool->others);
+    }
+    for (volatile unsigned cpu = 0; cpu < 2; cpu++) {
+        fake_cpu_id = cpu;
+        char *one = kmalloc(1360, 0);
+        fake_cpu_id = 0;
+        EXPECT_PANIC(kfree((char *)align_down((uintptr_t)one, PAGE_SIZE) + 4080));
+    }
+}
+
 /* Compaction looks for its mark at pages that may become slabs at the same moment (buddy.c,
  * is_moving): no slab, of whatever class and however full, has it. */
 static void slabs_are_not_marked_as_moving(void **state)
@@ -188,6 +208,7 @@ int main(void)
         cmocka_unit_test(second_free_is_found),
         cmocka_unit_test(second_free_on_another_cpu_is_found),
         cmocka_unit_test(slabs_are_not_marked_as_moving),
+        cmocka_unit_test(only_objects_can_be_freed),
         cmocka_unit_test(reuse_is_no_second_free),
         cmocka_unit_test(links_cannot_be_forged),
         cmocka_unit_test(secrets_differ),
