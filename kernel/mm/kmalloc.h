@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * kmalloc.h - the kernel's allocator: size classes up to half a page block, pages above.
+ * kmalloc.h - the kernel's allocator: size classes up to half a page, page blocks above.
  *
  * Any context. Small objects cost no lock and no atomic instruction on the CPU that allocated them,
  * one atomic instruction when another CPU frees them. Alignment: 16 bytes; a power-of-two size is

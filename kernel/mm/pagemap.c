@@ -150,6 +150,8 @@ struct page_map_layout page_map_init(uint64_t front_bytes, uint64_t bytes_per_ch
     page_chunk_span = last - page_chunk_first + 1;
     for (uint64_t i = 0; i < page_chunk_span; i++)
         out.chunks += chunk_has_ram(page_chunk_first + i);
+    /* Page numbers, and what slabs name each other by (slab_name), have 32 bits. */
+    CHECK(out.chunks <= UINT32_MAX / CHUNK_PAGES / (sizeof(struct page) / sizeof(uint64_t)));
 
     uint64_t front = align_up(front_bytes, 64);
     uint64_t near_bytes = page_chunk_span * NEAR_PER_CHUNK * sizeof(uintptr_t);

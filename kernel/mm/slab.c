@@ -99,7 +99,6 @@ void slab_init(void)
     (void)hal_entropy(&slab_secret, sizeof slab_secret);
     pools_count = hal_cpu_count();
     first_page = page_at(0);
-    CHECK(page_index_end() < UINT32_MAX / (sizeof(struct page) / sizeof(uint64_t)));
     told = 0;
     while (PAGE_SIZE << order < pools_count * sizeof(struct pools))
         order++;

@@ -350,6 +350,17 @@ static void failures_on_request(void **state)
     alloc_fail_nth(0);
 }
 
+/* Page numbers have 32 bits: a machine that would need more does not start with some of its pages
+ * mixed up. */
+static void too_much_ram_is_refused(void **state)
+{
+    (void)state;
+    fake_hal_init(8 * MIB);
+    const struct hal_region region = {hal_boot_info()->ram[0].base, (uint64_t)6 << 40};
+    fake_set_regions(&region, 1, true);
+    EXPECT_PANIC(page_init());
+}
+
 static void abuse_panics(void **state)
 {
     (void)state;
@@ -380,6 +391,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_kept_when_low, four_cpus, one_cpu),
         cmocka_unit_test_setup_teardown(zeroes_pass_the_caches, four_cpus, one_cpu),
         cmocka_unit_test(failures_on_request),
+        cmocka_unit_test(too_much_ram_is_refused),
         cmocka_unit_test(abuse_panics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
