@@ -58,7 +58,7 @@ enum lock_rank {
     RANK_TIMER,      /* per-CPU timer queue */
     RANK_THREADS,    /* list of all threads */
     RANK_PI,         /* books of priority inheritance */
-    RANK_SCHED,      /* setters of affinity */
+    RANK_SCHED,      /* who sets or copies a set of CPUs */
     RANK_MEMDEBUG,   /* books of SELKIE_MEMORY_DEBUG */
     RANK_HOTPAGES,   /* one CPU's cache of free pages */
     RANK_PAGE,       /* buddy allocator */
