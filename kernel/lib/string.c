@@ -49,6 +49,13 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n)
         a0 = from[4].v, a1 = from[5].v, a2 = from[6].v, a3 = from[7].v;
         to[4].v = a0, to[5].v = a1, to[6].v = a2, to[7].v = a3;
     }
+    if (n & BLOCK / 2) {
+        struct word *to = (struct word *)d;
+        const struct word *from = (const struct word *)s;
+        uint64_t a0 = from[0].v, a1 = from[1].v, a2 = from[2].v, a3 = from[3].v;
+        to[0].v = a0, to[1].v = a1, to[2].v = a2, to[3].v = a3;
+        n -= BLOCK / 2, d += BLOCK / 2, s += BLOCK / 2;
+    }
     for (; n >= WORD; n -= WORD, d += WORD, s += WORD)
         ((struct word *)d)->v = ((const struct word *)s)->v;
     while (n--)
@@ -101,6 +108,11 @@ void *memset(void *dst, int c, size_t n)
         struct word *w = (struct word *)d;
         w[0].v = v, w[1].v = v, w[2].v = v, w[3].v = v;
         w[4].v = v, w[5].v = v, w[6].v = v, w[7].v = v;
+    }
+    if (n & BLOCK / 2) {
+        struct word *w = (struct word *)d;
+        w[0].v = v, w[1].v = v, w[2].v = v, w[3].v = v;
+        n -= BLOCK / 2, d += BLOCK / 2;
     }
     for (; n >= WORD; n -= WORD, d += WORD)
         ((struct word *)d)->v = v;

@@ -4,6 +4,7 @@
  * flow of tests on CPU 0 that ends in hal_poweroff(0), or prints what failed and ends with 1.
  * It runs under the plain, asan and tsan presets.
  */
+#include "../platform/uaccess_lengths.h"
 #include "hal_up.h"
 #include "isa.h"
 #include "lib/errno.h"
@@ -422,6 +423,7 @@ static void test_memory(void)
     REQUIRE(isa_user_strcpy(buf + 10, (char *)DATA_VA + 4093, 20) == 6);
     REQUIRE(strcmp(buf + 10, "hello") == 0);
     REQUIRE(isa_user_copy((void *)(DATA_VA + 8190), buf, 6) == -EFAULT);
+    REQUIRE(uaccess_lengths(DATA_VA + 8192));
     REQUIRE(isa_user_zero((void *)DATA_VA, 8192) == 0);
     REQUIRE(isa_user_zero((void *)DATA_VA, 8193) == -EFAULT);
     REQUIRE(isa_user_store_u32((uint32_t *)DATA_VA, 7) == 0);

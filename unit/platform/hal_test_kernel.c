@@ -14,6 +14,7 @@
 #include "isa.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "uaccess_lengths.h"
 
 #define STACK_SIZE 16384
 #define USER_CODE 0x400000u
@@ -706,6 +707,7 @@ static void test_user_copy(void)
     expect(isa_user_copy(&word, (void *)0x10000, 4) == -EFAULT, "copy from a hole", 0);
     expect(isa_user_copy((void *)USER_CODE, &value, 4) == -EFAULT, "write to code", 0);
     expect(isa_user_store_u32((void *)(USER_LAZY + 64), 5) == 0, "lazy page", 0);
+    expect(uaccess_lengths(USER_STACK), "lengths", 0);
 }
 
 /* Echo input until its end or a shutdown request. */
