@@ -29,8 +29,8 @@
  *  1. the first page of a free block has type PAGE_FREE and its order, and is on that list;
  *  2. two buddies of one order are never both free blocks (they would have been joined);
  *  3. a free block smaller than 2 MiB is on the list of its block's kind;
- *  4. free_pages = the sum of the listed blocks + the RAM of chunks not opened yet; what the caches
- *     hold comes on top of it in page_free_count.
+ *  4. buddy_free_pages = the sum of the listed blocks + the RAM of chunks not opened yet; what the
+ *     caches hold comes on top of it in page_free_count.
  *
  * Lock: page_lock (RANK_PAGE, irqsave) guards everything but the reference counts and contents of
  * allocated pages. The type of a page that is not PAGE_FREE belongs to its owner or its cache.
@@ -55,12 +55,11 @@ static uint32_t chunk_count;
 static uint8_t *block_kind; /* of each 2 MiB, by page number; guarded by page_lock */
 static bool virgin_is_zero;
 static uint64_t page_total;
-static uint64_t reserve; /* pages that only ALLOC_ATOMIC may take */
 
 /* Guarded by page_lock. */
 static struct list free_list[KIND_COUNT][PAGE_ORDER_MAX + 1]; /* of 2 MiB and more: the first */
 static uint64_t free_by_order[KIND_COUNT][PAGE_ORDER_MAX + 1];
-static uint64_t free_pages; /* also read without the lock, as a hint: relaxed atomic */
+uint64_t buddy_free_pages, buddy_reserve; /* buddy.h */
 static uint64_t used_by_type[PAGE_RESERVED + 1];
 static uint32_t chunk_next; /* chunks below are open */
 
@@ -71,20 +70,15 @@ static struct page *buddy_of(const struct page *page, unsigned order)
     return page_at(page_index(page) ^ (1u << order));
 }
 
-uint64_t buddy_free(void)
-{
-    return __atomic_load_n(&free_pages, __ATOMIC_RELAXED);
-}
-
 uint64_t page_reserve_count(void)
 {
-    return reserve;
+    return buddy_reserve;
 }
 
 /* Without the caches, of which larger blocks are not made. */
 bool memory_available(uint64_t pages)
 {
-    return buddy_free() >= pages + reserve;
+    return buddy_free() >= pages + buddy_reserve;
 }
 
 uint64_t page_total_count(void)
@@ -119,7 +113,7 @@ static void unlist_block(struct page *page, unsigned order)
 
 static void free_count_add(uint64_t delta)
 {
-    __atomic_store_n(&free_pages, free_pages + delta, __ATOMIC_RELAXED);
+    __atomic_store_n(&buddy_free_pages, buddy_free_pages + delta, __ATOMIC_RELAXED);
 }
 
 /* Give a block to the lists, joined with its free buddies. */
@@ -192,8 +186,8 @@ void page_init(void)
     chunk_count = map.chunks;
     virgin_is_zero = hal_boot_info()->ram_zeroed;
     page_total = map.pages - map.taken;
-    free_pages = page_total;
-    reserve = MIN(page_total / 64, (uint64_t)128);
+    buddy_free_pages = page_total;
+    buddy_reserve = MIN(page_total / 64, (uint64_t)128);
 }
 
 /* ---- allocation ------------------------------------------------------------------------- */
@@ -249,9 +243,9 @@ static struct page *take_block(enum page_kind kind, unsigned order, unsigned *fl
 static struct page *take_locked(enum page_kind kind, unsigned order, unsigned flags,
                                 unsigned *state)
 {
-    uint64_t count = (uint64_t)1 << order, keep = flags & ALLOC_ATOMIC ? 0 : reserve;
+    uint64_t count = (uint64_t)1 << order, keep = flags & ALLOC_ATOMIC ? 0 : buddy_reserve;
     struct page *page = NULL;
-    if (free_pages < count + keep)
+    if (buddy_free_pages < count + keep)
         return NULL;
     page = take_block(kind, order, state);
     if (page)
@@ -436,7 +430,7 @@ void buddy_get_stats(struct page_stats *out)
 {
     unsigned long irq = spin_lock_irqsave(&page_lock);
     out->total = page_total;
-    out->free = free_pages;
+    out->free = buddy_free_pages;
     memcpy(out->by_type, used_by_type, sizeof out->by_type);
     memset(out->free_by_order, 0, sizeof out->free_by_order);
     for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
@@ -493,10 +487,10 @@ void page_check(void)
     check_pages = 0;
     for (uint32_t slot = chunk_next; slot < chunk_count; slot++)
         page_map_ranges(slot, check_count, 0);
-    CHECK(listed + check_pages == free_pages);
+    CHECK(listed + check_pages == buddy_free_pages);
     int64_t used = 0;
     for (unsigned type = 0; type <= PAGE_RESERVED; type++)
         used += (int64_t)used_by_type[type] + hot_used((enum page_type)type);
-    CHECK(used >= 0 && (uint64_t)used + free_pages + hot == page_total);
+    CHECK(used >= 0 && (uint64_t)used + buddy_free_pages + hot == page_total);
     spin_unlock_irqrestore(&page_lock, irq);
 }

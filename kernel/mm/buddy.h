@@ -24,8 +24,13 @@ void buddy_release(struct list *blocks);
 unsigned buddy_take(struct list *pages, enum page_kind kind, unsigned count, unsigned flags);
 /* Give the `count` pages on the list back to the buddy system. */
 void buddy_give(struct list *pages, unsigned count);
-/* Free pages here, without those in the caches. */
-uint64_t buddy_free(void);
+/* Free pages here, without those in the caches; written under page_lock. And how many of them only
+ * ALLOC_ATOMIC may take: fixed. */
+extern uint64_t buddy_free_pages, buddy_reserve;
+static inline uint64_t buddy_free(void)
+{
+    return __atomic_load_n(&buddy_free_pages, __ATOMIC_RELAXED);
+}
 /* The same of all that there are, by type and order. */
 void buddy_get_stats(struct page_stats *out);
 /* Free pages above the limit below which memory counts as low: they may be kept in caches (page.c).

@@ -35,7 +35,7 @@ void memory_alarm_set(uint64_t pages)
 uint64_t buddy_spare(void)
 {
     uint64_t low = __atomic_load_n(&alarm_pages, __ATOMIC_RELAXED), have = buddy_free();
-    low = MAX(low, page_reserve_count());
+    low = MAX(low, buddy_reserve);
     return have > low ? have - low : 0;
 }
 

@@ -125,7 +125,8 @@ static inline struct page *page_at(uint32_t index)
 {
     return &page_map[index];
 }
-paddr_t page_phys(const struct page *page);
+/* Pure, so that release builds do not ask for addresses that only a check would use. */
+__attribute__((pure)) paddr_t page_phys(const struct page *page);
 /* The first struct page of each chunk of physical space that has RAM; fixed after page_init. */
 #define PAGE_CHUNK_PAGES (1u << PAGE_ORDER_MAX)
 #define PAGE_CHUNK_SHIFT (PAGE_SHIFT + PAGE_ORDER_MAX)
