@@ -115,7 +115,8 @@ static void wait_turn(struct mutex *m, struct pi_waiter *w, unsigned long irq)
     spin_unlock_irqrestore(&m->lock, irq);
 }
 
-static void lock_slow(struct mutex *m, struct thread *self)
+/* Not inline, and below as well: the fast path would save registers for it. */
+static no_inline void lock_slow(struct mutex *m, struct thread *self)
 {
     struct pi_waiter w;
     if (spin_for(m, (uintptr_t)self))
@@ -181,7 +182,7 @@ bool mutex_try(struct mutex *m)
     return true;
 }
 
-static void unlock_slow(struct mutex *m, uintptr_t self)
+static no_inline void unlock_slow(struct mutex *m, uintptr_t self)
 {
     unsigned long irq = spin_lock_irqsave(&m->lock);
     /* Nobody but the owner changes the word now, and the last waiter takes the mark away. */
