@@ -171,7 +171,7 @@ struct file *fd_get(struct fdtable *table, int fd)
     spin_lock(&table->lock);
     struct file *file = slot_locked(table, fd);
     if (file)
-        file_get(file);
+        ref_get(&file->refs);
     spin_unlock(&table->lock);
     return file;
 }

@@ -43,6 +43,19 @@ static no_inline void note(enum trace_kind kind, int number, uint64_t a, uint64_
 
 /* ---- system calls ---- */
 
+static const uint16_t numbers[] = {
+#define NR(number, name) [number] = SC_##name,
+#include "isa/sysnr.def"
+#undef NR
+};
+STATIC_ASSERT(SC_COUNT <= UINT16_MAX);
+
+/* SC_none if there is no such number. */
+static enum syscall_id syscall_of_number(uint64_t nr)
+{
+    return nr < ARRAY_COUNT(numbers) ? numbers[nr] : SC_none;
+}
+
 /* Written out: of a loop gcc makes a jump through a table for each, after a `rep stos`. */
 static inline void args_take(struct syscall_args *args, struct isa_frame *frame)
 {

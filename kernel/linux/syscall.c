@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* syscall.c - the tables made of syscalls.def and the ISA's sysnr.def. */
+/* syscall.c - the tables made of syscalls.def. */
 #include "linux/syscall.h"
 
 #include "lib/string.h"
@@ -51,16 +51,4 @@ const char *syscall_arg_types(const struct syscall_info *info)
     const char *name = syscall_name(info);
 
     return name + strlen(name) + 1;
-}
-
-static const uint16_t numbers[] = {
-#define NR(number, name) [number] = SC_##name,
-#include "isa/sysnr.def"
-#undef NR
-};
-STATIC_ASSERT(SC_COUNT <= UINT16_MAX);
-
-enum syscall_id syscall_of_number(uint64_t nr)
-{
-    return nr < ARRAY_COUNT(numbers) ? numbers[nr] : SC_none;
 }

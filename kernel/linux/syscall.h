@@ -56,7 +56,6 @@ static inline const struct syscall_info *syscall_info(enum syscall_id id)
 const char *syscall_name(const struct syscall_info *info);
 /* Types of its arguments, comma separated: see the head of syscalls.def. */
 const char *syscall_arg_types(const struct syscall_info *info);
-enum syscall_id syscall_of_number(uint64_t nr); /* SC_none if there is no such number */
 
 /* strace-like log on HAL_STREAM_LOG (boot option strace=1). */
 extern bool syscall_trace;

@@ -20,6 +20,11 @@ void task_table_remove(struct task *task);
 struct task *process_leader_locked(struct process *process);
 
 /* ---- task.c ---- */
+void task_release(struct thread *thread); /* the exit_hook of tasks, and of nothing else */
+static inline struct task *task_of_thread(struct thread *thread)
+{
+    return thread && thread->exit_hook == task_release ? (struct task *)thread : NULL;
+}
 /* A task of `process` that will run fn(task); not started, in no list. NULL without memory. */
 struct task *task_create(struct process *process, int tid, const char *name, void (*fn)(void *));
 void task_discard(struct task *task); /* undo task_create */

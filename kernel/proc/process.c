@@ -218,12 +218,6 @@ void process_put(struct process *process)
     owner_free(OWNER_PROCESS, process, sizeof *process);
 }
 
-struct process *process_current(void)
-{
-    struct task *task = task_current();
-    return task ? task->process : NULL;
-}
-
 struct task *process_leader_locked(struct process *process)
 {
     ASSERT(spin_held(&process->lock));

@@ -18,7 +18,7 @@
 #include "proc/futex.h"
 #include "proc/internal.h"
 
-static void task_release(struct thread *thread)
+void task_release(struct thread *thread)
 {
     struct task *task = (struct task *)thread;
     ASSERT(!list_linked(&task->process_link) && !list_linked(&task->tid_link));
@@ -30,8 +30,13 @@ static void task_release(struct thread *thread)
 
 struct task *task_current(void)
 {
-    struct thread *thread = thread_current();
-    return thread && thread->exit_hook == task_release ? (struct task *)thread : NULL;
+    return task_of_thread(thread_current());
+}
+
+struct process *process_current(void)
+{
+    struct task *task = task_current();
+    return task ? task->process : NULL;
 }
 
 struct task *task_create(struct process *process, int tid, const char *name, void (*fn)(void *))
