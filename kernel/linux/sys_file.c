@@ -30,18 +30,18 @@ long install_file(struct file *file, bool cloexec)
     return fd;
 }
 
-static int copyin_path(uint64_t addr, char **out)
+/* Most paths are short, and need no memory. */
+static int copyin_path(struct at_path *p, uint64_t addr)
 {
+    long len = copyin_str(p->brief, uaddr(addr), sizeof p->brief);
+    if (len != -ENAMETOOLONG)
+        return len < 0 ? (int)len : 0;
     char *text = kmalloc(PATH_MAX, ALLOC_DEFAULT);
     if (!text)
         return -ENOMEM;
-    long len = copyin_str(text, uaddr(addr), PATH_MAX);
-    if (len < 0) {
-        kfree(text);
-        return (int)len;
-    }
-    *out = text;
-    return 0;
+    p->text = text;
+    len = copyin_str(text, uaddr(addr), PATH_MAX);
+    return len < 0 ? (int)len : 0;
 }
 
 /* The directory a relative path starts from. */
@@ -69,11 +69,11 @@ static int at_start(struct at_path *p, uint64_t dfd)
 
 int at_path_get(struct at_path *p, uint64_t dfd, uint64_t path, uint32_t flags)
 {
-    *p = (struct at_path){0};
-    int err = copyin_path(path, &p->text);
-    if (err)
-        return err;
-    if (p->text[0] == '\0' && !(flags & AT_EMPTY_PATH))
+    p->text = p->brief;
+    p->start = NULL;
+    p->file = NULL;
+    int err = copyin_path(p, path);
+    if (err == 0 && p->text[0] == '\0' && !(flags & AT_EMPTY_PATH))
         err = -ENOENT;
     if (err == 0)
         err = at_start(p, dfd);
@@ -84,11 +84,11 @@ int at_path_get(struct at_path *p, uint64_t dfd, uint64_t path, uint32_t flags)
 
 void at_path_put(struct at_path *p)
 {
-    kfree(p->text);
+    if (p->text != p->brief)
+        kfree(p->text);
     dentry_put(p->start);
     if (p->file)
         file_put(p->file);
-    *p = (struct at_path){0};
 }
 
 static int resolve_file(struct file *from, struct dentry **dentry, struct file **file)

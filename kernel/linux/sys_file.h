@@ -8,13 +8,16 @@
 #include "mm/usercopy.h"
 #include "proc/process.h"
 
+/* Of the calling task: nobody else makes system calls. */
 static inline struct fs_context *current_fs(void)
 {
-    return process_current()->fs;
+    ASSERT(task_current());
+    return ((struct task *)thread_current())->process->fs;
 }
 static inline struct fdtable *current_files(void)
 {
-    return process_current()->files;
+    ASSERT(task_current());
+    return ((struct task *)thread_current())->process->files;
 }
 /* The file of a descriptor with a reference, or NULL: EBADF. */
 static inline struct file *file_arg(uint64_t fd)
@@ -28,9 +31,10 @@ long install_file(struct file *file, bool cloexec);
 
 /* A path argument relative to a directory descriptor. */
 struct at_path {
-    char *text;           /* kernel copy */
+    char *text;           /* kernel copy: `brief`, or allocated */
     struct dentry *start; /* reference; NULL: cwd (or the path is absolute) */
     struct file *file;    /* AT_EMPTY_PATH with "": the descriptor itself, reference */
+    char brief[96];
 };
 /* flags: AT_EMPTY_PATH is looked at. On success at_path_put afterwards. */
 int must_check at_path_get(struct at_path *p, uint64_t dfd, uint64_t path, uint32_t flags);
