@@ -381,11 +381,13 @@ static bool join_by_copy(struct tcp *tp, const struct pkt *pkt)
     return true;
 }
 
-/* Small writes that find no room there: the first of them opens a packet with room for more, as one
- * piece. NULL: as it is. */
+/* Small writes that find no room there: the second of them opens a packet with room for more, as
+ * one piece; the first is a piece itself, as there may be but one (a header, and what it is of).
+ * NULL: as it is. */
 static struct pkt *collector(const struct tcp *tp, const struct pkt *pkt)
 {
-    if (list_empty(&tp->unsent) || pkt->total > COLLECT / 2 || pkt->done)
+    if (list_empty(&tp->unsent) || pkt->total > COLLECT / 2 || pkt->done ||
+        !seg_pkt(seg_of_link(tp->unsent.prev))->more)
         return NULL;
     struct pkt *large = pkt_alloc(0, COLLECT, ALLOC_DEFAULT);
     if (!large)

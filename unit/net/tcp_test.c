@@ -470,6 +470,29 @@ static void shortage_of_all_together(void **state)
     drop_child();
 }
 
+/* A first one and a second are pieces as they came, all others share a third. */
+static void small_writes_share_a_packet(void **state)
+{
+    (void)state;
+    child = established();
+    for (unsigned count = 1; count <= 20; count++) {
+        struct tcp_segment payload = {.len = 100};
+        struct pkt *pkt = packet(&payload);
+        pkt_skip(pkt, TCP_HEADER);
+        tcp_send(child, pkt);
+        assert_true(child->unsent.next == child->unsent.prev);
+        const struct pkt *all = seg_pkt(seg_of_link(child->unsent.next));
+        unsigned pieces = 0;
+        assert_int_equal(all->total, 100 * count);
+        for (const struct pkt *piece = all; piece; piece = piece->more)
+            pieces++;
+        assert_int_equal(pieces, MIN(count, 3u));
+    }
+    tcp_push(child, false, false);
+    fixture_check(child);
+    drop_child();
+}
+
 static void the_receive_buffer_grows_with_what_is_read(void **state)
 {
     (void)state;
@@ -512,6 +535,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_out_of_order_is_limited, set_up),
         cmocka_unit_test_setup(the_receive_buffer_grows_with_what_is_read, set_up),
         cmocka_unit_test_setup(shortage_of_all_together, set_up),
+        cmocka_unit_test_setup(small_writes_share_a_packet, set_up),
         cmocka_unit_test_setup(a_connection_is_small, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

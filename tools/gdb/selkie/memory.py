@@ -96,7 +96,7 @@ def listed(head, count):
 
 
 def show_pages(_):
-    total, free = (number(kernel.variable(name, "mm/buddy.c")) for name in ("page_total", "free_pages"))
+    total, free = (number(kernel.variable(name, "mm/buddy.c")) for name in ("page_total", "buddy_free_pages"))
     lists, counts = kernel.variable("free_list", "mm/buddy.c"), kernel.variable("free_by_order", "mm/buddy.c")
     kinds = [f.name[5:].lower() for f in kernel.type_of("enum page_kind").fields()][:-1]
     hots, cpus = kernel.variable("hots", "mm/hotpages.c"), kernel.cpu_count()
