@@ -59,7 +59,7 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     fs/console fs/cpio fs/devfs fs/hugetlbfs fs/initrd fs/inotify fs/locks fs/memfd fs/mount fs/mountopt fs/pipe_splice fs/pressure fs/procfs fs/procfs_pid fs/sysfs fs/tty
     fs/tty_ioctl fs/tty_line fs/xattr
     net/addrtext net/arp net/bpf net/bpf_socket net/dhcp net/dhcpmsg net/fragment net/icmp net/icmp4 net/icmp6 net/ifaddr
-    net/igmp net/inet_control net/inet_error net/inet_ioctl net/inet_option net/inetlist net/mib net/nd6 net/netconf
+    net/igmp net/inet_control net/inet_error net/inet_group net/inet_ioctl net/inet_option net/inetlist net/mib net/nd6 net/netconf
     net/netlink net/zerocopy net/netsys net/reuseport net/netlink_diag net/netlink_route net/netlink_show net/netproc net/option net/packet net/packet_option
     net/packet_ring net/port net/raw net/reass net/tcp_cookie net/tcp_info net/tcp_recover net/tcp_sock_option
     net/tcp_sock_tw net/tcp_tw net/unix_files net/unix_name

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
 /* sources: fs kernel/net/ kernel/drv/pkt.c kernel/drv/netdev.c kernel/drv/segment.c kernel/drv/gro.c kernel/drv/loopback.c kernel/lib/checksum.c kernel/core/cmdline.c unit/fake_rcu.c */
-/* covers: kernel/net/tcp_sock.c kernel/net/tcp_sock_open.c kernel/net/tcp_sock_io.c kernel/net/tcp_sock_tw.c kernel/net/tcp_sock_option.c kernel/net/udp.c kernel/net/dgram.c kernel/net/raw.c kernel/net/packet.c kernel/net/packet_tap.c kernel/net/inet.c kernel/net/inet_option.c kernel/net/inet_control.c kernel/net/inet_error.c kernel/net/flow.c kernel/net/port.c kernel/net/input.c kernel/net/option.c kernel/net/option_rare.c kernel/drv/gro.c */
+/* covers: kernel/net/tcp_sock.c kernel/net/tcp_sock_open.c kernel/net/tcp_sock_io.c kernel/net/tcp_sock_tw.c kernel/net/tcp_sock_option.c kernel/net/udp.c kernel/net/dgram.c kernel/net/raw.c kernel/net/packet.c kernel/net/packet_tap.c kernel/net/inet.c kernel/net/inet_option.c kernel/net/inet_group.c kernel/net/inet_control.c kernel/net/inet_error.c kernel/net/flow.c kernel/net/port.c kernel/net/input.c kernel/net/option.c kernel/net/option_rare.c kernel/drv/gro.c */
 /* clang-format on */
 /* length: 700 */
 /*

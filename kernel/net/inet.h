@@ -128,7 +128,7 @@ enum {
     PMTUDISC_OMIT
 };
 
-struct inet_group; /* inet_option.c: a multicast group joined */
+struct inet_group; /* inet_group.c: a multicast group joined */
 struct inet_error; /* inet_error.c: a message of the error queue */
 struct inet_sock {
     struct socket base; /* first */
@@ -287,9 +287,13 @@ void inet_error_zerocopy(struct inet_sock *sock, struct inet_error *entry, uint3
 void zerocopy_init(void); /* boot */
 long must_check inet_error_recv(struct inet_sock *sock, struct socket_msg *msg);
 void inet_error_purge(struct inet_sock *sock);
-void inet_groups_leave(struct inet_sock *sock); /* inet_option.c: all it has joined */
-/* Has it joined, or does it take groups of others (IP_MULTICAST_ALL)? The lock is held. */
-bool inet_group_wanted(const struct inet_sock *sock, const struct net_addr *group, unsigned device);
+void inet_groups_leave(struct inet_sock *sock); /* inet_group.c: all it has joined */
+/* Has it joined, for what this one sends, or does it take groups of others (IP_MULTICAST_ALL)? The
+ * lock is held. */
+bool inet_group_wanted(const struct inet_sock *sock, const struct net_addr *group, unsigned device,
+                       const struct net_addr *source);
+/* Options of the levels SOL_IP and SOL_IPV6 that are about groups. -ENOPROTOOPT: another one. */
+int inet_group_option(struct inet_sock *sock, int level, int name, uaddr_t value, unsigned len);
 
 /* The protocols' sockets. protocol 0: the default of the type. */
 int must_check udp_create(int family, int type, int protocol, struct socket **out);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * inet_option.c - socket options of the levels IPPROTO_IP and IPPROTO_IPV6, what of SOL_SOCKET is
- * about devices, and multicast groups (ip(7), ipv6(7), socket(7), RFC 3493, RFC 3678).
+ * inet_option.c - socket options of the levels IPPROTO_IP and IPPROTO_IPV6, and what of SOL_SOCKET
+ * is about devices (ip(7), ipv6(7), socket(7), RFC 3493). Those of groups are in inet_group.c.
  *
- * Values are numbers of 1 or 4 bytes, but for those of groups, devices and names. All is under the
+ * Values are numbers of 1 or 4 bytes, but for those of devices and names. All is under the
  * socket's lock, but for the switches, which are atomic bits.
  */
 #include "fs/vfs.h"
 #include "lib/bytes.h"
 #include "lib/errno.h"
 #include "lib/string.h"
-#include "mm/account.h"
 #include "mm/usercopy.h"
 #include "net/bpf.h"
 #include "net/inet.h"
@@ -44,10 +43,6 @@ enum {
     IP_MULTICAST_IF = 32,
     IP_MULTICAST_TTL = 33,
     IP_MULTICAST_LOOP = 34,
-    IP_ADD_MEMBERSHIP = 35,
-    IP_DROP_MEMBERSHIP = 36,
-    MCAST_JOIN_GROUP = 42,
-    MCAST_LEAVE_GROUP = 45,
     IP_MULTICAST_ALL = 49,
     IP_UNICAST_IF = 50,
     IP_LOCAL_PORT_RANGE = 51,
@@ -60,8 +55,6 @@ enum {
     IPV6_MULTICAST_IF = 17,
     IPV6_MULTICAST_HOPS = 18,
     IPV6_MULTICAST_LOOP = 19,
-    IPV6_ADD_MEMBERSHIP = 20,
-    IPV6_DROP_MEMBERSHIP = 21,
     IPV6_MTU_DISCOVER = 23,
     IPV6_MTU = 24,
     IPV6_RECVERR = 25,
@@ -78,14 +71,6 @@ enum {
 };
 enum { IPPROTO_RAW = 255 };
 enum { SO_BINDTODEVICE = 25, SO_INCOMING_CPU = 49, SO_BINDTOIFINDEX = 62 };
-
-#define GROUPS_MAX 20u /* net.ipv4.igmp_max_memberships */
-
-struct inet_group {
-    struct inet_group *next;
-    struct net_addr address;
-    unsigned device; /* as asked for; 0: by the route */
-};
 
 /* ---- switches ---- */
 
@@ -160,198 +145,6 @@ static int set_switch(struct inet_sock *sock, uint32_t bit, int on)
         __atomic_fetch_or(&sock->options, bit, __ATOMIC_RELAXED);
     else
         __atomic_fetch_and(&sock->options, ~bit, __ATOMIC_RELAXED);
-    return 0;
-}
-
-/* ---- groups ---- */
-
-static struct inet_group **find_group(struct inet_sock *sock, const struct net_addr *address,
-                                      unsigned device)
-{
-    struct inet_group **link = &sock->groups;
-    while (*link && !(net_addr_equal(&(*link)->address, address) && (*link)->device == device))
-        link = &(*link)->next;
-    return link;
-}
-
-static int join_locked(struct inet_sock *sock, const struct net_addr *address, unsigned device)
-{
-    unsigned count = 0;
-    if (!net_addr_is_multicast(address))
-        return -EINVAL;
-    if (*find_group(sock, address, device))
-        return -EADDRINUSE;
-    for (const struct inet_group *g = sock->groups; g; g = g->next)
-        count++;
-    if (count >= GROUPS_MAX)
-        return -ENOBUFS;
-    struct inet_group *group = owner_alloc(OWNER_SOCKET, sizeof(*group));
-    if (!group)
-        return -ENOMEM;
-    int err = ip_group_join(address, device);
-    if (err) {
-        owner_free(OWNER_SOCKET, group, sizeof(*group));
-        return err;
-    }
-    *group = (struct inet_group){sock->groups, *address, device};
-    sock->groups = group;
-    return 0;
-}
-
-static void leave(struct inet_group **link)
-{
-    struct inet_group *group = *link;
-    *link = group->next;
-    (void)!ip_group_leave(&group->address, group->device); /* the device may have gone down */
-    owner_free(OWNER_SOCKET, group, sizeof(*group));
-}
-
-static int leave_locked(struct inet_sock *sock, const struct net_addr *address, unsigned device)
-{
-    struct inet_group **link = find_group(sock, address, device);
-    if (!*link)
-        return -EADDRNOTAVAIL;
-    leave(link);
-    return 0;
-}
-
-void inet_groups_leave(struct inet_sock *sock)
-{
-    while (sock->groups)
-        leave(&sock->groups);
-}
-
-bool inet_group_wanted(const struct inet_sock *sock, const struct net_addr *group, unsigned device)
-{
-    for (const struct inet_group *g = sock->groups; g; g = g->next)
-        if (net_addr_equal(&g->address, group) && (!g->device || g->device == device))
-            return true;
-    return __atomic_load_n(&sock->options, __ATOMIC_RELAXED) & INET_MULTICAST_ALL;
-}
-
-/* The device that has this address; 0: none. */
-static unsigned device_of(const struct net_addr *address)
-{
-    for (struct netdev *dev = netdev_first(); dev; dev = dev->next)
-        if (ip_is_local(address, dev->index))
-            return dev->index;
-    return 0;
-}
-
-/* struct ip_mreqn, or ip_mreq, its first eight bytes: group, our address, device. */
-static int get_mreq4(uaddr_t value, unsigned len, struct net_addr *group, struct net_addr *address,
-                     unsigned *device)
-{
-    struct {
-        uint32_t group, address;
-        int32_t device;
-    } mreq = {0, 0, 0};
-    if (len < 8)
-        return -EINVAL;
-    int err = copyin(&mreq, value, MIN((size_t)len, sizeof(mreq)));
-    if (err)
-        return err;
-    *group = net_addr_v4(mreq.group);
-    *address = net_addr_v4(mreq.address);
-    *device = (unsigned)mreq.device;
-    if (*device && !netdev_by_index(*device))
-        return -ENODEV;
-    if (!*device && mreq.address) {
-        *device = device_of(address);
-        if (!*device)
-            return -ENODEV;
-    }
-    return 0;
-}
-
-static int get_mreq6(uaddr_t value, unsigned len, struct net_addr *group, unsigned *device)
-{
-    struct {
-        uint8_t group[16];
-        int32_t device;
-    } mreq;
-    if (len < sizeof(mreq))
-        return -EINVAL;
-    int err = copyin(&mreq, value, sizeof(mreq));
-    if (err)
-        return err;
-    memcpy(group->bytes, mreq.group, sizeof(mreq.group));
-    *device = (unsigned)mreq.device;
-    return *device && !netdev_by_index(*device) ? -ENODEV : 0;
-}
-
-/* struct group_req: the device, then a sockaddr at offset 8. */
-static int get_group_req(const struct inet_sock *sock, uaddr_t value, unsigned len,
-                         struct net_addr *group, unsigned *device)
-{
-    uint32_t index;
-    struct socket_name name = {.len = MIN(len - 8, SOCKET_NAME_MAX)};
-    struct inet_name in;
-    if (len < 8 + INADDR_NAME_LEN)
-        return -EINVAL;
-    int err = copyin(&index, value, sizeof(index));
-    if (err == 0)
-        err = copyin(name.bytes, uaddr(value.raw + 8), name.len);
-    if (err == 0)
-        err = inet_name_get(sock, &name, &in);
-    if (err)
-        return err;
-    *group = in.address;
-    *device = index;
-    return index && !netdev_by_index(index) ? -ENODEV : 0;
-}
-
-static bool is_group_option(int level, int name, bool *join)
-{
-    *join = name == (level == SOL_IP ? IP_ADD_MEMBERSHIP : IPV6_ADD_MEMBERSHIP) ||
-            name == MCAST_JOIN_GROUP;
-    return *join || name == MCAST_LEAVE_GROUP ||
-           name == (level == SOL_IP ? IP_DROP_MEMBERSHIP : IPV6_DROP_MEMBERSHIP);
-}
-
-static int set_group(struct inet_sock *sock, int level, int name, uaddr_t value, unsigned len,
-                     bool join)
-{
-    struct net_addr group, address;
-    unsigned device;
-    int err;
-    if (name == MCAST_JOIN_GROUP || name == MCAST_LEAVE_GROUP)
-        err = get_group_req(sock, value, len, &group, &device);
-    else if (level == SOL_IP)
-        err = get_mreq4(value, len, &group, &address, &device);
-    else
-        err = get_mreq6(value, len, &group, &device);
-    if (err)
-        return err;
-    inet_lock(sock);
-    err = join ? join_locked(sock, &group, device) : leave_locked(sock, &group, device);
-    inet_unlock(sock);
-    return err;
-}
-
-static int set_multicast_device(struct inet_sock *sock, uaddr_t value, unsigned len)
-{
-    struct net_addr group, address = net_addr_any_v4;
-    unsigned device = 0;
-    uint32_t only = 0;
-    int err = 0;
-    if (len >= 8) {
-        err = get_mreq4(value, len, &group, &address, &device);
-    } else if (len >= sizeof(only)) {
-        err = copyin(&only, value, sizeof(only));
-        address = net_addr_v4(only);
-        if (err == 0 && only && !(device = device_of(&address)))
-            err = -EADDRNOTAVAIL;
-    } else {
-        err = -EINVAL;
-    }
-    if (err)
-        return err;
-    inet_lock(sock);
-    sock->multicast_device = device;
-    sock->multicast_source = address;
-    route_release(&sock->route);
-    inet_unlock(sock);
     return 0;
 }
 
@@ -564,7 +357,6 @@ int inet_set_option(struct socket *socket, int level, int name, uaddr_t value, u
     struct inet_sock *sock = inet_of(socket);
     int32_t number = 0;
     uint8_t byte;
-    bool join;
     if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
         return set_device_name(sock, value, len);
     if (level == SOL_SOCKET &&
@@ -574,10 +366,11 @@ int inet_set_option(struct socket *socket, int level, int name, uaddr_t value, u
         return -ENOPROTOOPT;
     if (level == SOL_IPV6 && socket->family != AF_INET6)
         return -ENOPROTOOPT;
-    if (level != SOL_SOCKET && is_group_option(level, name, &join))
-        return set_group(sock, level, name, value, len, join);
-    if (level == SOL_IP && name == IP_MULTICAST_IF)
-        return set_multicast_device(sock, value, len);
+    if (level != SOL_SOCKET) {
+        int group = inet_group_option(sock, level, name, value, len);
+        if (group != -ENOPROTOOPT)
+            return group;
+    }
     if (level == SOL_IP && name == IP_OPTIONS)
         return len == 0 ? 0 : -EOPNOTSUPP;
     int err = len == 0 && !(level == SOL_IP && name == IP_TOS) ? -EINVAL : 0;

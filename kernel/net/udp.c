@@ -96,7 +96,7 @@ static bool enqueue(struct udp_sock *udp, struct pkt *pkt)
     bool wanted = good && !sock->dead && !(socket_shut(&sock->base) & SHUT_RECEIVE) &&
                   from_peer(udp, info) &&
                   (!net_addr_is_multicast(&local) ||
-                   inet_group_wanted(sock, &local, pkt->dev ? pkt->dev->index : 0));
+                   inet_group_wanted(sock, &local, pkt->dev ? pkt->dev->index : 0, &info->remote));
     pkt_trim(pkt, skip + len);
     uint32_t keep = wanted ? bpf_filter_ip(&sock->base, pkt, skip) : 0;
     if (keep == 0) {

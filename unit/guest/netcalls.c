@@ -186,6 +186,84 @@ static void groups(void)
     close(from), close(to);
 }
 
+/* A socket at 127.0.0.`last` that sends to groups on lo. */
+static int sender(uint32_t last)
+{
+    struct in_addr lo = {htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = loop(0);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    a.sin_addr.s_addr = htonl(0x7f000000u + last);
+    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    REQUIRE(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &lo, sizeof lo) == 0);
+    return fd;
+}
+
+/* The next one; earlier ones may be late, and by then be wanted. */
+static int next(int fd, char from)
+{
+    char c;
+    do
+        REQUIRE(recv(fd, &c, 1, 0) == 1);
+    while (c < from);
+    return c;
+}
+
+/* Groups by who sends (RFC 3678): only some, or all but some. */
+static void sources(void)
+{
+    struct ip_mreq_source m = {.imr_multiaddr = {htonl(0xef830000u | (getpid() & 0xffff))},
+                               .imr_interface = {htonl(INADDR_LOOPBACK)}};
+    struct ip_mreq plain = {m.imr_multiaddr, m.imr_interface};
+    struct group_source_req r = {.gsr_interface = if_nametoindex("lo")};
+    int one = sender(1), two = sender(2), to = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = m.imr_multiaddr}, b = loop(0);
+    REQUIRE(bind(to, (struct sockaddr *)&a, sizeof a) == 0);
+    a.sin_port = name_of(to).sin_port;
+#define SOURCE(what, last) \
+    (m.imr_sourceaddr.s_addr = htonl(0x7f000000u + (uint32_t)(last)), \
+     setsockopt(to, IPPROTO_IP, what, &m, sizeof m))
+#define REQUEST(what) setsockopt(to, IPPROTO_IP, what, &r, sizeof r)
+#define SEND(from, text) REQUIRE(sendto(from, text, 1, 0, (struct sockaddr *)&a, sizeof a) == 1)
+    REQUIRE_ERRNO(SOURCE(IP_BLOCK_SOURCE, 2), EINVAL); /* has not joined */
+    REQUIRE_ERRNO(setsockopt(to, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &m, 8), EINVAL);
+    REQUIRE(SOURCE(IP_ADD_SOURCE_MEMBERSHIP, 2) == 0);
+    REQUIRE_ERRNO(SOURCE(IP_ADD_SOURCE_MEMBERSHIP, 2), EADDRNOTAVAIL);
+    REQUIRE_ERRNO(SOURCE(IP_BLOCK_SOURCE, 2), EINVAL);
+    SEND(one, "1");
+    SEND(two, "2");
+    REQUIRE(next(to, '1') == '2');
+    REQUIRE(SOURCE(IP_ADD_SOURCE_MEMBERSHIP, 1) == 0);
+    SEND(one, "3");
+    REQUIRE(next(to, '3') == '3');
+    REQUIRE(SOURCE(IP_DROP_SOURCE_MEMBERSHIP, 1) == 0);
+    REQUIRE_ERRNO(SOURCE(IP_DROP_SOURCE_MEMBERSHIP, 1), EADDRNOTAVAIL);
+    REQUIRE(SOURCE(IP_DROP_SOURCE_MEMBERSHIP, 2) == 0); /* and so the group */
+    REQUIRE(setsockopt(to, IPPROTO_IP, IP_ADD_MEMBERSHIP, &plain, sizeof plain) == 0);
+    REQUIRE(SOURCE(IP_BLOCK_SOURCE, 1) == 0);
+    SEND(one, "4");
+    SEND(two, "5");
+    REQUIRE(next(to, '4') == '5');
+    REQUIRE(SOURCE(IP_UNBLOCK_SOURCE, 1) == 0);
+    REQUIRE_ERRNO(SOURCE(IP_UNBLOCK_SOURCE, 1), EADDRNOTAVAIL);
+    SEND(one, "6");
+    REQUIRE(next(to, '6') == '6');
+    for (int i = 1; i <= 10; i++)
+        REQUIRE(SOURCE(IP_BLOCK_SOURCE, i) == 0);
+    REQUIRE_ERRNO(SOURCE(IP_BLOCK_SOURCE, 11), ENOBUFS);
+    REQUIRE(setsockopt(to, IPPROTO_IP, IP_DROP_MEMBERSHIP, &plain, sizeof plain) == 0);
+    memcpy(&r.gsr_group, &a, sizeof a);
+    memcpy(&r.gsr_source, &b, sizeof b);
+    REQUIRE_ERRNO(REQUEST(MCAST_UNBLOCK_SOURCE), EINVAL);
+    REQUIRE_ERRNO(setsockopt(to, IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, &r, 200), EINVAL);
+    REQUIRE(REQUEST(MCAST_JOIN_SOURCE_GROUP) == 0);
+    SEND(two, "7");
+    SEND(one, "8");
+    REQUIRE(next(to, '7') == '8');
+    REQUIRE(REQUEST(MCAST_LEAVE_SOURCE_GROUP) == 0);
+    REQUIRE_ERRNO(REQUEST(MCAST_LEAVE_SOURCE_GROUP), EINVAL);
+    close(one), close(two), close(to);
+}
+
 /* RFC 2292's names of what RFC 3542 calls anew: programs of old headers (busybox's ping6). */
 static void old_names(void)
 {
@@ -303,6 +381,7 @@ int main(void)
     devices();
     segments();
     groups();
+    sources();
     old_names();
     files_and_pipes();
     counters();

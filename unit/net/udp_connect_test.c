@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: fs kernel/net/socket.c kernel/net/option.c kernel/net/option_rare.c kernel/net/bpf.c kernel/net/bpf_socket.c kernel/net/control.c kernel/net/inet.c kernel/net/inet_option.c kernel/net/inet_control.c kernel/net/inet_error.c kernel/net/port.c kernel/net/udp.c kernel/net/dgram.c kernel/net/flow.c kernel/net/classify.c kernel/drv/pkt.c kernel/lib/checksum.c unit/fake_rcu.c */
+/* sources: fs kernel/net/socket.c kernel/net/option.c kernel/net/option_rare.c kernel/net/bpf.c kernel/net/bpf_socket.c kernel/net/control.c kernel/net/inet.c kernel/net/inet_option.c kernel/net/inet_group.c kernel/net/inet_control.c kernel/net/inet_error.c kernel/net/port.c kernel/net/udp.c kernel/net/dgram.c kernel/net/flow.c kernel/net/classify.c kernel/drv/pkt.c kernel/lib/checksum.c unit/fake_rcu.c */
 /* clang-format on */
 /*
  * udp_connect_test.c - UDP sockets with a peer: who reaches them, what is lost while they change it
