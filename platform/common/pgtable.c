@@ -256,7 +256,7 @@ static bool leaf_needs_flush(pte_t old, pte_t now)
 static void leaf_put(struct pgtable *pt, pte_t *entry, vaddr_t va, unsigned level, pte_t leaf,
                      struct pgtable_change *change)
 {
-    pte_t old = entry_load(entry);
+    pte_t old = PTE_BREAK_BEFORE_MAKE ? entry_load(entry) : 0;
     bool flushed = false;
 
     if (PTE_BREAK_BEFORE_MAKE && pte_is_live(old) && pte_is_live(leaf) &&
