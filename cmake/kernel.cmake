@@ -71,7 +71,7 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     linux/strace linux/strace_names linux/strace_socket linux/sys_cred linux/sys_file_attr linux/sys_file_name
     linux/sys_file_copy linux/sys_file_owner linux/sys_info linux/sys_mount linux/sys_prctl linux/sys_proc linux/sys_shm linux/sys_time linux/sys_xattr
     drv/faulty_console drv/faulty_netdev net/farewell net/net proc/patch proc/stack proc/futex_pi net/neigh net/tcp_timer linux/sys_signal
-    linux/sys_file_open)
+    linux/sys_file_open net/inet_group net/option_rare net/tcp_sock_open linux/sys_file_event drv/netdev drv/vmxnet3_io fs/timerfd)
   foreach(name ${cold})
     set_property(SOURCE ${CMAKE_SOURCE_DIR}/kernel/${name}.c APPEND PROPERTY COMPILE_OPTIONS -Os)
   endforeach()
