@@ -107,7 +107,7 @@ int child_wait(struct child *child, bool *late)
 /* A nameless file with this content. Not a pipe: nobody has to read it while the command runs. */
 static int nameless_file(const char *content)
 {
-    const char *folder = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    const char *set = getenv("TMPDIR"), *folder = set ? set : "/tmp";
     int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     size_t len = content ? strlen(content) : 0;
 

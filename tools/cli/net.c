@@ -77,7 +77,7 @@ static int tap_queue(const char *name, short flags)
 
     if (fd < 0)
         return -1;
-    strcpy(request.ifr_name, name); /* net_set_how has looked at its length */
+    memcpy(request.ifr_name, name, strlen(name) + 1); /* net_set_how has looked at its length */
     if (ioctl(fd, TUNSETIFF, &request) == 0 && ioctl(fd, TUNSETVNETHDRSZ, &size) == 0)
         return fd;
     err = errno;

@@ -278,7 +278,7 @@ static void address_of(const char *path, struct sockaddr_un *out)
     *out = (struct sockaddr_un){.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(out->sun_path))
         fail(EXIT_TOOL, "--net switch:%s: the path is too long for a socket", path);
-    strcpy(out->sun_path, path);
+    memcpy(out->sun_path, path, strlen(path) + 1);
 }
 
 static int connect_to(const struct sockaddr_un *address)
