@@ -8,16 +8,13 @@
 #include "mm/usercopy.h"
 #include "proc/process.h"
 
-/* Of the calling task: nobody else makes system calls. */
 static inline struct fs_context *current_fs(void)
 {
-    ASSERT(task_current());
-    return ((struct task *)thread_current())->process->fs;
+    return task_self()->process->fs;
 }
 static inline struct fdtable *current_files(void)
 {
-    ASSERT(task_current());
-    return ((struct task *)thread_current())->process->files;
+    return task_self()->process->files;
 }
 /* The file of a descriptor with a reference, or NULL: EBADF. */
 static inline struct file *file_arg(uint64_t fd)

@@ -171,6 +171,12 @@ struct task {
 /* The calling task; NULL in a kernel thread. */
 struct task *task_current(void);
 struct process *process_current(void);
+/* The calling task where nobody else comes: in its system calls and faults. */
+static inline struct task *task_self(void)
+{
+    ASSERT(task_current());
+    return (struct task *)thread_current();
+}
 
 struct program {
     const char *path;

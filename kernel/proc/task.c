@@ -176,7 +176,7 @@ void task_exit(int code)
 
 void process_exit_group(int wait_status)
 {
-    struct process *p = process_current();
+    struct process *p = task_self()->process;
     unsigned long irq = spin_lock_irqsave(&p->lock);
     if (!p->exiting) {
         p->exit_status = wait_status;

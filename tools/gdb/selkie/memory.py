@@ -101,7 +101,7 @@ def show_pages(_):
     kinds = [f.name[5:].lower() for f in kernel.type_of("enum page_kind").fields()][:-1]
     hots, cpus = kernel.variable("hots", "mm/hotpages.c"), kernel.cpu_count()
     orders = counts.type.target().range()[1] + 1
-    print("RAM: %s; free: %s, of which %d kept back" % (kib(total), kib(free), number(kernel.variable("reserve", "mm/buddy.c"))))
+    print("RAM: %s; free: %s, of which %d kept back" % (kib(total), kib(free), number(kernel.variable("buddy_reserve", "mm/buddy.c"))))
     print("%-6s %s" % ("order", "".join("%12s" % k for k in kinds)))
     for order in range(orders):
         row = [number(counts[k][order]) for k in range(len(kinds))]
