@@ -43,13 +43,15 @@ struct futex_line *futex_line_find(const struct futex_bucket *b, const struct fu
 }
 
 /* The count of the new owner was raised when it was looked up, or is raised here for a task that
- * cannot be ending: it waits. */
+ * cannot be ending: it waits. That of the old one is lowered last: if it ends and sees none, it may
+ * be freed any time. */
 static void set_owner(struct futex_line *line, struct task *owner)
 {
-    if (line->owner)
-        __atomic_fetch_sub(&line->owner->pi_lines, 1, __ATOMIC_SEQ_CST);
+    struct task *old = line->owner;
     line->owner = owner;
     pi_set_owner(&line->pi, owner ? &owner->thread : NULL);
+    if (old)
+        __atomic_fetch_sub(&old->pi_lines, 1, __ATOMIC_SEQ_CST);
 }
 
 static void own(struct futex_line *line, struct task *owner)
