@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: unit/sched/sim.c unit/fake_kmalloc.c kernel/core/chaos.c kernel/lib/strutil.c
-   kernel/sched/watchdog.c kernel/sched/sched.c kernel/sched/balance.c kernel/sched/runqueue.c
-   kernel/sched/thread.c kernel/sched/reap.c kernel/sched/cpu.c kernel/sched/sleep.c
-   kernel/sched/params.c kernel/sched/timer.c kernel/sched/wait.c kernel/sched/mutex.c
-   kernel/sched/rwlock.c kernel/sched/clock.c kernel/sched/barrier.c kernel/sched/idle.c
-   kernel/sched/account.c kernel/sched/rcu.c kernel/sched/pi.c kernel/core/percpu.c
-   kernel/core/spinlock.c kernel/lib/rbtree.c */
+/* sources: sched */
 /* include: unit/sched/include */
 /* pi_test.c - priority inheritance: loans along chains, their return, rings, and a mutex whose
  * owner is kept from the CPU by a thread of middle priority. */

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sources: unit/sched/sim.c unit/fake_kmalloc.c kernel/core/chaos.c kernel/lib/strutil.c
-   kernel/sched/watchdog.c kernel/sched/sched.c kernel/sched/balance.c kernel/sched/runqueue.c
-   kernel/sched/thread.c kernel/sched/reap.c kernel/sched/cpu.c kernel/sched/sleep.c
-   kernel/sched/params.c kernel/sched/timer.c kernel/sched/wait.c kernel/sched/mutex.c
-   kernel/sched/rwlock.c kernel/sched/clock.c kernel/sched/barrier.c kernel/sched/pi.c
-   kernel/sched/idle.c kernel/sched/account.c kernel/sched/rcu.c kernel/sched/work.c
-   kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
+/* sources: sched kernel/sched/work.c */
 /* include: unit/sched/include */
 /* work_test.c - no work is lost and none runs twice at once, whoever queues it where: each call
  * sees what was written before it was asked for. In order on its CPU; freed by its own function. */
