@@ -3,6 +3,8 @@
 # symtab.sh [-l] NM IMAGE BASE - write the function table of IMAGE as assembly for section .symtab_data
 # (format: platform/common/symtab.h). BASE is the symbol where the kernel's text begins.
 # With -l only the functions: what the table is made of (that two images have the same is told by this).
+# The linker's own pieces of a function are not functions: on AArch64 it moves an instruction that meets an erratum of the
+# Cortex-A53 into a veneer, and names that only where it is needed in the end, which goes by how far the data is (e843419@...).
 # Needs nothing but nm, sort and awk.
 set -eu
 list=0
@@ -13,7 +15,7 @@ export LC_ALL=C # a character is a byte
 functions() {
     "$nm" --defined-only "$image" | sort | awk -v base="$base" '
     $3 == base { start = $1 }
-    $2 ~ /^[tTwW]$/ && $3 !~ /^\$/ && $3 !~ /^\.L/ && $3 != base && $1 != last {
+    $2 ~ /^[tTwW]$/ && $3 !~ /^\$/ && $3 !~ /^\.L|@/ && $3 != base && $1 != last {
         # Without what gcc says of parts and copies of a function.
         sub(/[.](constprop|part|isra|cold)[.0-9a-z]*$/, "", $3)
         addr[++count] = $1; name[count] = $3; last = $1

@@ -348,6 +348,7 @@ static void all_tests(struct tests *tests, bool coverage)
         add_check(tests, "format", true);
         add_check(tests, "text", true);
         add_check(tests, "docs", true);
+        add_check(tests, "symtab", true);
         add_check(tests, "repeats", true);
         add_check(tests, "analysis", true);
         add_check(tests, "analyse", false);
