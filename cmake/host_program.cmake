@@ -13,7 +13,7 @@ set(sources_mm kernel/mm/ kernel/lib/radix.c kernel/lib/rbtree.c kernel/lib/stru
 set(sources_fs ${sources_mm} kernel/fs/ kernel/core/random.c kernel/lib/format.c kernel/lib/strbuf.c unit/fs/fake_fs.c)
 # The scheduler on simulated CPUs.
 set(sources_sched unit/sched/sim.c unit/fake_kmalloc.c kernel/core/chaos.c kernel/lib/strutil.c
-  kernel/sched/watchdog.c kernel/sched/sched.c kernel/sched/balance.c kernel/sched/runqueue.c kernel/sched/thread.c
+  kernel/sched/watchdog.c kernel/sched/sched.c kernel/sched/calm.c kernel/sched/balance.c kernel/sched/runqueue.c kernel/sched/thread.c
   kernel/sched/reap.c kernel/sched/cpu.c kernel/sched/sleep.c kernel/sched/params.c kernel/sched/timer.c
   kernel/sched/wait.c kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c kernel/sched/barrier.c
   kernel/sched/pi.c kernel/sched/idle.c kernel/sched/account.c kernel/sched/rcu.c kernel/core/percpu.c

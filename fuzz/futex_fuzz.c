@@ -2,11 +2,12 @@
 /* sources: kernel/proc/futex.c kernel/proc/futex_requeue.c kernel/proc/futex_pi.c
    kernel/proc/futex_exit.c kernel/linux/sys_futex.c unit/sched/sim.c unit/fake_kmalloc.c
    kernel/core/chaos.c kernel/lib/strutil.c kernel/sched/watchdog.c kernel/sched/sched.c
-   kernel/sched/balance.c kernel/sched/runqueue.c kernel/sched/thread.c kernel/sched/reap.c
-   kernel/sched/cpu.c kernel/sched/sleep.c kernel/sched/params.c kernel/sched/timer.c
-   kernel/sched/wait.c kernel/sched/mutex.c kernel/sched/rwlock.c kernel/sched/clock.c
-   kernel/sched/barrier.c kernel/sched/idle.c kernel/sched/account.c kernel/sched/rcu.c
-   kernel/sched/pi.c kernel/core/percpu.c kernel/core/spinlock.c kernel/lib/rbtree.c */
+   kernel/sched/calm.c kernel/sched/balance.c kernel/sched/runqueue.c kernel/sched/thread.c
+   kernel/sched/reap.c kernel/sched/cpu.c kernel/sched/sleep.c kernel/sched/params.c
+   kernel/sched/timer.c kernel/sched/wait.c kernel/sched/mutex.c kernel/sched/rwlock.c
+   kernel/sched/clock.c kernel/sched/barrier.c kernel/sched/idle.c kernel/sched/account.c
+   kernel/sched/rcu.c kernel/sched/pi.c kernel/core/percpu.c kernel/core/spinlock.c
+   kernel/lib/rbtree.c */
 /* covers: kernel/proc/futex.c kernel/proc/futex_requeue.c */
 /* length: 160 */
 /* include: unit/sched/include */

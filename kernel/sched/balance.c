@@ -36,6 +36,16 @@ static bool is_idle(const struct cpu *cpu)
            !__atomic_load_n(&cpu->rq->inbox, __ATOMIC_RELAXED);
 }
 
+bool balance_finds_idle(const struct thread *thread)
+{
+    for (unsigned id = 0; id < hal_cpu_count(); id++) {
+        const struct cpu *cpu = cpu_get(id);
+        if (usable(cpu) && is_idle(cpu) && thread_allowed(thread, id))
+            return true;
+    }
+    return false;
+}
+
 /* The best other CPU that the thread may use: the next idle one, else the least loaded. */
 static struct cpu *best_other(const struct runqueue *rq, const struct thread *thread)
 {

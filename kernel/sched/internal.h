@@ -18,7 +18,7 @@ enum switch_reason {
 void sched_switch(enum switch_reason reason);
 /* First thing on a fresh stack, and after every switch: finish with the thread that ran before. */
 void sched_finish_switch(void);
-/* Look at every thread in this CPU's inbox. */
+/* Look at every thread in this CPU's inbox, outside sched_switch. */
 void sched_drain(struct runqueue *rq);
 /* The thread, which is nowhere, waits here. */
 void sched_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how, uint64_t now);
@@ -60,6 +60,28 @@ static inline void sched_check(void)
     if (self->preempt_count == 0 && __atomic_load_n(&self->need_resched, __ATOMIC_RELAXED))
         preempt_resched();
 }
+
+/* ---- calm.c: interrupts off ---- */
+
+/* From here on who wakes a thread of this CPU interrupts. True: nobody had to until now, so the
+ * inbox must be looked at. */
+bool calm_end(struct runqueue *rq);
+/* The current thread, or who waits, is another. True: as calm_end. */
+bool must_check calm_renew(struct runqueue *rq);
+/* A thread of that CPU has other parameters now, but somebody else has its claim: he must not leave
+ * it in the inbox as what it was. */
+void calm_hurry(struct cpu *cpu);
+/* The caller has woken the thread, has claimed it and is about to push it into that inbox: may it
+ * wait there without an interrupt? If so, calm_takes has the last word after the push, when the
+ * thread may be gone already. */
+struct calm_wish {
+    struct rq_rank rank;
+    uint64_t slept_at, now;
+    uint32_t hurries;
+};
+bool calm_may_take(const struct runqueue *rq, const struct thread *thread, uint64_t now,
+                   struct calm_wish *wish);
+bool calm_takes(const struct runqueue *rq, const struct calm_wish *wish);
 
 /* ---- account.c: interrupts off ---- */
 
@@ -110,6 +132,8 @@ static inline uint32_t balance_load(const struct runqueue *rq)
     return rq->queued + (rq->current != rq->idle && !balance_leaves(rq));
 }
 /* Where should a runnable thread wait? */
+/* Is a CPU idle that the thread may use? */
+bool balance_finds_idle(const struct thread *thread);
 struct cpu *balance_choose(struct runqueue *rq, const struct thread *thread);
 void balance_request(struct runqueue *rq); /* idle: ask the busiest CPU for work */
 void balance_serve(struct runqueue *rq);   /* hand a thread to whoever asked */

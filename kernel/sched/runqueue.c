@@ -55,20 +55,15 @@ void rq_init(struct runqueue *rq, struct cpu *cpu)
         list_init(&rq->rt[i]);
 }
 
-struct params {
-    uint8_t policy, priority;
-    uint32_t scale;
-};
-
 /* Relaxed, all: the setter notifies the thread's CPU afterwards, which orders them. */
-static struct params own_params(const struct thread *thread)
+static struct rq_rank own_params(const struct thread *thread)
 {
     unsigned policy = __atomic_load_n(&thread->policy, __ATOMIC_RELAXED);
     uint8_t priority = __atomic_load_n(&thread->rt_priority, __ATOMIC_RELAXED);
     int nice = __atomic_load_n(&thread->nice, __ATOMIC_RELAXED);
     bool rt = policy == SCHED_FIFO || policy == SCHED_RR;
     ASSERT(priority <= RT_PRIORITY_MAX && nice >= NICE_MIN && nice <= NICE_MAX);
-    return (struct params){
+    return (struct rq_rank){
         .policy = (uint8_t)policy,
         .priority = rt ? MAX(priority, 1) : 0,
         .scale = policy == SCHED_IDLE ? IDLE_SCALE : nice_scale[nice - NICE_MIN],
@@ -77,17 +72,16 @@ static struct params own_params(const struct thread *thread)
 
 unsigned rq_own_urgency(const struct thread *thread)
 {
-    struct params params = own_params(thread);
+    struct rq_rank params = own_params(thread);
     int nice = __atomic_load_n(&thread->nice, __ATOMIC_RELAXED);
     if (params.priority)
         return URGENCY_NICE_MAX + params.priority;
     return params.policy == SCHED_IDLE ? 0 : (unsigned)(NICE_MAX + 1 - nice);
 }
 
-/* With what others have lent (core/pi.h). */
-static struct params params_of(const struct thread *thread)
+struct rq_rank rq_rank(const struct thread *thread)
 {
-    struct params params = own_params(thread);
+    struct rq_rank params = own_params(thread);
     unsigned lent = __atomic_load_n(&thread->lent, __ATOMIC_RELAXED);
     if (lent == 0 || lent <= rq_own_urgency(thread))
         return params;
@@ -115,7 +109,7 @@ static void rescale_debt(const struct runqueue *rq, struct thread *thread, uint3
 void rq_refresh(const struct runqueue *rq, struct thread *thread)
 {
     ASSERT(!thread->queued);
-    struct params params = params_of(thread);
+    struct rq_rank params = rq_rank(thread);
     rescale_debt(rq, thread, params.scale);
     thread->rq_policy = params.policy;
     thread->rq_priority = params.priority;
@@ -124,7 +118,7 @@ void rq_refresh(const struct runqueue *rq, struct thread *thread)
 
 bool rq_stale(const struct thread *thread)
 {
-    struct params params = params_of(thread);
+    struct rq_rank params = rq_rank(thread);
     return thread->rq_policy != params.policy || thread->rq_priority != params.priority ||
            (params.priority == 0 && thread->rq_scale != params.scale);
 }

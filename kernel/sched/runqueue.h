@@ -29,6 +29,8 @@
 #define WAKE_MARGIN_NS (1 * NS_PER_MS)  /* ... and preempts if it is this far ahead */
 #define BALANCE_PERIOD_NS (12 * NS_PER_MS)
 
+#define INBOX_TOLD 1 /* in the address of the newest thread in an inbox: the owner looks soon */
+
 struct runqueue {
     struct cpu *cpu;
     struct thread *current, *idle;
@@ -52,11 +54,14 @@ struct runqueue {
     uint64_t late_ipi; /* a late IPI (core/chaos.h) is heard then; 0: there is none */
 
     /* ---- read or written by other CPUs, all atomic ---- */
-    struct thread *inbox cache_aligned; /* lock-free stack, linked by wake_next */
-    uint32_t wanted_by;                 /* 1 + id of an idle CPU that asks for a thread; 0: none */
-    uint32_t load;                      /* runnable threads; a hint */
-    bool idling;                        /* runs its idle thread; a hint */
-    bool polling;                       /* looks at its inbox without an interrupt (idle.c) */
+    uintptr_t inbox
+        cache_aligned;  /* lock-free stack of threads, linked by wake_next, and INBOX_TOLD */
+    uint32_t wanted_by; /* 1 + id of an idle CPU that asks for a thread; 0: none */
+    uint32_t load;      /* runnable threads; a hint */
+    uint64_t calm;      /* calm.c; 0: whoever wakes somebody here interrupts */
+    uint32_t hurries;   /* calm.c */
+    bool idling;        /* runs its idle thread; a hint */
+    bool polling;       /* looks at its inbox without an interrupt (idle.c) */
     uint64_t idle_ns, busy_ns, switches;
     uint64_t turn_began, stolen_seen;    /* account_refund */
     uint64_t idle_since;                 /* 0: not idle */
@@ -84,6 +89,13 @@ void rq_init(struct runqueue *rq, struct cpu *cpu);
 void rq_refresh(const struct runqueue *rq, struct thread *thread);
 /* What the thread asked for itself, on the scale of core/pi.h. Any context. */
 unsigned rq_own_urgency(const struct thread *thread);
+/* What the queue would go by for this thread, with what others have lent (core/pi.h). Any context.
+ */
+struct rq_rank {
+    uint8_t policy, priority; /* 0: fair */
+    uint32_t scale;           /* virtual ns per ns, 16 fractional bits */
+};
+struct rq_rank rq_rank(const struct thread *thread);
 /* Would rq_refresh change anything that counts in its class? */
 bool rq_stale(const struct thread *thread);
 void rq_enqueue(struct runqueue *rq, struct thread *thread, enum rq_arrival how);

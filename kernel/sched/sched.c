@@ -22,12 +22,14 @@
  *  3. If it blocks between, the waker claims `notified` after its swap. Either it pushes; or an
  *     earlier push is still unread, and its reader clears `notified` (read-modify-write, thus after
  *     the waker's) and then reads the state that the waker has written.
- *  4. A push onto an empty inbox sends an IPI after it. The reader takes the whole inbox at
- *     once, so whenever the inbox is not empty the pusher of its first element has sent, or is
- *     about to send, an IPI that has not been served since: the CPU will look, in whatever it does,
- *     and hal_cpu_idle does not sleep over a pending interrupt. The pusher saves the interrupt if
- *     it sees, after the push, that the CPU polls its inbox: before the CPU stops doing so it
- *     clears that flag and looks once more (idle.c), all sequentially consistent.
+ *  4. A push sends an IPI after it, unless it finds the mark of one who does (INBOX_TOLD, which it
+ *     leaves otherwise). The reader takes the whole inbox at once, so whenever an inbox is marked,
+ *     the one who marked it has sent, or is about to send, an IPI that has not been served
+ *     since: the CPU will look, in whatever it does, and hal_cpu_idle does not sleep over a pending
+ *     interrupt. The pusher saves the interrupt if it sees, after the push, that the CPU polls its
+ *     inbox (idle.c), or that it is calm and the thread can wait (calm.c; such a push leaves no
+ *     mark): before the CPU stops doing so it clears that word and looks once more, all
+ *     sequentially consistent.
  *  5. On the owner's own CPU interrupts are off between the swap and the enqueueing.
  *
  * A thread that is preempted between prepare and sleep is SLEEPING but not blocked: it stays
@@ -63,25 +65,48 @@ static uint64_t turn_end(const struct runqueue *rq)
 
 /* ---- inboxes ---- */
 
-static void inbox_push(struct cpu *cpu, struct thread *thread)
+static struct thread *inbox_first(uintptr_t inbox)
 {
-    struct thread **inbox = &cpu->rq->inbox;
-    struct thread *head = __atomic_load_n(inbox, __ATOMIC_RELAXED);
+    return (struct thread *)(inbox & ~(uintptr_t)INBOX_TOLD);
+}
+
+/* `patience`: without an interrupt, if the CPU is calm. Of those who want one, only the first since
+ * the inbox was taken last sends it. */
+static void inbox_push(struct cpu *cpu, struct thread *thread, const struct calm_wish *patience)
+{
+    uintptr_t *inbox = &cpu->rq->inbox;
+    uintptr_t head = __atomic_load_n(inbox, __ATOMIC_RELAXED), told;
     /* Release: the reader sees the thread's fields as we left them. */
-    do
-        thread->wake_next = head;
-    while (!__atomic_compare_exchange_n(inbox, &head, thread, true, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED));
-    if (!head && !__atomic_load_n(&cpu->rq->polling, __ATOMIC_SEQ_CST))
+    do {
+        told = patience ? head & INBOX_TOLD : INBOX_TOLD;
+        thread->wake_next = inbox_first(head);
+    } while (!__atomic_compare_exchange_n(inbox, &head, (uintptr_t)thread | told, true,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    if ((head & INBOX_TOLD) || (patience && calm_takes(cpu->rq, patience)))
+        return;
+    if (!__atomic_load_n(&cpu->rq->polling, __ATOMIC_SEQ_CST))
         hal_ipi_send(cpu->id);
 }
 
 void sched_notify(struct thread *thread)
 {
+    bool ours = sched_claim(thread);
+    /* The owner cannot change while we hold the claim; acquire: pairs with sched_give. */
+    struct cpu *cpu = __atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE);
+    if (ours)
+        inbox_push(cpu, thread, NULL);
+    else
+        calm_hurry(cpu);
+}
+
+/* The same for a thread that the caller has woken. */
+static void notify_woken(struct thread *thread, uint64_t now)
+{
     if (!sched_claim(thread))
         return;
-    /* The owner cannot change while we hold the claim; acquire: pairs with sched_give. */
-    inbox_push(__atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE), thread);
+    struct cpu *cpu = __atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE);
+    struct calm_wish wish;
+    inbox_push(cpu, thread, calm_may_take(cpu->rq, thread, now, &wish) ? &wish : NULL);
 }
 
 void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to)
@@ -90,7 +115,7 @@ void sched_give(struct runqueue *rq, struct thread *thread, struct cpu *to)
     rq_leave(rq, thread);
     /* Release: from here on the fields belong to the other CPU. */
     __atomic_store_n(&thread->head.cpu, to, __ATOMIC_RELEASE);
-    inbox_push(to, thread);
+    inbox_push(to, thread, NULL);
 }
 
 /* ---- becoming runnable ---- */
@@ -201,13 +226,13 @@ static void inspect(struct runqueue *rq, struct thread *thread)
     place(rq, thread, how, claimed, sched_clock(rq));
 }
 
-void sched_drain(struct runqueue *rq)
+static void drain(struct runqueue *rq)
 {
-    /* Sequentially consistent: after the end of polling. Otherwise a push that we do not see yet
-     * comes with an IPI. */
+    /* Sequentially consistent: after the end of polling, or of calm. Otherwise a push that we do
+     * not see yet comes with an IPI. */
     if (!__atomic_load_n(&rq->inbox, __ATOMIC_SEQ_CST))
         return;
-    struct thread *stack = __atomic_exchange_n(&rq->inbox, NULL, __ATOMIC_SEQ_CST);
+    struct thread *stack = inbox_first(__atomic_exchange_n(&rq->inbox, 0, __ATOMIC_SEQ_CST));
     struct thread *queue = NULL;
     while (stack) { /* oldest first */
         struct thread *next = stack->wake_next;
@@ -220,6 +245,19 @@ void sched_drain(struct runqueue *rq)
         queue = thread->wake_next; /* before it can be pushed elsewhere */
         inspect(rq, thread);
     }
+}
+
+/* After whatever may have changed who waits here, or what the current thread is. */
+static void renew_calm(struct runqueue *rq)
+{
+    if (calm_renew(rq))
+        drain(rq);
+}
+
+void sched_drain(struct runqueue *rq)
+{
+    drain(rq);
+    renew_calm(rq);
 }
 
 bool sched_wake(struct thread *thread, enum thread_state state)
@@ -237,7 +275,7 @@ bool sched_wake(struct thread *thread, enum thread_state state)
         /* If it is ours it stays ours, because only we could give it away. Acquire: as in
          * sched_notify. */
         if (__atomic_load_n(&thread->head.cpu, __ATOMIC_ACQUIRE) != rq->cpu) {
-            sched_notify(thread);
+            notify_woken(thread, now);
         } else if (thread->blocked) {
             thread->blocked = false;
             place(rq, thread, RQ_WAKE, false, now);
@@ -266,6 +304,7 @@ static void put_current(struct runqueue *rq, struct thread *prev, enum switch_re
         __atomic_store_n(&prev->state, THREAD_DEAD, __ATOMIC_SEQ_CST);
     } else if (reason == SWITCH_SLEEP && state_of(prev) == THREAD_SLEEPING) {
         prev->blocked = true;
+        __atomic_store_n(&prev->slept_at, prev->vruntime, __ATOMIC_RELAXED);
         if (prev == rq->starter)
             balance_parted(rq, prev, now);
         counter_step(&prev->switches_voluntary);
@@ -349,7 +388,9 @@ void sched_switch(enum switch_reason reason)
 
     if (prev == rq->idle)
         idle_stop_polling(rq);
-    sched_drain(rq);
+    if (rq->queued <= 1 && (reason == SWITCH_SLEEP || reason == SWITCH_EXIT))
+        calm_end(rq); /* mostly; if it goes on, or ends nevertheless, calm_renew finds out */
+    drain(rq);
     uint64_t now = sched_clock(rq);
     account_stop(rq, now);
     account_turn_ends(rq, now);
@@ -366,6 +407,9 @@ void sched_switch(enum switch_reason reason)
     sched_publish(rq);
     __atomic_store_n(&rq->idle_since, next == rq->idle ? now : 0, __ATOMIC_RELAXED);
     timerq_need(cpu->timers, MIN(turn_end(rq), account_tick(rq, now)));
+    /* Not here: `prev` may be in the inbox, and is neither here nor there yet. */
+    if (calm_renew(rq))
+        timerq_need(cpu->timers, now);
     if (next == prev)
         return;
     idle_note_switch(rq, prev == rq->idle, next == rq->idle, now);
@@ -444,8 +488,9 @@ void sched_yield(void)
 static void serve_ipi(struct runqueue *rq)
 {
     sched_barrier_pass(rq);
-    sched_drain(rq);
+    drain(rq);
     balance_serve(rq);
+    renew_calm(rq);
     kmalloc_serve();
 }
 
@@ -478,7 +523,7 @@ void kernel_timer(void)
     }
     irq_enter();
     uint64_t late_ns = timerq_run(cpu->timers);
-    sched_drain(rq);
+    drain(rq);
     uint64_t now = sched_clock_reach(rq, hal_clock_ns());
     if (late_ipi_time(rq) <= now) {
         rq->late_ipi = 0;
@@ -495,6 +540,7 @@ void kernel_timer(void)
         balance_tick(rq, now);
     }
     balance_serve(rq);
+    renew_calm(rq);
     /* A turn that has ended is dealt with when the interrupt returns, which programs the next. */
     uint64_t end = turn_end(rq);
     end = MIN(end > now ? end : UINT64_MAX, account_tick(rq, now));

@@ -4,9 +4,9 @@
  *
  * Each CPU has a run queue that only that CPU touches (interrupts off). A
  * thread belongs to one CPU (`cpu` in its head) until that CPU itself gives it away. Waking a
- * thread from another CPU pushes it on the owner's lock-free list (its inbox) and sends an IPI if
- * the list was empty. So a thread is never made to run on two CPUs and no CPU waits for another
- * to finish a switch.
+ * thread from another CPU pushes it on the owner's lock-free list (its inbox) and sends an IPI,
+ * unless one is on its way, the owner polls, or the thread can wait for the end of a turn (calm.c).
+ * So a thread is never made to run on two CPUs and no CPU waits for another to finish a switch.
  *
  * The full protocol and its memory order are argued in docs/scheduler.md and sched/sched.c.
  */
@@ -71,6 +71,7 @@ struct thread {
     uint32_t turn_left_ns;   /* RR, preempted: what is left of its turn; 0: a whole one */
     struct rb_node run_node; /* waiting, fair */
     uint64_t vruntime;       /* weighted ns */
+    uint64_t slept_at;       /* that when it gave up the CPU; atomic: calm.c */
     bool queued;             /* on its CPU's run queue */
     bool blocked;            /* gave up the CPU in a sleep that no wake has ended yet */
     bool moving;             /* has just run on a CPU that its affinity forbids */

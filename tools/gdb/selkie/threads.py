@@ -333,7 +333,7 @@ def show_cpu_queue(cpu, threads):
                 print("  real time %2d: %s" % (priority, thread_label(int(thread.address), threads)))
     for thread in kernel.tree_entries(queue["fair"], "struct thread", "run_node"):
         print("  fair: %s" % queue_line(thread, threads))
-    waiting, seen = number(queue["inbox"]), 0
+    waiting, seen = number(queue["inbox"]) & ~1, 0
     while waiting and seen < kernel.LIST_LIMIT:
         print("  in its inbox: %s" % thread_label(waiting, threads))
         waiting, seen = number(kernel.pointer(waiting, "struct thread")["wake_next"]), seen + 1

@@ -66,7 +66,8 @@ static int ascending(const void *a, const void *b)
 /* ---- futex round trips ---- */
 
 /* Short: a batch should fit between two interruptions by other programs of the host. */
-enum { TRIPS = 200, BATCHES = 40 };
+enum { TRIPS = 200, BATCHES = 40, WINDOWS = 16, PAUSE_US = 20000 };
+#define WINDOWS_NS 1000000000ll
 static struct {
     int word __attribute__((aligned(128)));
 } ball[2];
@@ -97,13 +98,9 @@ static void *echo(void *arg)
 }
 
 /* The median: in the fastest batches the two happen to run in step and never sleep. */
-static double futex_trip(void)
+static double window(void)
 {
     static int64_t took[BATCHES];
-    pthread_t thread;
-    pin(0);
-    if (pthread_create(&thread, NULL, echo, NULL))
-        fail("pthread_create");
     for (int batch = 0; batch < BATCHES; batch++) {
         int64_t start = now();
         for (int i = 0; i < TRIPS; i++) {
@@ -112,11 +109,29 @@ static double futex_trip(void)
         }
         took[batch] = now() - start;
     }
+    qsort(took, BATCHES, sizeof took[0], ascending);
+    return (double)took[BATCHES / 2] / TRIPS;
+}
+
+/* The least of several windows, some time apart: what shares the host's core (the other
+ * hyperthread) comes and goes within tenths of a second. */
+static double futex_trip(void)
+{
+    double best = 1e9;
+    int64_t end = now() + WINDOWS_NS;
+    pthread_t thread;
+    pin(0);
+    if (pthread_create(&thread, NULL, echo, NULL))
+        fail("pthread_create");
+    for (int i = 0; i < WINDOWS && now() < end; i++) {
+        double trip = window();
+        best = trip < best ? trip : best;
+        usleep(PAUSE_US);
+    }
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     post(&ball[0].word);
     pthread_join(thread, NULL);
-    qsort(took, BATCHES, sizeof took[0], ascending);
-    return (double)took[BATCHES / 2] / TRIPS;
+    return best;
 }
 
 static double futex1(void)
