@@ -293,7 +293,9 @@ void sim_arm(struct vcpu *v)
         v->sim_due = UINT64_MAX;
         return; /* next_due may be too early: it is looked up then */
     }
-    v->sim_due = v->deadline_ns + (late ? below(&sim.skew, late + 1) : 0);
+    /* The simulation's time begins at 0. */
+    v->sim_due = v->deadline_ns - MIN(v->deadline_ns, HAL_CLOCK_START_NS);
+    v->sim_due += late ? below(&sim.skew, late + 1) : 0;
     sim.next_due = MIN(sim.next_due, v->sim_due);
     sim.next_look = MIN(sim.next_look, v->sim_due);
     sim_note(SIM_ARM, v->sim_due, 0);

@@ -41,16 +41,18 @@ static inline __attribute__((always_inline)) uint64_t clock_read(uint64_t (*coun
     struct host_timespec ts = {0, 0};
 
     if (SELKIE_SIM)
-        return sim_now();
+        return sim_now() + HAL_CLOCK_START_NS;
     if (c->tsc_mult) {
         uint64_t ticks = counter();
 
         /* CPUs' counters may differ by a few ticks. */
         ticks = ticks > c->tsc_base ? ticks - c->tsc_base : 0;
-        return (uint64_t)((unsigned __int128)ticks * c->tsc_mult >> c->tsc_shift);
+        return (uint64_t)((unsigned __int128)ticks * c->tsc_mult >> c->tsc_shift) +
+               HAL_CLOCK_START_NS;
     }
     (void)host_call3(HOST_clock_gettime, CLOCK_MONOTONIC, (long)&ts, 0);
-    return (uint64_t)ts.sec * NS_PER_SEC + (uint64_t)ts.nsec - c->clock_base_ns;
+    return (uint64_t)ts.sec * NS_PER_SEC + (uint64_t)ts.nsec - c->clock_base_ns +
+           HAL_CLOCK_START_NS;
 }
 
 uint64_t hal_clock_ns(void)
@@ -65,7 +67,7 @@ uint64_t hal_clock_rough_ns(void)
 
 uint64_t hal_wall_base_ns(void)
 {
-    return hosted_config.wall_base_ns;
+    return hosted_config.wall_base_ns - HAL_CLOCK_START_NS;
 }
 
 void hal_clock_params(struct hal_clock_params *out)
@@ -77,6 +79,7 @@ void hal_clock_params(struct hal_clock_params *out)
         .shift = c->tsc_shift,
         .mult = c->tsc_mult,
         .base = c->tsc_base,
+        .base_ns = HAL_CLOCK_START_NS,
     };
 }
 

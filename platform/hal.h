@@ -262,12 +262,15 @@ void hal_icache_sync(paddr_t pa, size_t len);
 
 /* ---- time and entropy --------------------------------------------------- */
 
-/* Nanoseconds since boot; monotonic over all CPUs. Panic-safe. */
+/* Nanoseconds, HAL_CLOCK_START_NS at boot; monotonic over all CPUs. Panic-safe. It does not begin
+ * at 0 because programs read it (CLOCK_MONOTONIC), and for some of them second 0 is "not yet"
+ * (ping, arping): on other systems it is over before the first of them runs. */
+#define HAL_CLOCK_START_NS 1000000000ull
 uint64_t hal_clock_ns(void);
 /* The same clock, but the CPU may read it before instructions that come earlier, other readings
  * too: some tens of ns early. For accounts, where waiting for those costs more than the reading. */
 uint64_t hal_clock_rough_ns(void);
-/* Nanoseconds since 1970 (UTC) at boot time: wall clock = this + hal_clock_ns(). */
+/* Nanoseconds since 1970 (UTC) when that clock was 0: wall clock = this + hal_clock_ns(). */
 uint64_t hal_wall_base_ns(void);
 /* Ask for kernel_timer() on this CPU at the absolute time; UINT64_MAX turns it off. The past fires
  * at once. */

@@ -52,7 +52,7 @@ static size_t line_make(char *line, enum log_level level, const char *fmt, va_li
     printf_like(3, 0);
 static size_t line_make(char *line, enum log_level level, const char *fmt, va_list args)
 {
-    uint64_t us = hal_clock_ns() / NS_PER_US;
+    uint64_t us = (hal_clock_ns() - HAL_CLOCK_START_NS) / NS_PER_US; /* since boot */
     /* Errors and warnings are for people who run a program, not for kernel developers: no clock. */
     int head = level <= LOG_WARN ? snprintf(line, LINE_MAX_LEN, "selkie: %s", level_name[level])
                                  : snprintf(line, LINE_MAX_LEN, "selkie: [%llu.%06llu] ",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* clock.c - the two clocks: nanoseconds since boot, and the wall clock, which may be set. */
+/* clock.c - the two clocks: nanoseconds since boot (and one second: hal.h), and the wall clock,
+ * which may be set. */
 #include "hal.h"
 #include "lib/errno.h"
 #include "sched/timer.h"

@@ -24,7 +24,7 @@ static inline bool timer_armed(const struct timer *timer)
 {
     return __atomic_load_n(&timer->queue, __ATOMIC_ACQUIRE) != NULL;
 }
-uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC = hal_clock_ns() */
+uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC, BOOTTIME = hal_clock_ns() */
 uint64_t clock_wall_ns(void); /* CLOCK_REALTIME */
 /* Its caller then tells who waits for that clock: futexes, timerfds, POSIX timers. */
 int clock_wall_set(uint64_t ns);

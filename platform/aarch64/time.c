@@ -75,7 +75,7 @@ void aarch64_time_init_cpu(void)
 
 static uint64_t clock_at(uint64_t count)
 {
-    return clock.mult ? scale(count - clock.base, clock.mult) : 0;
+    return HAL_CLOCK_START_NS + (clock.mult ? scale(count - clock.base, clock.mult) : 0);
 }
 
 uint64_t hal_clock_ns(void)
@@ -96,7 +96,12 @@ uint64_t hal_wall_base_ns(void)
 void hal_clock_params(struct hal_clock_params *out)
 {
     *out = (struct hal_clock_params){
-        .kind = HAL_CLOCK_CNTVCT, .shift = 32, .mult = clock.mult, .base = clock.base};
+        .kind = HAL_CLOCK_CNTVCT,
+        .shift = 32,
+        .mult = clock.mult,
+        .base = clock.base,
+        .base_ns = HAL_CLOCK_START_NS,
+    };
 }
 
 uint64_t hal_stolen_ns(void)
@@ -109,7 +114,8 @@ uint64_t hal_stolen_ns(void)
 /* A value in the past fires at once. One tick more, because the multiplication rounds down. */
 static void timer_program(uint64_t deadline_ns)
 {
-    unsigned __int128 at = ((unsigned __int128)deadline_ns * clock.inverse >> 32) + clock.base + 1;
+    uint64_t ns = deadline_ns - MIN(deadline_ns, HAL_CLOCK_START_NS);
+    unsigned __int128 at = ((unsigned __int128)ns * clock.inverse >> 32) + clock.base + 1;
 
     a64_write(cntv_cval_el0, at > INT64_MAX ? (uint64_t)INT64_MAX : (uint64_t)at);
     a64_write(cntv_ctl_el0, CTL_ENABLE);

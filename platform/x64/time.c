@@ -311,7 +311,8 @@ static uint64_t rtc_seconds(uint8_t century_index)
     return ((days_from_date(year, month, day) * 24 + hour) * 60 + min) * 60 + sec;
 }
 
-/* kvmclock: wall time when its system time was 0, and that system time at a TSC value. */
+/* The wall clock at boot. kvmclock: wall time when its system time was 0, and that system time at a
+ * TSC value. */
 static uint64_t kvm_wall_ns(void)
 {
     uint64_t at_zero = kvm_wall.sec * NS_PER_SEC + kvm_wall.nsec;
@@ -323,12 +324,12 @@ static void wall_init(const struct acpi_info *acpi)
 {
     uint64_t now = hal_clock_ns();
 
-    if (have_kvm_time && kvm_wall.sec != 0)
-        clock.wall_base_ns = kvm_wall_ns();
-    else
-        clock.wall_base_ns = rtc_seconds(acpi->rtc_century) * NS_PER_SEC;
-    /* Time 0 was a little before the reading. */
-    if (!have_kvm_time && clock.wall_base_ns > now)
+    if (have_kvm_time && kvm_wall.sec != 0) {
+        clock.wall_base_ns = kvm_wall_ns() - HAL_CLOCK_START_NS;
+        return;
+    }
+    clock.wall_base_ns = rtc_seconds(acpi->rtc_century) * NS_PER_SEC;
+    if (clock.wall_base_ns > now)
         clock.wall_base_ns -= now;
 }
 
@@ -371,7 +372,7 @@ void x64_time_init_cpu(void)
 /* Another CPU's counter may be behind the first one's by a hair. */
 static uint64_t clock_at(uint64_t tsc)
 {
-    return tsc > clock.base ? scale(tsc - clock.base, clock.mult) : 0;
+    return HAL_CLOCK_START_NS + (tsc > clock.base ? scale(tsc - clock.base, clock.mult) : 0);
 }
 
 uint64_t hal_clock_ns(void)
@@ -387,7 +388,12 @@ uint64_t hal_clock_rough_ns(void)
 void hal_clock_params(struct hal_clock_params *out)
 {
     *out = (struct hal_clock_params){
-        .kind = HAL_CLOCK_TSC, .shift = 32, .mult = clock.mult, .base = clock.base};
+        .kind = HAL_CLOCK_TSC,
+        .shift = 32,
+        .mult = clock.mult,
+        .base = clock.base,
+        .base_ns = HAL_CLOCK_START_NS,
+    };
 }
 
 void x64_spin_ns(uint64_t ns)
@@ -418,7 +424,8 @@ static void timer_program(uint64_t deadline_ns)
     uint64_t now, ticks;
 
     if (clock.deadline) {
-        unsigned __int128 at = ((unsigned __int128)deadline_ns * clock.inverse >> 32) + clock.base;
+        uint64_t ns = deadline_ns - MIN(deadline_ns, HAL_CLOCK_START_NS);
+        unsigned __int128 at = ((unsigned __int128)ns * clock.inverse >> 32) + clock.base;
 
         /* A deadline in the past fires at once. */
         x64_wrmsr(MSR_TSC_DEADLINE, at + 1 > UINT64_MAX ? UINT64_MAX : (uint64_t)at + 1);
