@@ -13,6 +13,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/usercopy.h"
+#include "net/mib.h"
 
 /* As user code has them (ip(7), ipv6(7)). */
 struct sockaddr_in {
@@ -401,7 +402,10 @@ int inet_route_from_locked(struct inet_sock *sock, const struct net_addr *remote
     } else if (source && net_addr_is_multicast(source)) {
         source = NULL; /* bound to a group: that is not where we send from */
     }
-    return route_lookup(&sock->route, remote, source, device);
+    int err = route_lookup(&sock->route, remote, source, device);
+    if (err == -ENETUNREACH)
+        mib_count(net_addr_is_v4(remote) ? MIB_Ip_OutNoRoutes : MIB_Ip6_OutNoRoutes);
+    return err;
 }
 
 int inet_route_locked(struct inet_sock *sock, const struct net_addr *remote, unsigned scope)

@@ -433,6 +433,9 @@ void tcp_quick_ack(struct tcp *tp, bool on);
  * good. */
 void tcp_input(struct tcp *tp, struct pkt *pkt, const struct tcp_segment *segment);
 void tcp_timer(struct tcp *tp);
+/* Is there anything on its way that begins with `seq`? Else what ICMP says of it is a lie, or old.
+ */
+bool tcp_in_flight(const struct tcp *tp, uint32_t seq);
 /* ICMP about a segment that began with `seq` (RFC 5927: ignored unless it is in flight). error:
  * positive errno; hard: RFC 1122, 4.2.3.9. */
 void tcp_icmp(struct tcp *tp, uint32_t seq, int error, bool hard);

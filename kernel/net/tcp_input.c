@@ -333,14 +333,14 @@ void tcp_input(struct tcp *tp, struct pkt *pkt, const struct tcp_segment *segmen
 
 /* ---- ICMP (RFC 5927, 4.1: only about what is in flight) ---- */
 
-static bool in_flight(const struct tcp *tp, uint32_t seq)
+bool tcp_in_flight(const struct tcp *tp, uint32_t seq)
 {
     return tp->state != TCP_CLOSED && !seq_before(seq, tp->una) && seq_before(seq, tp->nxt);
 }
 
 void tcp_icmp(struct tcp *tp, uint32_t seq, int error, bool hard)
 {
-    if (!in_flight(tp, seq))
+    if (!tcp_in_flight(tp, seq))
         return;
     tcp_enter(tp);
     /* RFC 1122, 4.2.3.9 would end connections by hard errors; since anyone can forge them (RFC
@@ -352,7 +352,7 @@ void tcp_icmp(struct tcp *tp, uint32_t seq, int error, bool hard)
 
 bool tcp_icmp_too_big(struct tcp *tp, uint32_t seq, uint32_t mss)
 {
-    if (!in_flight(tp, seq) || mss >= tp->mss_path)
+    if (!tcp_in_flight(tp, seq) || mss >= tp->mss_path)
         return false;
     tcp_enter(tp);
     tcp_set_path(tp, mss);

@@ -362,6 +362,10 @@ static void protocol_error(struct inet_sock *inet, const struct ip_error *error)
     uint32_t options = __atomic_load_n(&inet->options, __ATOMIC_RELAXED);
     if (ts->listener)
         return;
+    if (!tcp_in_flight(&ts->tp, error->sequence)) {
+        mib_count(MIB_TcpExt_OutOfWindowIcmps);
+        return;
+    }
     if (error->error == EMSGSIZE) {
         uint32_t headers =
             (net_addr_is_v4(&inet->flow.key.local) ? IP4_HEADER_LEN : IP6_HEADER_LEN) + TCP_HEADER;

@@ -237,8 +237,8 @@ static int output_locked(struct inet_sock *sock, struct pkt *pkt, const struct u
         params.ttl = (uint8_t)c->ttl;
     if (c->tos >= 0)
         params.tos = (uint8_t)c->tos;
-    mib_count(MIB_Udp_OutDatagrams);
     err = ip_output(&sock->route, pkt, &source, &params);
+    mib_count(err == -ENOBUFS ? MIB_Udp_SndbufErrors : MIB_Udp_OutDatagrams);
     /* A full device is no error of the program's, unless it wants to know (ip(7), IP_RECVERR). */
     if (err == -ENOBUFS && !(__atomic_load_n(&sock->options, __ATOMIC_RELAXED) & INET_RECVERR))
         err = 0;

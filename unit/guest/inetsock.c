@@ -141,9 +141,10 @@ static void devices(void)
 
 /* ---- what a wire may bring ---- */
 
+/* protocol 0: ICMP's, without a pseudo-header. */
 static uint16_t sum_of(const unsigned char *bytes, size_t len, int protocol)
 {
-    uint32_t sum = 2 * (0x7f00 + 0x0001) + (uint32_t)protocol + (uint32_t)len;
+    uint32_t sum = protocol ? 2 * (0x7f00 + 0x0001) + (uint32_t)protocol + (uint32_t)len : 0;
     for (size_t i = 0; i < len; i++)
         sum += i % 2 ? bytes[i] : (uint32_t)bytes[i] << 8;
     while (sum >> 16)
@@ -199,6 +200,56 @@ static void wrong_packets(void)
         close(raw);
     }
     close(l), close(u);
+}
+
+/* ICMP about what was never sent (RFC 5927, 4.1): counted, and the connection does not hear of it.
+ */
+static void forged_icmp(void)
+{
+    int l = bound(SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    int raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    struct sockaddr_in a = local(l);
+    unsigned char m[36] = {3, 1, [8] = 0x45, [11] = 28, [16] = 64, IPPROTO_TCP};
+    char c;
+    if (raw < 0 && errno == EPERM) { /* not root: Linux, then */
+        close(l), close(client);
+        return;
+    }
+    set(client, IPPROTO_IP, IP_RECVERR, 1);
+    REQUIRE(raw >= 0 && listen(l, 3) == 0 && name_to(connect, client, &a) == 0);
+    uint16_t own = local(client).sin_port, sum;
+    m[20] = m[24] = 127, m[23] = m[27] = 1;
+    memcpy(m + 28, &own, 2);
+    memcpy(m + 30, &a.sin_port, 2);
+    memcpy(m + 32, "away", 4); /* the sequence number: one in 4 billion that it is right */
+    sum = htons(sum_of(m, sizeof m, 0));
+    memcpy(m + 2, &sum, 2);
+    long before = net_counter("/proc/net/netstat", "TcpExt", "OutOfWindowIcmps");
+    struct sockaddr_in to = loop(0);
+    REQUIRE(before >= 0 && sendto(raw, m, sizeof m, 0, (struct sockaddr *)&to, sizeof to) > 0);
+    while (net_counter("/proc/net/netstat", "TcpExt", "OutOfWindowIcmps") <= before)
+        usleep(1000);
+    struct msghdr none = {.msg_flags = 0};
+    REQUIRE_ERRNO(recvmsg(client, &none, MSG_ERRQUEUE | MSG_DONTWAIT), EAGAIN);
+    REQUIRE_ERRNO(recv(client, &c, 1, MSG_DONTWAIT), EAGAIN);
+    close(l), close(client), close(raw);
+}
+
+/* What has no way is counted (the machine may have ways to everywhere). */
+static void no_route(void)
+{
+    struct sockaddr_in6 b = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    struct sockaddr_in a = loop(9);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), fd6 = socket(AF_INET6, SOCK_DGRAM, 0);
+    unsigned long before6 = number_in("/proc/net/snmp6", "Ip6OutNoRoutes");
+    long before = net_counter("/proc/net/snmp", "Ip", "OutNoRoutes");
+    a.sin_addr.s_addr = htonl(0xc0000201); /* 192.0.2.1 (RFC 5737) */
+    REQUIRE(inet_pton(AF_INET6, "2001:db8::1", &b.sin6_addr) == 1);
+    if (sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof a) < 0 && errno == ENETUNREACH)
+        REQUIRE(net_counter("/proc/net/snmp", "Ip", "OutNoRoutes") > before);
+    if (sendto(fd6, "x", 1, 0, (struct sockaddr *)&b, sizeof b) < 0 && errno == ENETUNREACH)
+        REQUIRE(number_in("/proc/net/snmp6", "Ip6OutNoRoutes") > before6);
+    close(fd), close(fd6);
 }
 
 /* IP_MINTTL (RFC 5082): who is too many hops away is not heard. */
@@ -371,6 +422,8 @@ int main(void)
     datagram_shut();
     devices();
     wrong_packets();
+    forged_icmp();
+    no_route();
     hops();
     listener_again();
     refused();

@@ -298,6 +298,29 @@ static void errors_come_back(void **state)
     file_put(u);
 }
 
+/* A full device is told to who asked for it, and counted. */
+static void what_is_not_sent_is_counted(void **state)
+{
+    struct file *file = bound(AF_INET, v4(10, 0, 0, 1), 5000);
+    struct socket_name there = name4(v4(10, 0, 0, 2), 9), nowhere = name4(v4(99, 0, 0, 2), 9);
+    uint64_t out = counted[MIB_Udp_OutDatagrams], full = counted[MIB_Udp_SndbufErrors];
+    uint64_t no_route = counted[MIB_Ip_OutNoRoutes];
+    (void)state;
+    output_error = -ENOBUFS;
+    assert_int_equal(send_to(file, &there, "x", 1, 0), 1);
+    assert_int_equal(set_int(file, SOL_IP, 11 /* IP_RECVERR */, 1), 0);
+    assert_int_equal(send_to(file, &there, "x", 1, 0), -ENOBUFS);
+    output_error = 0;
+    assert_int_equal(counted[MIB_Udp_SndbufErrors], full + 2);
+    assert_int_equal(counted[MIB_Udp_OutDatagrams], out);
+    assert_int_equal(send_to(file, &there, "x", 1, 0), 1);
+    assert_int_equal(counted[MIB_Udp_OutDatagrams], out + 1);
+    assert_int_equal(send_to(file, &nowhere, "x", 1, 0), -ENETUNREACH);
+    assert_int_equal(counted[MIB_Ip_OutNoRoutes], no_route + 1);
+    assert_int_equal(counted[MIB_Udp_OutDatagrams], out + 1);
+    file_put(file);
+}
+
 static void told_about_packets(void **state)
 {
     struct file *a = bound(AF_INET, net_addr_any_v4, 5000), *b = make(AF_INET);
@@ -487,6 +510,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(corked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(segments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(errors_come_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_sent_is_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(told_about_packets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(device_of_one_datagram, set_up, tear_down),
         cmocka_unit_test_setup_teardown(groups, set_up, tear_down),

@@ -140,10 +140,21 @@ static void complete_checksum(struct pkt *pkt)
     pkt->checksum = PKT_CHECKSUM_NONE;
 }
 
+static uint64_t counted[MIB_COUNT];
+void mib_add(enum mib_counter counter, uint64_t n)
+{
+    counted[counter] += n;
+}
+
 static bool sent_no_loop; /* the last packet */
+static int output_error;  /* of all packets, if not 0 */
 int ip_output(const struct ip_route *route, struct pkt *pkt, const struct net_addr *source,
               const struct ip_params *params)
 {
+    if (output_error) {
+        pkt_free(pkt);
+        return output_error;
+    }
     sent_no_loop = params->no_loop;
     pkt->transport = (uint16_t)(pkt->data - pkt->room);
     if (pkt->checksum == PKT_CHECKSUM_PARTIAL)
@@ -217,10 +228,6 @@ void tcp_sock_init(void)
 }
 void raw_init(void)
 {
-}
-void mib_add(enum mib_counter counter, uint64_t n)
-{
-    (void)counter, (void)n;
 }
 long inet_ioctl(struct socket *socket, unsigned cmd, uintptr_t arg)
 {
