@@ -111,21 +111,45 @@ int ip_output_link(const struct ip_route *route, struct pkt *pkt)
     return ether_send(route->dev, pkt, ether, ethertype);
 }
 
+/* The same packet once more, or the datagrams that were sent together in it (UDP_SEGMENT), since
+ * each is read by itself. NULL without memory. */
+static struct pkt *copies_of(const struct pkt *pkt)
+{
+    struct pkt *copy = pkt_clone(pkt, 0, pkt->total, pkt_headroom(pkt), ALLOC_DEFAULT), *list;
+    if (!copy || !pkt->gso)
+        return copy;
+    /* Headers lie as far from the room's begin as in the original. */
+    copy->gso = pkt->gso;
+    copy->gso_size = pkt->gso_size;
+    copy->network = (uint16_t)pkt_headroom(pkt);
+    copy->transport = pkt->transport;
+    copy->checksum = pkt->checksum;
+    copy->checksum_start = pkt->checksum_start;
+    copy->checksum_field = pkt->checksum_field;
+    list = segment(copy, NETDEV_TX_ALL);
+    if (!list)
+        pkt_free(copy);
+    return list;
+}
+
 /* What goes to all, or to a group we are in, comes to us, too. */
 static void loop_copy(const struct ip_route *route, const struct pkt *pkt)
 {
-    struct pkt *copy = pkt_clone(pkt, 0, pkt->total, ETHER_HEADER_LEN, ALLOC_DEFAULT);
-    if (!copy)
-        return; /* as if lost */
-    copy->dev = route->dev;
-    copy->checksum = PKT_CHECKSUM_GOOD;
-    if (route->dev->type == ARPHRD_ETHER) {
-        uint8_t *h = pkt_push(copy, ETHER_HEADER_LEN);
-        memcpy(h, ether_broadcast, ETHER_ADDR_LEN);
-        memcpy(h + 6, route->dev->address, ETHER_ADDR_LEN);
-        put_be16(h + 12, route->v4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
+    struct pkt *list = copies_of(pkt); /* none: as if lost */
+    while (list) {
+        struct pkt *copy = list;
+        list = copy->next;
+        copy->next = NULL;
+        copy->dev = route->dev;
+        copy->checksum = PKT_CHECKSUM_GOOD;
+        if (route->dev->type == ARPHRD_ETHER) {
+            uint8_t *h = pkt_push(copy, ETHER_HEADER_LEN);
+            memcpy(h, ether_broadcast, ETHER_ADDR_LEN);
+            memcpy(h + 6, route->dev->address, ETHER_ADDR_LEN);
+            put_be16(h + 12, route->v4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
+        }
+        ip_input_later(copy);
     }
-    ip_input_later(copy);
 }
 
 static int send_one(const struct ip_route *route, struct pkt *pkt, bool loop)

@@ -566,6 +566,41 @@ static void text(void)
     }
 }
 
+/* What was sent together comes back one by one, as it leaves. */
+static void datagrams_to_a_group_part(void)
+{
+    struct net_addr group = ip6("ff15::77");
+    uint32_t len;
+    settle(); /* our address is known to be ours */
+    (void)listen_at(IPPROTO_UDP, 2000);
+    assert_int_equal(ip_group_join(&group, eth.index), 0);
+    for (unsigned fail = 0; fail < 16; fail++) {
+        drop_sent();
+        send_together = 100;
+        send_fail_nth = fail; /* nothing is lost but whole sends, or copies */
+        int err = send_udp(&group, 250, false);
+        send_fail_nth = 0;
+        send_together = 0;
+        assert_true(err == 0 || (fail && err == -ENOBUFS));
+        fake_net_run();
+        assert_true(delivered_count == 3 || (fail && delivered_count == 0));
+        for (unsigned i = 0; i < delivered_count; i++) {
+            uint32_t payload = i < 2 ? 100 : 50;
+            const uint8_t *h = pkt_pull(delivered[i], delivered[i]->total);
+            assert_int_equal(delivered[i]->total, 48 + payload);
+            assert_int_equal(get_be16(h + 4), 8 + payload);
+            assert_int_equal(get_be16(h + 44), 8 + payload);
+            for (uint32_t at = 0; at < payload; at++)
+                assert_int_equal(h[48 + at], (uint8_t)((i * 100 + at) * 3));
+        }
+        drop_delivered();
+        for (unsigned i = 0; err == 0 && i < 3; i++) {
+            assert_non_null(sent(&len));
+            assert_int_equal(len, 14 + 48 + (i < 2 ? 100 : 50));
+        }
+    }
+}
+
 #define TESTS(X) \
     X(an_address_is_tried_first) \
     X(somebody_has_it) \
@@ -579,6 +614,7 @@ static void text(void)
     X(a_whole_is_no_fragment) \
     X(extension_headers) \
     X(groups6) \
+    X(datagrams_to_a_group_part) \
     X(noise6) \
     X(text)
 WORLD_MAIN

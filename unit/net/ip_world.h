@@ -291,6 +291,7 @@ static unused void settle(void)
     fake_net_advance(20 * NS_PER_SEC);
     drop_sent();
 }
+static uint16_t send_together; /* if not 0, datagrams of so many bytes, cut by the device */
 /* An IPv4 or IPv6 datagram to send: the error. */
 static unused int send_udp(const struct net_addr *to, uint32_t len, bool dont_fragment)
 {
@@ -318,6 +319,11 @@ static unused int send_udp(const struct net_addr *to, uint32_t len, bool dont_fr
         at += part;
     }
     const struct ip_params params = {.protocol = IPPROTO_UDP, .dont_fragment = dont_fragment};
+    if (send_together) {
+        pkt->gso = PKT_GSO_UDP;
+        pkt->gso_size = send_together;
+        pkt->transport = pkt->checksum_start;
+    }
     if (send_fail_nth)
         alloc_fail_nth(send_fail_nth);
     err = ip_output(&route, pkt, NULL, &params);
