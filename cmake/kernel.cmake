@@ -59,7 +59,7 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     fs/console fs/cpio fs/devfs fs/hugetlbfs fs/initrd fs/inotify fs/locks fs/memfd fs/mount fs/mountopt fs/pipe_splice fs/pressure fs/procfs fs/procfs_pid fs/sysfs fs/tty
     fs/tty_ioctl fs/tty_line fs/xattr
     net/addrtext net/arp net/bpf net/bpf_socket net/dhcp net/dhcpmsg net/fragment net/icmp net/icmp4 net/icmp6 net/ifaddr
-    net/igmp net/inet_control net/inet_error net/inet_group net/inet_ioctl net/inet_option net/inetlist net/mib net/nd6 net/netconf
+    net/igmp net/inet_control net/inet_error net/inet_group net/inet_ioctl net/inet_ioctl_set net/inet_option net/inetlist net/mib net/nd6 net/netconf
     net/netlink net/zerocopy net/netsys net/reuseport net/netlink_diag net/netlink_route net/netlink_show net/netproc net/option net/packet net/packet_option
     net/packet_ring net/port net/raw net/reass net/tcp_cookie net/tcp_info net/tcp_recover net/tcp_sock_option
     net/tcp_sock_tw net/tcp_tw net/unix_files net/unix_name
@@ -71,7 +71,9 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     linux/strace linux/strace_names linux/strace_socket linux/sys_cred linux/sys_file_attr linux/sys_file_name
     linux/sys_file_copy linux/sys_file_owner linux/sys_info linux/sys_mount linux/sys_prctl linux/sys_proc linux/sys_shm linux/sys_time linux/sys_xattr
     drv/faulty_console drv/faulty_netdev net/farewell net/net proc/patch proc/stack proc/futex_pi net/neigh net/tcp_timer linux/sys_signal
-    linux/sys_file_open net/inet_group net/option_rare net/tcp_sock_open linux/sys_file_event drv/netdev drv/vmxnet3_io fs/timerfd)
+    linux/sys_file_open net/inet_group net/option_rare net/tcp_sock_open linux/sys_file_event drv/netdev drv/vmxnet3_io fs/timerfd
+    core/random lib/conframe mm/kvm mm/reclaim net/tcp_sock_fast net/tcp_sock_memory proc/clone proc/futex_exit proc/task
+    sched/cpu sched/pi sched/semaphore)
   foreach(name ${cold})
     set_property(SOURCE ${CMAKE_SOURCE_DIR}/kernel/${name}.c APPEND PROPERTY COMPILE_OPTIONS -Os)
   endforeach()

@@ -101,7 +101,9 @@ void inet_sock_init(struct inet_sock *sock, const struct socket_ops *ops,
     mutex_init(&sock->lock, RANK_SOCK);
     waitq_init(&sock->sleepers);
     sock->protocol = protocol;
-    sock->options = INET_MULTICAST_LOOP | INET_MULTICAST_ALL | INET_AUTOFLOWLABEL;
+    /* Of the other family's groups an IPv6 socket gets what it joined (Linux: inet6_create). */
+    sock->options = INET_MULTICAST_LOOP | INET_AUTOFLOWLABEL |
+                    (family == AF_INET6 ? INET_MULTICAST_ALL6 : INET_MULTICAST_ALL);
     sock->ttl = sock->hop_limit = -1;
     sock->multicast_ttl = sock->multicast_hops = 1;
     sock->mtu_discover = PMTUDISC_WANT;

@@ -118,6 +118,9 @@ enum {
     /* RFC 2292's forms of INET_PKTINFO6 and INET_RECVHOPLIMIT. */
     INET_PKTINFO_2292 = 1u << 24,
     INET_HOPLIMIT_2292 = 1u << 25,
+    INET_MULTICAST_ALL6 = 1u << 26,
+    INET_RECVORIGDST6 = 1u << 27,
+    INET_TELL_LEFT = 1u << 28, /* TCP_INQ */
 };
 enum {
     PMTUDISC_DONT,

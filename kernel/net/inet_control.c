@@ -18,7 +18,8 @@ enum {
     IPV6_2292HOPLIMIT = 8,
     IPV6_PKTINFO = 50,
     IPV6_HOPLIMIT = 52,
-    IPV6_TCLASS = 67
+    IPV6_TCLASS = 67,
+    IPV6_ORIGDSTADDR = 74,
 };
 
 struct in_pktinfo {
@@ -167,7 +168,8 @@ static void put_asked(uint32_t now, uint32_t before, int type, int type_2292,
         control_add(msg, SOL_IPV6, type_2292, data, len);
 }
 
-static void put_v6(uint32_t options, struct socket_msg *msg, const struct pkt *pkt)
+static void put_v6(const struct inet_sock *sock, uint32_t options, struct socket_msg *msg,
+                   const struct pkt *pkt)
 {
     const uint8_t *ip = pkt->room + pkt->network;
     bool v4 = ip[0] >> 4 == 4;
@@ -186,6 +188,14 @@ static void put_v6(uint32_t options, struct socket_msg *msg, const struct pkt *p
     if (options & INET_RECVTCLASS) {
         int32_t tclass = v4 ? ip[1] : (get_be16(ip) >> 4) & 0xff;
         control_add(msg, SOL_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
+    }
+    if (options & INET_RECVORIGDST6 && !v4) {
+        struct socket_name name;
+        uint16_t port;
+        memcpy(&port, pkt->room + pkt->transport + 2, sizeof(port));
+        inet_name_put(sock, (const struct net_addr *)info.address, port, (unsigned)info.device,
+                      &name);
+        control_add(msg, SOL_IPV6, IPV6_ORIGDSTADDR, name.bytes, name.len);
     }
 }
 
@@ -208,5 +218,5 @@ void inet_control_put(const struct inet_sock *sock, struct socket_msg *msg, cons
     if (pkt->room[pkt->network] >> 4 == 4)
         put_v4(options, msg, pkt);
     if (sock->base.family == AF_INET6)
-        put_v6(options, msg, pkt);
+        put_v6(sock, options, msg, pkt);
 }

@@ -121,7 +121,8 @@ bool inet_group_wanted(const struct inet_sock *sock, const struct net_addr *grou
     for (const struct inet_group *g = sock->groups; g; g = g->next)
         if (net_addr_equal(&g->address, group) && (!g->device || g->device == device))
             return (find_source(g, source) < g->count) == g->include;
-    return __atomic_load_n(&sock->options, __ATOMIC_RELAXED) & INET_MULTICAST_ALL;
+    return __atomic_load_n(&sock->options, __ATOMIC_RELAXED) &
+           (net_addr_is_v4(group) ? INET_MULTICAST_ALL : INET_MULTICAST_ALL6);
 }
 
 /* To or from those that it takes (include), or those that it does not. Errors are Linux's

@@ -59,6 +59,7 @@ enum {
     IPV6_MTU = 24,
     IPV6_RECVERR = 25,
     IPV6_V6ONLY = 26,
+    IPV6_MULTICAST_ALL = 29,
     IPV6_RECVPKTINFO = 49,
     IPV6_RECVHOPLIMIT = 51,
     IPV6_DONTFRAG = 62,
@@ -66,6 +67,8 @@ enum {
     IPV6_TCLASS = 67,
     IPV6_AUTOFLOWLABEL = 70,
     IPV6_MINHOPCOUNT = 73,
+    IPV6_RECVORIGDSTADDR = 74,
+    IPV6_TRANSPARENT = 75,
     IPV6_UNICAST_IF = 76,
     IPV6_FREEBIND = 78,
 };
@@ -109,6 +112,9 @@ static uint32_t switch_of(int level, int name)
         {SOL_IPV6, IPV6_AUTOFLOWLABEL, INET_AUTOFLOWLABEL},
         {SOL_IPV6, IPV6_FREEBIND, INET_FREEBIND},
         {SOL_IPV6, IPV6_DONTFRAG, INET_DONTFRAG6},
+        {SOL_IPV6, IPV6_MULTICAST_ALL, INET_MULTICAST_ALL6},
+        {SOL_IPV6, IPV6_RECVORIGDSTADDR, INET_RECVORIGDST6},
+        {SOL_IPV6, IPV6_TRANSPARENT, INET_TRANSPARENT},
     };
     for (size_t i = 0; i < ARRAY_COUNT(table); i++)
         if (table[i].level == level && table[i].name == name)

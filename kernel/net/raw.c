@@ -23,7 +23,7 @@
 #define IPPROTO_RAW 255
 #define SOL_RAW 255
 #define SOL_ICMPV6 58
-enum { ICMP_FILTER = 1, ICMPV6_FILTER = 1 };
+enum { ICMP_FILTER = 1, ICMPV6_FILTER = 1, IPV6_CHECKSUM = 7 };
 enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO = 8, ICMP6_ECHO = 128, ICMP6_ECHO_REPLY = 129 };
 #define ICMP_HEADER 8u
 #define PACKET_MAX 65535u
@@ -32,6 +32,7 @@ struct raw_sock {
     struct dgram_sock dgram; /* first */
     struct raw_sock *next;   /* atomic */
     uint32_t filter[8];      /* ICMP types that are not wanted; atomic words */
+    int16_t sum_at;          /* IPV6_CHECKSUM: where we put it, and look at it; -1: not; atomic */
     bool ping;
 };
 
@@ -73,8 +74,10 @@ static bool wants(const struct raw_sock *raw, const struct pkt *pkt, const struc
         return false;
     if (sock->flow.device && pkt->dev && sock->flow.device != pkt->dev->index)
         return false;
-    if (!is_icmp(sock))
-        return true;
+    if (!is_icmp(sock)) /* RFC 3542, 3.1: nothing with a wrong sum */
+        return __atomic_load_n(&raw->sum_at, __ATOMIC_RELAXED) < 0 ||
+               ip_checksum_ok(pkt, at, pkt->total - at, &about->key.local, &about->key.remote,
+                              about->key.protocol);
     if (at + ICMP_HEADER > pkt->len || filtered(raw, header[0]))
         return false;
     if (!raw->ping)
@@ -171,16 +174,19 @@ static int prepare_ping(const struct inet_sock *sock, struct pkt *pkt, bool v4)
     return 0;
 }
 
-/* RFC 3542, 3.1: the kernel sums up ICMPv6. */
-static int sum_icmp6(struct pkt *pkt, const struct net_addr *source, const struct net_addr *remote)
+/* RFC 3542, 3.1: the kernel sums up ICMPv6, and others if IPV6_CHECKSUM says so. */
+static int sum_up(struct pkt *pkt, const struct net_addr *source, const struct net_addr *remote,
+                  uint8_t protocol, int at)
 {
-    uint8_t *header = pkt_pull(pkt, ICMP_HEADER);
-    if (!header)
+    uint16_t sum = 0;
+    if ((uint32_t)at + sizeof(sum) > pkt->total)
         return -EINVAL;
-    memset(header + 2, 0, 2);
-    uint32_t pseudo = ip_pseudo_sum(source, remote, IPPROTO_ICMPV6, pkt->total);
-    uint16_t sum = (uint16_t)~pkt_checksum(pkt, 0, pkt->total, pseudo);
-    memcpy(header + 2, &sum, 2);
+    pkt_write(pkt, (uint32_t)at, &sum, sizeof(sum));
+    uint32_t pseudo = ip_pseudo_sum(source, remote, protocol, pkt->total);
+    sum = (uint16_t)~pkt_checksum(pkt, 0, pkt->total, pseudo);
+    if (sum == 0 && protocol == IPPROTO_UDP)
+        sum = 0xffff;
+    pkt_write(pkt, (uint32_t)at, &sum, sizeof(sum));
     return 0;
 }
 
@@ -237,8 +243,9 @@ static int output_locked(struct inet_sock *sock, struct pkt *pkt, const struct i
         err = prepare_ping(sock, pkt, v4);
     else if (err == 0 && own_header && v4)
         err = take_header(pkt, &params, &source);
-    if (err == 0 && !v4 && params.protocol == IPPROTO_ICMPV6)
-        err = sum_icmp6(pkt, &source, &to->address);
+    int sum_at = __atomic_load_n(&raw->sum_at, __ATOMIC_RELAXED);
+    if (err == 0 && !v4 && sum_at >= 0)
+        err = sum_up(pkt, &source, &to->address, params.protocol, sum_at);
     if (err) {
         pkt_free(pkt);
         return err;
@@ -334,11 +341,35 @@ static unsigned filter_words(const struct inet_sock *sock, int level, int name)
     return 0;
 }
 
+static bool is_sum(struct inet_sock *sock, int level, int name)
+{
+    return sock->base.family == AF_INET6 && name == IPV6_CHECKSUM && !raw_of(sock)->ping &&
+           (level == SOL_IPV6 || level == SOL_RAW);
+}
+
+/* RFC 3542, 3.1: an even offset, or -1. ICMPv6's own place is not to be changed. */
+static int set_sum(struct inet_sock *sock, int level, uaddr_t value, unsigned len)
+{
+    int32_t at;
+    if (len < sizeof(at))
+        return -EINVAL;
+    int err = copyin(&at, value, sizeof(at));
+    if (err)
+        return err;
+    if ((sock->base.protocol == IPPROTO_ICMPV6 && level == SOL_IPV6) || (at > 0 && at & 1))
+        return -EINVAL;
+    __atomic_store_n(&raw_of(sock)->sum_at, (int16_t)(at < 0 ? -1 : MIN(at, INT16_MAX)),
+                     __ATOMIC_RELAXED);
+    return 0;
+}
+
 static int raw_set_option(struct socket *socket, int level, int name, uaddr_t value, unsigned len)
 {
     struct inet_sock *sock = inet_of(socket);
     unsigned words = filter_words(sock, level, name);
     uint32_t filter[8];
+    if (is_sum(sock, level, name))
+        return set_sum(sock, level, value, len);
     if (!words)
         return inet_set_option(socket, level, name, value, len);
     if (len < words * sizeof(filter[0]))
@@ -354,10 +385,15 @@ static int raw_get_option(struct socket *socket, int level, int name, void *valu
     struct inet_sock *sock = inet_of(socket);
     unsigned words = filter_words(sock, level, name);
     uint32_t filter[8];
-    if (!words)
+    if (is_sum(sock, level, name)) {
+        words = 1;
+        filter[0] = (uint32_t)(int32_t)__atomic_load_n(&raw_of(sock)->sum_at, __ATOMIC_RELAXED);
+    } else if (!words) {
         return inet_get_option(socket, level, name, value, len);
-    for (unsigned i = 0; i < words; i++)
-        filter[i] = __atomic_load_n(&raw_of(sock)->filter[i], __ATOMIC_RELAXED);
+    } else {
+        for (unsigned i = 0; i < words; i++)
+            filter[i] = __atomic_load_n(&raw_of(sock)->filter[i], __ATOMIC_RELAXED);
+    }
     *len = MIN(*len, words * (unsigned)sizeof(filter[0]));
     memcpy(value, filter, *len);
     return 0;
@@ -430,6 +466,7 @@ int raw_create(int family, int type, int protocol, struct socket **out)
         return -ENOMEM;
     inet_sock_init(&raw->dgram.inet, &raw_ops, &raw_protocol, family, type, protocol);
     raw->ping = ping;
+    raw->sum_at = protocol == IPPROTO_ICMPV6 ? 2 : -1;
     if (protocol == IPPROTO_RAW)
         raw->dgram.inet.options |= INET_HDRINCL;
     list_add(raw);

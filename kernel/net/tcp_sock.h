@@ -115,6 +115,7 @@ long tcp_sock_send(struct socket *socket, struct socket_msg *msg);
 long tcp_sock_recv(struct socket *socket, struct socket_msg *msg);
 uint32_t tcp_sock_poll(struct socket *socket, struct poll_table *table);
 long tcp_sock_ioctl(struct socket *socket, unsigned cmd, uintptr_t arg);
+#define TCP_INQ 36 /* an option, and a control message: how much is left to be read */
 
 /* tcp_sock_option.c */
 int tcp_sock_set_option(struct socket *socket, int level, int name, uaddr_t value, unsigned len);

@@ -309,6 +309,12 @@ long tcp_sock_recv(struct socket *socket, struct socket_msg *msg)
     uint64_t deadline = socket_deadline(&socket->receive_timeout_ns, msg->flags & MSG_DONTWAIT);
     inet_lock(inet);
     long n = ts->listener ? -ENOTCONN : receive_locked(ts, msg, deadline);
+    if (__atomic_load_n(&inet->options, __ATOMIC_RELAXED) & INET_TELL_LEFT && n >= 0) {
+        uint32_t left = tcp_readable(&ts->tp);
+        if (left == 0) /* the end is something to be read, too (Linux: tcp_inq_hint) */
+            left = ts->tp.fin_received;
+        control_add(msg, SOL_TCP, TCP_INQ, &left, sizeof(left));
+    }
     inet_unlock(inet);
     return n;
 }

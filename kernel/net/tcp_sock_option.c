@@ -23,7 +23,10 @@ enum {
     TCP_FASTOPEN = 23,
     TCP_TIMESTAMP = 24,
     TCP_NOTSENT_LOWAT = 25,
+    TCP_CC_INFO = 26,
     TCP_FASTOPEN_CONNECT = 30,
+    TCP_ULP = 31,
+    TCP_IS_MPTCP = 43,
 };
 #define CONGESTION_NAME_MAX 16u /* TCP_CA_NAME_MAX */
 #define KEEP_MAX 32767          /* MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL */
@@ -131,6 +134,14 @@ static int set_number(struct tcp_sock *ts, int name, int value)
             return -EINVAL;
         ts->fast_connect = value;
         return 0;
+    case TCP_INQ:
+        if (outside(value, 0, 1))
+            return -EINVAL;
+        if (value)
+            __atomic_fetch_or(&ts->inet.options, INET_TELL_LEFT, __ATOMIC_RELAXED);
+        else
+            __atomic_fetch_and(&ts->inet.options, ~(uint32_t)INET_TELL_LEFT, __ATOMIC_RELAXED);
+        return 0;
     case TCP_NOTSENT_LOWAT:
         __atomic_store_n(&ts->unsent_low, (uint32_t)value, __ATOMIC_RELAXED);
         inet_wake(&ts->inet, POLLOUT | POLLWRNORM); /* perhaps there is room now */
@@ -162,6 +173,8 @@ int tcp_sock_set_option(struct socket *socket, int level, int name, uaddr_t valu
         return inet_set_option(socket, level, name, value, len);
     if (name == TCP_CONGESTION)
         return set_congestion(ts, value, len);
+    if (name == TCP_ULP) /* there is none (Linux without the module "tls") */
+        return len < 1 ? -EINVAL : -ENOENT;
     if (len < sizeof(number))
         return -EINVAL;
     int err = copyin(&number, value, sizeof(number));
@@ -225,6 +238,12 @@ static int get_number(struct tcp_sock *ts, int name, int32_t *out)
     case TCP_NOTSENT_LOWAT:
         *out = (int32_t)ts->unsent_low;
         return 0;
+    case TCP_INQ:
+        *out = (__atomic_load_n(&ts->inet.options, __ATOMIC_RELAXED) & INET_TELL_LEFT) != 0;
+        return 0;
+    case TCP_IS_MPTCP: /* what was asked for as MPTCP, and has fallen back, too */
+        *out = 0;
+        return 0;
     case TCP_TIMESTAMP:
         *out = (int32_t)(clock_mono_ns() / NS_PER_MS + tp->time_offset);
         return 0;
@@ -258,6 +277,8 @@ int tcp_sock_get_option(struct socket *socket, int level, int name, void *value,
     } else if (name == TCP_CONGESTION) {
         size = sizeof(out.name);
         strlcpy(out.name, tcp_congestion_name(&ts->tp), sizeof(out.name));
+    } else if (name == TCP_CC_INFO || name == TCP_ULP) {
+        size = 0; /* neither CUBIC nor NewReno has any (tcp(7)); and there is no ULP */
     } else {
         err = get_number(ts, name, &out.number);
     }

@@ -350,6 +350,133 @@ static void files_and_pipes(void)
     close(ends[0]), close(ends[1]), close(pipes[0]), close(pipes[1]), close(fd);
 }
 
+/* What recv leaves is told with what it takes (TCP_INQ). */
+static int left_behind(int fd, size_t take)
+{
+    char data[16];
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_len = 0}};
+    struct iovec iov = {data, take};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof control.bytes};
+    int left;
+    REQUIRE(recvmsg(fd, &m, 0) >= 0);
+    if (m.msg_controllen == 0)
+        return -1;
+    REQUIRE(control.header.cmsg_level == IPPROTO_TCP && control.header.cmsg_type == TCP_INQ);
+    REQUIRE(control.header.cmsg_len == CMSG_LEN(sizeof left));
+    memcpy(&left, CMSG_DATA(&control.header), sizeof left);
+    return left;
+}
+
+static void stream_options(void)
+{
+    int ends[2], unread = 0;
+    char info[64];
+    socklen_t len = sizeof info;
+    connected(ends);
+    REQUIRE(fcntl(ends[1], F_SETFL, 0) == 0);
+    REQUIRE(send(ends[0], "0123456789", 10, 0) == 10);
+    while (unread < 10)
+        REQUIRE(ioctl(ends[1], FIONREAD, &unread) == 0);
+    REQUIRE(get(ends[1], IPPROTO_TCP, TCP_INQ) == 0 && left_behind(ends[1], 1) == -1);
+    REQUIRE_ERRNO(set(ends[1], IPPROTO_TCP, TCP_INQ, 2), EINVAL);
+    REQUIRE(set(ends[1], IPPROTO_TCP, TCP_INQ, 1) == 0);
+    REQUIRE(get(ends[1], IPPROTO_TCP, TCP_INQ) == 1);
+    REQUIRE(left_behind(ends[1], 4) == 5 && left_behind(ends[1], 5) == 0);
+    REQUIRE(shutdown(ends[0], SHUT_WR) == 0);
+    REQUIRE(left_behind(ends[1], 1) == 1); /* the end counts as one */
+    REQUIRE(set(ends[1], IPPROTO_TCP, TCP_INQ, 0) == 0 && left_behind(ends[1], 1) == -1);
+    /* CUBIC has nothing to say. */
+    REQUIRE(setsockopt(ends[0], IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) == 0);
+    REQUIRE(getsockopt(ends[0], IPPROTO_TCP, TCP_CC_INFO, info, &len) == 0 && len == 0);
+    len = sizeof info;
+    REQUIRE(getsockopt(ends[0], IPPROTO_TCP, TCP_ULP, info, &len) == 0 && len == 0);
+    REQUIRE_ERRNO(setsockopt(ends[0], IPPROTO_TCP, TCP_ULP, "none at all", 11), ENOENT);
+    REQUIRE_ERRNO(setsockopt(ends[0], IPPROTO_TCP, TCP_ULP, "", 0), EINVAL);
+#ifdef TCP_IS_MPTCP /* Linux 6.5 */
+    REQUIRE(get(ends[0], IPPROTO_TCP, TCP_IS_MPTCP) == 0);
+#endif
+    close(ends[0]), close(ends[1]);
+}
+
+/* ---- IPv6 ---- */
+
+/* The kernel puts sums into what a raw socket sends, and looks at those that come (RFC 3542, 3.1).
+ */
+static void raw_sums(void)
+{
+    enum { PROTOCOL = 253 /* RFC 3692 */ };
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int from = socket(AF_INET6, SOCK_RAW, PROTOCOL), to = socket(AF_INET6, SOCK_RAW, PROTOCOL);
+    /* What this one sends is its own affair. */
+    int other = socket(AF_INET6, SOCK_RAW, PROTOCOL);
+    unsigned char data[8];
+    if (from < 0 && errno == EPERM)
+        return; /* not root: Linux, then */
+    REQUIRE(from >= 0 && to >= 0 && other >= 0);
+    REQUIRE(get(from, IPPROTO_IPV6, IPV6_CHECKSUM) == -1);
+    REQUIRE_ERRNO(set(from, IPPROTO_IPV6, IPV6_CHECKSUM, 3), EINVAL);
+    REQUIRE(set(from, IPPROTO_IPV6, IPV6_CHECKSUM, 4) == 0);
+    REQUIRE(get(from, IPPROTO_IPV6, IPV6_CHECKSUM) == 4);
+    REQUIRE(set(to, IPPROTO_IPV6, IPV6_CHECKSUM, 4) == 0);
+    REQUIRE_ERRNO(sendto(from, "12345", 5, 0, (struct sockaddr *)&a, sizeof a), EINVAL);
+    REQUIRE(sendto(other, "12345678", 8, 0, (struct sockaddr *)&a, sizeof a) == 8);
+    REQUIRE(sendto(from, "1234\0\0!", 7, 0, (struct sockaddr *)&a, sizeof a) == 7);
+    REQUIRE(recv(to, data, sizeof data, 0) == 7); /* not the one without a sum */
+    unsigned sum = 2 * 1 + 7 + PROTOCOL, got = data[4] << 8 | data[5];
+    sum += ('1' << 8 | '2') + ('3' << 8 | '4') + ('!' << 8);
+    sum += got;
+    REQUIRE(((sum & 0xffff) + (sum >> 16)) == 0xffff);
+    REQUIRE(set(to, IPPROTO_IPV6, IPV6_CHECKSUM, -1) == 0);
+    REQUIRE(sendto(other, "12345678", 8, 0, (struct sockaddr *)&a, sizeof a) == 8);
+    REQUIRE(recv(to, data, sizeof data, 0) == 8);
+    close(from), close(to), close(other);
+    /* ICMPv6's has its place. */
+    from = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+    REQUIRE(from >= 0 && get(from, IPPROTO_IPV6, IPV6_CHECKSUM) == 2);
+    REQUIRE_ERRNO(set(from, IPPROTO_IPV6, IPV6_CHECKSUM, 4), EINVAL);
+    close(from);
+}
+
+/* Where a datagram was sent to, as a proxy asks it; what a group's datagrams need. */
+static void proxied(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, got;
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof got)];
+    } control;
+    char c;
+    struct iovec iov = {&c, 1};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof control.bytes};
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    socklen_t len = sizeof a;
+    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    REQUIRE(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    REQUIRE(set(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1) == 0);
+    REQUIRE(sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof a) == 1);
+    REQUIRE(recvmsg(fd, &m, 0) == 1 && control.header.cmsg_level == IPPROTO_IPV6);
+    REQUIRE(control.header.cmsg_type == IPV6_ORIGDSTADDR && m.msg_controllen >= sizeof got);
+    memcpy(&got, CMSG_DATA(&control.header), sizeof got);
+    REQUIRE(got.sin6_family == AF_INET6 && got.sin6_port == a.sin6_port);
+    REQUIRE(memcmp(&got.sin6_addr, &a.sin6_addr, sizeof got.sin6_addr) == 0);
+    REQUIRE(get(fd, IPPROTO_IPV6, IPV6_TRANSPARENT) == 0);
+    REQUIRE(set(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1) == (geteuid() == 0 ? 0 : -1));
+    REQUIRE(get(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL) == 1);
+    REQUIRE(set(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0) == 0);
+    REQUIRE(get(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL) == 0);
+    REQUIRE(get(fd, IPPROTO_IP, IP_MULTICAST_ALL) == 0); /* that is another one */
+    close(fd);
+}
+
 /* ---- counters ---- */
 
 static long snmp(const char *group, const char *name)
@@ -384,6 +511,9 @@ int main(void)
     sources();
     old_names();
     files_and_pipes();
+    stream_options();
+    raw_sums();
+    proxied();
     counters();
     return guest_pass("netcalls");
 }
