@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * inet_ioctl.c - ioctl(2) on sockets about devices, addresses (netdevice(7)): what ifconfig, older
- * libraries and Java ask. They are changed by boot options and netlink.
+ * libraries and Java ask. What changes them is in inet_ioctl_set.c.
  */
+#include "net/inet_ioctl.h"
 #include "fs/vfs.h"
 #include "lib/bytes.h"
 #include "lib/errno.h"
@@ -11,42 +12,8 @@
 #include "net/ifaddr.h"
 #include "net/inet.h"
 
-enum {
-    SIOCGIFNAME = 0x8910,
-    SIOCGIFCONF = 0x8912,
-    SIOCGIFFLAGS = 0x8913,
-    SIOCGIFADDR = 0x8915,
-    SIOCGIFDSTADDR = 0x8917,
-    SIOCGIFBRDADDR = 0x8919,
-    SIOCGIFNETMASK = 0x891b,
-    SIOCGIFMETRIC = 0x891d,
-    SIOCGIFMTU = 0x8921,
-    SIOCGIFHWADDR = 0x8927,
-    SIOCGIFINDEX = 0x8933,
-    SIOCGIFTXQLEN = 0x8942,
-    SIOCETHTOOL = 0x8946,
-};
 /* What does not show: wanted by sockets, not by the administrator (Linux: dev_get_flags). */
 #define FLAGS_HIDDEN (NETDEV_PROMISC | NETDEV_ALLMULTI)
-
-/* struct ifreq of user code. */
-struct ifreq {
-    char name[NETDEV_NAME_MAX];
-    union {
-        uint8_t bytes[24];
-        int16_t flags;
-        int32_t number;
-        struct {
-            uint16_t family, port;
-            uint32_t address;
-        } in;
-        struct {
-            uint16_t type;
-            uint8_t address[ETHER_ADDR_LEN];
-        } hardware;
-    };
-};
-STATIC_ASSERT(sizeof(struct ifreq) == 40);
 
 /* struct ifconf. */
 struct ifconf {
@@ -160,12 +127,30 @@ static bool known(unsigned cmd)
     }
 }
 
+static bool changes(unsigned cmd)
+{
+    switch (cmd) {
+    case SIOCADDRT:
+    case SIOCDELRT:
+    case SIOCSIFFLAGS:
+    case SIOCSIFADDR:
+    case SIOCSIFBRDADDR:
+    case SIOCSIFNETMASK:
+    case SIOCSIFMTU:
+    case SIOCDIFADDR:
+        return true;
+    default:
+        return false;
+    }
+}
+
 long inet_ioctl(struct socket *socket, unsigned cmd, uintptr_t arg)
 {
     struct ifreq req;
-    (void)socket;
     if (cmd == SIOCGIFCONF)
         return get_conf(arg);
+    if (changes(cmd))
+        return inet_ioctl_change(socket, cmd, arg);
     if (!known(cmd) && cmd != SIOCGIFNAME && cmd != SIOCETHTOOL)
         return -ENOTTY;
     int err = copyin(&req, uaddr(arg), sizeof(req));

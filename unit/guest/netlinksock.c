@@ -2,8 +2,9 @@
 /* netlinksock.c - NETLINK_ROUTE and NETLINK_SOCK_DIAG as netlink(7), rtnetlink(7) and sock_diag(7)
  * say: changes on lo and their errors, acknowledgements, notifications, dumps. Needs root. It also
  * runs on the host: what it adds to lo are an address and a route of its own, which it removes; it
- * changes nothing else there. */
+ * changes nothing else there. The same by ioctl, as netdevice(7) has it. */
 #include "guest.h"
+#include "procfile.h"
 
 #include <arpa/inet.h>
 #include <linux/fib_rules.h>
@@ -11,9 +12,13 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <net/if.h>
+#include <net/route.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static struct request {
@@ -323,6 +328,150 @@ static void rules(int fd)
     REQUIRE(count == 3);
 }
 
+/* ---- the older way: ioctl, as ifconfig and route have it ---- */
+
+static struct sockaddr name4(const char *text)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr name;
+    REQUIRE(inet_pton(AF_INET, text, &in.sin_addr) == 1);
+    memcpy(&name, &in, sizeof name);
+    return name;
+}
+
+/* SIOCSIF... and SIOCGIF... of lo. */
+static int change(int fd, unsigned long what, const char *address)
+{
+    struct ifreq r = {.ifr_name = "lo"};
+    r.ifr_addr = name4(address);
+    return ioctl(fd, what, &r);
+}
+static bool shows(int fd, unsigned long what, const char *address)
+{
+    struct ifreq r = {.ifr_name = "lo"};
+    struct sockaddr want = name4(address);
+    return ioctl(fd, what, &r) == 0 && memcmp(&r.ifr_addr, &want, 8) == 0;
+}
+static int bind_to(const char *address)
+{
+    struct sockaddr name = name4(address);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), result = bind(fd, &name, sizeof name), error = errno;
+    close(fd);
+    errno = error;
+    return result;
+}
+
+static void devices_by_ioctl(int fd)
+{
+    struct ifreq r = {.ifr_name = "lo"}, none = {.ifr_name = "none"};
+    REQUIRE(ioctl(fd, SIOCGIFFLAGS, &r) == 0);
+    r.ifr_flags |= IFF_UP;
+    REQUIRE(ioctl(fd, SIOCSIFFLAGS, &r) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCSIFFLAGS, &none), ENODEV);
+    REQUIRE(seteuid(65534) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCSIFFLAGS, &r), EPERM);
+    REQUIRE(seteuid(0) == 0);
+    r.ifr_mtu = -1;
+    REQUIRE_ERRNO(ioctl(fd, SIOCSIFMTU, &r), EINVAL);
+    r.ifr_mtu = 4000;
+    REQUIRE(ioctl(fd, SIOCSIFMTU, &r) == 0 && ioctl(fd, SIOCGIFMTU, &r) == 0 && r.ifr_mtu == 4000);
+    REQUIRE(change(fd, SIOCSIFADDR, "10.7.7.7") == 0 && bind_to("10.7.7.7") == 0);
+    REQUIRE(change(fd, SIOCSIFADDR, "10.7.7.7") == 0);
+    REQUIRE(shows(fd, SIOCGIFADDR, "10.7.7.7") && shows(fd, SIOCGIFNETMASK, "255.0.0.0"));
+    REQUIRE(change(fd, SIOCSIFNETMASK, "255.255.255.0") == 0);
+    REQUIRE(shows(fd, SIOCGIFADDR, "10.7.7.7") && shows(fd, SIOCGIFNETMASK, "255.255.255.0"));
+    REQUIRE_ERRNO(change(fd, SIOCSIFNETMASK, "255.0.255.0"), EINVAL);
+    REQUIRE_ERRNO(change(fd, SIOCSIFADDR, "224.0.0.1"), EINVAL);
+    r.ifr_addr.sa_family = AF_UNIX;
+    REQUIRE_ERRNO(ioctl(fd, SIOCSIFADDR, &r), EINVAL);
+    REQUIRE(change(fd, SIOCSIFADDR, "172.16.5.5") == 0);
+    REQUIRE(shows(fd, SIOCGIFNETMASK, "255.255.0.0"));
+    REQUIRE_ERRNO(bind_to("10.7.7.7"), EADDRNOTAVAIL);
+    REQUIRE(change(fd, SIOCSIFADDR, "0.0.0.0") == 0); /* takes it away */
+    REQUIRE_ERRNO(change(fd, SIOCGIFADDR, "0.0.0.0"), EADDRNOTAVAIL);
+    REQUIRE_ERRNO(change(fd, SIOCSIFNETMASK, "255.0.0.0"), EADDRNOTAVAIL);
+    REQUIRE(change(fd, SIOCSIFADDR, "127.0.0.1") == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCDIFADDR, &r), ENOTTY);
+}
+
+static void routes_by_ioctl(int fd)
+{
+    char lo[16] = "lo", none[16] = "none";
+    struct sockaddr away = name4("10.8.0.1");
+    struct rtentry r = {.rt_dst = name4("10.8.0.0"),
+                        .rt_genmask = name4("255.255.0.0"),
+                        .rt_flags = RTF_UP,
+                        .rt_dev = lo};
+    REQUIRE(ioctl(fd, SIOCADDRT, &r) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &r), EEXIST);
+    (void)number_in("/proc/net/route", "lo\t0000080A\t00000000\t0001\t");
+    REQUIRE(ioctl(fd, SIOCDELRT, &r) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCDELRT, &r), ESRCH);
+    r.rt_dev = none;
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &r), ENODEV);
+    r.rt_dev = NULL;
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &r), ENODEV);
+    r.rt_flags |= RTF_GATEWAY;
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &r), EINVAL);
+    r.rt_dst = away;
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &r), EINVAL); /* bits behind the mask */
+    r.rt_flags = RTF_UP | RTF_HOST | RTF_REJECT;
+    REQUIRE(ioctl(fd, SIOCADDRT, &r) == 0);
+    ((struct sockaddr_in *)&away)->sin_port = htons(9);
+    REQUIRE_ERRNO(connect(fd, &away, sizeof away), EHOSTUNREACH);
+    REQUIRE(ioctl(fd, SIOCDELRT, &r) == 0);
+    r.rt_dst.sa_family = AF_UNIX;
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &r), EAFNOSUPPORT);
+}
+
+struct in6_ifreq { /* linux/ipv6.h, which does not go with the C library's headers */
+    struct in6_addr ifr6_addr;
+    uint32_t ifr6_prefixlen;
+    int ifr6_ifindex;
+};
+
+static void ipv6_by_ioctl(void)
+{
+    struct in6_ifreq r = {.ifr6_prefixlen = 64, .ifr6_ifindex = 1};
+    struct in6_rtmsg route = {.rtmsg_dst_len = 48, .rtmsg_flags = RTF_UP, .rtmsg_ifindex = 1};
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6};
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    REQUIRE(inet_pton(AF_INET6, "2001:db8:7::1", &a.sin6_addr) == 1);
+    REQUIRE(inet_pton(AF_INET6, "2001:db8:8::", &route.rtmsg_dst) == 1);
+    r.ifr6_addr = a.sin6_addr;
+    REQUIRE(ioctl(fd, SIOCSIFADDR, &r) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCSIFADDR, &r), EEXIST);
+    while (bind(fd, (struct sockaddr *)&a, sizeof a) != 0) { /* Linux: tentative for a moment */
+        REQUIRE(errno == EADDRNOTAVAIL);
+        usleep(1000);
+    }
+    REQUIRE(ioctl(fd, SIOCDIFADDR, &r) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCDIFADDR, &r), EADDRNOTAVAIL);
+    r.ifr6_prefixlen = 129;
+    REQUIRE_ERRNO(ioctl(fd, SIOCSIFADDR, &r), EINVAL);
+    r.ifr6_prefixlen = 64, r.ifr6_ifindex = 1000;
+    REQUIRE_ERRNO(ioctl(fd, SIOCSIFADDR, &r), ENODEV);
+    REQUIRE(ioctl(fd, SIOCADDRT, &route) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &route), EEXIST);
+    REQUIRE(ioctl(fd, SIOCDELRT, &route) == 0);
+    REQUIRE_ERRNO(ioctl(fd, SIOCDELRT, &route), ESRCH);
+    route.rtmsg_ifindex = 1000;
+    REQUIRE_ERRNO(ioctl(fd, SIOCADDRT, &route), ENODEV);
+    close(fd);
+}
+
+/* Natively in a network of its own; elsewhere lo is nobody else's, and this comes last. */
+static void by_ioctl(void)
+{
+    (void)!unshare(CLONE_NEWNET);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    REQUIRE(fd >= 0);
+    devices_by_ioctl(fd);
+    routes_by_ioctl(fd);
+    ipv6_by_ioctl();
+    close(fd);
+}
+
 int main(void)
 {
     alarm(60);
@@ -334,5 +483,6 @@ int main(void)
     rules(fd);
     diagnoses();
     close(fd);
+    by_ioctl();
     return guest_pass("netlinksock");
 }
