@@ -2,6 +2,7 @@
 /* sources: platform/common/acpi.c kernel/lib/strutil.c */
 /* length: 768 */
 /* covers: platform/common/acpi.c */
+/* lines: 95 */
 /*
  * acpi_fuzz.c - ACPI tables. The input is physical memory from 4 KiB on, the RSDP at its beginning;
  * what the reader maps is copied into a block of its own, so that a step beyond what it asked for

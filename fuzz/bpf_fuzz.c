@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: mm kernel/drv/pkt.c kernel/lib/checksum.c kernel/net/bpf.c */
 /* covers: kernel/net/bpf.c */
+/* lines: 95 */
 /* length: 400 */
 /*
  * bpf_fuzz.c - a classic BPF program and a packet in two pieces behind a made-up header.

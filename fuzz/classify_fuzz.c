@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: kernel/net/classify.c kernel/lib/checksum.c */
 /* covers: kernel/net/classify.c */
+/* lines: 95 */
 /* length: 200 */
 /*
  * classify_fuzz.c - bytes of a frame: what the classifier promises (classify.h). The first byte of

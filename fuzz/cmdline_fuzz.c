@@ -2,6 +2,7 @@
 /* sources: kernel/core/cmdline.c kernel/lib/strutil.c */
 /* length: 192 */
 /* covers: kernel/core/cmdline.c */
+/* lines: 95 */
 /*
  * cmdline_fuzz.c - the boot command line, in a block of just the size that cmdline_size says.
  * All strings must end inside the block; the options that cmdline_option finds must be those that

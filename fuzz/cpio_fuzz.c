@@ -2,6 +2,7 @@
 /* sources: kernel/fs/cpio.c */
 /* length: 768 */
 /* covers: kernel/fs/cpio.c */
+/* lines: 95 */
 /*
  * cpio_fuzz.c - the archive reader alone: every entry lies inside the archive, entries ascend, and
  * the same bytes cut off anywhere give the same entries up to there.

@@ -2,6 +2,7 @@
 /* sources: kernel/net/dhcpmsg.c */
 /* length: 600 */
 /* covers: kernel/net/dhcpmsg.c */
+/* lines: 95 */
 /*
  * dhcp_fuzz.c - what a DHCP server says: bytes, the first of which are put right (a reply,
  * Ethernet, the cookie), so that most inputs get as far as the options. What is read stays within

@@ -2,6 +2,7 @@
 /* sources: platform/common/dtb.c */
 /* length: 768 */
 /* covers: platform/common/dtb.c */
+/* lines: 95 */
 /*
  * dtb_fuzz.c - a device tree: opened, walked in every way, every property asked for with every
  * type. A walk must end, go in document order, and know of each child its parent.

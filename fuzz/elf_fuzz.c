@@ -2,6 +2,7 @@
 /* sources: kernel/proc/elf.c */
 /* length: 1024 */
 /* covers: kernel/proc/elf.c */
+/* lines: 95 */
 /*
  * elf_fuzz.c - elf_validate on a file that is the input. What it accepts must be what elf.h
  * promises: sums that do not wrap, segments in ascending order inside the file and inside [lo, hi),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: fs */
 /* covers: kernel/fs/initrd.c kernel/fs/cpio.c */
+/* lines: 95 */
 /* length: 768 */
 /*
  * initrd_fuzz.c - the root file system from an archive: unpacked below a directory that is emptied

@@ -3,6 +3,7 @@
 /* include: platform/x64 */
 /* length: 64 */
 /* covers: platform/x64/isa/insn.c platform/x64/isa/patch.c */
+/* lines: 95 platform/x64/isa/insn.c */
 /*
  * insn_fuzz.c - the x86-64 length decoder and the plan for a system-call site. A decoded
  * instruction lies inside its bytes, does not depend on what stands behind it, and is not decoded

@@ -2,6 +2,7 @@
 /* sources: platform/aarch64/isa/patch.c */
 /* include: platform/aarch64 */
 /* covers: platform/aarch64/isa/patch.c */
+/* lines: 95 */
 /* length: 64 */
 /*
  * patch_aarch64_fuzz.c - the plan for a system-call site on AArch64. It replaces one svc, and no

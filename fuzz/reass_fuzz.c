@@ -2,6 +2,7 @@
 /* sources: mm kernel/drv/pkt.c kernel/lib/checksum.c kernel/net/reass.c */
 /* length: 400 */
 /* covers: kernel/net/reass.c */
+/* lines: 95 */
 /*
  * reass_fuzz.c - fragments of four datagrams, in any order, twice, overlapping, too long, as time
  * goes on and memory ends, against a model that marks each unit of 8 bytes: what must be whole is,

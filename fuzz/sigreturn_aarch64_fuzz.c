@@ -2,6 +2,7 @@
 /* sources: platform/aarch64/isa/sigframe.c */
 /* include: platform/aarch64 */
 /* covers: platform/aarch64/isa/sigframe.c */
+/* lines: 95 */
 /* length: 200 */
 /* sigreturn_aarch64_fuzz.c - signal frames of AArch64; see sigreturn_body.h. */
 #include "sigreturn_body.h"

@@ -2,6 +2,7 @@
 /* sources: platform/x64/isa/sigframe.c platform/x64/isa/fp.c */
 /* include: platform/x64 */
 /* covers: platform/x64/isa/sigframe.c */
+/* lines: 95 */
 /* length: 200 */
 /* sigreturn_x64_fuzz.c - signal frames of x86-64; see sigreturn_body.h. */
 #include "sigreturn_body.h"

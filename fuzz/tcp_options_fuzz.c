@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: mm kernel/drv/pkt.c kernel/lib/checksum.c kernel/net/tcp_options.c */
 /* covers: kernel/net/tcp_options.c */
+/* lines: 95 */
 /* length: 96 */
 /*
  * tcp_options_fuzz.c - a TCP header: parsed, its promises checked, written again from what was

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* coverage.c - see coverage.h. gcovr does the counting; its summary is read as JSON. */
+/* coverage.c - see coverage.h. gcovr and gcov do the counting; what they say is read as JSON. */
 #include "coverage.h"
 
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "child.h"
 
@@ -112,98 +113,144 @@ bool coverage_report(void)
     return percent >= COVERAGE_WANTED;
 }
 
-/* gcovr also lists lines that are no code. */
-static bool is_code(struct json_object *line)
-{
-    struct json_object *value = NULL;
+/* ---- the lines of chosen files, by the counts of one program ---- */
 
-    json_object_object_get_ex(line, "gcovr/noncode", &value);
-    return !json_object_get_boolean(value);
+#define FILE_LINES 4096
+#define MISSED_ROOM 60 /* characters for the lines that were not run */
+
+/* A file that a program was to run, and which of its lines it did. */
+struct watched {
+    const char *name;
+    enum { NO_CODE, MISSED, RUN } line[FILE_LINES];
+};
+
+/* gcov looks for the compiler's notes beside the counts, which lie in a folder of their own. */
+static bool notes_beside(const char *counts, const char *gcda)
+{
+    char *stem = must_alloc(strndup(gcda, strlen(gcda) - strlen(".gcda")));
+
+    return symlink(text("%s.gcno", stem + strlen(counts)), text("%s.gcno", stem)) == 0;
 }
 
-/* The lines of one file's object that were never run, as "3-5 9", at most `room` characters. */
-static void print_missed(struct json_object *file, size_t room)
+/* Adds every file of counts below the folder to `out`. */
+static bool counts_find(const char *counts, struct list *out)
 {
-    struct json_object *lines = NULL;
+    const char *const find[] = {"find", counts, "-name", "*.gcda", NULL};
+    struct list found = {0};
+    struct bytes names = {0};
+
+    if (!file_exists(counts) || run_quiet(find, &names, -1) != 0 || names.len == 0)
+        return false;
+    list_split(&found, names.data, "\n");
+    for (size_t i = 0; i < found.count; i++) {
+        if (!notes_beside(counts, found.items[i]))
+            return false;
+        list_add(out, found.items[i]);
+    }
+    return true;
+}
+
+/* One file of what gcov says. A line that several functions or programs have was run if any did. */
+static void lines_add(struct watched *file, struct json_object *lines)
+{
+    for (size_t i = 0; lines && i < json_object_array_length(lines); i++) {
+        struct json_object *line = json_object_array_get_idx(lines, i);
+        int at = number(line, "line_number"), what = number(line, "count") != 0 ? RUN : MISSED;
+
+        if (at > 0 && at < FILE_LINES && what > (int)file->line[at])
+            file->line[at] = what;
+    }
+}
+
+/* One line of gcov's output: a JSON object with the files of one object file. */
+static void object_add(const char *json, struct watched *files, size_t count)
+{
+    struct json_object *object = json_tokener_parse(json), *array = NULL;
+
+    json_object_object_get_ex(object, "files", &array);
+    for (size_t i = 0; array && i < json_object_array_length(array); i++) {
+        struct json_object *file = json_object_array_get_idx(array, i);
+        struct json_object *name = NULL, *lines = NULL;
+
+        json_object_object_get_ex(file, "file", &name);
+        json_object_object_get_ex(file, "lines", &lines);
+        for (size_t k = 0; k < count; k++)
+            if (name &&
+                text_ends(text("/%s", json_object_get_string(name)), text("/%s", files[k].name)))
+                lines_add(&files[k], lines);
+    }
+    json_object_put(object);
+}
+
+/* As "3-5 9", at most MISSED_ROOM characters. */
+static void print_missed(const struct watched *file)
+{
     struct bytes out = {0};
     int first = 0, last = 0;
 
-    json_object_object_get_ex(file, "lines", &lines);
-    for (size_t i = 0; lines && i <= json_object_array_length(lines); i++) {
-        struct json_object *line =
-            i < json_object_array_length(lines) ? json_object_array_get_idx(lines, i) : NULL;
-        bool missed;
+    for (int i = 1; i <= FILE_LINES; i++) {
+        int what = i < FILE_LINES ? (int)file->line[i] : RUN;
 
-        if (line && !is_code(line))
-            continue;
-        missed = line && number(line, "count") == 0;
-
-        if (missed && !first)
-            first = number(line, "line_number");
-        if (missed)
-            last = number(line, "line_number");
-        if (!missed && first) {
+        if (what == MISSED) {
+            first = first ? first : i;
+            last = i;
+        } else if (what == RUN && first) {
             bytes_print(&out, first == last ? " %d" : " %d-%d", first, last);
             first = 0;
         }
     }
     if (out.len)
-        printf("; not:%.*s%s", (int)room, out.data, out.len > room ? " ..." : "");
-    printf("\n");
+        printf("; not:%.*s%s", MISSED_ROOM, out.data, out.len > MISSED_ROOM ? " ..." : "");
 }
 
-static void print_file(const char *name, struct json_object *file)
+/* False if less than `wanted` per cent of its lines were run; a file of which nothing is known has
+ * none. */
+static bool print_file(const char *name, const struct watched *file, double wanted)
 {
-    struct json_object *lines = NULL, *path = NULL;
     int all = 0, run = 0;
+    double percent;
 
-    json_object_object_get_ex(file, "lines", &lines);
-    json_object_object_get_ex(file, "file", &path);
-    for (size_t i = 0; lines && i < json_object_array_length(lines); i++) {
-        struct json_object *line = json_object_array_get_idx(lines, i);
-
-        all += is_code(line);
-        run += is_code(line) && number(line, "count") != 0;
+    for (int i = 0; i < FILE_LINES; i++) {
+        all += file->line[i] != NO_CODE;
+        run += file->line[i] == RUN;
     }
-    printf("%-17s %5.1f %%  %4d of %4d lines  %s", name, all ? 100.0 * run / all : 0.0, run, all,
-           json_object_get_string(path));
-    print_missed(file, 60);
+    percent = all ? 100.0 * run / all : 0;
+    printf("%-17s %5.1f %%  %4d of %4d lines  %s", name, percent, run, all, file->name);
+    print_missed(file);
+    if (percent < wanted)
+        printf("; TOO FEW: %.0f %% are wanted", wanted);
+    printf("\n");
+    return percent >= wanted;
 }
 
-/* gcovr takes a regular expression: this file and no other. */
-static char *pattern_of(const char *file)
+bool coverage_files(const char *name, const char *counts, const struct list *files,
+                    const struct list *wanted)
 {
-    struct bytes out = {0};
-
-    for (; *file; file++)
-        bytes_print(&out, *file == '.' ? "\\%c" : "%c", *file);
-    bytes_print(&out, "$");
-    return out.data;
-}
-
-bool coverage_files(const char *name, const char *preset, const char *objects,
-                    const struct list *files)
-{
-    const char *out = text("%s/build/%s/coverage.json", top_dir(), preset);
-    struct json_object *report, *array = NULL;
-    struct list words = {0};
+    struct watched *watched = must_alloc(calloc(files->count + 1, sizeof(*watched)));
+    double percent = wanted->count ? atof(wanted->items[0]) : 0;
+    struct list words = {0}, lines = {0};
     struct outcome outcome;
+    bool good = true;
 
-    list_split(&words, text("gcovr -r . --json %s", out), " ");
-    for (size_t i = 0; i < files->count; i++) {
-        list_add(&words, "--filter");
-        list_add(&words, pattern_of(files->items[i]));
-    }
-    list_add(&words, text("build/%s/%s", preset, objects));
-    outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
-    report = outcome.status == 0 ? json_object_from_file(out) : NULL;
-    if (report)
-        json_object_object_get_ex(report, "files", &array);
-    if (!array || json_object_array_length(array) == 0) {
-        printf("gcovr: exit status %d\n%s", outcome.status, outcome.err.data);
+    list_split(&words, "gcov --json-format --stdout", " ");
+    if (!counts_find(counts, &words)) {
+        printf("%-17s nothing was counted\n", name);
         return false;
     }
-    for (size_t i = 0; i < json_object_array_length(array); i++)
-        print_file(name, json_object_array_get_idx(array, i));
-    return true;
+    outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
+    if (outcome.status != 0) {
+        printf("gcov: exit status %d\n%s", outcome.status, outcome.err.data);
+        return false;
+    }
+    for (size_t i = 0; i < files->count; i++)
+        watched[i].name = files->items[i];
+    list_split(&lines, outcome.out.data, "\n");
+    for (size_t i = 0; i < lines.count; i++)
+        object_add(lines.items[i], watched, files->count);
+    for (size_t i = 0; i < files->count; i++) {
+        bool asked = wanted->count == 1 || list_has(wanted, files->items[i]);
+
+        good &= print_file(name, &watched[i], asked ? percent : 0);
+    }
+    return good;
 }

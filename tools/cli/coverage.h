@@ -12,10 +12,11 @@ void coverage_reset(const char *preset);
  * table is. True if it is as much as the project wants. */
 bool coverage_report(void);
 
-/* Line coverage of these files (paths below the top folder) by the programs whose objects lie in
- * the folder `objects` of the preset, one line each with `name` before it and the lines that were
- * not run behind it. False if nothing was counted. */
-bool coverage_files(const char *name, const char *preset, const char *objects,
-                    const struct list *files);
+/* Line coverage of these files (paths below the top folder) by a program that ran with
+ * GCOV_PREFIX=counts: one line each, with `name` before it and the lines that were not run behind
+ * it. `wanted`, if not empty: so many per cent of each, or of those named behind the number. False
+ * if a file has less, or nothing was counted. */
+bool coverage_files(const char *name, const char *counts, const struct list *files,
+                    const struct list *wanted);
 
 #endif

@@ -29,6 +29,7 @@
 #define INPUT_SECONDS 20 /* one input that takes longer is a find */
 #define STOP_SECONDS 60  /* beyond its time a fuzzer is ended */
 #define MERGE_SECONDS 600
+#define BRIEF_RUNS "2000" /* if the target says nothing else */
 #define ONE_SECONDS 60    /* if nothing is said: one target, */
 #define ALL_SECONDS 600   /* all of them, as CI has time for, */
 #define LONG_SECONDS 3600 /* each in the long mode */
@@ -38,9 +39,9 @@
 #define GUEST_SECONDS 120
 
 struct fuzz_options {
-    bool all, list, coverage, merge, hours;
+    bool all, list, coverage, lines, merge, hours, brief;
     unsigned seconds;  /* 0: not said */
-    const char *build; /* the kernel for guests */
+    const char *build; /* the kernel for guests; the measured build */
     struct list names; /* the target, then inputs to run once */
 };
 
@@ -119,7 +120,6 @@ static void fuzzer_words(struct list *words, const char *name)
     source_words(name, "length", &length);
     list_add(words, build_need(PRESET, text("fuzz/%s_fuzz", name)));
     list_add(words, text("-artifact_prefix=%s/", folder("crash", name)));
-    list_add(words, text("-timeout=%d", INPUT_SECONDS));
     if (length.count)
         list_add(words, text("-max_len=%s", length.items[0]));
     if (file_exists(dict))
@@ -164,6 +164,28 @@ static double cpu_seconds(void)
            (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
+/* For so many seconds, on with what earlier runs have found. */
+static void long_words(struct list *words, const char *name, unsigned seconds)
+{
+    list_add(words, text("-timeout=%d", INPUT_SECONDS));
+    list_add(words, text("-max_total_time=%u", seconds));
+    list_add(words, folder("corpus", name)); /* the first folder takes what is new */
+}
+
+/* A number of runs, always the same ones: nothing depends on time, or on what is in build/. */
+static void brief_words(struct list *words, const char *name)
+{
+    struct list runs = {0};
+
+    source_words(name, "runs", &runs);
+    list_add(words, "-timeout=0");
+    list_add(words, "-seed=1");
+    list_add(words, text("-runs=%s", runs.count ? runs.items[0] : BRIEF_RUNS));
+    remove_tree(folder("brief", name));
+    list_add(words, folder("brief", name));
+}
+
+/* seconds 0: the brief run. */
 static bool fuzz_one(const char *name, unsigned seconds)
 {
     struct outcome outcome;
@@ -173,15 +195,17 @@ static bool fuzz_one(const char *name, unsigned seconds)
     double cpu;
 
     fuzzer_words(&words, name);
-    list_add(&words, text("-max_total_time=%u", seconds));
     list_add(&words, "-print_final_stats=1");
-    list_add(&words, folder("corpus", name)); /* the first folder takes what is new */
+    if (seconds)
+        long_words(&words, name, seconds);
+    else
+        brief_words(&words, name);
     add_if_there(&words, "corpus", name);
     add_if_there(&words, "regress", name);
     cpu = cpu_seconds();
     outcome_get(&outcome, &(struct command_line){.words = &words,
                                                  .folder = top_dir(),
-                                                 .seconds = seconds + STOP_SECONDS});
+                                                 .seconds = seconds ? seconds + STOP_SECONDS : 0});
     cpu = cpu_seconds() - cpu;
     log = outcome.err.data;
     runs = last_number(log, "stat::number_of_executed_units: ");
@@ -227,8 +251,6 @@ static bool fuzz_guest(const char *name, const char *build, unsigned seconds)
     double end, cpu;
 
     setenv("SELKIE_QUIET", "1", 1);
-    guest_words(name, build, seed); /* built before the time is taken; the kernel, too */
-    build_need(build, "selkie-hosted");
     cpu = cpu_seconds();
     end = now_seconds() + seconds;
     do
@@ -267,6 +289,7 @@ static int run_inputs(const char *name, char **inputs)
     struct list words = {0};
 
     fuzzer_words(&words, name);
+    list_add(&words, text("-timeout=%d", INPUT_SECONDS));
     for (; *inputs; inputs++)
         list_add(&words, *inputs);
     return run_quiet((const char *const *)words.items, NULL, STDOUT_FILENO) == 0 ? 0 : 1;
@@ -295,24 +318,44 @@ static void merge(const char *name)
 
 /* ---- coverage ---- */
 
-/* Every input of the tree, on the measured build; then lines of the files that the target names. */
-static bool cover(const char *name)
+/* Every input of the tree, on the measured build; then lines of the files that the target names.
+ * Kernel sources are compiled once for several programs: the counts go where no other's are. */
+static bool cover(const char *name, const char *build)
 {
-    struct list words = {0}, files = {0};
+    struct list words = {0}, files = {0}, wanted = {0};
+    const char *counts = folder("lines", name);
     struct outcome outcome;
 
-    coverage_reset(MEASURED);
-    list_add(&words, build_need(MEASURED, text("fuzz/%s_fuzz", name)));
+    list_add(&words, build_need(build, text("fuzz/%s_fuzz", name)));
     add_if_there(&words, "corpus", name);
     add_if_there(&words, "regress", name);
+    remove_tree(counts);
+    setenv("GCOV_PREFIX", counts, 1);
     outcome_get(&outcome, &(struct command_line){.words = &words, .folder = top_dir()});
+    unsetenv("GCOV_PREFIX");
     if (outcome.status != 0) {
         printf("%-17s fails: %s\n", name, outcome.err.data);
         return false;
     }
     source_words(name, "covers", &files);
-    /* Kernel sources are compiled once for all targets; the counters are this one's alone. */
-    return coverage_files(name, MEASURED, "fuzz/CMakeFiles", &files);
+    source_words(name, "lines", &wanted);
+    return coverage_files(name, counts, &files, &wanted);
+}
+
+/* The targets that say how many lines their inputs reach. */
+static struct list targets_with_lines(void)
+{
+    struct list out = {0};
+
+    for (size_t i = 0; i < targets.count; i++) {
+        struct list wanted = {0};
+
+        if (!list_has(&guests, targets.items[i]))
+            source_words(targets.items[i], "lines", &wanted);
+        if (wanted.count)
+            list_add(&out, targets.items[i]);
+    }
+    return out;
 }
 
 /* ---- the command ---- */
@@ -320,13 +363,19 @@ static bool cover(const char *name)
 static const struct argp_option fuzz_option_table[] = {
     {"seconds", 's', "N", 0,
      "how long (default: 60); with --all for all of them together (default: 600)", 0},
-    {"build", 'b' + 256, "PRESET", 0, "the kernel for targets that are guests (" GUEST_PRESET ")",
+    {"brief", 'B' + 256, NULL, 0,
+     "as many runs as the target's comment runs: says, from a fixed seed: what the tests do", 0},
+    {"build", 'b' + 256, "PRESET", 0,
+     "the kernel for targets that are guests (" GUEST_PRESET "); the measured build (" MEASURED ")",
      0},
     {"long", 'l' + 256, NULL, 0, "an hour for each target", 0},
     {"all", 'a', NULL, 0, "all targets", 0},
     {"list", 'l', NULL, 0, "name the targets", 0},
     {"coverage", 'c', NULL, 0,
      "instead of fuzzing: lines of the tested files that the inputs of the source tree reach", 0},
+    {"lines", 'L' + 256, NULL, 0,
+     "the same for the targets that say in a comment lines: how many it must be; less is a failure",
+     0},
     {"merge", 'm', NULL, 0,
      "instead of fuzzing: put found inputs that reach anything new into fuzz/corpus/", 0},
     {0},
@@ -344,6 +393,12 @@ static error_t fuzz_key(int key, char *value, struct argp_state *state)
         return 0;
     case 'b' + 256:
         options->build = value;
+        return 0;
+    case 'B' + 256:
+        options->brief = true;
+        return 0;
+    case 'L' + 256:
+        options->lines = options->coverage = true;
         return 0;
     case 'l' + 256:
         options->hours = true;
@@ -378,10 +433,13 @@ static const char fuzz_doc[] =
 
 static bool fuzz_target(const struct fuzz_options *options, const char *name, unsigned seconds)
 {
+    const char *build = options->build;
+
     if (list_has(&guests, name))
-        return options->coverage || options->merge || fuzz_guest(name, options->build, seconds);
+        return options->coverage || options->merge || options->brief ||
+               fuzz_guest(name, build ? build : GUEST_PRESET, seconds);
     if (options->coverage)
-        return cover(name);
+        return cover(name, build ? build : MEASURED);
     if (options->merge) {
         merge(name);
         return true;
@@ -389,25 +447,54 @@ static bool fuzz_target(const struct fuzz_options *options, const char *name, un
     return fuzz_one(name, seconds);
 }
 
-/* Seconds for each of so many targets. */
-static unsigned share_of(const struct fuzz_options *options, unsigned targets_run)
+/* Programs are made before the time is counted. */
+static void build_all(const struct fuzz_options *options)
 {
-    unsigned all = options->seconds;
+    for (size_t i = 0; i < options->names.count; i++) {
+        const char *name = options->names.items[i];
 
-    if (!all && options->hours)
-        return LONG_SECONDS;
+        if (list_has(&guests, name)) {
+            build_need(GUEST_PRESET, text("fuzz/%s", name));
+            build_need(options->build ? options->build : GUEST_PRESET, "selkie-hosted");
+        } else {
+            build_need(PRESET, text("fuzz/%s_fuzz", name));
+        }
+    }
+}
+
+/* Each target in turn. Those that are left share the time that is left, so all of them together
+ * have what was said, whatever starting them and ending them takes. */
+static bool fuzz_targets(const struct fuzz_options *options)
+{
+    const struct list *names = &options->names;
+    unsigned all = options->seconds;
+    bool good = true, timed = !options->coverage && !options->merge && !options->brief;
+    double start;
+
     if (!all)
-        all = options->all ? ALL_SECONDS : ONE_SECONDS;
-    return all < targets_run ? 1 : all / targets_run;
+        all = options->hours ? LONG_SECONDS * (unsigned)names->count
+              : options->all ? ALL_SECONDS
+                             : ONE_SECONDS;
+    if (timed)
+        build_all(options);
+    start = now_seconds();
+    for (size_t i = 0; i < names->count; i++) {
+        double left = start + all - now_seconds();
+        double share = left / (double)(names->count - i);
+
+        good &= fuzz_target(options, names->items[i], !timed ? 0 : share < 1 ? 1 : (unsigned)share);
+    }
+    if (timed && names->count > 1)
+        printf("%zu targets in %.0f of %u s\n", names->count, now_seconds() - start, all);
+    return good;
 }
 
 int command_fuzz(int argc, char **argv)
 {
     static const struct argp argp = {
         fuzz_option_table, fuzz_key, "[TARGET [INPUT...]]", fuzz_doc, NULL, NULL, NULL};
-    struct fuzz_options options = {.build = GUEST_PRESET};
+    struct fuzz_options options = {0};
     struct list *names = &options.names;
-    bool good = true;
 
     command_parse(&argp, argc, argv, &options);
     targets_find();
@@ -418,15 +505,18 @@ int command_fuzz(int argc, char **argv)
     }
     if (options.all)
         *names = targets;
+    if (options.lines && names->count == 0)
+        *names = targets_with_lines();
     if (names->count == 0)
         fail(EXIT_TOOL, "which target? see selkie fuzz --list, or --all");
     if (!list_has(&targets, names->items[0]))
         fail(EXIT_TOOL, "%s: no such target; see selkie fuzz --list", names->items[0]);
+    if (options.lines)
+        return fuzz_targets(&options) ? 0 : 1;
     if (!options.all && names->count > 1 && list_has(&guests, names->items[0]))
-        return run_guest(names->items[0], options.build, names->items + 1);
+        return run_guest(names->items[0], options.build ? options.build : GUEST_PRESET,
+                         names->items + 1);
     if (!options.all && names->count > 1)
         return run_inputs(names->items[0], names->items + 1);
-    for (size_t i = 0; i < names->count; i++)
-        good &= fuzz_target(&options, names->items[i], share_of(&options, (unsigned)names->count));
-    return good ? 0 : 1;
+    return fuzz_targets(&options) ? 0 : 1;
 }

@@ -293,6 +293,25 @@ static void add_fuzz(struct tests *tests)
     }
 }
 
+/* New inputs, always the same ones: a number of runs from a fixed seed. */
+static void add_fuzz_brief(struct tests *tests)
+{
+    const char *top = top_dir();
+    glob_t found;
+
+    if (glob(text("%s/fuzz/*_fuzz.c", top), 0, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *source = found.gl_pathv[i] + strlen(top) + strlen("/fuzz/");
+        char *name = must_alloc(strndup(source, strlen(source) - strlen("_fuzz.c")));
+        struct test *test = tests_add(tests, text("fuzz/%s@fuzz", name), path_run);
+
+        list_split(&test->words, text("%s/tools/selkie fuzz --brief %s", top, name), " ");
+        test->needs = "fuzz";
+        test->tell = ""; /* how many a second */
+    }
+}
+
 /* The guest targets, with seeds that stay the same. */
 static void add_fuzz_guest(struct tests *tests, const char *name)
 {
@@ -306,7 +325,8 @@ static void add_fuzz_guest(struct tests *tests, const char *name)
     test->quick = true;
 }
 
-/* The hosted tests once more, on the measured build: last, and alone. */
+/* The hosted tests once more, on the measured build: last, and alone. Then, there too, how much of
+ * the parsers the kept inputs reach. */
 static void add_coverage(struct tests *tests)
 {
     struct test *test = tests_add(tests, text("coverage/kernel"), path_run);
@@ -317,6 +337,11 @@ static void add_coverage(struct tests *tests)
     test->tell = "least covered:";
     test->serial = true;
     test->timeout_seconds = 1800;
+    test = tests_add(tests, text("coverage/parsers"), path_run);
+    list_split(&test->words, text("%s/tools/selkie fuzz --lines --build hosted-cov", top_dir()),
+               " ");
+    test->timeout_seconds = 1800; /* if it has to build, too */
+    test->tell = "";
 }
 
 static void all_tests(struct tests *tests, bool coverage)
@@ -377,8 +402,10 @@ static void all_tests(struct tests *tests, bool coverage)
     }
     add_units(tests);
     add_fuzz(tests);
-    if (!coverage)
+    if (!coverage) {
+        add_fuzz_brief(tests);
         add_fuzz_guest(tests, "syscalls");
+    }
     tests_load(tests, "guest", "guest");
     tests_load(tests, "bad", "bad");
     tests_load(tests, "asan", "asan");
