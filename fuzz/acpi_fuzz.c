@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: platform/common/acpi.c kernel/lib/strutil.c */
 /* length: 768 */
+/* runs: 20000 */
 /* covers: platform/common/acpi.c */
 /* lines: 95 */
 /*

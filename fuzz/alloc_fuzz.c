@@ -3,6 +3,7 @@
 /* covers: kernel/mm/page.c kernel/mm/buddy.c kernel/mm/pagemap.c kernel/mm/kmalloc.c
  * kernel/mm/failpoint.c */
 /* length: 256 */
+/* runs: 1000 */
 /*
  * alloc_fuzz.c - the page allocator and kmalloc, on two CPUs of which one acts at a time,
  * against a model: what is held. Blocks never overlap and are aligned, contents stay (each

@@ -3,6 +3,7 @@
 /* covers: kernel/net/bpf.c */
 /* lines: 95 */
 /* length: 400 */
+/* runs: 20000 */
 /*
  * bpf_fuzz.c - a classic BPF program and a packet in two pieces behind a made-up header.
  *

@@ -3,6 +3,7 @@
 /* covers: kernel/net/classify.c */
 /* lines: 95 */
 /* length: 200 */
+/* runs: 20000 */
 /*
  * classify_fuzz.c - bytes of a frame: what the classifier promises (classify.h). The first byte of
  * the input says whether there is a link header, whether the IPv4 checksum is put right, and how

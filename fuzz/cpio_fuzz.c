@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: kernel/fs/cpio.c */
 /* length: 768 */
+/* runs: 20000 */
 /* covers: kernel/fs/cpio.c */
 /* lines: 95 */
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: kernel/net/dhcpmsg.c */
 /* length: 600 */
+/* runs: 20000 */
 /* covers: kernel/net/dhcpmsg.c */
 /* lines: 95 */
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: platform/common/dtb.c */
 /* length: 768 */
+/* runs: 20000 */
 /* covers: platform/common/dtb.c */
 /* lines: 95 */
 /*

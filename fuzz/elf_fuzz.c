@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: kernel/proc/elf.c */
 /* length: 1024 */
+/* runs: 20000 */
 /* covers: kernel/proc/elf.c */
 /* lines: 95 */
 /*

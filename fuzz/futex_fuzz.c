@@ -10,6 +10,7 @@
    kernel/lib/rbtree.c */
 /* covers: kernel/proc/futex.c kernel/proc/futex_requeue.c */
 /* length: 160 */
+/* runs: 1000 */
 /* include: unit/sched/include */
 /*
  * futex_fuzz.c - threads that wait for one word or several, with timeouts and signals, and one that

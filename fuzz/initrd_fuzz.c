@@ -3,6 +3,7 @@
 /* covers: kernel/fs/initrd.c kernel/fs/cpio.c */
 /* lines: 95 */
 /* length: 768 */
+/* runs: 20000 */
 /*
  * initrd_fuzz.c - the root file system from an archive: unpacked below a directory that is emptied
  * afterwards. Whatever was made can be listed, opened and read to its end; link counts are those of

@@ -2,6 +2,7 @@
 /* sources: platform/x64/isa/patch.c platform/x64/isa/insn.c */
 /* include: platform/x64 */
 /* length: 64 */
+/* runs: 20000 */
 /* covers: platform/x64/isa/insn.c platform/x64/isa/patch.c */
 /* lines: 95 platform/x64/isa/insn.c */
 /*

@@ -2,6 +2,7 @@
 /* sources: fs kernel/proc/elf.c kernel/proc/load.c */
 /* covers: kernel/proc/elf.c kernel/proc/load.c */
 /* length: 1024 */
+/* runs: 20000 */
 /*
  * load_fuzz.c - an ELF file in a ramfs, validated, mapped and its tails zeroed, in a space of its
  * own. In memory there must be the file's bytes where the segments say, zeroes behind them in what

@@ -5,6 +5,7 @@
 /* lines: 95 kernel/net/netlink_route.c kernel/net/netlink_show.c kernel/net/netlink_diag.c */
 /* clang-format on */
 /* length: 400 */
+/* runs: 1000 */
 /*
  * netlink_fuzz.c - messages into AF_NETLINK sockets (route, sock_diag, a group's listener), by root
  * and by others, with allocations that fail; the answers read with much room and little.

@@ -4,6 +4,7 @@
 /* covers: kernel/net/tcp_sock.c kernel/net/tcp_sock_open.c kernel/net/tcp_sock_io.c kernel/net/tcp_sock_tw.c kernel/net/tcp_sock_option.c kernel/net/udp.c kernel/net/dgram.c kernel/net/raw.c kernel/net/packet.c kernel/net/packet_tap.c kernel/net/inet.c kernel/net/inet_option.c kernel/net/inet_group.c kernel/net/inet_control.c kernel/net/inet_error.c kernel/net/flow.c kernel/net/port.c kernel/net/input.c kernel/net/option.c kernel/net/option_rare.c kernel/drv/gro.c */
 /* clang-format on */
 /* length: 700 */
+/* runs: 500 */
 /*
  * netrx_fuzz.c - the whole way from the device to the program: frames into netdev_receive, system
  * calls on sockets of every kind (TCP that listens, connects, closes; UDP; raw; packet), both

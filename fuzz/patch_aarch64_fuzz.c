@@ -4,6 +4,7 @@
 /* covers: platform/aarch64/isa/patch.c */
 /* lines: 95 */
 /* length: 64 */
+/* runs: 20000 */
 /*
  * patch_aarch64_fuzz.c - the plan for a system-call site on AArch64. It replaces one svc, and no
  * other instruction, by a branch that leads to the trampoline; the trampoline is as long as it

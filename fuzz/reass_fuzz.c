@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sources: mm kernel/drv/pkt.c kernel/lib/checksum.c kernel/net/reass.c */
 /* length: 400 */
+/* runs: 20000 */
 /* covers: kernel/net/reass.c */
 /* lines: 95 */
 /*

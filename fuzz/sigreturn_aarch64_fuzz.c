@@ -4,6 +4,7 @@
 /* covers: platform/aarch64/isa/sigframe.c */
 /* lines: 95 */
 /* length: 200 */
+/* runs: 20000 */
 /* sigreturn_aarch64_fuzz.c - signal frames of AArch64; see sigreturn_body.h. */
 #include "sigreturn_body.h"
 

@@ -4,6 +4,7 @@
 /* covers: platform/x64/isa/sigframe.c */
 /* lines: 95 */
 /* length: 200 */
+/* runs: 20000 */
 /* sigreturn_x64_fuzz.c - signal frames of x86-64; see sigreturn_body.h. */
 #include "sigreturn_body.h"
 

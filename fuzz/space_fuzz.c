@@ -3,6 +3,7 @@
 /* covers: kernel/mm/area.c kernel/mm/map.c kernel/mm/space.c kernel/mm/remap.c kernel/mm/advise.c
    kernel/mm/fault.c kernel/mm/mlock.c kernel/mm/object.c kernel/mm/usercopy.c */
 /* length: 256 */
+/* runs: 1000 */
 /*
  * space_fuzz.c - address spaces: mmap, munmap, mprotect, mremap, madvise, mlock, truncation,
  * eviction and accesses of a program and of the kernel, against a model with one entry per page.

@@ -3,6 +3,7 @@
 /* covers: kernel/net/tcp_options.c */
 /* lines: 95 */
 /* length: 96 */
+/* runs: 20000 */
 /*
  * tcp_options_fuzz.c - a TCP header: parsed, its promises checked, written again from what was
  * understood, and parsed to the same.

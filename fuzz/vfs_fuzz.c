@@ -3,6 +3,7 @@
 /* covers: kernel/fs/path.c kernel/fs/namei.c kernel/fs/dentry.c kernel/fs/open.c kernel/fs/ramfs.c
  */
 /* length: 256 */
+/* runs: 1000 */
 /*
  * vfs_fuzz.c - path resolution and name operations. The model is the host: each operation is done
  * in our ramfs and in a folder of the host's tmpfs, results must be the same, and in the end every

@@ -5,6 +5,7 @@
    kernel/core/random.c kernel/lib/checksum.c kernel/lib/format.c kernel/lib/strbuf.c */
 /* covers: kernel/drv/virtio.c kernel/drv/virtio_net.c kernel/drv/virtio_net_io.c */
 /* length: 512 */
+/* runs: 500 */
 /*
  * virtio_net_fuzz.c - the virtio network driver with a device that does what it likes: any
  * features and configuration, frames with any header, buffers given back twice, never, or with

@@ -4,6 +4,7 @@
    kernel/lib/checksum.c kernel/lib/format.c kernel/lib/strbuf.c */
 /* covers: kernel/drv/vmxnet3.c kernel/drv/vmxnet3_io.c */
 /* length: 512 */
+/* runs: 500 */
 /*
  * vmxnet3_fuzz.c - the vmxnet3 driver with a device that does what it likes: completions about
  * entries that it does not have, twice or never, with any length and flags; errors, links and
