@@ -47,7 +47,7 @@ bool calm_end(struct runqueue *rq)
     if (!__atomic_load_n(&rq->calm, __ATOMIC_RELAXED)) /* we alone write it */
         return false;
     (void)__atomic_exchange_n(&rq->calm, 0, __ATOMIC_SEQ_CST);
-    return true;
+    return __atomic_load_n(&rq->inbox, __ATOMIC_SEQ_CST) != 0;
 }
 
 bool calm_renew(struct runqueue *rq)

@@ -63,8 +63,8 @@ static inline void sched_check(void)
 
 /* ---- calm.c: interrupts off ---- */
 
-/* From here on who wakes a thread of this CPU interrupts. True: nobody had to until now, so the
- * inbox must be looked at. */
+/* From here on who wakes a thread of this CPU interrupts. True: nobody had to until now, and the
+ * inbox has somebody in it who must be looked at. */
 bool calm_end(struct runqueue *rq);
 /* The current thread, or who waits, is another. True: as calm_end. */
 bool must_check calm_renew(struct runqueue *rq);
@@ -131,9 +131,9 @@ static inline uint32_t balance_load(const struct runqueue *rq)
 {
     return rq->queued + (rq->current != rq->idle && !balance_leaves(rq));
 }
-/* Where should a runnable thread wait? */
 /* Is a CPU idle that the thread may use? */
 bool balance_finds_idle(const struct thread *thread);
+/* Where should a runnable thread wait? */
 struct cpu *balance_choose(struct runqueue *rq, const struct thread *thread);
 void balance_request(struct runqueue *rq); /* idle: ask the busiest CPU for work */
 void balance_serve(struct runqueue *rq);   /* hand a thread to whoever asked */

@@ -19,6 +19,7 @@
 #define SETTLE_NS (100 * NS_PER_MS)        /* the reaper has done what there was after the start */
 #define FEW 10
 #define CHURN 4000
+#define SLEEPS 1000
 
 static unsigned programmed, interrupts;
 static uint64_t switches;
@@ -174,6 +175,28 @@ static void a_fifo_thread_has_no_turn(void **state)
     sim_test_seeds(1, SEEDS, fifo_main);
 }
 
+/* The CPU is calm (calm.c) until somebody else takes it: with nobody in its inbox that is no reason
+ * for an interrupt. */
+static void urgent_main(void *arg)
+{
+    (void)arg;
+    waitq_init(&done_queue);
+    sched_set_policy(thread_current(), SCHED_FIFO, 50);
+    spawn(computes, 0, 2);
+    begin();
+    for (unsigned i = 0; i < SLEEPS; i++)
+        SIM_CHECK(sleep_until(sim_now() + NS_PER_MS, false) == 0);
+    end();
+    SIM_CHECK(switches >= 2 * SLEEPS && interrupts <= SLEEPS + FEW);
+    stop = true;
+    await_all();
+}
+static void an_urgent_thread_has_one_interrupt_a_sleep(void **state)
+{
+    (void)state;
+    sim_test_seeds(1, SEEDS, urgent_main);
+}
+
 /* Timeouts that are hardly ever reached: the machine's timer stands at the first one. */
 static void timeout_main(void *arg)
 {
@@ -273,6 +296,7 @@ int main(void)
         cmocka_unit_test(two_threads_have_one_interrupt_a_turn),
         cmocka_unit_test(a_timer_besides_costs_one_more),
         cmocka_unit_test(a_fifo_thread_has_no_turn),
+        cmocka_unit_test(an_urgent_thread_has_one_interrupt_a_sleep),
         cmocka_unit_test(timeouts_that_are_not_reached_cost_no_programming),
         cmocka_unit_test(a_newcomer_ends_the_turn),
         cmocka_unit_test(the_reaper_is_not_put_off),
