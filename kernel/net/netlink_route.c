@@ -491,6 +491,8 @@ static int answer(const struct netlink_request *request, struct netlink_out *out
         return change_neighbour(request, type == RTM_NEWNEIGH, out);
     case RTM_GETRULE:
         return is_dump(request->header) ? dump_rules(request, out) : -EOPNOTSUPP;
+    case RTM_GETNEXTHOP: /* objects that routes may share: none is ever made */
+        return is_dump(request->header) ? 0 : -ENOENT;
     default:
         return -EOPNOTSUPP;
     }

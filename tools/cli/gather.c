@@ -378,6 +378,8 @@ static void gather_base(struct tree *tree, const char *hosts)
         tree_dir(tree, dirs[i]);
     tree_dir_like(tree, "/tmp", &(struct stat){.st_mode = S_IFDIR | 01777});
     tree_dir_like(tree, "/var/tmp", &(struct stat){.st_mode = S_IFDIR | 01777});
+    if (!tree_resolve(tree, "/var/run"))
+        tree_link(tree, "/var/run", "/run");
     base_text(
         tree, "/etc/passwd",
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");

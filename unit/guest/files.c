@@ -232,8 +232,17 @@ static void test_limits(void)
     unlink("kept");
 }
 
+/* /var/run is /run, where servers put their numbers and sockets (FHS 3.0, 5.13). */
+static void test_run(void)
+{
+    struct stat a, b;
+    REQUIRE(stat("/run", &a) == 0 && stat("/var/run", &b) == 0);
+    REQUIRE(S_ISDIR(a.st_mode) && a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+}
+
 int main(void)
 {
+    test_run();
     REQUIRE(mkdtemp(base) != NULL && chdir(base) == 0);
     test_paths();
     test_offsets();

@@ -10,6 +10,7 @@
 #include <linux/fib_rules.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <net/if.h>
@@ -472,6 +473,14 @@ static void by_ioctl(void)
     close(fd);
 }
 
+/* Objects for next hops (ip nexthop): a machine that has made none has none. */
+static void next_hops(int fd)
+{
+    begin(RTM_GETNEXTHOP, NLM_F_DUMP, sizeof(struct nhmsg));
+    REQUIRE(send(fd, &request, request.header.nlmsg_len, 0) == (long)request.header.nlmsg_len);
+    REQUIRE(receive(fd)->nlmsg_type == NLMSG_DONE);
+}
+
 int main(void)
 {
     alarm(60);
@@ -481,6 +490,7 @@ int main(void)
     others(fd);
     dumps(fd);
     rules(fd);
+    next_hops(fd);
     diagnoses();
     close(fd);
     by_ioctl();
