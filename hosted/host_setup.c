@@ -97,7 +97,8 @@ static void map_initrd(const char *path)
     if (!S_ISREG(st.st_mode))
         host_fail("%s: not a regular file", path);
     if (st.st_size > 0) {
-        at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        at = mmap(host_sim_place((size_t)st.st_size), (size_t)st.st_size, PROT_READ, MAP_PRIVATE,
+                  fd, 0);
         if (at == MAP_FAILED)
             host_fail("%s: %s", path, strerror(errno));
         hosted_config.initrd = at;
@@ -132,7 +133,7 @@ static int ram_file(void)
 /* Map the file as the host's large pages need it: addresses congruent to offsets. */
 static void *map_ram(size_t size, int fd)
 {
-    char *at = map(NULL, size + HOSTED_LARGE_PAGE, PROT_NONE,
+    char *at = map(host_sim_place(size + HOSTED_LARGE_PAGE), size + HOSTED_LARGE_PAGE, PROT_NONE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     char *to;
 
@@ -189,7 +190,8 @@ void host_setup_memory(const struct host_options *options)
         host_fail("cannot map %llu bytes of memory: %s", (unsigned long long)c->ram_size,
                   strerror(errno));
     c->direct_map = (uintptr_t)at - RAM_BASE;
-    at = map(NULL, window, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    at = map(host_sim_place(window), window, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+             -1);
     if (at == MAP_FAILED) {
         window = KERNEL_WINDOW_SMALL;
         at = map(NULL, window, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);

@@ -32,6 +32,7 @@ const char *const hosted_knob_names[HOSTED_KNOBS] = {
 
 #define WALL_BASE_NS 1767225600000000000ull /* 2026-01-01 00:00:00 UTC */
 #define INPUT_STEP (1 << 20)
+#define PLACES 0x600000000000ul
 
 struct knob_range {
     uint64_t usual, lo, hi;
@@ -99,6 +100,18 @@ void host_sim_exact(char **argv)
                 (void)sched_setaffinity(0, sizeof(cpus), &cpus);
                 break;
             }
+}
+
+/* Left to itself the host maps from the top down, below what its own version, its libraries and the
+ * limit of the stack take. Pointers of the kernel are part of its memory, and decide here and there
+ * (what a lookup meets first). So they are asked for between executables and libraries. */
+void *host_sim_place(size_t size)
+{
+    static uintptr_t next = PLACES;
+    uintptr_t at = next;
+
+    next += (size + 2 * HOSTED_LARGE_PAGE) & ~(HOSTED_LARGE_PAGE - 1);
+    return (void *)at;
 }
 
 static void read_input(struct hosted_sim *s)
@@ -259,6 +272,12 @@ void host_sim_setup(const struct host_options *options)
 }
 
 #else
+
+void *host_sim_place(size_t size)
+{
+    (void)size;
+    return NULL;
+}
 
 void host_sim_set(const char *text)
 {

@@ -42,7 +42,7 @@ static void guard_set(void *page)
 /* Behind a page that nobody may touch. */
 static void *anonymous(size_t size)
 {
-    char *guard = mmap(NULL, GUARD_SIZE + size, PROT_READ | PROT_WRITE,
+    char *guard = mmap(host_sim_place(GUARD_SIZE + size), GUARD_SIZE + size, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (guard == MAP_FAILED)

@@ -40,6 +40,8 @@ _Noreturn void host_io_loop(void);
 void host_sim_exact(char **argv);    /* may start the process anew */
 void host_sim_set(const char *text); /* NAME=VALUE */
 void host_sim_setup(const struct host_options *options);
+/* Where to ask the host to map so many bytes whose address the kernel sees; NULL: anywhere. */
+void *host_sim_place(size_t size);
 
 /* host_net.c */
 void host_net_set(const char *text); /* fd=N,... */

@@ -131,6 +131,11 @@ static bool fp_x87_untracked(void)
     return fp_xgetbv(1) & FP_X87;
 }
 
+/* What every x86-64 CPU has: in the simulation programs and the kernel's memory see no more of the
+ * host's. CPUID.1:EDX: FPU, TSC, CX8, CMOV, CLFSH, MMX, FXSR, SSE, SSE2, as hosted/sim_cpu.c. */
+#define COMMON_HWCAP 0x7888111u
+#define COMMON_MXCSR 0xffffu /* without AMD's misaligned mode */
+
 /* FXSAVE reports which bits of MXCSR exist; 0 means the first processors' 0xffbf. */
 static uint32_t fp_mxcsr_mask(void)
 {
@@ -139,7 +144,9 @@ static uint32_t fp_mxcsr_mask(void)
 
     __asm__ volatile("fxsave64 %0" : "+m"(area));
     memcpy(&mask, area + FP_MXCSR_MASK, sizeof(mask));
-    return mask ? mask : 0xffbf;
+    if (!mask)
+        return 0xffbf;
+    return SELKIE_SIM ? mask & COMMON_MXCSR : mask;
 }
 
 void isa_fp_setup(void)
@@ -320,7 +327,7 @@ void isa_hwcap(uint64_t *hwcap, uint64_t *hwcap2)
     uint32_t r[4];
 
     fp_cpuid(1, 0, r);
-    *hwcap = r[3];
+    *hwcap = SELKIE_SIM ? r[3] & COMMON_HWCAP : r[3];
     *hwcap2 = 0;
 }
 
