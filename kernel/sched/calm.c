@@ -29,7 +29,7 @@
 #include "sched/internal.h"
 
 #define ORDINARY_SCALE 65536u
-#define FAR_NS (1ull << 48) /* wrapped: runqueue.c knows what that means */
+#define FAR_NS (1ull << 47) /* half of what means to runqueue.c that it has wrapped */
 
 /* The clock may be 0 ns away from it: 0 is kept for "not calm". */
 static uint64_t line_of(const struct runqueue *rq)
