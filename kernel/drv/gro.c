@@ -174,6 +174,9 @@ bool gro_receive(struct gro *gro, struct pkt *pkt, void (*deliver)(struct pkt *p
 {
     struct segment s;
     if (!parse(pkt, &s)) {
+        /* What a device has merged may belong behind one that is held. */
+        if (pkt->gso)
+            gro_flush(gro, deliver);
         deliver(pkt);
         return false;
     }

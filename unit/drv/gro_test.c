@@ -299,6 +299,30 @@ static void order_is_kept(void **state)
     assert_true(get_be32(out[2]->data + 38) > get_be32(out[3]->data + 38));
 }
 
+/* A device that merges lets short ones go by themselves, and those are held. */
+static void merged_ones_stay_behind(void **state)
+{
+    struct frame f = {.seq = 1, .len = 300};
+    struct pkt *merged;
+    (void)state;
+    (void)put(f);
+    f.seq += f.len;
+    f.len = 3 * MSS;
+    merged = make(f);
+    merged->gso = PKT_GSO_TCP4;
+    merged->gso_size = MSS;
+    assert_false(gro_receive(&gro, merged, deliver));
+    assert_int_equal(out_count, 2);
+    assert_int_equal(get_be32(out[0]->data + 38), 1);
+    assert_ptr_equal(out[1], merged);
+    f.seq += f.len;
+    f.len = MSS;
+    (void)put(f); /* a new beginning */
+    assert_int_equal(out_count, 2);
+    flush();
+    assert_int_equal(out_count, 3);
+}
+
 static void many_flows(void **state)
 {
     (void)state;
@@ -351,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(checksums_are_looked_at, set_up, tear_down),
         cmocka_unit_test_setup_teardown(some_segments_are_the_last, set_up, tear_down),
         cmocka_unit_test_setup_teardown(order_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(merged_ones_stay_behind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_flows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_packet_is_at_most_64_kib, set_up, tear_down),
         cmocka_unit_test_setup_teardown(padding_is_cut_off, set_up, tear_down),
