@@ -19,6 +19,65 @@ void ring_open(void *region, unsigned side, struct ring_writer *out, struct ring
         &shared->rings[!side], data + (size_t)!side * SHARE_RING, 0, 0, 0, false};
 }
 
+/* ---- copying ----
+ *
+ * The bytes of a long record travel from one CPU's caches to the other's. A plain store first asks
+ * the CPU that has read the line last for it, one line after the other, which was most of what a
+ * stream cost; stores past the caches do not wait (docs/network.md). Other stores may overtake
+ * them, so a fence comes before the count that covers them. A short record is wanted at once and
+ * stays in the caches. ThreadSanitizer sees plain stores only, so it gets those.
+ */
+
+#define LINE 64u
+#define LONG 1024u
+
+/* Whole lines, past the caches. */
+static void copy_lines(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+#if SELKIE_TSAN
+    memcpy(to, from, len);
+#else
+    for (; len > 0; len -= LINE, to += LINE, from += LINE)
+        __asm__ volatile(
+            "movq (%1), %%rax; movq 8(%1), %%rcx; movq 16(%1), %%rdx; movq 24(%1), %%r8;"
+            "movnti %%rax, (%0); movnti %%rcx, 8(%0);"
+            "movnti %%rdx, 16(%0); movnti %%r8, 24(%0);"
+            "movq 32(%1), %%rax; movq 40(%1), %%rcx; movq 48(%1), %%rdx; movq 56(%1), %%r8;"
+            "movnti %%rax, 32(%0); movnti %%rcx, 40(%0);"
+            "movnti %%rdx, 48(%0); movnti %%r8, 56(%0)"
+            :
+            : "r"(to), "r"(from)
+            : "rax", "rcx", "rdx", "r8", "memory");
+#endif
+}
+
+static void copy_in(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+    uint32_t first = (uint32_t)(-(uintptr_t)to % LINE), lines;
+
+    if (len < LONG) {
+        memcpy(to, from, len);
+        return;
+    }
+    lines = (len - first) & ~(LINE - 1);
+    memcpy(to, from, first);
+    copy_lines(to + first, from + first, lines);
+    memcpy(to + first + lines, from + first + lines, len - first - lines);
+}
+
+/* By words: by bytes (`rep movsb`) Zen 3 needs six times as long where both lie nearly alike in
+ * their pages. */
+static void copy_out(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+    if (len >= LONG && !SELKIE_TSAN) {
+        uint64_t words = len / 8;
+
+        __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+        len %= 8;
+    }
+    memcpy(to, from, len);
+}
+
 /* What a record takes. */
 static uint32_t space(uint32_t len)
 {
@@ -47,9 +106,9 @@ static void put(uint8_t *ring, uint32_t at, const void *from, uint32_t len)
 {
     uint32_t offset = at % SHARE_RING, first = MIN(len, SHARE_RING - offset);
 
-    memcpy(ring + offset, from, first);
+    copy_in(ring + offset, from, first);
     if (len > first)
-        memcpy(ring, (const uint8_t *)from + first, len - first);
+        copy_in(ring, (const uint8_t *)from + first, len - first);
 }
 
 int ring_write(struct ring_writer *w, const struct host_iovec *iov, unsigned count, uint32_t total)
@@ -66,6 +125,8 @@ int ring_write(struct ring_writer *w, const struct host_iovec *iov, unsigned cou
         at += (uint32_t)iov[i].len;
     }
     w->tail += space(total);
+    if (total >= LONG)
+        __asm__ volatile("sfence" : : : "memory");
     __atomic_store_n(&w->shared->tail, w->tail, __ATOMIC_RELEASE); /* the bytes before */
     return 0;
 }
@@ -122,9 +183,9 @@ static void get(const uint8_t *ring, uint32_t at, void *to, uint32_t len)
 {
     uint32_t offset = at % SHARE_RING, first = MIN(len, SHARE_RING - offset);
 
-    memcpy(to, ring + offset, first);
+    copy_out(to, ring + offset, first);
     if (len > first)
-        memcpy((uint8_t *)to + first, ring, len - first);
+        copy_out((uint8_t *)to + first, ring, len - first);
 }
 
 void ring_take(struct ring_reader *r, const struct host_iovec *iov, unsigned count)
