@@ -399,7 +399,7 @@ static void same_answer_main(void *arg)
             random_rank(&current);
         rq_refresh(&rq, &current);
         rq_enqueue(&rq, &waits, RQ_WAKE);
-        (void)calm_renew(&rq);
+        SIM_CHECK(!calm_renew(&rq));
         SIM_CHECK(!rq.calm || !current.rq_priority);
         calm += rq.calm != 0;
         if (rq.calm)
