@@ -22,6 +22,9 @@ static void sim_words(const struct run_options *options, struct list *words)
     add(words, "--sim-trace", options->sim_trace);
     add(words, "--sim-replay", options->sim_replay);
     add(words, "--sim-link", options->sim_link);
+    /* At an event that never comes: the knob says that a debugger is there (hosted/sim_spin.c). */
+    if (options->gdb && (options->sim || options->sim_replay))
+        add(words, "--sim-set", text("stop=%ju", (uintmax_t)UINT64_MAX));
     for (size_t i = 0; i < options->sim_set.count; i++)
         add(words, "--sim-set", options->sim_set.items[i]);
     /* From `selkie explore`: unlike --verbose this changes nothing in the kernel. */
