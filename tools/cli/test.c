@@ -251,17 +251,31 @@ static void add_chaos(struct tests *tests)
     }
 }
 
-/* Unit tests are found in the source tree, so that one that was not built fails. */
-static void add_units(struct tests *tests)
+/* What the sources are called that match FOLDER/PATTERN, without folder and suffix: tests are found
+ * in the source tree, so that one that was not built fails. */
+static struct list names_of(const char *folder, const char *pattern, const char *suffix)
 {
-    const char *const patterns[] = {"unit/*/*_test.c"};
+    const char *at = text("%s/%s/", top_dir(), folder);
+    struct list names = {0};
     glob_t found;
 
-    if (glob(text("%s/%s", top_dir(), patterns[0]), 0, NULL, &found) != 0)
-        return;
+    if (glob(text("%s%s%s", at, pattern, suffix), 0, NULL, &found) != 0)
+        return names;
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        const char *source = found.gl_pathv[i] + strlen(top_dir()) + strlen("/unit/");
-        char *name = must_alloc(strndup(source, strlen(source) - strlen("_test.c")));
+        const char *source = found.gl_pathv[i] + strlen(at);
+
+        list_add(&names, must_alloc(strndup(source, strlen(source) - strlen(suffix))));
+    }
+    globfree(&found);
+    return names;
+}
+
+static void add_units(struct tests *tests)
+{
+    struct list names = names_of("unit", "*/*", "_test.c");
+
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
         struct test *test = tests_add(tests, text("unit/%s", name), path_run);
 
         list_add(&test->words, text("%s/build/hosted-asan/unit/%s_test", top_dir(), name));
@@ -274,13 +288,10 @@ static void add_units(struct tests *tests)
 static void add_fuzz(struct tests *tests)
 {
     const char *top = top_dir();
-    glob_t found;
+    struct list names = names_of("fuzz", "*", "_fuzz.c");
 
-    if (glob(text("%s/fuzz/*_fuzz.c", top), 0, NULL, &found) != 0)
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        const char *source = found.gl_pathv[i] + strlen(top) + strlen("/fuzz/");
-        char *name = must_alloc(strndup(source, strlen(source) - strlen("_fuzz.c")));
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
         struct test *test = tests_add(tests, text("fuzz/%s", name), path_run);
         char *kept = text("%s/fuzz/regress/%s", top, name);
 
@@ -297,13 +308,10 @@ static void add_fuzz(struct tests *tests)
 static void add_fuzz_brief(struct tests *tests)
 {
     const char *top = top_dir();
-    glob_t found;
+    struct list names = names_of("fuzz", "*", "_fuzz.c");
 
-    if (glob(text("%s/fuzz/*_fuzz.c", top), 0, NULL, &found) != 0)
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        const char *source = found.gl_pathv[i] + strlen(top) + strlen("/fuzz/");
-        char *name = must_alloc(strndup(source, strlen(source) - strlen("_fuzz.c")));
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
         struct test *test = tests_add(tests, text("fuzz/%s@fuzz", name), path_run);
 
         list_split(&test->words, text("%s/tools/selkie fuzz --brief %s", top, name), " ");
