@@ -44,7 +44,7 @@ static uint64_t line_of(const struct runqueue *rq)
 
 bool calm_end(struct runqueue *rq)
 {
-    if (!__atomic_load_n(&rq->calm, __ATOMIC_RELAXED)) /* we alone write it */
+    if (!is_calm(rq))
         return false;
     (void)__atomic_exchange_n(&rq->calm, 0, __ATOMIC_SEQ_CST);
     return __atomic_load_n(&rq->inbox, __ATOMIC_SEQ_CST) != 0;

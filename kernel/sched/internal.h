@@ -63,6 +63,10 @@ static inline void sched_check(void)
 
 /* ---- calm.c: interrupts off ---- */
 
+static inline bool is_calm(const struct runqueue *rq)
+{
+    return __atomic_load_n(&rq->calm, __ATOMIC_RELAXED) != 0; /* this CPU alone writes it */
+}
 /* From here on who wakes a thread of this CPU interrupts. True: nobody had to until now, and the
  * inbox has somebody in it who must be looked at. */
 bool calm_end(struct runqueue *rq);

@@ -226,12 +226,8 @@ static void inspect(struct runqueue *rq, struct thread *thread)
     place(rq, thread, how, claimed, sched_clock(rq));
 }
 
-static void drain(struct runqueue *rq)
+static void take_inbox(struct runqueue *rq)
 {
-    /* Sequentially consistent: after the end of polling, or of calm. Otherwise a push that we do
-     * not see yet comes with an IPI. */
-    if (!__atomic_load_n(&rq->inbox, __ATOMIC_SEQ_CST))
-        return;
     struct thread *stack = inbox_first(__atomic_exchange_n(&rq->inbox, 0, __ATOMIC_SEQ_CST));
     struct thread *queue = NULL;
     while (stack) { /* oldest first */
@@ -245,6 +241,14 @@ static void drain(struct runqueue *rq)
         queue = thread->wake_next; /* before it can be pushed elsewhere */
         inspect(rq, thread);
     }
+}
+
+static inline void drain(struct runqueue *rq)
+{
+    /* Sequentially consistent: after the end of polling, or of calm. Otherwise a push that we do
+     * not see yet comes with an IPI. */
+    if (__atomic_load_n(&rq->inbox, __ATOMIC_SEQ_CST))
+        take_inbox(rq);
 }
 
 /* After whatever may have changed who waits here, or what the current thread is. */
@@ -388,7 +392,7 @@ void sched_switch(enum switch_reason reason)
 
     if (prev == rq->idle)
         idle_stop_polling(rq);
-    if (rq->queued <= 1 && (reason == SWITCH_SLEEP || reason == SWITCH_EXIT))
+    if (is_calm(rq) && rq->queued <= 1 && (reason == SWITCH_SLEEP || reason == SWITCH_EXIT))
         calm_end(rq); /* mostly; if it goes on, or ends nevertheless, calm_renew finds out */
     drain(rq);
     uint64_t now = sched_clock(rq);
@@ -408,7 +412,7 @@ void sched_switch(enum switch_reason reason)
     __atomic_store_n(&rq->idle_since, next == rq->idle ? now : 0, __ATOMIC_RELAXED);
     timerq_need(cpu->timers, MIN(turn_end(rq), account_tick(rq, now)));
     /* Not here: `prev` may be in the inbox, and is neither here nor there yet. */
-    if (calm_renew(rq))
+    if ((rq->queued || is_calm(rq)) && calm_renew(rq))
         timerq_need(cpu->timers, now);
     if (next == prev)
         return;
