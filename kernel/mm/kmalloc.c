@@ -154,6 +154,15 @@ slow_path static void kfree_slow(void *ptr, struct page *page)
         block_free(page, ptr);
 }
 
+/* What is of no slab of this CPU (a moment ago). */
+static inline void free_away(void *ptr, struct page *page)
+{
+    if (page->type == PAGE_SLAB)
+        slab_free_remote(page, ptr);
+    else
+        block_free(page, ptr);
+}
+
 /* ---- AddressSanitizer: frees are delayed ---- */
 
 void kmalloc_delay_frees(void)
@@ -328,8 +337,12 @@ void kfree(void *ptr)
         done = __builtin_expect(pool_give(own->near_pool, page, ptr, (uint32_t)offset), 1);
     } else {
         page = page_of_direct(ptr);
-        done = __builtin_expect(page->slab_tag == own->tag, 1) &&
-               __builtin_expect(pool_give(pool_of(own, page), page, ptr, slab_offset(ptr)), 1);
+        if (page->slab_tag != own->tag) {
+            hal_brief_end(brief);
+            free_away(ptr, page);
+            return;
+        }
+        done = __builtin_expect(pool_give(pool_of(own, page), page, ptr, slab_offset(ptr)), 1);
     }
     hal_brief_end(brief);
     if (!done)

@@ -291,7 +291,8 @@ void slab_free_remote(struct page *slab, void *object)
 {
     unsigned long brief = hal_brief_begin();
     struct pool *pool = pool_of(pools_here(), slab);
-    bool valid = slab_slot_valid(pool, object) && !link_marked(object, link_key(object));
+    uintptr_t key = link_key(object);
+    bool valid = slab_slot_valid(pool, object) && !link_marked(object, key);
     counter_step(&pool->given);
     hal_brief_end(brief);
     if (!valid)
@@ -309,7 +310,7 @@ void slab_free_remote(struct page *slab, void *object)
             pushed = REMOTE_NOBODY;
         } else {
             uint32_t head = word & 0xffff;
-            link_write(object, head == REMOTE_NOBODY ? NULL : base + head, bytes);
+            link_write_key(object, head == REMOTE_NOBODY ? NULL : base + head, bytes, key);
             pushed = (word & ~0xffffu) + 0x10000 + offset;
         }
     } while (!__atomic_compare_exchange_n(&slab->slab_remote, &word, pushed, true, __ATOMIC_RELEASE,
