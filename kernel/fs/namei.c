@@ -349,8 +349,6 @@ static int rename_check_names(struct rename *r)
 {
     struct inode *from = r->source->inode, *to = r->target->inode;
     bool exchange = r->flags & RENAME_EXCHANGE;
-    if (!from)
-        return -ENOENT;
     if ((r->flags & RENAME_NOREPLACE) && to)
         return -EEXIST;
     if (exchange && !to)
@@ -437,6 +435,8 @@ static void rename_act(struct rename *r)
 static int rename_locked(struct rename *r)
 {
     int err = path_child_locked(r->from.dentry, r->from.last, r->from.last_len, &r->source);
+    if (err == 0 && !r->source->inode)
+        err = -ENOENT;
     if (err == 0)
         err = path_child_locked(r->to.dentry, r->to.last, r->to.last_len, &r->target);
     if (err == 0)

@@ -50,6 +50,8 @@ int path_child_locked(struct dentry *dir, const char *name, size_t len, struct d
     *out = dentry_lookup(dir, name, len);
     if (*out)
         return 0;
+    if (len > NAME_MAX)
+        return -ENAMETOOLONG;
     struct dentry *dentry = dentry_alloc(dir, name, len);
     if (!dentry)
         return -ENOMEM;
@@ -290,8 +292,6 @@ static int walk_components(struct path_walk *walk, const char *path)
         int err = check_search(walk);
         if (err)
             return err;
-        if (len > NAME_MAX)
-            return -ENAMETOOLONG;
         if ((walk->flags & LOOKUP_PARENT) && !*skip_slashes(p)) {
             set_last(walk, name, len, *p == '/');
             return 0;

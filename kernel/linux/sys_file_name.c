@@ -149,6 +149,11 @@ static long do_rename(uint64_t from_fd, uint64_t from, uint64_t to_fd, uint64_t 
     if (err == 0) {
         err = vfs_rename(current_fs(), old.start, old.text, fresh.start, fresh.text, flags);
         at_path_put(&fresh);
+    } else { /* but first comes what is wrong with the way to the old name */
+        struct path_walk walk = {.ctx = current_fs(), .start = old.start, .flags = LOOKUP_PARENT};
+        int first = path_walk(&walk, old.text);
+        path_done(&walk);
+        err = first ? first : err;
     }
     at_path_put(&old);
     return err;

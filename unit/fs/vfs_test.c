@@ -205,6 +205,11 @@ static void path_errors(void **state)
     assert_int_equal(our_open(longname, O_RDONLY, 0), -ENAMETOOLONG);
     assert_int_equal(our_open(longname, O_CREAT | O_RDWR, 0), -ENAMETOOLONG);
     assert_int_equal(our_open(longpath, O_RDONLY, 0), -ENAMETOOLONG);
+    /* Both ways are walked before the last names are looked at, the old one first. */
+    assert_int_equal(vfs_rename(fake_context, NULL, longname, NULL, "", 0), -ENOENT);
+    assert_int_equal(vfs_rename(fake_context, NULL, longname, NULL, ".", 0), -EBUSY);
+    assert_int_equal(vfs_rename(fake_context, NULL, longname, NULL, "new", 0), -ENAMETOOLONG);
+    assert_int_equal(vfs_rename(fake_context, NULL, "none", NULL, longname, 0), -ENOENT);
     longpath[4095] = '\0';
     assert_int_equal(our_open(longpath, O_RDONLY, 0), 0);
     longname[255] = '\0';
