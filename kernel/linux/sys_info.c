@@ -196,7 +196,7 @@ long sys_getrusage(const struct syscall_args *a)
     u.utime = timeval_of_ns(times.user_ns);
     u.stime = timeval_of_ns(times.system_ns);
     if (who != RUSAGE_CHILDREN) {
-        uint64_t pages = space_resident(p->space);
+        uint64_t pages = MAX(p->dead_resident_peak, space_resident_peak(p->space));
         u.maxrss = (int64_t)(pages * (PAGE_SIZE / 1024));
     }
     return copyout(uaddr(a->arg[1]), &u, sizeof u);

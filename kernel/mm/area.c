@@ -227,6 +227,8 @@ uint64_t space_locked_pages(void)
 static void account_add(struct space *space, const struct area *area)
 {
     space->pages_mapped += area_pages(area);
+    if (space->pages_mapped > space->mapped_peak)
+        __atomic_store_n(&space->mapped_peak, space->pages_mapped, __ATOMIC_RELAXED);
     space->pages_data += is_data(area) ? area_pages(area) : 0;
     if (!(area->flags & AREA_LOCKED))
         return;

@@ -220,7 +220,10 @@ int space_remap(struct space *space, vaddr_t old, size_t old_len, size_t new_len
     if (err)
         return err;
     vaddr_t to = 0;
+    uint64_t peak = space->mapped_peak;
     err = remap_locked(&c, &r, &to);
+    /* As on Linux: that both places were there for a moment is nothing that VmPeak tells. */
+    __atomic_store_n(&space->mapped_peak, MAX(peak, space->pages_mapped), __ATOMIC_RELAXED);
     bool locked = !err && area_at(space, to) && (area_at(space, to)->flags & AREA_LOCKED);
     change_end(&c);
     if (err)

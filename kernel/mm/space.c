@@ -49,6 +49,22 @@ uint64_t space_resident(struct space *space)
     return (int64_t)sum < 0 ? 0 : sum;
 }
 
+uint64_t space_resident_peak(struct space *space)
+{
+    uint64_t now = space_resident(space);
+    uint64_t peak = __atomic_load_n(&space->resident_peak, __ATOMIC_RELAXED);
+    while (now > peak)
+        if (__atomic_compare_exchange_n(&space->resident_peak, &peak, now, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return now;
+    return peak;
+}
+
+uint64_t space_mapped_peak(const struct space *space)
+{
+    return __atomic_load_n(&space->mapped_peak, __ATOMIC_RELAXED);
+}
+
 void space_get(struct space *space)
 {
     ref_get(&space->refs);
@@ -178,6 +194,8 @@ struct zap {
 /* What has been collected is unmapped: drop the pages. */
 static void zap_drop(struct zap *z)
 {
+    if (z->resident)
+        (void)space_resident_peak(z->space);
     __atomic_sub_fetch(&space_count(z->space)->resident, z->resident, __ATOMIC_RELAXED);
     page_put_list(&z->own);
     while (z->shared_count > 0)

@@ -81,6 +81,8 @@ struct space {
     struct rb_tree areas;
     size_t area_count;
     uint64_t pages_mapped;         /* VmSize, in pages */
+    uint64_t mapped_peak;          /* the most there ever were; atomic */
+    uint64_t resident_peak;        /* before pages went; see space_resident_peak */
     uint64_t pages_data;           /* private writable ones, stacks apart: RLIMIT_DATA */
     uint64_t pages_locked;         /* of areas with AREA_LOCKED: VmLck */
     vaddr_t brk_start, brk;        /* set by space_set_brk */
@@ -99,6 +101,10 @@ void space_set_area_limit(size_t count);
 /* A new empty space with one reference, or NULL. */
 struct space *space_create(void);
 uint64_t space_resident(struct space *space); /* pages; a momentary value */
+/* The most there have been: VmHWM, ru_maxrss. Faults do not keep it: it is looked at before pages
+ * go, and here. */
+uint64_t space_resident_peak(struct space *space);
+uint64_t space_mapped_peak(const struct space *space); /* VmPeak */
 /* Those of them in large pages, counted in the page table. */
 uint64_t space_large(struct space *space);
 void space_get(struct space *space);

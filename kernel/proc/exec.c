@@ -210,6 +210,7 @@ static void switch_space(struct exec *x, struct process *p)
 {
     unsigned long irq = spin_lock_irqsave(&p->lock);
     struct space *old = p->space;
+    p->dead_resident_peak = MAX(p->dead_resident_peak, space_resident_peak(old));
     p->space = x->space;
     spin_unlock_irqrestore(&p->lock, irq);
     thread_set_space(x->space);

@@ -104,6 +104,7 @@ struct process {
     struct task *exec_task;  /* every other task must leave: it runs execve; atomic */
     unsigned signals_queued; /* entries in all queues: RLIMIT_SIGPENDING */
     uint64_t dead_min_flt, dead_switches[2]; /* of tasks that have ended: voluntary, forced */
+    uint64_t dead_resident_peak; /* of the spaces before execve; pages, changed by the only task */
     /* prctl, personality; relaxed atomics */
     uint32_t dumpable, no_new_privs, keep_caps, child_subreaper, personality;
     uint32_t membarrier_registered;

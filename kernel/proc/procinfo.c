@@ -278,11 +278,11 @@ static void put_memory(struct strbuf *sb, const struct snapshot *s)
     memory_count(s, &m);
 #define KIB(label, pages) \
     strbuf_printf(sb, label ":\t%8llu kB\n", (unsigned long long)(pages) << kib)
-    KIB("VmPeak", m.size);
+    KIB("VmPeak", MAX(m.size, s->space ? space_mapped_peak(s->space) : 0));
     KIB("VmSize", m.size);
     KIB("VmLck", m.locked);
     KIB("VmPin", 0);
-    KIB("VmHWM", m.resident);
+    KIB("VmHWM", MAX(m.resident, s->space ? space_resident_peak(s->space) : 0));
     KIB("VmRSS", m.resident);
     KIB("RssAnon", m.resident - m.shared);
     KIB("RssFile", m.shared);

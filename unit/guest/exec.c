@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* exec - a program replaces itself: arguments, environment, descriptors, signal state, other
  * threads gone; errors. */
-#include "guest.h"
+#include "procfile.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /* Named after the process, which execve does not change: several may run on one host. */
@@ -57,8 +58,13 @@ static int second(char **argv)
 }
 
 /* Programs that follow each other, each with its memory: it goes with them. */
-static int again(const char *left)
+static int again(const char *left, int before)
 {
+    struct rusage usage;
+    REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0);
+    /* The most memory is that of the process, and that of the program that runs now. */
+    REQUIRE(!before ||
+            (usage.ru_maxrss >= 8 << 10 && number_in("/proc/self/status", "VmHWM:") < 8 << 10));
     char *args[] = {"exec", "again", (char *)left, NULL}, *none[] = {NULL};
     volatile char *memory = malloc(8 << 20);
     REQUIRE(memory);
@@ -96,12 +102,12 @@ int main(int argc, char **argv)
                 strcmp(argv[2], script_path) == 0);
         REQUIRE(strcmp(argv[3], "arg") == 0 && strcmp(getenv("STAGE"), "3") == 0 &&
                 unlink(script_path) == 0);
-        return again("12");
+        return again("12", 0);
     }
     if (argc > 1 && strcmp(argv[1], "again") == 0) {
         char left[16];
         snprintf(left, sizeof(left), "%d", atoi(argv[2]) - 1);
-        return atoi(argv[2]) > 0 ? again(left) : guest_pass("exec");
+        return atoi(argv[2]) > 0 ? again(left, 1) : guest_pass("exec");
     }
     char closing[16], staying[16], *none[] = {NULL};
     REQUIRE_ERRNO(execve("/missing", argv, none), ENOENT);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* proc - what programs read about themselves and the machine under /proc, /dev and from uname and
  * sysinfo. */
-#include "guest.h"
+#include "procfile.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
@@ -174,11 +176,41 @@ static void test_dev(void)
     REQUIRE(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
 }
 
+static unsigned long status(const char *what)
+{
+    return number_in("/proc/self/status", what);
+}
+
+/* The most memory there has been is told when it is gone. Linux's count of resident pages is exact
+ * to some for each processor only. */
+static void test_peaks(void)
+{
+    enum { SIZE = 24 << 20, KB = SIZE >> 10, SOME = 4 << 10 };
+    const int access = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    struct rusage usage;
+    unsigned long size = status("VmSize:"), resident = status("VmRSS:");
+    char *p = mmap(NULL, SIZE, access, flags, -1, 0);
+    REQUIRE(p != MAP_FAILED);
+    memset(p, 1, SIZE);
+    REQUIRE(status("VmPeak:") >= size + KB && status("VmHWM:") >= resident + KB - SOME);
+    /* It is moved: two places for a moment, which is nobody's affair. */
+    REQUIRE(mremap(p, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, p - 4l * SIZE) == p - 4l * SIZE);
+    p -= 4l * SIZE;
+    unsigned long peak = status("VmPeak:"), most = status("VmHWM:");
+    REQUIRE(peak < size + KB + SOME && most < resident + KB + SOME);
+    REQUIRE(madvise(p, SIZE, MADV_DONTNEED) == 0);
+    REQUIRE(status("VmRSS:") < resident + SOME && status("VmHWM:") >= most - SOME / 4);
+    REQUIRE(munmap(p, SIZE) == 0 && status("VmSize:") < size + SOME && status("VmPeak:") >= peak);
+    for (int who = RUSAGE_SELF; who <= RUSAGE_THREAD; who++)
+        REQUIRE(getrusage(who, &usage) == 0 && usage.ru_maxrss >= (long)resident + KB - SOME);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
     test_self(argv[0]);
     test_machine();
     test_dev();
+    test_peaks();
     return guest_pass("proc");
 }

@@ -465,6 +465,7 @@ static void faults_map_neighbours(void **state)
     assert_int_equal(fake_map_calls - before, faults);
     assert_true(faults < 50);
     assert_int_equal(space_resident(space), 4096);
+    assert_int_equal(space_resident_peak(space), 4096);
     /* Advice against it. */
     assert_int_equal(space_unmap(space, a, 4096 * PG), 0);
     assert_int_equal(space_resident(space), 0);
@@ -472,6 +473,15 @@ static void faults_map_neighbours(void **state)
     assert_int_equal(space_advise(space, a, 64 * PG, MADV_RANDOM), 0);
     assert_int_equal(user_write(a + 5 * PG, 1), 0);
     assert_int_equal(space_resident(space), 1);
+    /* The most there were: also when nobody asked meanwhile. */
+    assert_int_equal(space_resident_peak(space), 4096);
+    assert_int_equal(space_mapped_peak(space), 4096);
+    assert_int_equal(map(BASE, 5000, RW, ANON | MAP_FIXED, &a), 0);
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(user_write(a + (vaddr_t)i * PG, 1), 0);
+    assert_int_equal(space_unmap(space, a, 5000 * PG), 0);
+    assert_int_equal(space_resident_peak(space), 5000);
+    assert_int_equal(space_mapped_peak(space), 5000);
 }
 
 static void stacks_grow(void **state)
