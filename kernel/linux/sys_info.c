@@ -93,6 +93,9 @@ static void limit_apply_locked(struct process *p, unsigned resource, const struc
     case RLIMIT_DATA:
         __atomic_store_n(&p->space->data_limit, limit->cur, __ATOMIC_RELAXED);
         break;
+    case RLIMIT_CPU:
+        itimer_watch_locked(p);
+        break;
     default:
         break;
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * itimer.c - setitimer: one real-time timer and two in CPU time per process.
+ * itimer.c - setitimer: one real-time timer and two in CPU time per process; RLIMIT_CPU.
  *
  * ITIMER_REAL is a kernel timer. ITIMER_VIRTUAL counts the user time of the process, ITIMER_PROF
- * all its CPU time. They are looked at by a periodic timer while one is armed, so their resolution
- * is CPU_TICK_NS.
+ * all its CPU time. They are looked at by a periodic timer while one is armed or the CPU time has a
+ * limit, so their resolution is CPU_TICK_NS.
  */
 #include "lib/string.h"
 #include "proc/internal.h"
@@ -85,19 +85,44 @@ static bool cpu_timer_check(struct cpu_timer *t, uint64_t now)
     return true;
 }
 
+/* The signal that RLIMIT_CPU asks for, or 0. As on Linux each SIGXCPU raises the soft limit by the
+ * second after which the next one comes, and without a soft limit the hard one does nothing. */
+static int cpu_limit_check_locked(struct process *p, uint64_t now)
+{
+    struct rlimit64 *limit = &p->limits[RLIMIT_CPU];
+    uint64_t seconds = now / NS_PER_SEC;
+    if (seconds < limit->cur)
+        return 0;
+    if (seconds >= limit->max)
+        return SIGKILL;
+    __atomic_store_n(&limit->cur, limit->cur + 1, __ATOMIC_RELAXED);
+    return SIGXCPU;
+}
+
+void itimer_watch_locked(struct process *p)
+{
+    bool wanted = p->cpu_timers[0].deadline_ns || p->cpu_timers[1].deadline_ns ||
+                  p->limits[RLIMIT_CPU].cur != RLIM_INFINITY;
+    if (wanted && !p->exiting && !timer_armed(&p->cpu_tick))
+        timer_arm(&p->cpu_tick, clock_mono_ns() + CPU_TICK_NS);
+}
+
 static void cpu_tick(struct timer *timer)
 {
     struct process *p = container_of(timer, struct process, cpu_tick);
     unsigned long irq = spin_lock_irqsave(&p->lock);
     bool virt = cpu_timer_check(&p->cpu_timers[0], cpu_ns_locked(p, ITIMER_VIRTUAL));
     bool prof = cpu_timer_check(&p->cpu_timers[1], cpu_ns_locked(p, ITIMER_PROF));
-    if ((p->cpu_timers[0].deadline_ns || p->cpu_timers[1].deadline_ns) && !p->exiting)
-        timer_arm(timer, clock_mono_ns() + CPU_TICK_NS);
+    int limit = cpu_limit_check_locked(p, cpu_ns_locked(p, ITIMER_PROF));
+    if (limit != SIGKILL)
+        itimer_watch_locked(p);
     spin_unlock_irqrestore(&p->lock, irq);
     if (virt)
         post(p, SIGVTALRM);
     if (prof)
         post(p, SIGPROF);
+    if (limit)
+        post(p, limit);
 }
 
 void itimer_init(struct process *process)
@@ -159,8 +184,7 @@ void itimer_set(struct process *p, int which, const struct itimer_value *value,
         struct cpu_timer *t = &p->cpu_timers[which - ITIMER_VIRTUAL];
         t->deadline_ns = value->left_ns ? later(cpu_ns_locked(p, which), value->left_ns) : 0;
         t->interval_ns = value->interval_ns;
-        if (t->deadline_ns)
-            timer_arm(&p->cpu_tick, clock_mono_ns() + CPU_TICK_NS);
+        itimer_watch_locked(p);
     }
     spin_unlock_irqrestore(&p->lock, irq);
 }

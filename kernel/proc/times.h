@@ -17,6 +17,8 @@ static inline uint64_t interval_periods(uint64_t late_ns, uint64_t interval_ns)
 {
     return late_ns / interval_ns + 1 + (TIMER_PERIOD_MIN_NS - 1) / interval_ns;
 }
+/* Look at the process's CPU time from now on, if a timer or RLIMIT_CPU wants it. p->lock held. */
+void itimer_watch_locked(struct process *p);
 void itimer_get(struct process *p, int which, struct itimer_value *out);
 /* Set, and say what was set before, in one step. */
 void itimer_set(struct process *p, int which, const struct itimer_value *value,

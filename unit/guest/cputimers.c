@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -284,9 +285,32 @@ static void test_swap(void)
         REQUIRE(seen[i] == 1); /* each setting was replaced once */
 }
 
-int main(void)
+static volatile sig_atomic_t warnings;
+static void on_limit(int signo)
+{
+    struct rlimit limit;
+    /* The soft limit moves on by the second after which the next signal comes. */
+    REQUIRE(getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur == limit.rlim_max);
+    REQUIRE(signo == SIGXCPU && warnings++ == 0);
+    (void)!write(STDOUT_FILENO, "warned\n", 7);
+}
+
+/* A second of CPU time to the soft limit, one more to the hard one, which ends the program: its
+ * status is what the test compares. */
+static void test_limit(void)
+{
+    struct sigaction sa = {.sa_handler = on_limit};
+    rlim_t used = (rlim_t)(ns(CLOCK_PROCESS_CPUTIME_ID) / 1000000000);
+    struct rlimit limit = {used + 1, used + 2};
+    REQUIRE(sigaction(SIGXCPU, &sa, NULL) == 0 && setrlimit(RLIMIT_CPU, &limit) == 0);
+    burn(CLOCK_PROCESS_CPUTIME_ID, 10000 * MS);
+}
+
+int main(int argc, char **argv)
 {
     sigset_t set;
+    if (argc > 1)
+        test_limit();
     sigemptyset(&set);
     for (int i = 0; i < 3; i++)
         sigaddset(&set, SIGRTMIN + i);
