@@ -209,13 +209,16 @@ static uint64_t late_slabs(uint64_t missing)
 /* One pass: up to the level `low` and an eighth more, so that the next alarm is some time off. */
 static void reclaim_pass(void)
 {
+    /* Slabs that came since the last pass count as free by now: progress for who waits, but nothing
+     * that this one has done. */
+    uint64_t since = slab_trim_late();
     uint64_t low = memory_level_pages(MEMORY_LOW), goal = low + low / 8, free = page_free_count();
     uint64_t want = free < goal ? MAX(goal - free, (uint64_t)BATCH_PAGES) : 0;
     uint64_t done = want ? memory_reclaim(want, memory_level() >= MEMORY_MEDIUM) : 0;
     if (done < want)
         done += late_slabs(want - done);
     /* Relaxed: `passed`, which is stored later, tells waiters to look. */
-    note_thrashing(__atomic_add_fetch(&reclaimed, done, __ATOMIC_RELAXED));
+    note_thrashing(__atomic_add_fetch(&reclaimed, since + done, __ATOMIC_RELAXED));
     free = page_free_count();
     memory_alarm_set(free >= low || done >= want / 4 ? low : free - free / 8);
 }
