@@ -72,7 +72,7 @@ static size_t pipe_size(const struct pipe *pipe)
     return __atomic_load_n(&pipe->page_count, __ATOMIC_RELAXED) * PAGE_SIZE;
 }
 
-static size_t pipe_space(const struct pipe *pipe)
+size_t pipe_space(const struct pipe *pipe)
 {
     size_t used = pipe_used(pipe) + (size_t)load64(&pipe->held), size = pipe_size(pipe);
     return size > used ? size - used : 0;

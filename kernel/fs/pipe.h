@@ -16,12 +16,14 @@ bool file_is_pipe(const struct file *file);
 /*
  * splice(2) and tee(2), with kernel memory. All wait unless nonblock or O_NONBLOCK say EAGAIN.
  * peek copies what is there; take also removes it, but keeps its room until pipe_settle, which puts
- * back what the target did not use; put_some writes what fits, at least one byte.
+ * back what the target did not use; put_some writes what fits, at least one byte. room: that many
+ * bytes fit now, at least one; -EPIPE: nobody reads.
  */
 long must_check pipe_peek(struct file *file, void *buf, size_t len, bool nonblock);
 long must_check pipe_take(struct file *file, void *buf, size_t len, bool nonblock);
 void pipe_settle(struct file *file, void *buf, size_t taken, size_t used);
 long must_check pipe_put_some(struct file *file, void *buf, size_t len, bool nonblock);
+long must_check pipe_room(struct file *file, bool nonblock);
 bool pipe_same(const struct file *a, const struct file *b); /* both are pipes: is it one? */
 /* fcntl F_GETPIPE_SZ, F_SETPIPE_SZ; -EBADF if it is no pipe. */
 long pipe_get_size(struct file *file);

@@ -70,6 +70,20 @@ void pipe_settle(struct file *file, void *buf, size_t taken, size_t used)
     waitq_wake_all(&pipe->wait, 0);
 }
 
+long pipe_room(struct file *file, bool nonblock)
+{
+    struct pipe *pipe = file->private_data;
+    struct write_need need = {pipe, 1};
+    int err = 0;
+    if (!pipe_can_write(&need))
+        err = nonblock || nonblocking(file)
+                  ? -EAGAIN
+                  : fs_wait(&pipe->wait, pipe_can_write, &need, UINT64_MAX);
+    if (err)
+        return err;
+    return load32(&pipe->readers) ? (long)MAX(pipe_space(pipe), (size_t)1) : -EPIPE;
+}
+
 long pipe_put_some(struct file *file, void *buf, size_t len, bool nonblock)
 {
     struct pipe *pipe = file->private_data;

@@ -53,6 +53,7 @@ int must_check pipe_lock_filled(struct pipe *pipe, bool nonblock);
 /* An empty ring starts again in its first page, unless bytes may come back before its tail. */
 void pipe_rewind_locked(struct pipe *pipe);
 
+size_t pipe_space(const struct pipe *pipe); /* bytes that fit; without the lock a hint */
 /* One try. `need`: bytes that must fit (PIPE_BUF writes are not split, pipe(7): then it is all). */
 long must_check pipe_try_write(struct pipe *pipe, struct iov_iter *from, size_t need);
 struct write_need {

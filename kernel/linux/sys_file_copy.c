@@ -192,7 +192,8 @@ static int splice_check(const struct syscall_args *a, const struct end *in, cons
         return -EINVAL;
     if ((from_pipe && a->arg[1]) || (to_pipe && a->arg[3]))
         return -ESPIPE;
-    if (!in->file->ops->read || !out->file->ops->write ||
+    if ((a->arg[1] && !in->file->ops->seek) || (a->arg[3] && !out->file->ops->seek) ||
+        !in->file->ops->read || !out->file->ops->write ||
         (!to_pipe && (file_flags(out->file) & O_APPEND)) || in->file == out->file ||
         (from_pipe && to_pipe && pipe_same(in->file, out->file)))
         return -EINVAL;
@@ -214,13 +215,15 @@ static long splice_from_pipe(struct end *in, struct end *out, uint8_t *buf, size
     return put;
 }
 
-/* A source without a position cannot take back what it gave, so all of it is written. */
+/* A source without a position cannot take back what it gave: no more is asked for than fits, and
+ * all of it is written. */
 static long splice_to_pipe(struct end *in, struct end *out, uint8_t *buf, size_t len, bool nonblock)
 {
     bool again = in->file->ops->seek != NULL;
-    if (!again && nonblock && !(file_poll(out->file, NULL) & POLLOUT))
-        return -EAGAIN;
-    long got = end_io(in, buf, len, false);
+    long room = again ? CHUNK : pipe_room(out->file, nonblock);
+    if (room < 0)
+        return room;
+    long got = end_io(in, buf, MIN(len, (size_t)room), false);
     if (got <= 0)
         return got;
     long put = again ? pipe_put_some(out->file, buf, (size_t)got, nonblock)

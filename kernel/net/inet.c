@@ -171,7 +171,11 @@ int inet_wait(struct inet_sock *sock, bool (*cond)(void *arg), void *arg, uint64
 void inet_wake(struct inet_sock *sock, uint32_t events)
 {
     waitq_wake_all(&sock->sleepers, 0);
-    waitq_wake_all(&sock->base.wait, events);
+    if (events ==
+        (POLLIN | POLLRDNORM)) /* one of several instances with EPOLLEXCLUSIVE may take it */
+        waitq_wake_one(&sock->base.wait, events);
+    else
+        waitq_wake_all(&sock->base.wait, events);
 }
 
 void inet_set_error(struct inet_sock *sock, int error)

@@ -255,7 +255,7 @@ union value {
     } linger;
     struct socket_cred cred;
     struct socket_name name;
-    uint8_t bytes[SOCKET_NAME_MAX];
+    uint8_t bytes[232]; /* the longest: TCP_INFO */
 };
 
 static struct timeval timeval_of(const uint64_t *timeout_ns)

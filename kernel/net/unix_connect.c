@@ -129,7 +129,7 @@ static int connect_to(struct unix_sock *u, struct unix_sock *listener, struct un
         int err = try_connect_locked(u, listener, embryo);
         mutex_unlock(&u->op_lock);
         if (err == 0)
-            waitq_wake_all(&listener->base.wait, POLLIN | POLLRDNORM);
+            waitq_wake_one(&listener->base.wait, POLLIN | POLLRDNORM);
         if (err == -EAGAIN)
             err = socket_wait(&listener->room_wait, can_connect, listener, deadline);
         else

@@ -159,7 +159,7 @@ static int deliver(struct unix_sock *u, struct unix_sock *to, struct unix_msg *m
     if (files)
         mutex_unlock(&unix_files_lock);
     if (err == 0)
-        waitq_wake_all(&to->base.wait, POLLIN | POLLRDNORM);
+        waitq_wake_one(&to->base.wait, POLLIN | POLLRDNORM);
     return err;
 }
 

@@ -4,6 +4,7 @@
 #include "procfile.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,8 +12,10 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 static int p[2];
 
@@ -165,6 +168,28 @@ static void test_splice(void)
         REQUIRE(close(p[i]) == 0 && close(q[i]) == 0);
 }
 
+/* A socket cannot take back what it gave: splice asks it for no more than the pipe has room for. */
+static void test_splice_socket(void)
+{
+    static char data[131072];
+    int s[2], q[2];
+    loff_t offset = 0;
+    signal(SIGPIPE, SIG_IGN);
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && pipe(q) == 0);
+    REQUIRE(write(q[1], data, 40000) == 40000 && write(s[0], data, 60000) == 60000);
+    REQUIRE_ERRNO(splice(s[1], &offset, q[1], NULL, 10, 0), EINVAL);
+    REQUIRE_ERRNO(splice(q[0], NULL, s[1], &offset, 10, 0), EINVAL);
+    long n = 0, all = 0;
+    while ((n = splice(s[1], NULL, q[1], NULL, sizeof data, SPLICE_F_NONBLOCK)) > 0)
+        all += n;
+    REQUIRE(n == -1 && errno == EAGAIN && all > 0);
+    REQUIRE(read(q[0], data, sizeof data) == 40000 + all);
+    REQUIRE(splice(s[1], NULL, q[1], NULL, 1, SPLICE_F_NONBLOCK) == 1);
+    close(q[0]);
+    REQUIRE_ERRNO(splice(s[1], NULL, q[1], NULL, 1, 0), EPIPE);
+    close(s[0]), close(s[1]), close(q[1]);
+}
+
 static int exclusive_event, exclusive_end, exclusive_woken; /* woken: atomic */
 
 static void *exclusive_waiter(void *tid)
@@ -181,33 +206,64 @@ static void *exclusive_waiter(void *tid)
     return NULL;
 }
 
-/* Four instances wait for one file: the event goes to one of them. */
-static void test_exclusive(void)
+/* Four instances wait for one file: the event goes to one of them. Returns what `cause` has. */
+static int test_exclusive(int event, int (*cause)(int event))
 {
     pthread_t t[4];
     pid_t tid[4] = {0};
     uint64_t one = 1;
-    exclusive_event = eventfd(0, 0), exclusive_end = eventfd(0, 0);
+    exclusive_event = event, exclusive_end = eventfd(0, 0), exclusive_woken = 0;
     for (int i = 0; i < 4; i++)
         REQUIRE(pthread_create(&t[i], NULL, exclusive_waiter, &tid[i]) == 0);
     for (int i = 0; i < 4; i++)
         await_sleep(&tid[i]);
-    REQUIRE(write(exclusive_event, &one, 8) == 8);
+    int made = cause(event);
     while (!__atomic_load_n(&exclusive_woken, __ATOMIC_SEQ_CST))
         usleep(1000);
     usleep(100000); /* for those that should not */
-    REQUIRE(read(exclusive_event, &one, 8) == 8 && write(exclusive_end, &one, 8) == 8);
+    REQUIRE(write(exclusive_end, &one, 8) == 8);
     for (int i = 0; i < 4; i++)
         REQUIRE(pthread_join(t[i], NULL) == 0);
     /* "One or more" (epoll_ctl(2)): all of them would be none the wiser. */
     REQUIRE(exclusive_woken >= 1 && exclusive_woken < 4);
-    close(exclusive_event), close(exclusive_end);
+    close(event), close(exclusive_end);
+    return made;
+}
+
+static int raise_count(int event)
+{
+    uint64_t one = 1;
+    REQUIRE(write(event, &one, 8) == 8);
+    return -1;
+}
+
+static int raise_connection(int listener)
+{
+    struct sockaddr_storage to;
+    socklen_t len = sizeof to;
+    REQUIRE(getsockname(listener, (struct sockaddr *)&to, &len) == 0);
+    int fd = socket(to.ss_family, SOCK_STREAM, 0);
+    REQUIRE(fd >= 0 && connect(fd, (struct sockaddr *)&to, len) == 0);
+    return fd;
+}
+
+static void test_exclusives(void)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_un un = {.sun_family = AF_UNIX}; /* a name of the kernel's choice */
+    int tcp = socket(AF_INET, SOCK_STREAM, 0), local = socket(AF_UNIX, SOCK_STREAM, 0);
+    REQUIRE(bind(tcp, (struct sockaddr *)&in, sizeof in) == 0 && listen(tcp, 4) == 0);
+    REQUIRE(bind(local, (struct sockaddr *)&un, sizeof(sa_family_t)) == 0 && listen(local, 4) == 0);
+    test_exclusive(eventfd(0, 0), raise_count);
+    close(test_exclusive(tcp, raise_connection));
+    close(test_exclusive(local, raise_connection));
 }
 
 int main(void)
 {
-    test_exclusive();
+    test_exclusives();
     test_splice();
+    test_splice_socket();
     test_pipe();
     test_poll();
     test_eventfd();

@@ -384,6 +384,11 @@ static void options(void)
     len = sizeof info;
     REQUIRE(getsockopt(p[0], IPPROTO_TCP, TCP_INFO, &info, &len) == 0);
     REQUIRE(info.tcpi_state == TCP_ESTABLISHED && info.tcpi_snd_mss > 0 && info.tcpi_snd_cwnd > 0);
+    uint32_t words[64] = {
+        0}; /* Linux has more of it than <netinet/tcp.h>: tcpi_segs_out, snd_wnd */
+    len = sizeof words;
+    REQUIRE(getsockopt(p[0], IPPROTO_TCP, TCP_INFO, words, &len) == 0);
+    REQUIRE(len >= 232 && words[34] >= 2 && words[57] > 0);
     value = 1;
     REQUIRE(setsockopt(p[0], SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value) == 0);
     close(p[0]), close(p[1]);
