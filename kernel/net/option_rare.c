@@ -12,6 +12,7 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/account.h"
+#include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "net/inet.h"
 #include "sched/timer.h"
@@ -73,6 +74,8 @@ struct socket_rare *socket_rare_make(struct socket *socket)
 static void rare_free(struct rcu_head *head)
 {
     struct socket_rare *rare = container_of(head, struct socket_rare, rcu);
+    kfree(rare->saved_syn);
+    kfree(rare->fast_keys);
     owner_free(OWNER_SOCKET, rare, sizeof(*rare));
 }
 

@@ -157,6 +157,8 @@ struct socket_rare {
     uint32_t txtime_clock, txtime_flags;      /* SO_TXTIME */
     uint32_t unicast_device, unicast6_device; /* IP_UNICAST_IF, IPV6_UNICAST_IF; 0: by the route */
     uint16_t port_first, port_last;           /* IP_LOCAL_PORT_RANGE; 0: the system's */
+    struct tcp_syn *saved_syn;                /* TCP_SAVED_SYN, until it is read; kmalloc */
+    struct tcp_fast_keys *fast_keys;          /* TCP_FASTOPEN_KEY; kmalloc */
 };
 
 struct socket_family {

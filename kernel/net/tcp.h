@@ -28,6 +28,7 @@
 #include "drv/pkt.h"
 #include "lib/list.h"
 #include "lib/rbtree.h"
+#include "lib/siphash.h"
 #include "net/classify.h"
 
 /* ---- the header (RFC 9293, 3.1) ---- */
@@ -449,6 +450,20 @@ struct pkt *tcp_refuse(const struct tcp_segment *segment);
 /* ---- listeners (tcp_listen.c) ---- */
 
 #define TCP_EMBRYO_TRIES 8u
+/* TCP_FASTOPEN_KEY: what cookies are made with, and the one before it. */
+#define TCP_FAST_KEYS 2u
+struct tcp_fast_keys {
+    struct siphash_key key[TCP_FAST_KEYS];
+    unsigned count;
+};
+
+/* TCP_SAVED_SYN: the headers of IP and TCP. kmalloc. */
+#define TCP_SYN_MAX 232u
+struct tcp_syn {
+    uint32_t len;
+    uint8_t bytes[];
+};
+
 struct tcp_listener {
     const struct tcp_stack *stack;
     struct list *buckets;              /* embryos by peer */
@@ -462,6 +477,9 @@ struct tcp_listener {
     uint8_t wscale;      /* that we offer */
     bool full;           /* the owner's: so many wait to be accepted that `child` gives none */
     uint32_t fast_limit; /* TCP_FASTOPEN: so many may be pending; 0: off */
+    const struct tcp_fast_keys *fast_keys; /* NULL: made with the stack's secret and the hour */
+    bool save_syn;                         /* TCP_SAVE_SYN */
+    struct tcp_syn *saved; /* of the connection that `accepted` is told of, which may take it */
 };
 int must_check tcp_listener_init(struct tcp_listener *listener, const struct tcp_stack *stack,
                                  unsigned backlog);

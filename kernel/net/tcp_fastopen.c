@@ -3,11 +3,12 @@
  * tcp_fastopen.c - Fast Open (RFC 7413): data in the SYN of a client that has been here before.
  *
  * Listener. A cookie is a keyed hash of both addresses and the hour; that of this hour and the one
- * before is good. A SYN with a good one makes a connection at once, which reads and sends while its
- * SYN,ACK is on the way: its state is ESTABLISHED, and `fast.passive` says that the handshake's
- * third segment is still missing. Until it comes, the retransmission timer repeats the SYN,ACK, a
- * SYN that comes again is answered by it, and the connection counts among stack->fast_pending,
- * which bounds what replayed SYNs can cost (RFC 7413, 5.1).
+ * before is good. With the program's own keys the hour is not in it, and those of both are good. A
+ * SYN with a good one makes a connection at once, which reads and sends while its SYN,ACK is on the
+ * way: its state is ESTABLISHED, and `fast.passive` says that the handshake's third segment is
+ * still missing. Until it comes, the retransmission timer repeats the SYN,ACK, a SYN that comes
+ * again is answered by it, and the connection counts among stack->fast_pending, which bounds what
+ * replayed SYNs can cost (RFC 7413, 5.1).
  *
  * Client. What the program wants to send is queued as unsent, as ever; the first SYN has a copy of
  * its beginning. What the SYN,ACK acknowledges of it is then taken off the queue, and all else goes
@@ -22,35 +23,45 @@
 
 /* ---- cookies ---- */
 
-static void make_cookie(const struct tcp_stack *stack, const struct flow_key *key, uint64_t period,
-                        uint8_t *out)
+/* What is good now (age 0), and was before (1). False: nothing was. With the program's keys
+ * (tcp(7), TCP_FASTOPEN_KEY) nothing else is in it, so that whoever has them may serve. */
+static bool make_cookie(const struct tcp_listener *listener, const struct flow_key *key,
+                        uint64_t now_ns, unsigned age, uint8_t *out)
 {
-    struct {
-        struct net_addr local, remote;
-        uint64_t what; /* no other use of the hash has such a value here */
-    } name = {key->local, key->remote, 0xfa57ull << 48 | period};
-    uint64_t mac = stack->mac(&name, sizeof name);
+    const struct tcp_fast_keys *keys = listener->fast_keys;
+    uint64_t mac, words[4], period = now_ns / PERIOD_NS;
+    if (age >= (keys ? keys->count : period + 1))
+        return false;
+    if (keys) {
+        size_t len = net_addr_is_v4(&key->remote) ? 4 : 16;
+        memcpy(words, key->remote.bytes + 16 - len, len);
+        memcpy((uint8_t *)words + len, key->local.bytes + 16 - len, len);
+        mac = siphash(&keys->key[age], words, (unsigned)(len / 4));
+    } else {
+        struct {
+            struct net_addr local, remote;
+            uint64_t what; /* no other use of the hash has such a value here */
+        } name = {key->local, key->remote, 0xfa57ull << 48 | (period - age)};
+        mac = listener->stack->mac(&name, sizeof name);
+    }
     memcpy(out, &mac, COOKIE_LEN);
+    return true;
 }
 
-void tcp_fast_cookie(const struct tcp_stack *stack, const struct flow_key *key, uint64_t now_ns,
-                     struct tcp_options *opt)
+void tcp_fast_cookie(const struct tcp_listener *listener, const struct flow_key *key,
+                     uint64_t now_ns, struct tcp_options *opt)
 {
-    opt->has_cookie = true;
+    opt->has_cookie = make_cookie(listener, key, now_ns, 0, opt->cookie);
     opt->cookie_len = COOKIE_LEN;
-    make_cookie(stack, key, now_ns / PERIOD_NS, opt->cookie);
 }
 
-bool tcp_fast_cookie_ok(const struct tcp_stack *stack, const struct flow_key *key, uint64_t now_ns,
-                        const struct tcp_options *opt)
+bool tcp_fast_cookie_ok(const struct tcp_listener *listener, const struct flow_key *key,
+                        uint64_t now_ns, const struct tcp_options *opt)
 {
     uint8_t good[COOKIE_LEN];
-    uint64_t period = now_ns / PERIOD_NS;
-    for (unsigned age = 0; age < 2 && period >= age; age++) {
-        make_cookie(stack, key, period - age, good);
+    for (unsigned age = 0; age < 2 && make_cookie(listener, key, now_ns, age, good); age++)
         if (opt->cookie_len == COOKIE_LEN && memcmp(good, opt->cookie, COOKIE_LEN) == 0)
             return true;
-    }
     return false;
 }
 

@@ -246,10 +246,10 @@ bool tcp_cookie_check(const struct tcp_stack *stack, const struct flow_key *key,
 uint32_t tcp_cookie_time(uint32_t now, bool wscale_ok, uint8_t wscale, bool sack_ok, bool ecn_ok);
 
 /* tcp_fastopen.c */
-void tcp_fast_cookie(const struct tcp_stack *stack, const struct flow_key *key, uint64_t now_ns,
-                     struct tcp_options *opt);
-bool tcp_fast_cookie_ok(const struct tcp_stack *stack, const struct flow_key *key, uint64_t now_ns,
-                        const struct tcp_options *opt);
+void tcp_fast_cookie(const struct tcp_listener *listener, const struct flow_key *key,
+                     uint64_t now_ns, struct tcp_options *opt);
+bool tcp_fast_cookie_ok(const struct tcp_listener *listener, const struct flow_key *key,
+                        uint64_t now_ns, const struct tcp_options *opt);
 /* A new connection by a SYN with a good cookie; consumes. */
 void tcp_fast_passive(struct tcp *tp, struct pkt *pkt, const struct tcp_segment *syn);
 void tcp_fast_answer(struct tcp *tp); /* its SYN,ACK, again */

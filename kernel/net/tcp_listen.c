@@ -27,6 +27,7 @@ struct tcp_embryo {
     struct list wait; /* in listener->waiting, while there is `held` */
     struct pkt *held;
     struct tcp_segment segment; /* of `held` */
+    struct tcp_syn *saved;      /* TCP_SAVE_SYN; or NULL */
     struct flow_key key;
     uint64_t deadline_ns, began_ns, sent_ns;
     uint32_t irs, iss, time_recent, time_offset, mss_path;
@@ -96,6 +97,7 @@ static void forget(struct tcp_listener *listener, struct tcp_embryo *e)
     if (e->held)
         pkt_free(e->held);
     listener->count--;
+    kfree(e->saved);
     kfree(e);
 }
 
@@ -149,7 +151,7 @@ static struct tcp_header syn_ack(const struct tcp_listener *listener, const stru
     header.opt.time = tcp_ms(now) + e->time_offset;
     header.opt.echo = e->time_recent;
     if (e->fast_cookie)
-        tcp_fast_cookie(listener->stack, &e->key, now, &header.opt);
+        tcp_fast_cookie(listener, &e->key, now, &header.opt);
     return header;
 }
 
@@ -237,8 +239,24 @@ static bool from_ourselves(const struct flow_key *key)
     return net_addr_equal(&key->local, &key->remote) && key->local_port == key->remote_port;
 }
 
+/* The headers of IP and TCP, which lie in the first piece. NULL: not wanted, or without memory. */
+static struct tcp_syn *save(const struct tcp_listener *listener, const struct pkt *pkt,
+                            const struct tcp_segment *syn)
+{
+    const uint8_t *from = pkt->room + pkt->network;
+    size_t len = (size_t)(pkt->data - from) + syn->header;
+    if (!listener->save_syn || len > TCP_SYN_MAX)
+        return NULL;
+    struct tcp_syn *saved = kmalloc(sizeof *saved + len, ALLOC_DEFAULT);
+    if (saved) {
+        saved->len = (uint32_t)len;
+        memcpy(saved->bytes, from, len);
+    }
+    return saved;
+}
+
 static void take_syn(struct tcp_listener *listener, const struct flow_key *key, uint32_t mss,
-                     const struct tcp_segment *syn, uint64_t now)
+                     const struct pkt *pkt, const struct tcp_segment *syn, uint64_t now)
 {
     struct tcp_embryo local, *e = NULL;
     if (from_ourselves(key))
@@ -247,6 +265,7 @@ static void take_syn(struct tcp_listener *listener, const struct flow_key *key, 
         e = kmalloc(sizeof *e, ALLOC_DEFAULT);
     if (e) {
         fill(listener, e, key, mss, syn, now);
+        e->saved = save(listener, pkt, syn);
         list_push_back(bucket_of(listener, key), &e->chain);
         listener->count++;
         set_due(listener, e, now);
@@ -299,6 +318,14 @@ static struct tcp *make(struct tcp_listener *listener, const struct tcp_embryo *
     return tp;
 }
 
+static void tell(struct tcp_listener *listener, struct tcp *tp, struct tcp_syn *saved)
+{
+    listener->saved = saved;
+    listener->stack->accepted(listener, tp);
+    kfree(listener->saved); /* who wants it has taken it */
+    listener->saved = NULL;
+}
+
 /* It consumes the packet, but if there is no connection (false). */
 static bool hatch(struct tcp_listener *listener, struct tcp_embryo *e, struct pkt *pkt,
                   const struct tcp_segment *segment)
@@ -310,7 +337,8 @@ static bool hatch(struct tcp_listener *listener, struct tcp_embryo *e, struct pk
     tp->stuck_ns = e->sent_ns;
     tp->state = TCP_SYN_RCVD;
     tcp_input(tp, pkt, segment);
-    listener->stack->accepted(listener, tp);
+    tell(listener, tp, e->saved);
+    e->saved = NULL;
     return true;
 }
 
@@ -321,7 +349,7 @@ static bool hatch_at_once(struct tcp_listener *listener, const struct flow_key *
     const struct tcp_stack *stack = listener->stack;
     struct tcp_embryo e;
     if (!listener->fast_limit || !syn->opt.has_cookie || syn->flags & TCP_FIN ||
-        from_ourselves(key) || !tcp_fast_cookie_ok(stack, key, now, &syn->opt))
+        from_ourselves(key) || !tcp_fast_cookie_ok(listener, key, now, &syn->opt))
         return false;
     /* Who waits already comes first; 5.1: what replayed SYNs can cost. */
     if (!list_empty(&listener->waiting) || tcp_memory(stack) >= TCP_MEMORY_OUT ||
@@ -331,8 +359,9 @@ static bool hatch_at_once(struct tcp_listener *listener, const struct flow_key *
     struct tcp *tp = make(listener, &e);
     if (!tp)
         return false;
+    e.saved = save(listener, pkt, syn);
     tcp_fast_passive(tp, pkt, syn);
-    listener->stack->accepted(listener, tp);
+    tell(listener, tp, e.saved);
     return true;
 }
 
@@ -476,7 +505,7 @@ void tcp_listener_input(struct tcp_listener *listener, const struct flow_key *ke
         bool syn = (seg.flags & (TCP_SYN | TCP_RST | TCP_FIN)) == TCP_SYN;
         if (!syn || !hatch_at_once(listener, key, mss, pkt, &seg, now)) {
             if (syn)
-                take_syn(listener, key, mss, &seg, now);
+                take_syn(listener, key, mss, pkt, &seg, now);
             pkt_free(pkt);
         }
     }

@@ -333,6 +333,9 @@ static int start(struct tcp_sock *ts, unsigned backlog)
     l->listener.defer_s = ts->defer_s;
     l->listener.fast_limit = ts->fast_limit;
     l->listener.mss_user = ts->tp.mss_user;
+    l->listener.save_syn = ts->save_syn;
+    struct socket_rare *rare = socket_rare(&inet->base);
+    l->listener.fast_keys = rare ? rare->fast_keys : NULL;
     ts->listener = &l->listener;
     inet_set_error(inet, 0);
     tcp_sock_sync_options(ts);
@@ -404,6 +407,7 @@ static void inherit(struct tcp_sock *child, const struct tcp_sock *parent)
     child->inet.flow.v6_only = parent->inet.flow.v6_only;
     child->inet.min_ttl = parent->inet.min_ttl;
     child->unsent_low = parent->unsent_low;
+    child->save_syn = parent->save_syn;
     child->tp.no_delay = parent->tp.no_delay;
     child->tp.cork = parent->tp.cork;
     child->tp.no_quick = parent->tp.no_quick;
@@ -438,6 +442,11 @@ void tcp_sock_accepted(struct tcp_listener *listener, struct tcp *tp)
 {
     struct tcp_sock *parent = tcp_sock_of_listener(listener), *ts = tcp_sock_of_tp(tp);
     tcp_sock_sync_options(ts);
+    struct socket_rare *rare = listener->saved ? socket_rare_make(&ts->inet.base) : NULL;
+    if (rare) {
+        rare->saved_syn = listener->saved;
+        listener->saved = NULL;
+    }
     bool armed = tp->armed_ns != UINT64_MAX; /* in name only; from the insertion on tp is others' */
     if (tp->state != TCP_CLOSED && flow_insert(&ts->inet.flow)) {
         /* Somebody has connected to the same address and port from here meanwhile. */

@@ -2,6 +2,7 @@
 /* tcp_sock_option.c - options of the level IPPROTO_TCP (tcp(7)). */
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "net/tcp_sock.h"
 
@@ -24,8 +25,11 @@ enum {
     TCP_TIMESTAMP = 24,
     TCP_NOTSENT_LOWAT = 25,
     TCP_CC_INFO = 26,
+    TCP_SAVE_SYN = 27,
+    TCP_SAVED_SYN = 28,
     TCP_FASTOPEN_CONNECT = 30,
     TCP_ULP = 31,
+    TCP_FASTOPEN_KEY = 33,
     TCP_IS_MPTCP = 43,
 };
 #define CONGESTION_NAME_MAX 16u /* TCP_CA_NAME_MAX */
@@ -142,6 +146,13 @@ static int set_number(struct tcp_sock *ts, int name, int value)
         else
             __atomic_fetch_and(&ts->inet.options, ~(uint32_t)INET_TELL_LEFT, __ATOMIC_RELAXED);
         return 0;
+    case TCP_SAVE_SYN: /* 2, the link's header, too, is not there */
+        if (outside(value, 0, 1))
+            return -EINVAL;
+        ts->save_syn = value;
+        if (ts->listener)
+            ts->listener->save_syn = value;
+        return 0;
     case TCP_NOTSENT_LOWAT:
         __atomic_store_n(&ts->unsent_low, (uint32_t)value, __ATOMIC_RELAXED);
         inet_wake(&ts->inet, POLLOUT | POLLWRNORM); /* perhaps there is room now */
@@ -165,6 +176,30 @@ static int set_congestion(struct tcp_sock *ts, uaddr_t value, unsigned len)
     return err;
 }
 
+#define FAST_KEY_LEN sizeof(struct siphash_key)
+
+static int set_fast_keys(struct tcp_sock *ts, uaddr_t value, unsigned len)
+{
+    if (len != FAST_KEY_LEN && len != TCP_FAST_KEYS * FAST_KEY_LEN)
+        return -EINVAL;
+    struct socket_rare *rare = socket_rare_make(&ts->inet.base);
+    struct tcp_fast_keys *keys = kmalloc(sizeof(*keys), ALLOC_DEFAULT), *old;
+    int err = keys && rare ? copyin(keys->key, value, len) : -ENOMEM;
+    if (err) {
+        kfree(keys);
+        return err;
+    }
+    keys->count = len / FAST_KEY_LEN;
+    inet_lock(&ts->inet);
+    old = rare->fast_keys;
+    rare->fast_keys = keys;
+    if (ts->listener)
+        ts->listener->fast_keys = keys;
+    inet_unlock(&ts->inet);
+    kfree(old);
+    return 0;
+}
+
 int tcp_sock_set_option(struct socket *socket, int level, int name, uaddr_t value, unsigned len)
 {
     struct tcp_sock *ts = tcp_sock_of(inet_of(socket));
@@ -173,6 +208,8 @@ int tcp_sock_set_option(struct socket *socket, int level, int name, uaddr_t valu
         return inet_set_option(socket, level, name, value, len);
     if (name == TCP_CONGESTION)
         return set_congestion(ts, value, len);
+    if (name == TCP_FASTOPEN_KEY)
+        return set_fast_keys(ts, value, len);
     if (name == TCP_ULP) /* there is none (Linux without the module "tls") */
         return len < 1 ? -EINVAL : -ENOENT;
     if (len < sizeof(number))
@@ -235,6 +272,9 @@ static int get_number(struct tcp_sock *ts, int name, int32_t *out)
     case TCP_FASTOPEN_CONNECT:
         *out = ts->fast_connect;
         return 0;
+    case TCP_SAVE_SYN:
+        *out = ts->save_syn;
+        return 0;
     case TCP_NOTSENT_LOWAT:
         *out = (int32_t)ts->unsent_low;
         return 0;
@@ -252,6 +292,23 @@ static int get_number(struct tcp_sock *ts, int name, int32_t *out)
     }
 }
 
+/* Once; -EINVAL: there is no room for it. The lock is held. */
+static int get_syn(struct tcp_sock *ts, void *value, unsigned *len)
+{
+    struct socket_rare *rare = socket_rare(&ts->inet.base);
+    struct tcp_syn *saved = rare ? rare->saved_syn : NULL;
+    unsigned room = *len;
+    *len = saved ? saved->len : 0;
+    if (*len > room)
+        return -EINVAL;
+    if (saved) {
+        memcpy(value, saved->bytes, *len);
+        rare->saved_syn = NULL;
+        kfree(saved);
+    }
+    return 0;
+}
+
 int tcp_sock_get_option(struct socket *socket, int level, int name, void *value, unsigned *len)
 {
     struct tcp_sock *ts = tcp_sock_of(inet_of(socket));
@@ -266,6 +323,11 @@ int tcp_sock_get_option(struct socket *socket, int level, int name, void *value,
         return inet_get_option(socket, level, name, value, len);
     memset(&out, 0, sizeof(out));
     inet_lock(&ts->inet);
+    if (name == TCP_SAVED_SYN) {
+        err = get_syn(ts, value, len);
+        inet_unlock(&ts->inet);
+        return err;
+    }
     if (name == TCP_INFO) {
         size = sizeof(out.info);
         tcp_get_info(&ts->tp, &out.info);
@@ -277,6 +339,12 @@ int tcp_sock_get_option(struct socket *socket, int level, int name, void *value,
     } else if (name == TCP_CONGESTION) {
         size = sizeof(out.name);
         strlcpy(out.name, tcp_congestion_name(&ts->tp), sizeof(out.name));
+    } else if (name == TCP_FASTOPEN_KEY) {
+        struct socket_rare *rare = socket_rare(socket);
+        const struct tcp_fast_keys *keys = rare ? rare->fast_keys : NULL;
+        size = keys ? keys->count * (unsigned)FAST_KEY_LEN : 0;
+        if (keys)
+            memcpy(&out, keys->key, size);
     } else if (name == TCP_CC_INFO || name == TCP_ULP) {
         size = 0; /* neither CUBIC nor NewReno has any (tcp(7)); and there is no ULP */
     } else {

@@ -394,6 +394,62 @@ static void options(void)
     close(p[0]), close(p[1]);
 }
 
+/* tcp(7), TCP_SAVE_SYN: the headers of the SYN that a connection came with, once. */
+static void saved_syn(void)
+{
+    int l = make_listener(5), other = make_listener(5), value = 3;
+    struct sockaddr_in to = local(l), from;
+    uint8_t syn[256];
+    REQUIRE(setsockopt(l, IPPROTO_TCP, TCP_SAVE_SYN, &value, sizeof value) == -1 &&
+            errno == EINVAL);
+    number(l, TCP_SAVE_SYN, 1);
+    REQUIRE(setsockopt(l, IPPROTO_TCP, TCP_SAVED_SYN, &value, sizeof value) == -1 &&
+            errno == ENOPROTOOPT);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    from = local(fd);
+    int peer = accept(l, NULL, NULL);
+    socklen_t len = 39;
+    REQUIRE(getsockopt(peer, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) == -1 && errno == EINVAL);
+    len = sizeof syn;
+    REQUIRE(getsockopt(peer, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) == 0 && len >= 40);
+    uint8_t *tcp = syn + (syn[0] & 15) * 4;
+    REQUIRE(syn[0] >> 4 == 4 && syn[9] == IPPROTO_TCP && memcmp(syn + 12, &from.sin_addr, 4) == 0);
+    REQUIRE(memcmp(tcp, &from.sin_port, 2) == 0 && memcmp(tcp + 2, &to.sin_port, 2) == 0);
+    REQUIRE(tcp[13] == 2 && tcp + (tcp[12] >> 4) * 4 == syn + len); /* SYN, no data */
+    len = sizeof syn;
+    REQUIRE(getsockopt(peer, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) == 0 && len == 0);
+    close(fd), close(peer), close(l);
+    to = local(other);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    peer = accept(other, NULL, NULL);
+    len = sizeof syn;
+    REQUIRE(getsockopt(peer, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) == 0 && len == 0);
+    close(fd), close(peer), close(other);
+}
+
+/* tcp(7), TCP_FASTOPEN_KEY: one key, or one and the one before it. */
+static void fast_keys(void)
+{
+    int l = make_listener(5);
+    uint8_t keys[40], got[40];
+    for (unsigned i = 0; i < sizeof keys; i++)
+        keys[i] = (uint8_t)(i + 1);
+    for (socklen_t size = 0; size <= sizeof keys; size += 8) {
+        socklen_t len = sizeof got;
+        if (size != 16 && size != 32) {
+            REQUIRE(setsockopt(l, IPPROTO_TCP, TCP_FASTOPEN_KEY, keys, size) == -1 &&
+                    errno == EINVAL);
+            continue;
+        }
+        REQUIRE(setsockopt(l, IPPROTO_TCP, TCP_FASTOPEN_KEY, keys, size) == 0);
+        REQUIRE(getsockopt(l, IPPROTO_TCP, TCP_FASTOPEN_KEY, got, &len) == 0 && len == size);
+        REQUIRE(memcmp(keys, got, size) == 0);
+    }
+    close(l);
+}
+
 /* RFC 6191: the same addresses and ports again, a second later, although it waits in TIME-WAIT. */
 static void comes_again(void)
 {
@@ -440,6 +496,8 @@ int main(void)
     urgent();
     restarts();
     options();
+    saved_syn();
+    fast_keys();
     comes_again();
     puts("PASS tcpsock");
     return 0;

@@ -212,11 +212,12 @@ static uint8_t flags_of(const char *word)
 static void parse_cookie(struct tcp_options *opt, const char *word)
 {
     struct flow_key key = {.local_port = 1, .remote_port = 2, .protocol = IPPROTO_TCP};
+    struct tcp_listener like = {.stack = &fixture_stack};
     opt->has_cookie = true;
     opt->cookie_len = word && strcmp(word, "ask") == 0 ? 0 : 8;
     memset(opt->cookie, 0x11, 8);
     if (word && strcmp(word, "good") == 0)
-        tcp_fast_cookie(&fixture_stack, &key, fixture_now, opt);
+        tcp_fast_cookie(&like, &key, fixture_now, opt);
 }
 
 static void parse_option(struct text_segment *t, const char *word, char **at, uint32_t sack_base)

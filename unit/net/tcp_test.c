@@ -332,6 +332,33 @@ static void forged_cookies_are_refused(void **state)
     tcp_listener_destroy(&listener);
 }
 
+/* TCP_FASTOPEN_KEY: who has the same keys takes the cookies, at any time; and those of the key
+ * before. */
+static void fast_open_by_given_keys(void **state)
+{
+    (void)state;
+    struct tcp_fast_keys keys = {{{{1, 2}}, {{3, 4}}}, 1}, theirs = keys;
+    struct tcp_listener like = {.stack = &fixture_stack, .fast_keys = &keys};
+    struct tcp_listener other = {.stack = &fixture_stack, .fast_keys = &theirs};
+    struct tcp_listener none = {.stack = &fixture_stack};
+    struct flow_key key = {.remote = net_addr_v4(0x03020100), .local = net_addr_v4(0x07060504)};
+    struct tcp_options opt = {.has_cookie = false};
+    tcp_fast_cookie(&like, &key, fixture_now, &opt);
+    assert_true(opt.has_cookie && opt.cookie_len == 8);
+    assert_true(tcp_fast_cookie_ok(&other, &key, fixture_now + 5 * 3600 * NS_PER_SEC, &opt));
+    assert_false(tcp_fast_cookie_ok(&none, &key, fixture_now, &opt));
+    theirs.key[1] = theirs.key[0];
+    theirs.key[0].word[0]++;
+    assert_false(tcp_fast_cookie_ok(&other, &key, fixture_now, &opt));
+    theirs.count = 2;
+    assert_true(tcp_fast_cookie_ok(&other, &key, fixture_now, &opt));
+    for (unsigned i = 0; i < 2; i++) { /* both addresses matter */
+        struct flow_key wrong = key;
+        (i ? &wrong.local : &wrong.remote)->bytes[15] ^= 1;
+        assert_false(tcp_fast_cookie_ok(&like, &wrong, fixture_now, &opt));
+    }
+}
+
 /* ---- CUBIC (RFC 9438) ---- */
 
 /* After a loss the window follows C * (t - K)^3 + W_max, or Reno's where that is more. */
@@ -530,6 +557,7 @@ int main(void)
         cmocka_unit_test_setup(a_cookie_holds_what_the_embryo_would, set_up),
         cmocka_unit_test_setup(a_cookie_without_timestamps_has_no_options, set_up),
         cmocka_unit_test_setup(forged_cookies_are_refused, set_up),
+        cmocka_unit_test_setup(fast_open_by_given_keys, set_up),
         cmocka_unit_test_setup(cubic_is_its_formula, set_up),
         cmocka_unit_test_setup(small_segments_do_not_hold_much_memory, set_up),
         cmocka_unit_test_setup(what_is_out_of_order_is_limited, set_up),
