@@ -11,6 +11,8 @@
  *  5. `cookie` grows along the list of children from back to front: a listing that remembers
  *     the last cookie continues correctly whatever is added or removed meanwhile.
  * refs goes from 0 to 1 and from 1 to 0 only under the lock; other changes are plain atomic adds.
+ * It saturates as a struct refcount does (lib/refcount.h), which cannot come back from 0 as this
+ * one.
  *
  * One lock for the whole cache: sections are some tens of instructions.
  */
@@ -18,7 +20,9 @@
 #include "fs/vfs.h"
 
 #include "core/assert.h"
+#include "core/random.h"
 #include "lib/format.h"
+#include "lib/refcount.h"
 #include "lib/string.h"
 #include "mm/account.h"
 #include "mm/kmalloc.h"
@@ -37,6 +41,7 @@ static struct {
     uint64_t next_cookie;
 } cache;
 static struct dentry *first_buckets[HASH_FIRST];
+static uint64_t hash_secret[2];
 static uint32_t dentries_alive; /* atomic; for tests */
 
 void dentry_init_cache(void)
@@ -48,6 +53,7 @@ void dentry_init_cache(void)
     list_init(&cache.lru);
     cache.lru_count = 0;
     cache.next_cookie = 3; /* 1 and 2 are "." and ".." in a listing */
+    random_bytes(hash_secret, sizeof(hash_secret));
 }
 
 uint32_t dentry_count(void)
@@ -55,13 +61,35 @@ uint32_t dentry_count(void)
     return __atomic_load_n(&dentries_alive, __ATOMIC_RELAXED);
 }
 
-/* FNV-1a over the name, seeded by the parent's address. */
+/* Up to eight bytes; different ones of the same length give different words. */
+static uint64_t last_word(const char *name, size_t len)
+{
+    uint32_t first, last;
+    if (len < sizeof(first))
+        return len == 0
+                   ? 0
+                   : (uint8_t)name[0] | (uint8_t)name[len / 2] << 8 | (uint8_t)name[len - 1] << 16;
+    memcpy(&first, name, sizeof(first));
+    memcpy(&last, name + len - sizeof(last), sizeof(last));
+    return first | (uint64_t)last << 32;
+}
+
+/* Strangers choose names: who asks a server for a file. So the hash depends on a secret, by folded
+ * products as that of flows does (net/flow.c says why they do). */
 static uint32_t name_hash(const struct dentry *parent, const char *name, size_t len)
 {
-    uint32_t hash = 2166136261u ^ (uint32_t)((uintptr_t)parent >> 4);
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (uint8_t)name[i]) * 16777619u;
-    return hash ^ (hash >> 15);
+    uint64_t hash = ((uintptr_t)parent ^ hash_secret[0]) + ((uint64_t)len << 56), word;
+    for (;; name += sizeof(word), len -= sizeof(word)) {
+        bool last = len <= sizeof(word);
+        if (last)
+            word = last_word(name, len);
+        else
+            memcpy(&word, name, sizeof(word));
+        unsigned __int128 product = (unsigned __int128)(hash ^ word) * (hash_secret[1] | 1);
+        hash = (uint64_t)product ^ (uint64_t)(product >> 64);
+        if (last)
+            return (uint32_t)hash;
+    }
 }
 
 static struct dentry **bucket(uint32_t hash)
@@ -99,10 +127,19 @@ struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)
     return dentry;
 }
 
+/* How many there were. */
+static uint32_t ref_take(struct dentry *dentry)
+{
+    uint32_t old = __atomic_fetch_add(&dentry->refs, 1, __ATOMIC_RELAXED);
+    if (__builtin_expect(old >= REFCOUNT_SATURATED - 1, 0))
+        __atomic_store_n(&dentry->refs, REFCOUNT_SATURATED, __ATOMIC_RELAXED);
+    return old;
+}
+
 void dentry_get(struct dentry *dentry)
 {
     /* Relaxed: the caller already has a reference (or holds the lock and saw a non-zero count). */
-    uint32_t old unused = __atomic_fetch_add(&dentry->refs, 1, __ATOMIC_RELAXED);
+    uint32_t old unused = ref_take(dentry);
     ASSERT(old > 0);
 }
 
@@ -171,7 +208,7 @@ static void maybe_grow(void)
 
 static void revive_locked(struct dentry *dentry)
 {
-    if (__atomic_fetch_add(&dentry->refs, 1, __ATOMIC_RELAXED) == 0) {
+    if (ref_take(dentry) == 0) {
         list_remove(&dentry->lru);
         cache.lru_count--;
     }
@@ -208,7 +245,8 @@ static bool drop_ref(struct dentry *dentry)
 {
     uint32_t refs = __atomic_load_n(&dentry->refs, __ATOMIC_RELAXED);
     while (refs > 1) /* release: what we did with it happens before its end on another CPU */
-        if (__atomic_compare_exchange_n(&dentry->refs, &refs, refs - 1, true, __ATOMIC_RELEASE,
+        if (refs >= REFCOUNT_SATURATED ||
+            __atomic_compare_exchange_n(&dentry->refs, &refs, refs - 1, true, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED))
             return false;
     spin_lock(&vfs_dentry_lock);
