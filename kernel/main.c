@@ -83,6 +83,16 @@ static void cmdline_set_early(const char *text)
         log_set_level((enum log_level)level);
 }
 
+#define TRACE_FRAMES 24
+
+/* Names only: the machine goes on, and where its kernel is shall not be in its log. */
+static void say_trace(uintptr_t pc, uintptr_t fp)
+{
+    panic_say("  ");
+    panic_say_chain(pc, fp, 0, TRACE_FRAMES);
+    panic_say("\n");
+}
+
 /* watchdog=SECONDS; 0: none */
 static void watchdog_choose(const char *text)
 {
@@ -91,7 +101,7 @@ static void watchdog_choose(const char *text)
     if (cmdline_option(text, "watchdog", value, sizeof value) &&
         (str_to_u64(value, NULL, &seconds) || seconds > 1000000))
         seconds = WATCHDOG_SECONDS;
-    watchdog_init(seconds * NS_PER_SEC, backtrace_print);
+    watchdog_init(seconds * NS_PER_SEC, say_trace);
 }
 
 static _Noreturn void boot_fail(const char *what)

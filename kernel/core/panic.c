@@ -35,11 +35,7 @@ static uintptr_t first_pc, first_fp;
 static const struct isa_frame *first_regs;
 static unsigned part_next;
 
-static void say_first_trace(void)
-{
-    backtrace_print(first_pc, first_fp);
-}
-
+static void say_first_trace(void);
 static void (*parts[PARTS_MAX])(void) = {say_first_trace};
 static unsigned part_count = 1; /* registered at boot, by CPU 0 */
 
@@ -106,9 +102,10 @@ static no_sanitize bool chain_step(struct hal_text text, uintptr_t *pc, uintptr_
     return true;
 }
 
-void backtrace_print(uintptr_t pc, uintptr_t fp)
+static void say_first_trace(void)
 {
     struct hal_text text = hal_kernel_text();
+    uintptr_t pc = first_pc, fp = first_fp;
     unsigned i = 0;
     do
         say_address(i++, pc);

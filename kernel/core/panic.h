@@ -10,9 +10,6 @@ struct isa_frame;
 /* Is this machine going down? Then locks are no longer waited for. */
 bool panic_active(void);
 
-/* Print the kernel call chain that starts at (pc, fp) to the LOG stream. Panic-safe. */
-void backtrace_print(uintptr_t pc, uintptr_t fp);
-
 /* panic() of a fault: `what` happened at pc with frame pointer fp. `regs`: all registers there, for
  * good, or NULL. */
 _Noreturn void panic_at(const struct isa_frame *regs, uintptr_t pc, uintptr_t fp, const char *fmt,

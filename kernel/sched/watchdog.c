@@ -39,8 +39,8 @@ static void spin_stuck(const struct spinlock *lock, uint64_t waited_ns)
         return;
     /* The log itself has a lock, and whoever waits for that has noted it (lock_note_acquire). */
     if (lock->rank != RANK_LOG)
-        log_error("watchdog: CPU %u has waited %llu s for spinlock %p of rank %u", hal_cpu_id(),
-                  (unsigned long long)(waited_ns / NS_PER_SEC), (const void *)lock, lock->rank);
+        log_error("watchdog: CPU %u has waited %llu s for a spinlock of rank %u", hal_cpu_id(),
+                  (unsigned long long)(waited_ns / NS_PER_SEC), lock->rank);
     report_trace();
 }
 
