@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ const char *const hosted_knob_names[HOSTED_KNOBS] = {
     [HOSTED_KNOB_SKEW] = "skew",       [HOSTED_KNOB_STAY] = "stay",
     [HOSTED_KNOB_NOMEM] = "nomem",     [HOSTED_KNOB_STEP] = "step",
     [HOSTED_KNOB_SLOW] = "slow",       [HOSTED_KNOB_HOLD] = "hold",
-    [HOSTED_KNOB_ENTROPY] = "entropy", [HOSTED_KNOB_STOP] = "stop",
+    [HOSTED_KNOB_ENTROPY] = "entropy", [HOSTED_KNOB_DEVICES] = "devices",
+    [HOSTED_KNOB_STOP] = "stop",
 };
 
 #if SELKIE_SIM
@@ -33,6 +35,8 @@ const char *const hosted_knob_names[HOSTED_KNOBS] = {
 #define WALL_BASE_NS 1767225600000000000ull /* 2026-01-01 00:00:00 UTC */
 #define INPUT_STEP (1 << 20)
 #define PLACES 0x600000000000ul
+#define DEVICE_BUSY_US 20000u
+#define DEVICE_LATE_US 5000u
 
 struct knob_range {
     uint64_t usual, lo, hi;
@@ -43,7 +47,8 @@ static const struct knob_range ranges[HOSTED_KNOBS] = {
     [HOSTED_KNOB_SKEW] = {0, 0, 1000000000},        [HOSTED_KNOB_STAY] = {10, 1, 100000},
     [HOSTED_KNOB_NOMEM] = {0, 0, 1000000000},       [HOSTED_KNOB_STEP] = {0, 0, 1000000000},
     [HOSTED_KNOB_SLOW] = {0, 0, 1000000},           [HOSTED_KNOB_HOLD] = {64000, 1, 1000000000},
-    [HOSTED_KNOB_ENTROPY] = {0, 0, UINT64_MAX},     [HOSTED_KNOB_STOP] = {0, 0, UINT64_MAX},
+    [HOSTED_KNOB_ENTROPY] = {0, 0, UINT64_MAX},     [HOSTED_KNOB_DEVICES] = {0, 0, 1000000000},
+    [HOSTED_KNOB_STOP] = {0, 0, UINT64_MAX},
 };
 static bool given[HOSTED_KNOBS];
 
@@ -222,19 +227,33 @@ static void take_cpu(struct hosted_sim *s)
               stderr);
 }
 
+static const char *host_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static const char *host_text(const char *format, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        host_fail("no memory for the command line");
+    va_end(args);
+    return text;
+}
+
 /* A copy, whose address does not depend on the environment as that of argv does, with the kernel's
- * own option for failing allocations (docs/boot.md) in front. */
+ * own options for allocations that fail and devices that are late (docs/boot.md) in front. */
 static const char *command_line(const struct hosted_sim *s, const char *text)
 {
-    char *copy;
-    uint64_t mean = s->knob[HOSTED_KNOB_NOMEM];
+    uintmax_t seed = s->seed, nomem = s->knob[HOSTED_KNOB_NOMEM];
+    uintmax_t devices = s->knob[HOSTED_KNOB_DEVICES];
 
-    int n = mean ? asprintf(&copy, "nomem=%ju:%ju %s", (uintmax_t)mean, (uintmax_t)s->seed, text)
-                 : asprintf(&copy, "%s", text);
-
-    if (n < 0)
-        host_fail("no memory for the command line");
-    return copy;
+    text = host_text("%s", text);
+    if (devices == 1)
+        host_fail("--sim-set devices=1: nothing would ever be done");
+    if (devices)
+        text = host_text("chaos=seed:%ju,busy:%ju:%u,work:%ju:%u %s", seed, devices, DEVICE_BUSY_US,
+                         devices, DEVICE_LATE_US, text);
+    return nomem ? host_text("nomem=%ju:%ju %s", nomem, seed, text) : text;
 }
 
 void host_sim_setup(const struct host_options *options)

@@ -210,7 +210,8 @@ static void add_sim(struct tests *tests)
         "futex",  "poll",         "fploop",           "node",           "sleep",    "idle",
         "replay", "diff",         "explore",          "slow",           "hunt",     "nomem",
         "stop",   "nodes",        "nodes-end",        "nodes-explore",  "step",     "nomem_signals",
-        "net",    "net-programs", "net-redis",        "hunt-net",       "net-exit", "faults"};
+        "net",    "net-programs", "net-redis",        "hunt-net",       "net-exit", "faults",
+        "devices"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
