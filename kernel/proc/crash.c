@@ -16,10 +16,12 @@
 #include "mm/kmalloc.h"
 #include "mm/usercopy.h"
 #include "proc/internal.h"
+#include "sched/report.h"
 
 #define PATH_ROOM 256
 #define FRAMES_MAX 32
 #define STEP_MAX (1u << 20) /* a larger frame is not one */
+#define OTHERS_MAX 40       /* as in the report of a panic */
 #define STOP_LOOKS 200
 #define STOP_LOOK_NS (5 * NS_PER_MS)
 
@@ -135,6 +137,48 @@ static void say_registers(const struct isa_frame *frame)
         say("%s", line);
 }
 
+struct other {
+    int tid;
+    vaddr_t pc; /* 0: it runs, where is not known */
+    char name[sizeof(((struct thread *)0)->name)];
+};
+
+static unsigned find_others(const struct task *self, struct other *others)
+{
+    struct process *p = self->process;
+    unsigned count = 0;
+    unsigned long irq = spin_lock_irqsave(&p->lock);
+    list_for_each (pos, &p->tasks) {
+        const struct task *task = list_entry(pos, struct task, process_link);
+        if (task == self)
+            continue;
+        if (count < OTHERS_MAX) {
+            struct other *o = &others[count];
+            o->tid = task->tid;
+            o->pc = task->frame ? isa_frame_pc(task->frame) : 0;
+            memcpy(o->name, task->thread.name, sizeof o->name);
+        }
+        count++;
+    }
+    spin_unlock_irqrestore(&p->lock, irq);
+    return count;
+}
+
+/* The other threads of the program, and where they are in it. */
+static void say_others(const struct task *self, struct where *w)
+{
+    struct other *others = kmalloc_array(OTHERS_MAX, sizeof *others, ALLOC_DEFAULT);
+    unsigned count = others ? find_others(self, others) : 0;
+    for (unsigned i = 0; i < MIN(count, (unsigned)OTHERS_MAX); i++) {
+        find(self->process->space, others[i].pc, w);
+        say("  thread %d %.15s at %#lx %s+%#llx", others[i].tid, others[i].name,
+            (unsigned long)w->addr, w->name[0] ? w->name : "?", (unsigned long long)w->off);
+    }
+    if (count > OTHERS_MAX)
+        say("  ... %u other threads in all", count);
+    kfree(others);
+}
+
 static void report(struct task *task, const struct isa_frame *frame, const struct siginfo *info)
 {
     struct where *w = kmalloc(sizeof *w, ALLOC_DEFAULT);
@@ -152,7 +196,10 @@ static void report(struct task *task, const struct isa_frame *frame, const struc
     say_registers(frame);
     if (w)
         say_trace(task->process->space, frame, w);
+    if (w)
+        say_others(task, w);
     kfree(w);
+    report_command(log_stream);
 }
 
 /* ---- standing still ---- */

@@ -247,28 +247,35 @@ static int hex_value(char c)
 }
 
 /* Told by the machine, or a word of the boot command line, where %XX is decoded. */
-static void say_command(void)
+void report_command(void (*put)(const char *text, size_t len))
 {
     size_t len;
-    const char *text = hal_boot_info()->command;
-    if (text) {
-        panic_say("again: ");
-        hal_console_panic(text, strlen(text));
-        panic_say("\n");
+    const char *told = hal_boot_info()->command;
+    const char *text = told ? NULL : cmdline_find(hal_boot_info()->cmdline, "command", &len);
+    if (!told && !text)
         return;
-    }
-    text = cmdline_find(hal_boot_info()->cmdline, "command", &len);
-    if (!text)
-        return;
-    panic_say("again: ");
-    for (size_t i = 0; i < len; i++) {
+    put("again: ", 7);
+    if (told)
+        put(told, strlen(told));
+    for (size_t i = 0; text && i < len; i++) {
         int high = i + 2 < len && text[i] == '%' ? hex_value(text[i + 1]) : -1;
         int low = high >= 0 ? hex_value(text[i + 2]) : -1;
-        panic_say("%c", low >= 0 ? (char)(high << 4 | low) : text[i]);
+        char c = low >= 0 ? (char)(high << 4 | low) : text[i];
+        put(&c, 1);
         if (low >= 0)
             i += 2;
     }
-    panic_say("\n");
+    put("\n", 1);
+}
+
+static void put_panic(const char *text, size_t len)
+{
+    hal_console_panic(text, len);
+}
+
+static void say_command(void)
+{
+    report_command(put_panic);
 }
 
 /* ---- the core file ---- */

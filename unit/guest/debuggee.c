@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static atomic_int ready, stop;
+static atomic_int ready, stop, spins;
 static int pipe_ends[2];
 
 static pid_t tids[4];
@@ -87,6 +87,7 @@ static void *spinner(void *arg)
     named("spinner");
     own = 0x515151;
     vector_set(0x5151515151515151, 0x5252525252525252);
+    atomic_store(&spins, 1);
     while (!atomic_load(&stop))
         ;
     return arg;
@@ -138,7 +139,7 @@ int main(int argc, char **argv)
     REQUIRE(pthread_create(&thread[1], NULL, reader, NULL) == 0);
     REQUIRE(pthread_create(&thread[2], NULL, locker, NULL) == 0);
     REQUIRE(pthread_create(&thread[3], NULL, spinner, NULL) == 0);
-    while (atomic_load(&ready) < 4 || asleep() < 3)
+    while (atomic_load(&ready) < 4 || asleep() < 3 || !atomic_load(&spins))
         nanosleep(&moment, NULL);
     nanosleep(&moment, NULL);
     if (argc > 1 && strcmp(argv[1], "crash") == 0)
