@@ -16,7 +16,8 @@ import os, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(gdb.current_progspace().filename)), "../../tools/gdb"))
 import selkie
-if gdb.lookup_global_symbol("sim_idle"):  # the simulation: a deadlock
+if gdb.lookup_global_symbol("sim_idle"):  # the simulation: a deadlock, a program about to end badly
     gdb.execute("break nothing_left")
+    gdb.execute("break process_exit_group if wait_status != 0")
 end
 echo \nType "run". Breakpoints are set on kernel panics; \"selkie help\" shows commands that know the kernel.\n
