@@ -68,7 +68,7 @@ static uint32_t queue_max(const struct virtio_device *dev, unsigned index)
 static int queue_enable(const struct virtio_device *dev, struct virtio_queue *queue)
 {
     uint64_t doorbell = (uint64_t)get16(dev, COMMON_QUEUE_NOTIFY_OFF) * dev->doorbell_step;
-    if (doorbell + 2 > dev->doorbells_len)
+    if (doorbell % 2 || doorbell + 2 > dev->doorbells_len)
         return -ENODEV;
     queue->doorbell = dev->doorbells + doorbell;
     put16(dev, COMMON_QUEUE_SIZE, queue->size);
@@ -148,20 +148,22 @@ static bool is_type(unsigned function, enum virtio_type type)
                                    : pci_read(function, PCI_SUBSYSTEM + 2, 2) == (uint32_t)type;
 }
 
-/* The first structure of this kind (4.1.4), at least `least` bytes long. */
+/* The first structure of this kind (4.1.4), at least `least` bytes long, and at a multiple of what
+ * its registers want (4.1.4.3.1 and those behind it): elsewhere some machines fault. */
 static volatile uint8_t *structure(unsigned function, unsigned kind, uint32_t least, uint32_t *len,
                                    unsigned *at)
 {
+    uint32_t step = kind == TYPE_ISR ? 1 : kind == TYPE_NOTIFY ? 2 : 4;
     *at = 0;
     for (unsigned i = 0; i < CAPABILITIES_MAX; i++) { /* a chain may be a ring */
         *at = pci_capability(function, PCI_CAP_VENDOR, *at);
         if (*at == 0)
             break;
         *len = pci_read(function, *at + CAP_LENGTH, 4);
-        if (pci_read(function, *at + CAP_TYPE, 1) != kind || *len < least)
+        uint32_t offset = pci_read(function, *at + CAP_OFFSET, 4);
+        if (pci_read(function, *at + CAP_TYPE, 1) != kind || *len < least || offset % step)
             continue;
-        return pci_map(function, pci_read(function, *at + CAP_BAR, 1),
-                       pci_read(function, *at + CAP_OFFSET, 4), *len);
+        return pci_map(function, pci_read(function, *at + CAP_BAR, 1), offset, *len);
     }
     return NULL;
 }

@@ -109,12 +109,19 @@ static inline paddr_t hal_virt_to_phys(const void *va)
 /* Device registers: what a test of a driver simulates. */
 uint32_t fake_mmio_read(const volatile void *reg);
 void fake_mmio_write(volatile void *reg, uint32_t value);
+/* Elsewhere it would be a fault of some machines. */
+static inline void fake_mmio_aligned(const volatile void *reg, size_t width)
+{
+    if ((uintptr_t)reg % width)
+        __builtin_trap();
+}
 static inline uint8_t hal_mmio_read8(const volatile void *reg)
 {
     return (uint8_t)fake_mmio_read(reg);
 }
 static inline uint16_t hal_mmio_read16(const volatile void *reg)
 {
+    fake_mmio_aligned(reg, 2);
     return (uint16_t)fake_mmio_read(reg);
 }
 static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
@@ -123,14 +130,17 @@ static inline void hal_mmio_write8(volatile void *reg, uint8_t value)
 }
 static inline void hal_mmio_write16(volatile void *reg, uint16_t value)
 {
+    fake_mmio_aligned(reg, 2);
     fake_mmio_write(reg, value);
 }
 static inline uint32_t hal_mmio_read32(const volatile void *reg)
 {
+    fake_mmio_aligned(reg, 4);
     return fake_mmio_read(reg);
 }
 static inline void hal_mmio_write32(volatile void *reg, uint32_t value)
 {
+    fake_mmio_aligned(reg, 4);
     fake_mmio_write(reg, value);
 }
 static inline void hal_device_barrier(void)
