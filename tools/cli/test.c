@@ -236,7 +236,7 @@ static void add_mutants(struct tests *tests)
     sample->timeout_seconds = 900;
 }
 
-/* Faults on the real clock, ten seconds for each program (docs/chaos.md). */
+/* Faults on the real clock, ten seconds for each program (docs/chaos.md), three on a machine. */
 static void add_chaos(struct tests *tests)
 {
     static const char *const cases[] = {"mutex",   "sqlite", "java",  "go",
@@ -250,6 +250,13 @@ static void add_chaos(struct tests *tests)
         test->needs = "hosted-asan";
         test->backend = BACKEND_HOSTED;
     }
+    struct test *machine = tests_add(tests, text("chaos/mutex@x64"), path_run);
+    list_add(&machine->words, text("%s/tools/tests/chaos", top_dir()));
+    list_add(&machine->words, "--on=x64");
+    list_add(&machine->words, "--seconds=3");
+    list_add(&machine->words, "mutex");
+    machine->needs = "x64-debug";
+    machine->backend = BACKEND_X64;
 }
 
 /* What the sources are called that match FOLDER/PATTERN, without folder and suffix: tests are found
