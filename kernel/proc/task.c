@@ -194,6 +194,6 @@ void process_out_of_memory(void)
     const struct task *task = task_current();
     ASSERT(task);
     memory_dump();
-    log_warn("%s[%d]: killed: out of memory", task->thread.name, task->tid);
+    log_error("%s[%d]: killed: out of memory", task->thread.name, task->tid);
     process_exit_group(SIGKILL);
 }
