@@ -48,10 +48,13 @@ void tcp_rearm_retransmit(struct tcp *tp)
 }
 
 /* A sample of segments that were sent again is ambiguous (Karn), unless the echoed timestamp says
- * which was meant (RFC 7323, 4.1). */
+ * which was meant (RFC 7323, 4.1). So is that of others which the same acknowledgement covers: they
+ * may have been there long, only nobody could say so before the hole was filled. */
 static void take_sample(struct tcp *tp, const struct tcp_segment *segment,
                         struct tcp_ack_info *info)
 {
+    if (info->resent_acked)
+        info->rtt_us = 0;
     if (!info->rtt_us && info->acked && tp->time_ok && segment->opt.has_time && segment->opt.echo) {
         uint32_t ms = tcp_time_now(tp) - segment->opt.echo;
         if (ms < TCP_RTO_MAX_US / 1000)
