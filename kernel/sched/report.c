@@ -260,8 +260,8 @@ void report_command(void (*put)(const char *text, size_t len))
     for (size_t i = 0; text && i < len; i++) {
         int high = i + 2 < len && text[i] == '%' ? hex_value(text[i + 1]) : -1;
         int low = high >= 0 ? hex_value(text[i + 2]) : -1;
-        char c = low >= 0 ? (char)(high << 4 | low) : text[i];
-        put(&c, 1);
+        char decoded = (char)((unsigned)high << 4 | (unsigned)low);
+        put(low >= 0 ? &decoded : &text[i], 1);
         if (low >= 0)
             i += 2;
     }
