@@ -21,6 +21,7 @@
 
 #include "core/assert.h"
 #include "core/random.h"
+#include "lib/fold.h"
 #include "lib/format.h"
 #include "lib/refcount.h"
 #include "lib/string.h"
@@ -85,8 +86,7 @@ static uint32_t name_hash(const struct dentry *parent, const char *name, size_t 
             word = last_word(name, len);
         else
             memcpy(&word, name, sizeof(word));
-        unsigned __int128 product = (unsigned __int128)(hash ^ word) * (hash_secret[1] | 1);
-        hash = (uint64_t)product ^ (uint64_t)(product >> 64);
+        hash = fold_product(hash ^ word, hash_secret[1] | 1);
         if (last)
             return (uint32_t)hash;
     }

@@ -27,6 +27,7 @@
 #include "core/spinlock.h"
 #include "lib/bytes.h"
 #include "lib/errno.h"
+#include "lib/fold.h"
 #include "lib/string.h"
 #include "mm/kmalloc.h"
 
@@ -67,11 +68,10 @@ static uint64_t ports_of(const struct flow_key *key)
     return word & 0xffffffffff;
 }
 
-/* The halves of the product of two words, each XORed with a word of the secret. */
+/* The folded product of two words, each XORed with a word of the secret. */
 static uint64_t mix(uint64_t a, uint64_t b, const uint64_t secret[2])
 {
-    unsigned __int128 product = (unsigned __int128)(a ^ secret[0]) * (b ^ secret[1]);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    return fold_product(a ^ secret[0], b ^ secret[1]);
 }
 
 /* Folded products under 256 bits of secret, as hashes of many languages' maps are. Who does not
