@@ -345,7 +345,10 @@ struct tcp {
     bool room_wanted;
     bool starved; /* received data was dropped for lack of memory */
     bool ack_now, ack_later;
-    bool tlp_retransmit, no_quick, oob_inline, undo_pending, reordering;
+    bool input_more; /* the owner has further segments at hand: tcp_input_end will come */
+    bool ack_owed : 1, output_owed : 1; /* by it: an acknowledgement; what may be sent now */
+    bool tlp_retransmit : 1, undo_pending : 1, reordering : 1;
+    bool no_quick, oob_inline;
     uint16_t mss_user; /* TCP_MAXSEG; 0: none */
     uint16_t keep_idle_s, keep_interval_s;
     uint8_t keep_count, syn_retries;
@@ -433,6 +436,9 @@ void tcp_quick_ack(struct tcp *tp, bool on);
 /* A segment for this connection: the packet begins with the TCP header; consumes. Its checksum is
  * good. */
 void tcp_input(struct tcp *tp, struct pkt *pkt, const struct tcp_segment *segment);
+/* Behind a burst, whose segments but the last were given with `input_more`: if something is owed.
+ */
+void tcp_input_end(struct tcp *tp);
 void tcp_timer(struct tcp *tp);
 /* Is there anything on its way that begins with `seq`? Else what ICMP says of it is a lie, or old.
  */

@@ -325,9 +325,22 @@ void tcp_input(struct tcp *tp, struct pkt *pkt, const struct tcp_segment *segmen
         syn_sent(tp, pkt, &seg);
     else
         synchronized(tp, pkt, &seg);
-    tcp_output(tp);
+    if (tp->input_more && !tp->ack_now)
+        tp->output_owed = true; /* what all acknowledgements of the burst allow, in long segments */
+    else
+        tcp_output(tp);
     if (tp->ack_now && tcp_synchronized(tp) && tp->state != TCP_TIME_WAIT)
         tcp_send_ack(tp);
+    tcp_leave(tp);
+}
+
+void tcp_input_end(struct tcp *tp)
+{
+    tcp_enter(tp);
+    tcp_output(tp);
+    if (tp->ack_owed && tcp_synchronized(tp) && tp->state != TCP_TIME_WAIT)
+        tcp_send_ack(tp);
+    tp->ack_owed = false;
     tcp_leave(tp);
 }
 

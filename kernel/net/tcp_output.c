@@ -92,7 +92,7 @@ struct tcp_header tcp_header_of(struct tcp *tp, uint32_t seq, uint8_t flags)
         header.urgent = (uint16_t)(tp->urgent_sent - seq);
     }
     /* It acknowledges all there is. */
-    tp->ack_now = tp->ack_later = false;
+    tp->ack_now = tp->ack_later = tp->ack_owed = false;
     tcp_set_deadline(tp, TCP_SLOT_ACK, TCP_NEVER);
     return header;
 }
@@ -386,6 +386,7 @@ static void arm_persist(struct tcp *tp)
 
 void tcp_output(struct tcp *tp)
 {
+    tp->output_owed = false;
     if (!tcp_synchronized(tp) || tp->state == TCP_TIME_WAIT)
         return;
     uint32_t before = tp->nxt, lost_before = tp->resent;

@@ -84,6 +84,8 @@ static void sack_trim(struct tcp *tp)
  * acknowledgement that we delay. */
 #define ACK_SEGMENT_MAX 8192u
 #define DRAIN_ACK 2048u /* bytes */
+/* What may wait for the end of a burst: a peer with a small window must not run out of it. */
+#define BURST_ACK_MAX (256u << 10)
 
 /* Which of several acknowledgements may wait (RFC 9293, 3.8.6.3; RFC 5681, 4.2): the first of two
  * full segments, for a while; none at the beginning, when the peer's window is small. The while is
@@ -98,7 +100,10 @@ static void schedule_ack(struct tcp *tp)
         tp->quick_acks--;
         tp->ack_now = true;
     } else if (unacked >= 2 * MIN(tp->rcv_mss, ACK_SEGMENT_MAX)) {
-        tp->ack_now = true;
+        if (tp->input_more && unacked < BURST_ACK_MAX)
+            tp->ack_owed = true; /* the next segment is here already: one for all of them */
+        else
+            tp->ack_now = true;
     } else if (!tp->ack_later) {
         tp->ack_later = true;
         tcp_set_deadline(tp, TCP_SLOT_ACK, tp->now_ns + (TCP_DELAYED_ACK_NS << tp->ack_doublings));

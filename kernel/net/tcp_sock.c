@@ -351,9 +351,12 @@ static void protocol_input(struct inet_sock *inet)
         struct pkt *next = list->next;
         list->next = NULL;
         channel_discharge(&inet->flow.channel, list->truesize);
+        ts->tp.input_more = next != NULL;
         segment(ts, list);
         list = next;
     }
+    if (ts->tp.ack_owed || ts->tp.output_owed) /* the last did not come to it */
+        tcp_input_end(&ts->tp);
 }
 
 static void protocol_error(struct inet_sock *inet, const struct ip_error *error)

@@ -32,6 +32,7 @@ struct program {
 };
 struct end {
     struct tcp *tp;
+    struct flight *held; /* its channel: what has come and was not looked at yet */
     struct tcp_tw tw;
     bool has_tw, gone;
     uint64_t timer_ns;
@@ -49,6 +50,7 @@ static uint64_t steps;
 static struct {
     uint32_t loss, duplicate, corrupt, reorder, mark, burst;
     uint64_t delay_ns, jitter_ns, byte_ns;
+    uint64_t hold_ns; /* so long at most packets lie in a channel; 0: they do not */
     uint32_t mtu_mss;
     bool whole; /* GSO packets are not cut: the loopback */
 } wire;
@@ -90,29 +92,61 @@ static _Noreturn void stop(const char *what)
 /* ---- the wire ---- */
 
 struct flight {
+    struct flight *next;
     struct end *to;
     struct wire *bytes;
     struct pkt *whole;
     bool ce;
 };
 
-static void deliver(struct end *to, struct pkt *pkt, bool ce);
+static void deliver(struct end *to, struct pkt *pkt, bool ce, bool more);
 static void run(void *arg);
 static void wake(struct end *end);
 
-static void arrive(void *arg)
+static void discard(struct flight *list)
 {
-    struct flight *flight = arg;
+    for (struct flight *next; list; list = next) {
+        next = list->next;
+        free(list->bytes);
+        pkt_free(list->whole);
+        free(list);
+    }
+}
+
+static void take_in(struct flight *flight, bool more)
+{
     struct pkt *pkt = flight->whole;
     struct wire *bytes = flight->bytes;
-    if (bytes) {
-        if (fixture_checksum(bytes->bytes, bytes->len) == 0xffff)
-            pkt = fixture_packet(bytes->bytes, bytes->len, 1 + fixture_below(3));
-        free(bytes);
-    }
+    if (bytes && fixture_checksum(bytes->bytes, bytes->len) == 0xffff)
+        pkt = fixture_packet(bytes->bytes, bytes->len, 1 + fixture_below(3));
     if (pkt)
-        deliver(flight->to, pkt, flight->ce);
+        deliver(flight->to, pkt, flight->ce, more);
+    free(bytes);
     free(flight);
+}
+
+/* The socket takes all that lies in its channel. */
+static void drain(void *arg)
+{
+    struct end *end = arg;
+    for (struct flight *flight; (flight = end->held) != NULL;)
+        take_in(flight, (end->held = flight->next) != NULL);
+    if (end->tp && !end->gone && (end->tp->ack_owed || end->tp->output_owed))
+        tcp_input_end(end->tp);
+}
+
+static void arrive(void *arg)
+{
+    struct flight *flight = arg, **last = &flight->to->held;
+    if (wire.hold_ns == 0) {
+        take_in(flight, false);
+        return;
+    }
+    if (!*last)
+        events_add(fixture_now + fixture_random() % wire.hold_ns, drain, flight->to);
+    while (*last)
+        last = &(*last)->next;
+    *last = flight;
 }
 
 static bool one_in_mille(uint32_t mille)
@@ -149,19 +183,18 @@ static void launch(struct end *to, struct wire *bytes, struct pkt *whole, bool e
     bool lost = one_in_mille(wire.loss) || fixture_now < burst_end_ns[side];
     /* A queue of 200 ms, then packets fall off its end. */
     lost |= begin > fixture_now + 200 * NS_PER_MS;
+    struct flight *flight = calloc(1, sizeof *flight);
+    *flight = (struct flight){NULL, to, bytes, whole, ect && one_in_mille(wire.mark)};
     if (lost) {
         if (begin > fixture_now + 200 * NS_PER_MS)
             wire_free_ns[side] = begin;
-        free(bytes);
-        pkt_free(whole);
+        discard(flight);
         return;
     }
     if (bytes && one_in_mille(wire.corrupt)) {
         uint8_t *p = &bytes->bytes[fixture_below(bytes->len)];
         *p ^= (uint8_t)(1 + fixture_below(255));
     }
-    struct flight *flight = calloc(1, sizeof *flight);
-    *flight = (struct flight){to, bytes, whole, ect && one_in_mille(wire.mark)};
     uint64_t when = wire_free_ns[side] + wire.delay_ns;
     if (wire.jitter_ns && one_in_mille(wire.reorder))
         when += fixture_random() % wire.jitter_ns;
@@ -169,7 +202,7 @@ static void launch(struct end *to, struct wire *bytes, struct pkt *whole, bool e
         struct flight *twin = calloc(1, sizeof *twin);
         struct wire *copy = malloc(sizeof *copy + bytes->len);
         memcpy(copy, bytes, sizeof *copy + bytes->len);
-        *twin = (struct flight){to, copy, NULL, false};
+        *twin = (struct flight){NULL, to, copy, NULL, false};
         events_add(when + fixture_random() % (wire.jitter_ns + 1), arrive, twin);
     }
     events_add(when, arrive, flight);
@@ -182,14 +215,12 @@ static void transmit(struct end *from, struct pkt *pkt, bool ect)
         launch(to, NULL, pkt, ect);
         return;
     }
-    struct wire *list = fixture_segments(pkt, ect);
-    while (list) {
-        struct wire *next = list->next;
+    for (struct wire *list = fixture_segments(pkt, ect), *next; list; list = next) {
+        next = list->next;
         if (list->len - (uint32_t)(list->bytes[12] >> 4) * 4 > wire.mtu_mss)
             stop("a segment is longer than the path carries");
         trace(from, list);
         launch(to, list, NULL, ect);
-        list = next;
     }
 }
 
@@ -262,7 +293,7 @@ static void cb_accepted(struct tcp_listener *l, struct tcp *tp)
 
 /* ---- where a packet goes ---- */
 
-static void deliver(struct end *to, struct pkt *pkt, bool ce)
+static void deliver(struct end *to, struct pkt *pkt, bool ce, bool more)
 {
     struct tcp_segment segment;
     struct pkt *out = NULL;
@@ -279,6 +310,7 @@ static void deliver(struct end *to, struct pkt *pkt, bool ce)
         if (verdict == TCP_TW_ANSWER)
             transmit(to, out, false);
     } else if (to->tp && !to->gone) {
+        to->tp->input_more = more;
         tcp_input(to->tp, pkt, &segment);
     } else if (to == &ends[1] && listening && !to->gone) {
         tcp_listener_input(&listener, &key, wire.mtu_mss, pkt, &segment);
@@ -400,6 +432,7 @@ static void choose(void)
     wire.delay_ns = one_in_mille(300) ? 20000 : fixture_below(100) * NS_PER_MS;
     wire.jitter_ns = wire.reorder ? 1 + fixture_below(50) * NS_PER_MS : 0;
     wire.byte_ns = one_in_mille(500) ? 0 : fixture_below(8000);
+    wire.hold_ns = one_in_mille(500) ? 0 : 1 + fixture_below(2000) * 1000;
     wire.mtu_mss = chosen(mtus, 6);
     if (fail_first) /* a segment of many pieces would hardly ever get through */
         wire.mtu_mss = MIN(wire.mtu_mss, 1460);
@@ -477,7 +510,6 @@ static void one(uint64_t seed)
     fixture_stack.arm_listener = cb_arm_listener;
     ends[0].salt = (uint8_t)seed;
     ends[1].salt = (uint8_t)~seed;
-    ends[0].program.pause_max_ns += 0;
     bool both = one_in_mille(100); /* simultaneous open */
     make(&ends[0]);
     options(ends[0].tp);
@@ -520,12 +552,10 @@ static void one(uint64_t seed)
     }
     /* What is on the wire still has nobody to go to. */
     while (events_take(&event))
-        if (event.fn == arrive) {
-            struct flight *flight = event.arg;
-            free(flight->bytes);
-            pkt_free(flight->whole);
-            free(flight);
-        }
+        if (event.fn == arrive)
+            discard(event.arg);
+    discard(ends[0].held);
+    discard(ends[1].held);
     if (listening)
         tcp_listener_destroy(&listener);
     if (fixture_packets() != 0)

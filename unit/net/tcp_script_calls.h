@@ -135,6 +135,7 @@ static void call_set(char *at)
         {"no_quick", &tp->no_quick, 1, true},
         {"quick", &tp->quick_acks, 1, true},
         {"inline", &tp->oob_inline, 1, true},
+        {"burst", &tp->input_more, 1, true},
         {"memory", &fixture_stack.memory, 1, false}, /* enum tcp_memory */
         {"reno", &fixture_stack.reno, 1, false},
         {"ecn", &fixture_stack.ecn, 1, false},
@@ -154,6 +155,8 @@ static void call_set(char *at)
             memcpy(settings[i].where, &value, settings[i].size); /* little endian hosts */
             if (strcmp(name, "cork") == 0 && !value)
                 tcp_uncork(s.tp);
+            if (strcmp(name, "burst") == 0 && !value)
+                tcp_input_end(s.tp);
             return;
         }
     wrong("no such setting:", name ? name : "");
