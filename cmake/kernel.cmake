@@ -73,13 +73,13 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     drv/faulty_console drv/faulty_netdev net/farewell net/net proc/patch proc/stack proc/futex_pi net/neigh net/tcp_timer linux/sys_signal
     linux/sys_file_open net/inet_group net/option_rare net/tcp_sock_open linux/sys_file_event drv/netdev drv/vmxnet3_io fs/timerfd
     core/random lib/conframe mm/kvm mm/reclaim net/tcp_sock_fast net/tcp_sock_memory proc/clone proc/futex_exit proc/task
-    sched/cpu sched/pi sched/semaphore net/tcp_listen proc/signal fs/open linux/sys_stat net/unix fs/inode)
+    sched/cpu sched/pi sched/semaphore net/tcp_listen proc/signal proc/deliver fs/open linux/sys_stat net/unix fs/inode)
   foreach(name ${cold})
     set_property(SOURCE ${CMAKE_SOURCE_DIR}/kernel/${name}.c APPEND PROPERTY COMPILE_OPTIONS -Os)
   endforeach()
   foreach(name common/acpi common/bootmem common/console common/core common/dtb common/pcihost common/symtab ${SELKIE_ISA}/cpu ${SELKIE_ISA}/mem ${SELKIE_ISA}/power ${SELKIE_ISA}/boot ${SELKIE_ISA}/console
       common/pl011 common/serial_16550
-      ${SELKIE_ISA}/isa/cpuinfo ${SELKIE_ISA}/isa/insn ${SELKIE_ISA}/isa/patch ${SELKIE_ISA}/isa/report)
+      ${SELKIE_ISA}/isa/cpuinfo ${SELKIE_ISA}/isa/insn ${SELKIE_ISA}/isa/patch ${SELKIE_ISA}/isa/report ${SELKIE_ISA}/isa/sigframe)
     set_property(SOURCE ${CMAKE_SOURCE_DIR}/platform/${name}.c APPEND PROPERTY COMPILE_OPTIONS -Os)
   endforeach()
 endif()

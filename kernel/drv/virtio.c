@@ -189,8 +189,8 @@ static uint8_t *queue_memory(size_t size)
     return page ? page_virt(page) : NULL;
 }
 
-int virtio_queue_init(struct virtio_device *dev, struct virtio_queue *queue, unsigned index,
-                      unsigned size)
+rarely int virtio_queue_init(struct virtio_device *dev, struct virtio_queue *queue, unsigned index,
+                             unsigned size)
 {
     ASSERT(size > 0 && size <= VIRTIO_QUEUE_MAX && (size & (size - 1)) == 0);
     uint32_t max = dev->transport->queue_max(dev, index);

@@ -280,7 +280,7 @@ static bool reaches(const struct epoll *from, const struct epoll *target, int de
 }
 
 /* Levels of instances that watch this one. */
-static int height_outside(const struct epoll *ep, int depth)
+rarely static int height_outside(const struct epoll *ep, int depth)
 {
     int max = 0;
     if (depth > DEPTH_MAX)
@@ -293,7 +293,7 @@ static int height_outside(const struct epoll *ep, int depth)
     return max;
 }
 
-static int check_nesting(struct epoll *ep, const struct file *target)
+rarely static int check_nesting(struct epoll *ep, const struct file *target)
 {
     if (!file_is_epoll(target))
         return 0;

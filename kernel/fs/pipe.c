@@ -402,7 +402,7 @@ static int fifo_join(struct inode *inode, struct file *file, struct fifo_need *n
 }
 
 /* fifo(7): opening one end blocks until the other end is opened too. */
-int fifo_open(struct inode *inode, struct file *file)
+rarely int fifo_open(struct inode *inode, struct file *file)
 {
     struct fifo_need need = {NULL, 0};
     if ((file_flags(file) & O_ACCMODE) == O_ACCMODE)
@@ -452,7 +452,7 @@ static void resize_locked(struct pipe *pipe, struct page **fresh, size_t count)
     __atomic_store_n(&pipe->page_count, count, __ATOMIC_RELAXED);
 }
 
-long pipe_set_size(struct file *file, uint64_t size)
+rarely long pipe_set_size(struct file *file, uint64_t size)
 {
     if (!file_is_pipe(file))
         return -EBADF;

@@ -362,7 +362,7 @@ static int allocate_locked(struct inode *inode, unsigned mode, uint64_t off, uin
     return err;
 }
 
-int ramfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t len)
+rarely int ramfs_fallocate(struct inode *inode, unsigned mode, uint64_t off, uint64_t len)
 {
     uint64_t end;
     if (inode->object.huge_shift)

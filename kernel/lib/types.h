@@ -28,6 +28,8 @@ static inline uaddr_t uaddr_add(uaddr_t base, size_t offset)
 #define must_check __attribute__((warn_unused_result))
 #define printf_like(fmt, first) __attribute__((format(printf, fmt, first)))
 #define no_inline __attribute__((noinline))
+/* Runs at the start or rarely, in a file whose other functions are fast: compiled for size. */
+#define rarely __attribute__((cold))
 #define unused __attribute__((unused))
 #define packed __attribute__((packed))
 #define cache_aligned __attribute__((aligned(64)))

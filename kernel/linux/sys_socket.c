@@ -121,7 +121,7 @@ static long make_pair(const struct syscall_args *a, const int fd[2])
     return err ? err : fill_pair(pair, a->arg[1], fd);
 }
 
-long sys_socketpair(const struct syscall_args *a)
+rarely long sys_socketpair(const struct syscall_args *a)
 {
     int fd[2];
     long err = check_type(a->arg[1]);

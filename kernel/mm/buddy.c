@@ -168,7 +168,7 @@ static bool chunk_open(void)
 
 /* ---- boot ------------------------------------------------------------------------------- */
 
-void page_init(void)
+rarely void page_init(void)
 {
     uint32_t blocks = 1u << (PAGE_ORDER_MAX - BLOCK_ORDER); /* in a chunk */
     const struct page_map_layout map = page_map_init(hot_bytes(), blocks);

@@ -345,8 +345,8 @@ void kfree(void *ptr)
         done = __builtin_expect(pool_give(pool_of(own, page), page, ptr, slab_offset(ptr)), 1);
     }
     hal_brief_end(brief);
-    if (!done)
-        kfree_slow(ptr, page);
+    if (!done) /* a slab of this CPU's, or something wrong */
+        slab_free(page, ptr);
 }
 
 void *krealloc(void *old, size_t size, unsigned flags)

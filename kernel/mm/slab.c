@@ -92,7 +92,7 @@ static void pools_init(struct pools *own, unsigned cpu)
     }
 }
 
-void slab_init(void)
+rarely void slab_init(void)
 {
     unsigned order = 0;
     /* Not from core/random.c, which comes later. No better source than jitter is as good here. */
@@ -446,7 +446,7 @@ static bool pool_trim(struct pools *own, struct pool *pool, int *budget)
 }
 
 /* One step; *c is the class to go on with. How many slabs went. */
-static uint64_t trim_step(struct pools *own, unsigned *c)
+rarely static uint64_t trim_step(struct pools *own, unsigned *c)
 {
     uint64_t gone = 0;
     for (int budget = TRIM_STEP; *c < SLAB_CLASSES && budget > 0;) {
@@ -538,7 +538,7 @@ uint64_t slab_trim_all(void)
 }
 
 /* Exact while nobody allocates; what is on `ready` counts neither as allocated nor as freed. */
-void slab_add_stats(struct kmalloc_stats *out)
+rarely void slab_add_stats(struct kmalloc_stats *out)
 {
     for (unsigned c = 0; c < SLAB_CLASSES; c++) {
         uint64_t allocs = 0, frees = 0, slabs = 0;

@@ -438,7 +438,7 @@ static void device_changed(struct netdev *dev)
         nd6_changed(dev);
 }
 
-int ip_init(void)
+rarely int ip_init(void)
 {
     const struct ifaddr_info v4 = {
         .dev = &loopback,

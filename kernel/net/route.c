@@ -119,7 +119,7 @@ static void free_table(struct rcu_head *head)
     kfree(container_of(head, struct table, rcu));
 }
 
-static struct table *table_new(unsigned count)
+rarely static struct table *table_new(unsigned count)
 {
     struct table *t = kzalloc(sizeof(*t) + count * sizeof(t->entries[0]));
     if (t)
@@ -127,7 +127,7 @@ static struct table *table_new(unsigned count)
     return t;
 }
 
-static void publish(struct table *fresh)
+rarely static void publish(struct table *fresh)
 {
     struct table *old = table;
     __atomic_store_n(&table, fresh, __ATOMIC_RELEASE);
@@ -152,7 +152,7 @@ static bool same_place(const struct route_entry *a, const struct route_entry *b)
     return net_addr_equal(&a->dest, &b->dest) && a->prefix == b->prefix && a->metric == b->metric;
 }
 
-static int check(const struct route_entry *e)
+rarely static int check(const struct route_entry *e)
 {
     bool v4 = net_addr_is_v4(&e->dest), via = !net_addr_is_any(&e->gateway);
     bool goes = e->type == ROUTE_UNICAST;
@@ -167,7 +167,7 @@ static int check(const struct route_entry *e)
 }
 
 /* A gateway has to be on a link: the device of the way there is the route's, if it names none. */
-static int resolve(struct route_entry *e)
+rarely static int resolve(struct route_entry *e)
 {
     if (e->type != ROUTE_UNICAST || net_addr_is_any(&e->gateway))
         return 0;
@@ -184,7 +184,7 @@ static int resolve(struct route_entry *e)
     return 0;
 }
 
-int route_add_locked(const struct route_entry *entry, bool replace)
+rarely int route_add_locked(const struct route_entry *entry, bool replace)
 {
     struct route_entry e = *entry;
     unsigned count = table ? table->count : 0, at = 0;
@@ -225,8 +225,9 @@ int route_add_locked(const struct route_entry *entry, bool replace)
 }
 
 /* Take out those that `gone` says, at most `most`. -ESRCH: none; -ENOMEM. */
-static int remove_those(bool (*gone)(const struct route_entry *e, const struct route_entry *like),
-                        const struct route_entry *like, unsigned most)
+rarely static int remove_those(bool (*gone)(const struct route_entry *e,
+                                            const struct route_entry *like),
+                               const struct route_entry *like, unsigned most)
 {
     unsigned count = table ? table->count : 0, kept = 0;
     struct table *fresh = table_new(count);
@@ -252,7 +253,7 @@ static int remove_those(bool (*gone)(const struct route_entry *e, const struct r
     return 0;
 }
 
-static bool matches(const struct route_entry *e, const struct route_entry *like)
+rarely static bool matches(const struct route_entry *e, const struct route_entry *like)
 {
     struct net_addr dest = like->dest;
     mask(&dest, bits_of(like));
@@ -289,7 +290,7 @@ static bool by_device(const struct route_entry *e, const struct route_entry *lik
     return e->dev == like->dev && (!like->protocol || e->protocol == like->protocol);
 }
 
-void route_flush(struct netdev *dev, uint8_t protocol)
+rarely void route_flush(struct netdev *dev, uint8_t protocol)
 {
     const struct route_entry like = {.dev = dev, .protocol = protocol};
     mutex_lock(&net_config);
@@ -303,7 +304,7 @@ static bool expired(const struct route_entry *e, const struct route_entry *like)
     return e->expires_ns && e->expires_ns <= like->expires_ns;
 }
 
-uint64_t route_expire(uint64_t now_ns)
+rarely uint64_t route_expire(uint64_t now_ns)
 {
     const struct route_entry like = {.expires_ns = now_ns};
     uint64_t next_ns = UINT64_MAX;
@@ -321,7 +322,7 @@ uint64_t route_expire(uint64_t now_ns)
     return next_ns;
 }
 
-unsigned route_list(struct route_entry *out, unsigned from, unsigned max)
+rarely unsigned route_list(struct route_entry *out, unsigned from, unsigned max)
 {
     unsigned token = rcu_read_lock(), written = 0;
     const struct table *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);

@@ -508,7 +508,8 @@ static int set_udp(struct udp_sock *udp, int name, int value)
     }
 }
 
-static int udp_set_option(struct socket *socket, int level, int name, uaddr_t value, unsigned len)
+rarely static int udp_set_option(struct socket *socket, int level, int name, uaddr_t value,
+                                 unsigned len)
 {
     int number;
     if (level != SOL_UDP)

@@ -261,7 +261,7 @@ static void dump_free(struct dump *d)
 
 static void write_padding(size_t len)
 {
-    static const uint8_t zeroes[256];
+    uint8_t zeroes[256] = {0};
     for (size_t n; len > 0; len -= n) {
         n = MIN(len, sizeof zeroes);
         hal_core_write(zeroes, n);

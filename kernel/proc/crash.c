@@ -34,12 +34,12 @@ bool crash_report_wanted;
 
 static const char *signal_name(int signo)
 {
-    static const char *const names[NSIG + 1] = {
+    static const char names[][8] = {
         [SIGQUIT] = "SIGQUIT", [SIGILL] = "SIGILL",   [SIGTRAP] = "SIGTRAP", [SIGABRT] = "SIGABRT",
         [SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",   [SIGSEGV] = "SIGSEGV", [SIGSYS] = "SIGSYS",
         [SIGXCPU] = "SIGXCPU", [SIGXFSZ] = "SIGXFSZ",
     };
-    return names[signo] ? names[signo] : "";
+    return (size_t)signo < ARRAY_COUNT(names) ? names[signo] : "";
 }
 
 static void say(const char *fmt, ...) printf_like(1, 2);

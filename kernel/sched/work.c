@@ -138,7 +138,7 @@ fail:
     return err;
 }
 
-int work_start(void)
+rarely int work_start(void)
 {
     for (unsigned id = 0; id < hal_cpu_count(); id++) {
         int err = __atomic_load_n(&cpu_get(id)->online, __ATOMIC_ACQUIRE) ? start_on(id) : 0;

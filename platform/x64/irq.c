@@ -239,7 +239,7 @@ static void device_dispatch(unsigned vector)
 
 /* ---- set-up ---- */
 
-void x64_irq_init_cpu(void)
+rarely void x64_irq_init_cpu(void)
 {
     uint64_t base = x64_rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
 

@@ -49,7 +49,7 @@ static void map_image(uintptr_t slide)
 }
 
 /* The first C code. With SELKIE_KASAN compiled without checks: what it calls may have them. */
-uintptr_t x64_kaslr(paddr_t start_info)
+rarely uintptr_t x64_kaslr(paddr_t start_info)
 {
     uintptr_t slide;
     uint64_t random;

@@ -98,7 +98,7 @@ static void map_direct(const struct bootmem *ram)
     boot_map(X64_DIRECT_BASE + text, text, data - text, HAL_PROT_READ, 0);
 }
 
-void x64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
+rarely void x64_mmu_init(struct bootmem *bm, const struct bootmem *ram)
 {
     boot_memory = bm;
     boot_check(pgtable_init(&kernel_space.pt, &boot_ops));

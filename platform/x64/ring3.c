@@ -82,7 +82,7 @@ static void features(void)
     f->fsgsbase = x64_ring3_fsgsbase();
 }
 
-void x64_ring3_choose(void)
+rarely void x64_ring3_choose(void)
 {
     if (!wanted())
         return;

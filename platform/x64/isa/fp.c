@@ -123,9 +123,9 @@ static inline __attribute__((always_inline)) no_sanitize void fp_xrstor(const vo
 }
 
 /* Is x87 in use still after it was given its initial state? The program's is not there yet. */
-static bool fp_x87_untracked(void)
+rarely static bool fp_x87_untracked(void)
 {
-    static const uint8_t initial[FP_LEGACY_SIZE + FP_HEADER_SIZE] __attribute__((aligned(64)));
+    uint8_t initial[FP_LEGACY_SIZE + FP_HEADER_SIZE] __attribute__((aligned(64))) = {0};
 
     fp_xrstor(initial, FP_X87);
     return fp_xgetbv(1) & FP_X87;
@@ -149,7 +149,7 @@ static uint32_t fp_mxcsr_mask(void)
     return SELKIE_SIM ? mask & COMMON_MXCSR : mask;
 }
 
-void isa_fp_setup(void)
+rarely void isa_fp_setup(void)
 {
     struct isa_fp_info info = {.size = FP_LEGACY_SIZE, .features = FP_X87 | FP_SSE};
     uint32_t r[4];
