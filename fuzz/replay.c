@@ -3,15 +3,44 @@
  * replay.c - runs a fuzz target without a fuzzer: over every file named on the command line, and
  * every file of the folders named there. Each input lies in a block of just its size, so that the
  * address sanitizer sees the first byte read beyond it.
+ *
+ * Compiled by AFL++'s compiler and started without files it is AFL++'s driver: one process takes
+ * one input after the other.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 
 static unsigned count;
+
+#ifdef __AFL_LOOP
+#define AFL_RUNS 10000 /* of one process; then a fresh one */
+
+__AFL_FUZZ_INIT();
+
+static void serve_afl(void)
+{
+    const uint8_t *shared;
+
+    __AFL_INIT();
+    shared = __AFL_FUZZ_TESTCASE_BUF; /* is there only now */
+    while (__AFL_LOOP(AFL_RUNS)) {
+        size_t size = (size_t)__AFL_FUZZ_TESTCASE_LEN;
+        uint8_t *data = malloc(size ? size : 1);
+
+        if (!data)
+            abort();
+        memcpy(data, shared, size);
+        LLVMFuzzerTestOneInput(data, size);
+        free(data);
+    }
+    exit(0);
+}
+#endif
 
 static void replay_file(const char *path, size_t size)
 {
@@ -58,6 +87,10 @@ static void replay(const char *path)
 
 int main(int argc, char **argv)
 {
+#ifdef __AFL_LOOP
+    if (argc == 1)
+        serve_afl();
+#endif
     for (int i = 1; i < argc; i++)
         replay(argv[i]);
     if (count == 0) {

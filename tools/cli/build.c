@@ -57,9 +57,9 @@ static bool build_fresh(const char *preset, const char *file)
     return !anything_newer(names, &stamp.st_mtim);
 }
 
-static void setup(const char *action, const char *what)
+static void setup(const char *action, const char *what, const char *file)
 {
-    const char *const argv[] = {text("%s/tools/setup", top_dir()), action, what, NULL};
+    const char *const argv[] = {text("%s/tools/setup", top_dir()), action, what, file, NULL};
     int status = run_quiet(argv, NULL, STDERR_FILENO);
 
     if (status != 0)
@@ -72,10 +72,16 @@ char *build_need(const char *preset, const char *what)
 
     if (build_fresh(preset, path))
         return path;
-    setup("build", preset);
+    setup("build", preset, NULL);
     if (!file_exists(path))
         fail(EXIT_TOOL, "%s: the build did not make it", path);
     return path;
+}
+
+char *build_one(const char *preset, const char *what)
+{
+    setup("one", preset, what);
+    return text("%s/build/%s/%s", top_dir(), preset, what);
 }
 
 void build_packages(const char *group)
@@ -86,7 +92,7 @@ void build_packages(const char *group)
         stat(text("%s/build/.packages-%s", top_dir(), group), &stamp) == 0 &&
         older(&list.st_mtim, &stamp.st_mtim))
         return;
-    setup("packages", group);
+    setup("packages", group, NULL);
 }
 
 char *build_preset(const struct run_options *options)

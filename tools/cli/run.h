@@ -87,6 +87,8 @@ char *build_preset(const struct run_options *options);
 char *build_kernel(const struct run_options *options);
 /* Make sure that a preset is built; `what` a file in its directory. Returns the path of it. */
 char *build_need(const char *preset, const char *what);
+/* The same of this one file: the rest of the preset is left alone. */
+char *build_one(const char *preset, const char *what);
 /* Have the packages of a group of tools/packages.txt installed. */
 void build_packages(const char *group);
 

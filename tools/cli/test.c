@@ -328,6 +328,16 @@ static void add_fuzz_brief(struct tests *tests)
     }
 }
 
+/* The fuzzers find a bug if there is one. */
+static void add_fuzz_planted(struct tests *tests)
+{
+    struct test *test = tests_add(tests, text("fuzz/planted"), path_run);
+
+    list_add(&test->words, text("%s/tools/tests/planted", top_dir()));
+    test->needs = "fuzz";
+    test->timeout_seconds = 600; /* it builds two programs */
+}
+
 /* The guest targets, with seeds that stay the same. */
 static void add_fuzz_guest(struct tests *tests, const char *name)
 {
@@ -420,6 +430,7 @@ static void all_tests(struct tests *tests, bool coverage)
     add_fuzz(tests);
     if (!coverage) {
         add_fuzz_brief(tests);
+        add_fuzz_planted(tests);
         add_fuzz_guest(tests, "syscalls");
     }
     tests_load(tests, "guest", "guest");
