@@ -3,6 +3,7 @@
 /* include: platform/x64 */
 /* length: 64 */
 /* runs: 20000 */
+/* compares: not traced; those are of single bytes */
 /* covers: platform/x64/isa/insn.c platform/x64/isa/patch.c */
 /* lines: 95 platform/x64/isa/insn.c */
 /*
