@@ -240,8 +240,11 @@ static void report_start(void)
 {
     report_call_name = call_name;
     report_init();
-    for (unsigned id = 0; id < hal_cpu_count(); id++)
-        cpu_get(id)->trace = kmalloc_array(TRACE_EVENTS, sizeof(struct trace_event), ALLOC_ZERO);
+    for (unsigned id = 0; id < hal_cpu_count(); id++) {
+        struct cpu *cpu = cpu_get(id);
+        cpu->trace_ring = kmalloc_array(TRACE_EVENTS, sizeof(struct trace_event), ALLOC_ZERO);
+        cpu->trace = cpu->trace_ring;
+    }
 }
 
 /* The first kernel thread: the part of the boot that may sleep. */

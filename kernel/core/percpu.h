@@ -16,8 +16,9 @@ struct cpu {
     struct thread *idle; /* its idle thread */
     struct runqueue *rq;
     struct timerq *timers;
-    struct trace_event *trace; /* core/trace.h; NULL: none yet */
-    uint64_t trace_count;      /* events ever noted */
+    struct trace_event *trace;      /* core/trace.h: where events go; NULL: nowhere; atomic */
+    uint64_t trace_count;           /* events ever noted */
+    struct trace_event *trace_ring; /* the ring itself; NULL: none yet */
 } cache_aligned;
 
 /* Number the structures of all CPUs; once, on CPU 0. That of CPU 0 is usable before. */

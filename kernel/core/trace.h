@@ -6,9 +6,10 @@
  * many of a wake-up's 85 (both with the clock reading that they need anyway; only a wake-up
  * for another CPU reads it for this), some 30 of a fault's thousand and more. System
  * calls and their results are noted in SELKIE_DEBUG builds only. A ring is one page that only its
- * CPU writes, with interrupts off, so there is no lock and no atomic instruction; whoever reads
- * it looks at a machine that stands still. There is none before the memory allocator is up.
- * Threads are named by address: it may be gone when somebody reads.
+ * CPU writes, with interrupts off, so there is no lock and no atomic instruction. Whoever reads it
+ * looks at a machine that stands still, or takes `trace` away from the CPUs and waits until each
+ * has been interrupted (sched/report.c). There is none before the memory allocator is up. Threads
+ * are named by address: it may be gone when somebody reads.
  */
 #ifndef SELKIE_CORE_TRACE_H
 #define SELKIE_CORE_TRACE_H
@@ -34,7 +35,8 @@ struct trace_event {
 /* Interrupts off, on `cpu`. */
 static inline void trace_note(struct cpu *cpu, uint64_t ns, struct trace_event event)
 {
-    struct trace_event *ring = cpu->trace;
+    /* Relaxed: what is done to the ring hangs on the address that is found here. */
+    struct trace_event *ring = __atomic_load_n(&cpu->trace, __ATOMIC_RELAXED);
     if (!ring)
         return;
     event.ns = ns;

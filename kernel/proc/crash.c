@@ -179,7 +179,8 @@ static void say_others(const struct task *self, struct where *w)
     kfree(others);
 }
 
-static void report(struct task *task, const struct isa_frame *frame, const struct siginfo *info)
+static void report(struct task *task, const struct isa_frame *frame, const struct siginfo *info,
+                   const struct report_events *events)
 {
     struct where *w = kmalloc(sizeof *w, ALLOC_DEFAULT);
     bool fault = info->code > 0 && info->code != SI_KERNEL &&
@@ -199,6 +200,8 @@ static void report(struct task *task, const struct isa_frame *frame, const struc
     if (w)
         say_others(task, w);
     kfree(w);
+    if (events)
+        report_events_say(events, log_stream);
     report_command(log_stream);
 }
 
@@ -237,10 +240,13 @@ void crash(struct task *task, const struct isa_frame *frame, const struct siginf
     struct process *p = task->process;
     if (!(SIG_BIT(info->signo) & SIG_CORE) || !(crash_report_wanted || coredump_wanted()))
         return;
-    if (!stop_others(p))
-        return;
-    if (crash_report_wanted)
-        report(task, frame, info);
-    if (__atomic_load_n(&p->dumpable, __ATOMIC_RELAXED))
-        coredump(task, frame, info);
+    /* What led here, before stopping the others is the latest that happened. */
+    struct report_events *events = crash_report_wanted ? report_events_take() : NULL;
+    if (stop_others(p)) {
+        if (crash_report_wanted)
+            report(task, frame, info, events);
+        if (__atomic_load_n(&p->dumpable, __ATOMIC_RELAXED))
+            coredump(task, frame, info);
+    }
+    kfree(events);
 }

@@ -7,6 +7,9 @@
  * look): loops have limits, and a fault costs the rest of one part (core/panic.h). Other CPUs have
  * been stopped as far as the machine can; what one that goes on changes meanwhile is printed as it
  * was found.
+ *
+ * The latest events are also part of the report of a program's death (proc/crash.c), on a machine
+ * that goes on; there the rings are taken away from the CPUs while they are read.
  */
 #include "sched/report.h"
 
@@ -14,7 +17,9 @@
 #include "core/trace.h"
 #include "isa.h"
 #include "lib/conframe.h"
+#include "lib/format.h"
 #include "lib/string.h"
+#include "mm/kmalloc.h"
 #include "sched/internal.h"
 
 #define THREADS_MAX 40
@@ -140,75 +145,31 @@ static no_sanitize void say_threads(void)
 
 /* ---- events ---- */
 
-/* A thread that may be gone by now. */
-static no_sanitize void say_name(uint64_t address)
+static void put_panic(const char *text, size_t len)
 {
-    const struct thread *thread = (const struct thread *)(uintptr_t)address;
-    for (unsigned i = 0; i < known_count; i++)
-        if (known[i] == thread) {
-            panic_say("%.15s", thread->name);
-            return;
-        }
-    for (unsigned id = 0; id < hal_cpu_count(); id++)
-        if (cpu_get(id)->idle == thread) {
-            panic_say("idle");
-            return;
-        }
-    panic_say("%#llx", (unsigned long long)address);
+    hal_console_panic(text, len);
 }
 
-static no_sanitize void say_call(const struct trace_event *e)
-{
-    const char *name = report_call_name ? report_call_name(e->number) : NULL;
-    say_name(e->a);
-    panic_say(": %s", name ? name : "system call");
-    if (e->kind == TRACE_CALL)
-        panic_say("(%#llx, ...)", (unsigned long long)e->b);
-    else
-        panic_say(" = %lld", (long long)e->b);
-}
+struct listed {
+    struct trace_event event;
+    unsigned cpu;
+    char a[16], b[16]; /* the threads' names; "": not known */
+};
+struct report_events {
+    unsigned count;
+    struct listed list[EVENTS_MAX]; /* the newest first */
+};
 
-static no_sanitize void say_event(unsigned cpu, const struct trace_event *e)
-{
-    panic_say("  %llu.%06llu CPU %u ", (unsigned long long)(e->ns / NS_PER_SEC),
-              (unsigned long long)(e->ns % NS_PER_SEC / NS_PER_US), cpu);
-    switch (e->kind) {
-    case TRACE_SWITCH:
-        panic_say("switch ");
-        say_name(e->a);
-        panic_say(" -> ");
-        say_name(e->b);
-        break;
-    case TRACE_WAKE:
-        panic_say("wake   ");
-        say_name(e->a);
-        break;
-    case TRACE_FAULT:
-        panic_say("fault  %d at %#llx, pc %#llx", e->number, (unsigned long long)e->a,
-                  (unsigned long long)e->b);
-        break;
-    case TRACE_CALL:
-    case TRACE_RESULT:
-        panic_say("%s", e->kind == TRACE_CALL ? "call   " : "result ");
-        say_call(e);
-        break;
-    default:
-        panic_say("?");
-        break;
-    }
-    panic_say("\n");
-}
-
-/* How many of its events, counted from the newest, each CPU has given to the list below. */
+/* How many of its events, counted from the newest, each CPU has given to the list. */
 static uint16_t taken[HAL_CPU_MAX];
 
 static no_sanitize const struct trace_event *newest(unsigned cpu)
 {
     const struct cpu *c = cpu_get(cpu);
     uint64_t left = MIN(c->trace_count, (uint64_t)TRACE_EVENTS);
-    if (!c->trace || taken[cpu] >= left)
+    if (!c->trace_ring || taken[cpu] >= left)
         return NULL;
-    return &c->trace[(c->trace_count - 1 - taken[cpu]) % TRACE_EVENTS];
+    return &c->trace_ring[(c->trace_count - 1 - taken[cpu]) % TRACE_EVENTS];
 }
 
 /* The CPU with the newest event that was not taken; HAL_CPU_MAX: none is left. */
@@ -221,22 +182,189 @@ static no_sanitize unsigned newest_cpu(void)
     return best;
 }
 
-static no_sanitize void say_events(void)
+static no_sanitize void take_events(struct report_events *r)
 {
-    static struct {
-        unsigned cpu;
-        struct trace_event event;
-    } list[EVENTS_MAX];
-    unsigned count = 0, cpu;
-    while (count < EVENTS_MAX && (cpu = newest_cpu()) != HAL_CPU_MAX) {
-        list[count].cpu = cpu;
-        list[count++].event = *newest(cpu);
+    unsigned cpu;
+    while (r->count < EVENTS_MAX && (cpu = newest_cpu()) != HAL_CPU_MAX) {
+        r->list[r->count] = (struct listed){.cpu = cpu, .event = *newest(cpu)};
+        r->count++;
         taken[cpu]++;
     }
-    if (count)
-        panic_say("latest events:\n");
-    while (count--)
-        say_event(list[count].cpu, &list[count].event);
+}
+
+/* What an event calls by the thread's address is this thread - unless it is older than the end of
+ * one that had the address before. Every end is an event, and of the newest none is left out. */
+static no_sanitize void name_thread(struct report_events *r, const struct thread *thread,
+                                    const char *name)
+{
+    bool ended = __atomic_load_n(&thread->state, __ATOMIC_RELAXED) == THREAD_DEAD;
+    for (unsigned i = 0; i < r->count; i++) {
+        struct listed *l = &r->list[i];
+        const struct trace_event *e = &l->event;
+        bool switched = e->kind == TRACE_SWITCH;
+        if (e->kind == TRACE_FAULT || e->kind == TRACE_NONE)
+            continue;
+        if (switched && e->b == (uintptr_t)thread && !l->b[0])
+            strlcpy(l->b, name, sizeof l->b);
+        if (e->a != (uintptr_t)thread)
+            continue;
+        if (switched && e->number == SWITCH_EXIT) {
+            if (!ended)
+                return;
+            ended = false; /* this was it */
+        }
+        if (!l->a[0])
+            strlcpy(l->a, name, sizeof l->a);
+    }
+}
+
+static no_sanitize void name_idle_threads(struct report_events *r)
+{
+    for (unsigned id = 0; id < hal_cpu_count(); id++)
+        if (cpu_get(id)->idle)
+            name_thread(r, cpu_get(id)->idle, "idle");
+}
+
+#define LINE_ROOM 160
+struct line {
+    size_t len;
+    char text[LINE_ROOM];
+};
+
+static void add(struct line *line, const char *fmt, ...) printf_like(2, 3);
+static void add(struct line *line, const char *fmt, ...)
+{
+    size_t room = sizeof line->text - line->len;
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(line->text + line->len, room, fmt, args);
+    va_end(args);
+    line->len += MIN((size_t)MAX(n, 0), room - 1);
+}
+
+static void add_name(struct line *line, const char *name, uint64_t address)
+{
+    if (name[0])
+        add(line, "%s", name);
+    else
+        add(line, "%#llx", (unsigned long long)address);
+}
+
+static void add_call(struct line *line, const struct listed *l)
+{
+    const struct trace_event *e = &l->event;
+    const char *name = report_call_name ? report_call_name(e->number) : NULL;
+    add(line, e->kind == TRACE_CALL ? "call   " : "result ");
+    add_name(line, l->a, e->a);
+    add(line, ": %s", name ? name : "system call");
+    if (e->kind == TRACE_CALL)
+        add(line, "(%#llx, ...)", (unsigned long long)e->b);
+    else
+        add(line, " = %lld", (long long)e->b);
+}
+
+static void add_event(struct line *line, const struct listed *l)
+{
+    const struct trace_event *e = &l->event;
+    add(line, "  %llu.%06llu CPU %u ", (unsigned long long)(e->ns / NS_PER_SEC),
+        (unsigned long long)(e->ns % NS_PER_SEC / NS_PER_US), l->cpu);
+    switch (e->kind) {
+    case TRACE_SWITCH:
+        add(line, "switch ");
+        add_name(line, l->a, e->a);
+        add(line, " -> ");
+        add_name(line, l->b, e->b);
+        break;
+    case TRACE_WAKE:
+        add(line, "wake   ");
+        add_name(line, l->a, e->a);
+        break;
+    case TRACE_FAULT:
+        add(line, "fault  %d at %#llx, pc %#llx", e->number, (unsigned long long)e->a,
+            (unsigned long long)e->b);
+        break;
+    case TRACE_CALL:
+    case TRACE_RESULT:
+        add_call(line, l);
+        break;
+    default:
+        add(line, "?");
+        break;
+    }
+    add(line, "\n");
+}
+
+void report_events_say(const struct report_events *events,
+                       void (*put)(const char *text, size_t len))
+{
+    static const char title[] = "latest events:\n";
+    if (events->count)
+        put(title, sizeof title - 1);
+    for (unsigned i = events->count; i-- > 0;) {
+        struct line line = {0};
+        add_event(&line, &events->list[i]);
+        put(line.text, line.len);
+    }
+}
+
+static no_sanitize void say_events(void)
+{
+    static struct report_events latest;
+    memset(taken, 0, sizeof taken);
+    take_events(&latest);
+    for (unsigned i = 0; i < known_count; i++)
+        name_thread(&latest, known[i], known[i]->name);
+    name_idle_threads(&latest);
+    report_events_say(&latest, put_panic);
+}
+
+/* ---- the events of a machine that goes on ---- */
+
+/* Who reads the rings: one at a time. */
+static struct mutex reader;
+
+/*
+ * Take the rings away from the CPUs. An event is noted with interrupts off, so a CPU that has been
+ * interrupted since has either finished, and its event is seen here (sched_barrier), or finds no
+ * ring. A CPU that is not online yet is not waited for, and not looked at.
+ */
+static void stop_noting(void)
+{
+    for (unsigned id = 0; id < hal_cpu_count(); id++) {
+        struct cpu *cpu = cpu_get(id);
+        bool online = __atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE);
+        taken[id] = online ? 0 : TRACE_EVENTS;
+        if (online)
+            __atomic_store_n(&cpu->trace, NULL, __ATOMIC_RELAXED);
+    }
+    sched_barrier();
+}
+
+/* Release: the rings have been read. */
+static void go_on_noting(void)
+{
+    for (unsigned id = 0; id < hal_cpu_count(); id++)
+        __atomic_store_n(&cpu_get(id)->trace, cpu_get(id)->trace_ring, __ATOMIC_RELEASE);
+}
+
+static void name_listed(struct thread *thread, void *events)
+{
+    name_thread(events, thread, thread->name);
+}
+
+struct report_events *report_events_take(void)
+{
+    struct report_events *events = kmalloc(sizeof *events, ALLOC_DEFAULT | ALLOC_ZERO);
+    if (!events)
+        return NULL;
+    mutex_lock(&reader);
+    stop_noting();
+    take_events(events);
+    go_on_noting();
+    mutex_unlock(&reader);
+    thread_for_each(name_listed, events);
+    name_idle_threads(events);
+    return events;
 }
 
 /* ---- the command ---- */
@@ -268,11 +396,6 @@ void report_command(void (*put)(const char *text, size_t len))
     put("\n", 1);
 }
 
-static void put_panic(const char *text, size_t len)
-{
-    hal_console_panic(text, len);
-}
-
 static void say_command(void)
 {
     report_command(put_panic);
@@ -299,6 +422,7 @@ static void write_core(void)
 
 void report_init(void)
 {
+    mutex_init(&reader, RANK_SLEEP_LAST);
     panic_add(say_registers);
     panic_add(say_locks);
     panic_add(say_threads);

@@ -13,6 +13,13 @@ extern const char *(*report_call_name)(int id);
 /* The command that starts the same run again, in pieces; nothing if nobody has told it. */
 void report_command(void (*put)(const char *text, size_t len));
 
+/* The latest events of all CPUs, as they are now: report_events_say prints them, a line at a time,
+ * and kfree ends them. NULL without memory. Thread context; may sleep. */
+struct report_events;
+struct report_events *must_check report_events_take(void);
+void report_events_say(const struct report_events *events,
+                       void (*put)(const char *text, size_t len));
+
 /* panic=HOW, for tests (crash.c): -ENOSYS in a build without assertions. */
 int must_check crash_init(const char *cmdline);
 

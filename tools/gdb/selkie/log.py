@@ -30,7 +30,7 @@ def events():
     found = []
     for cpu in range(kernel.cpu_count()):
         structure = kernel.variable("cpus", "core/percpu.c")[cpu]
-        ring, count = structure["trace"], number(structure["trace_count"])
+        ring, count = structure["trace_ring"], number(structure["trace_count"])
         if not number(ring):
             continue
         size = 4096 // ring.type.target().sizeof
