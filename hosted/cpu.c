@@ -157,8 +157,9 @@ static void vcpu_arm(struct vcpu *v, uint8_t *memory)
 {
     struct host_stack alt = {.sp = memory, .size = HOSTED_ALTSTACK_SIZE};
     /* Blocked stays everything that is sent to the process; the outer world takes it. */
-    uint64_t mask = ~(SIGNAL_BIT(HOST_SIGILL) | SIGNAL_BIT(HOST_SIGTRAP) | SIGNAL_BIT(HOST_SIGBUS) |
-                      SIGNAL_BIT(HOST_SIGFPE) | SIGNAL_BIT(HOST_SIGSEGV) | SIGNAL_BIT(HOST_SIGSYS) |
+    uint64_t mask = ~(SIGNAL_BIT(HOST_SIGILL) | SIGNAL_BIT(HOST_SIGTRAP) |
+                      SIGNAL_BIT(HOST_SIGABRT) | SIGNAL_BIT(HOST_SIGBUS) | SIGNAL_BIT(HOST_SIGFPE) |
+                      SIGNAL_BIT(HOST_SIGSEGV) | SIGNAL_BIT(HOST_SIGSYS) |
                       SIGNAL_BIT(HOSTED_IRQ_SIGNAL) | SIGNAL_BIT(HOSTED_TIMER_SIGNAL));
 
     __asm__ volatile("wrgsbase %0" : : "r"(v));

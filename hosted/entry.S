@@ -204,6 +204,14 @@ FUNC hosted_entry_stack_fault
     jmp kernel_fault_return
 END hosted_entry_stack_fault
 
+/* The end: a signal from outside; on the panic stack. */
+FUNC hosted_entry_sent
+    xorl %ebp, %ebp
+    movq %rsp, %rdi
+    call hosted_sent_end
+    ud2
+END hosted_entry_sent
+
 /* _Noreturn void hosted_leave(struct isa_frame *frame)
  * Copies the frame to the top of the stack, from its end on: the two may overlap. */
 FUNC hosted_leave

@@ -71,6 +71,7 @@
 
 #define HOST_SIGILL 4
 #define HOST_SIGTRAP 5
+#define HOST_SIGABRT 6
 #define HOST_SIGBUS 7
 #define HOST_SIGFPE 8
 #define HOST_SIGSEGV 11
@@ -137,6 +138,10 @@ struct host_siginfo {
             int32_t syscall;
             uint32_t arch;
         } sys;
+        struct {
+            int32_t pid;
+            uint32_t uid;
+        } sender; /* of a signal that was sent: code <= 0 */
     };
 };
 #define HOST_SI_KERNEL 128

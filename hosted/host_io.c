@@ -37,7 +37,7 @@
 
 #define LOOK_MS 200 /* in the background */
 
-static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP};
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGWINCH, SIGTSTP};
 static bool continued; /* atomic: somebody may have changed the terminal */
 static bool resumed;   /* on_continue ran; main thread */
 static sigset_t watched_set;

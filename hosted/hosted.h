@@ -72,6 +72,13 @@ static inline __attribute__((always_inline)) uint64_t fs_base_read(void)
     __asm__ volatile("rdfsbase %0" : "=r"(base));
     return base;
 }
+static inline __attribute__((always_inline)) uint64_t gs_base_read(void)
+{
+    uint64_t base;
+
+    __asm__ volatile("rdgsbase %0" : "=r"(base));
+    return base;
+}
 static inline __attribute__((always_inline)) void fs_base_write(uint64_t base)
 {
     __asm__ volatile("wrfsbase %0" : : "r"(base));
@@ -92,8 +99,8 @@ static inline void host_buffer(const void *buf, size_t len)
 /* ---- entry.S ---- */
 extern const char hosted_exit_begin[], hosted_exit_end[];
 extern const char hosted_entry_syscall[], hosted_entry_fault[], hosted_entry_irq[],
-    hosted_entry_kernel_fault[], hosted_entry_stack_fault[], hosted_sigreturn[],
-    hosted_direct_entry[], hosted_ctx_start[];
+    hosted_entry_kernel_fault[], hosted_entry_stack_fault[], hosted_entry_sent[],
+    hosted_sigreturn[], hosted_direct_entry[], hosted_ctx_start[];
 void hosted_switch(uintptr_t *save_sp, uintptr_t load_sp);
 _Noreturn void hosted_leave(struct isa_frame *frame);          /* go out with a copy of the frame */
 _Noreturn void hosted_start_on(void *stack_top, unsigned cpu); /* kernel_cpu_main there */
@@ -104,6 +111,18 @@ void hosted_user_fault(struct isa_frame *frame);
 void hosted_user_irq(struct isa_frame *frame);
 void hosted_kernel_fault(struct isa_frame *frame);
 void hosted_stack_fault(struct isa_frame *frame);
+/* The registers of what was interrupted, where the panic stack has room for them; those of the
+ * context come from there. */
+struct isa_frame *hosted_panic_frame(struct vcpu *v, const struct host_ucontext *uc);
+void hosted_resume_at(struct host_ucontext *uc, const char *entry, struct isa_frame *frame);
+
+/* ---- outside.c ---- */
+/* In the handler: a signal that somebody has sent. */
+void hosted_sent(int signo, const struct host_siginfo *info, struct host_ucontext *uc);
+_Noreturn void hosted_sent_end(struct isa_frame *frame);
+/* By which the process is to end; 0: none. */
+int hosted_ends_by(void);
+_Noreturn void hosted_end_by(int signo);
 
 /* ---- irq.c ---- */
 /* Run the handlers of what is pending, interrupts off. True if there was any. */
@@ -128,6 +147,9 @@ bool hosted_mmu_is_shadow(vaddr_t addr);
 /* The host's mappings are a cache of the page tables: load what they say about addr. False if they
  * do not allow the access; *present tells whether the page is mapped at all. */
 bool hosted_mmu_refill(vaddr_t addr, enum hal_access access, bool *present);
+
+/* ---- power.c ---- */
+void hosted_restore_tty(void); /* any thread and context */
 
 /* ---- time.c ---- */
 void hosted_timer_init(struct vcpu *v);

@@ -35,6 +35,14 @@ void hal_halt_others(void)
     }
 }
 
+no_sanitize void hosted_restore_tty(void)
+{
+    const struct hosted_config *c = &hosted_config;
+
+    if (__atomic_load_n(&c->restore_tty, __ATOMIC_ACQUIRE))
+        (void)host_call3(HOST_ioctl, c->fd_in, TCSETS, (long)&c->tty);
+}
+
 _Noreturn void hal_poweroff(int status)
 {
     const struct hosted_config *c = &hosted_config;
@@ -42,8 +50,9 @@ _Noreturn void hal_poweroff(int status)
 
     if (SELKIE_SIM)
         sim_finish(status);
-    if (__atomic_load_n(&c->restore_tty, __ATOMIC_ACQUIRE))
-        (void)host_call3(HOST_ioctl, c->fd_in, TCSETS, (long)&c->tty);
+    if (hosted_ends_by())
+        hosted_end_by(hosted_ends_by());
+    hosted_restore_tty();
     if (c->exit_outside) {
         hal_halt_others();
         __atomic_store_n(&hosted_exit_status, status & 0xff, __ATOMIC_SEQ_CST);

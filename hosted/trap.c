@@ -16,6 +16,8 @@
  *   kernel, anywhere     interrupt       where it was; the bit is pending
  *   kernel, anywhere     its stack grows hosted_entry_stack_fault, on the panic stack
  *   kernel, anywhere     other fault     hosted_entry_kernel_fault
+ *   anything             one of those    hosted_entry_sent, on the panic stack: somebody has sent
+ *                        that was sent   it (outside.c)
  *
  * The handler may find the program's FS base loaded: so it and all it calls is no_sanitize.
  */
@@ -81,8 +83,24 @@ static no_sanitize void frame_fill(struct isa_frame *f, const struct host_uconte
     f->ss = uc->ss;
 }
 
+static no_sanitize struct isa_frame *frame_below(uintptr_t sp, const struct host_ucontext *uc)
+{
+    struct isa_frame *frame = (struct isa_frame *)((sp & ~(uintptr_t)15) - sizeof(*frame));
+
+    frame_fill(frame, uc);
+    return frame;
+}
+
+/* A panic that faults goes on below itself. */
+no_sanitize struct isa_frame *hosted_panic_frame(struct vcpu *v, const struct host_ucontext *uc)
+{
+    uintptr_t top = (uintptr_t)v->panic_stack_top;
+
+    return frame_below(top - uc->rsp < HOSTED_PANIC_STACK_SIZE ? uc->rsp : top, uc);
+}
+
 /* Sigreturn shall continue at `entry` with the stack pointer at `frame`. */
-static no_sanitize void resume_at(struct host_ucontext *uc, const char *entry,
+no_sanitize void hosted_resume_at(struct host_ucontext *uc, const char *entry,
                                   struct isa_frame *frame)
 {
     uc->rip = (uintptr_t)entry;
@@ -203,7 +221,7 @@ static no_sanitize void signal_in_user(struct vcpu *v, int signo, const struct h
         v->fault.user = true;
         v->fault.frame = frame;
     }
-    resume_at(uc, entry, frame);
+    hosted_resume_at(uc, entry, frame);
 }
 
 static no_sanitize bool fault_on_stack(int signo, const struct host_siginfo *info)
@@ -220,19 +238,14 @@ static no_sanitize void fault_in_kernel(struct vcpu *v, int signo, const struct 
     struct hal_fault *fault = stack ? &v->stack_fault : &v->fault;
     /* Kernel code has no red zone, and isa/uaccess.S has made room for the frame. If it is not an
      * access to user memory but a bug, or the stack has no such page yet: on another stack. */
-    uintptr_t sp = uc->rsp;
-    struct isa_frame *frame;
+    const bool here =
+        !stack && uc->rip >= (uintptr_t)isa_uaccess_begin && uc->rip < (uintptr_t)isa_uaccess_end;
+    struct isa_frame *frame = here ? frame_below(uc->rsp, uc) : hosted_panic_frame(v, uc);
 
-    if ((stack || uc->rip < (uintptr_t)isa_uaccess_begin ||
-         uc->rip >= (uintptr_t)isa_uaccess_end) &&
-        (uintptr_t)v->panic_stack_top - sp >= HOSTED_PANIC_STACK_SIZE)
-        sp = (uintptr_t)v->panic_stack_top; /* and a panic that faults goes on below itself */
-    frame = (struct isa_frame *)((sp & ~(uintptr_t)15) - sizeof(*frame));
-    frame_fill(frame, uc);
     fault_fill(fault, signo, info, uc);
     fault->user = false;
     fault->frame = NULL;
-    resume_at(uc, stack ? hosted_entry_stack_fault : hosted_entry_kernel_fault, frame);
+    hosted_resume_at(uc, stack ? hosted_entry_stack_fault : hosted_entry_kernel_fault, frame);
 }
 
 /* What hosted_direct_entry does, for a program that traps before the first instruction of it. */
@@ -244,7 +257,7 @@ static no_sanitize void direct_entry_stepped(struct vcpu *v, struct host_ucontex
     frame->orig_rax = uc->rax;
     frame->rip = uc->rcx;
     frame->r11 = uc->rflags;
-    resume_at(uc, hosted_entry_syscall, frame);
+    hosted_resume_at(uc, hosted_entry_syscall, frame);
 }
 
 static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct host_siginfo *info,
@@ -254,7 +267,7 @@ static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct
 
     if (is_irq(signo)) {
         if (exiting)
-            resume_at(uc, hosted_exit_begin, v->frame);
+            hosted_resume_at(uc, hosted_exit_begin, v->frame);
         return;
     }
     /* A program that single-steps or checks alignment does so until its flags are reset here. */
@@ -278,16 +291,21 @@ static no_sanitize void signal_in_kernel(struct vcpu *v, int signo, const struct
     v->fault.frame = v->frame;
     v->fault.pc = v->frame->rip;
     v->frame->trapped |= FRAME_TRAPPED_FULL;
-    resume_at(uc, hosted_entry_fault, v->frame);
+    hosted_resume_at(uc, hosted_entry_fault, v->frame);
 }
 
 no_sanitize void hosted_signal(int signo, const struct host_siginfo *info, struct host_ucontext *uc)
 {
-    struct vcpu *v = vcpu_self();
+    struct vcpu *v;
 
     /* The host leaves this flag of the program's, and compilers do access unaligned data. */
     if (uc->rflags & ISA_RFLAGS_AC)
         __asm__ volatile("pushq %0; popfq" : : "i"(RFLAGS_PLAIN) : "memory", "cc");
+    if (info->code <= 0 && !is_irq(signo)) { /* perhaps on a thread that is no virtual CPU */
+        hosted_sent(signo, info, uc);
+        return;
+    }
+    v = vcpu_self();
     if (is_irq(signo))
         halt_if_told(v, uc);
     if (SELKIE_SIM) {
@@ -368,9 +386,9 @@ void hosted_stack_fault(struct isa_frame *frame)
 
 void hosted_signals_install(void)
 {
-    static const uint8_t signals[] = {HOST_SIGILL,       HOST_SIGTRAP,       HOST_SIGBUS,
-                                      HOST_SIGFPE,       HOST_SIGSEGV,       HOST_SIGSYS,
-                                      HOSTED_IRQ_SIGNAL, HOSTED_TIMER_SIGNAL};
+    static const uint8_t signals[] = {HOST_SIGILL, HOST_SIGTRAP,      HOST_SIGABRT,
+                                      HOST_SIGBUS, HOST_SIGFPE,       HOST_SIGSEGV,
+                                      HOST_SIGSYS, HOSTED_IRQ_SIGNAL, HOSTED_TIMER_SIGNAL};
     struct host_sigaction sa = {
         .handler = (uintptr_t)hosted_signal,
         /* Restart: the idle futex looks at `pending` again, everyone else wants to go on. */

@@ -110,5 +110,8 @@ void kernel_cpu_stopped(unsigned cpu, const struct isa_frame *regs);
 
 /* The HAL found something impossible; prints and never returns. Panic-safe. */
 _Noreturn void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp);
+/* The same when the machine is ended from outside: `what` says by whom. `regs`, which stay, are
+ * what this CPU did, of user code too; fp: their frame pointer, if it is the kernel's, or 0. */
+_Noreturn void kernel_killed(const char *what, const struct isa_frame *regs, uintptr_t fp);
 
 #endif

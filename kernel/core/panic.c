@@ -192,3 +192,8 @@ void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
 {
     panic_at(NULL, pc, fp, "%s", what);
 }
+
+void kernel_killed(const char *what, const struct isa_frame *regs, uintptr_t fp)
+{
+    panic_at(regs, isa_frame_pc(regs), fp, "%s", what);
+}

@@ -7,6 +7,7 @@
  *   lock    with locks held                irq       in a timer interrupt
  *   inside  again while it is reported     all       on every CPU at once
  *   stack   by running off the stack       list      with the list of threads broken
+ *   hold    not at all, with locks held: whoever reads the log is to send a signal
  */
 #include "core/cmdline.h"
 #include "core/panic.h"
@@ -92,6 +93,22 @@ static void wait_for_program(void)
     }
 }
 
+static void hold_locks(void)
+{
+    mutex_init(&outer, RANK_SLEEP_LAST);
+    mutex_lock(&outer);
+    CHECK(thread_spawn("waiter", wait_for_lock, NULL));
+    (void)!sleep_until(hal_clock_ns() + LOOK_NS, false);
+    spin_lock(&inner);
+}
+
+static void wait_for_signal(void)
+{
+    panic_say("selkie: holding locks on CPU %u\n", hal_cpu_id());
+    for (;;)
+        hal_cpu_relax();
+}
+
 static void crash(void *arg)
 {
     (void)arg;
@@ -101,11 +118,10 @@ static void crash(void *arg)
     if (strcmp(how, "fault") == 0) {
         *(volatile char *)(uintptr_t)HAL_PAGE_SIZE = 1;
     } else if (strcmp(how, "lock") == 0) {
-        mutex_init(&outer, RANK_SLEEP_LAST);
-        mutex_lock(&outer);
-        CHECK(thread_spawn("waiter", wait_for_lock, NULL));
-        (void)!sleep_until(hal_clock_ns() + LOOK_NS, false);
-        spin_lock(&inner);
+        hold_locks();
+    } else if (strcmp(how, "hold") == 0) {
+        hold_locks();
+        wait_for_signal();
     } else if (strcmp(how, "irq") == 0) {
         timer_setup(&timer, in_timer);
         timer_arm(&timer, hal_clock_ns());

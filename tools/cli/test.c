@@ -180,6 +180,17 @@ static void add_script(struct tests *tests, const char *script, enum backend bac
     test->backend = backend;
 }
 
+/* Signals from outside, in several builds of the hosted kernel. */
+static void add_outside(struct tests *tests, const char *build)
+{
+    struct test *test = tests_add(tests, text("outside/%s", build), path_run);
+
+    list_add(&test->words, text("%s/tools/tests/outside", top_dir()));
+    list_add(&test->words, build);
+    test->needs = build;
+    test->backend = BACKEND_HOSTED;
+}
+
 /* Real servers and clients, a test for each (tools/tests/servers). */
 static void add_servers(struct tests *tests, enum backend backend)
 {
@@ -412,6 +423,8 @@ static void all_tests(struct tests *tests, bool coverage)
         add_script(tests, "process", BACKEND_HOSTED, "hosted");
         add_script(tests, "job", BACKEND_HOSTED, "hosted");
         add_script(tests, "flood", BACKEND_HOSTED, "hosted");
+        add_outside(tests, "hosted-debug");
+        add_outside(tests, "hosted-asan");
         for (int b = 0; b < BACKEND_COUNT; b++) {
             add_script(tests, "tty", (enum backend)b, backend_names[b]);
             add_script(tests, "streams", (enum backend)b, backend_names[b]);

@@ -141,6 +141,11 @@ void kernel_shutdown_request(int signo)
 void kernel_preempt(void)
 {
 }
+_Noreturn void kernel_killed(const char *what, const struct isa_frame *regs, uintptr_t fp)
+{
+    kernel_hal_panic(what, isa_frame_pc(regs), fp);
+}
+
 _Noreturn void kernel_hal_panic(const char *what, uintptr_t pc, uintptr_t fp)
 {
     char name[HAL_SYMBOL_ROOM] = "?";
