@@ -8,14 +8,16 @@
 
 /* ---- reading ---- */
 
+/* Decimal, without zeros in front, which some read as octal (as inet_pton). */
 static bool parse4(const char *text, size_t len, uint8_t *out)
 {
     size_t at = 0;
     for (int i = 0; i < 4; i++) {
         unsigned value = 0, digits = 0;
-        for (; at < len && text[at] >= '0' && text[at] <= '9' && digits < 4; at++, digits++)
-            value = value * 10 + (unsigned)(text[at] - '0');
-        if (digits == 0 || digits > 3 || value > 255 || (i < 3 && (at >= len || text[at] != '.')))
+        for (; at < len && text[at] >= '0' && text[at] <= '9' && (digits == 0 || value);
+             at++, digits++)
+            value = MIN(value * 10 + (unsigned)(text[at] - '0'), 256u);
+        if (digits == 0 || value > 255 || (i < 3 && (at >= len || text[at] != '.')))
             return false;
         out[i] = (uint8_t)value;
         at += i < 3;

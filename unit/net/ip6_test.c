@@ -552,6 +552,11 @@ static void text(void)
         {"::12345", NULL},
         {"g::", NULL},
         {"", NULL},
+        {"10.0.0.10", "10.0.0.10"},
+        {"10.0.0.010", NULL},
+        {"10.0.0.00", NULL},
+        {"::1.2.3.04", NULL},
+        {"10.0.0.256", NULL},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         struct net_addr a;
