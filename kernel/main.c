@@ -123,44 +123,53 @@ static void cmdline_read(struct cmdline *options)
 }
 
 /* nomem=MEAN[:SEED] and chaos=...: what is to go wrong once the program is there (docs/boot.md). */
-struct trouble {
+static struct {
     uint64_t mean, seed; /* allocations; mean 0: none */
     bool chaos;
-};
+} trouble;
 
-static struct trouble trouble_read(const char *text)
+static void trouble_read(const char *text)
 {
-    struct trouble t = {0, 0, false};
     char value[192];
     const char *end;
     if (cmdline_option(text, "nomem", value, sizeof value)) {
-        int err = str_to_u64(value, &end, &t.mean);
+        int err = str_to_u64(value, &end, &trouble.mean);
         if (err == 0 && *end == ':')
-            err = str_to_u64(end + 1, NULL, &t.seed);
+            err = str_to_u64(end + 1, NULL, &trouble.seed);
         else if (err == 0 && *end)
             err = -EINVAL;
         if (err)
             boot_fail("nomem: not MEAN or MEAN:SEED");
     }
-    t.chaos = cmdline_option(text, "chaos", value, sizeof value);
-    if (t.chaos && chaos_configure(value))
+    trouble.chaos = cmdline_option(text, "chaos", value, sizeof value);
+    if (trouble.chaos && chaos_configure(value))
         boot_fail("chaos: not [seed:N,]SITE:MEAN[:MICROSECONDS][,...]");
-    if ((t.mean || t.chaos) && !SELKIE_FAILPOINTS)
+    if ((trouble.mean || trouble.chaos) && !SELKIE_FAILPOINTS)
         boot_fail("nomem, chaos: this kernel is built without SELKIE_FAILPOINTS");
-    return t;
 }
 
-static void trouble_begin(const struct trouble *t)
+/* Called by the program's own first thread: on one CPU a short program is over before this one gets
+ * its turn. */
+static void trouble_begin(void)
 {
-    alloc_fail_rate(t->mean, t->seed);
-    if (t->chaos)
+    alloc_fail_rate(trouble.mean, trouble.seed);
+    if (trouble.chaos)
         chaos_start();
 }
 
 static void trouble_end(void)
 {
+    uint64_t failed = alloc_fail_hits();
+    if (!SELKIE_FAILPOINTS)
+        return;
     alloc_fail_rate(0, 0);
     chaos_stop();
+    if (trouble.mean)
+        log_info("nomem: %llu allocations failed", (unsigned long long)failed);
+    for (enum chaos_site site = 0; site < CHAOS_COUNT; site++)
+        if (chaos_wanted(site))
+            log_info("chaos: %s %llu times", chaos_name(site),
+                     (unsigned long long)chaos_hits(site));
 }
 
 /* console=virtio: the standard streams go through a virtio console, not the machine's own. */
@@ -190,7 +199,7 @@ static void bug_make(const char *text)
     log_warn("asan-bug: nothing was reported");
 }
 
-static int run_program(const struct cmdline *options, const struct trouble *trouble)
+static int run_program(const struct cmdline *options)
 {
     char value[8];
     bool look = cmdline_option(hal_boot_info()->cmdline, "leftover", value, sizeof value);
@@ -205,13 +214,13 @@ static int run_program(const struct cmdline *options, const struct trouble *trou
         .argv = options->argv,
         .envp = options->envp,
         .cwd = options->cwd,
+        .begin = SELKIE_FAILPOINTS ? trouble_begin : NULL,
     };
     int err = process_start_first(&program, why, sizeof why);
     if (err) {
         log_error("cannot run %s: %s", program.path, why[0] ? why : no_reason);
         return status_of_start_error(err);
     }
-    trouble_begin(trouble);
     int status = status_of_wait(process_wait_first());
     trouble_end();
     if (look)
@@ -261,7 +270,7 @@ static void boot_thread(void *arg)
     futex_init();     /* buckets for waiters */
     if (work_start()) /* threads for what interrupts leave to do */
         boot_fail("not enough memory to boot");
-    const struct trouble trouble = trouble_read(info->cmdline);
+    trouble_read(info->cmdline);                 /* what is to go wrong */
     virtio_rng_start();                          /* more to seed from */
     console_choose(info->cmdline);               /* who carries the standard streams */
     if (fs_init(info->initrd, info->initrd_len)) /* root from the archive, /dev, /proc */
@@ -283,8 +292,8 @@ static void boot_thread(void *arg)
     crash_report_wanted = cmdline_option(info->cmdline, "crashreport", value, sizeof value);
     if (crash_init(info->cmdline)) /* panic=HOW */
         boot_fail("panic=: only with assertions (a debug build), and with some memory");
-    int status = run_program(&options, &trouble); /* process 1, until it ends */
-    if (status < STATUS_SIGNAL)                   /* who is killed shall be gone at once */
+    int status = run_program(&options); /* process 1, until it ends */
+    if (status < STATUS_SIGNAL)         /* who is killed shall be gone at once */
         net_farewell();
     settle_output();
     hal_poweroff(status);

@@ -16,7 +16,7 @@
 static struct {
     uint64_t mean, delay_us; /* mean 0: never */
 } sites[CHAOS_COUNT];
-static uint64_t state; /* relaxed atomic */
+static uint64_t state, hits[CHAOS_COUNT]; /* relaxed atomics */
 bool chaos_on;
 
 static const char *const names[CHAOS_COUNT] = {
@@ -84,6 +84,16 @@ bool chaos_wanted(enum chaos_site site)
     return sites[site].mean != 0;
 }
 
+uint64_t chaos_hits(enum chaos_site site)
+{
+    return __atomic_load_n(&hits[site], __ATOMIC_RELAXED);
+}
+
+const char *chaos_name(enum chaos_site site)
+{
+    return names[site];
+}
+
 static uint64_t draw(void)
 {
     uint64_t z = __atomic_add_fetch(&state, 0x9e3779b97f4a7c15, __ATOMIC_RELAXED);
@@ -98,6 +108,7 @@ bool chaos_draw(enum chaos_site site, uint64_t *delay_ns)
     if (!__atomic_load_n(&chaos_on, __ATOMIC_ACQUIRE) || sites[site].mean == 0 ||
         draw() % sites[site].mean != 0)
         return false;
+    __atomic_add_fetch(&hits[site], 1, __ATOMIC_RELAXED);
     if (delay_ns)
         *delay_ns = 1 + draw() % (sites[site].delay_us * NS_PER_US);
     return true;

@@ -24,6 +24,9 @@ void chaos_start(void);
 void chaos_stop(void);
 /* Has it a part in this? For what must be prepared. */
 bool chaos_wanted(enum chaos_site site);
+/* How often it went wrong; its name in the boot option. */
+uint64_t chaos_hits(enum chaos_site site);
+const char *chaos_name(enum chaos_site site);
 
 extern bool chaos_on; /* relaxed atomic */
 bool chaos_draw(enum chaos_site site, uint64_t *delay_ns);

@@ -7,18 +7,23 @@
 
 /* Relaxed atomics: nothing is published by them. */
 uint64_t failpoint_countdown;
-static bool fired;
+static uint64_t fired; /* times */
 static uint64_t rate;  /* mean distance of failures; 0: there is only one */
 static uint64_t state; /* of the generator, which only counts: concurrent draws just differ */
 
 void alloc_fail_nth(uint64_t n)
 {
     __atomic_store_n(&rate, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&fired, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&fired, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&failpoint_countdown, n, __ATOMIC_RELAXED);
 }
 
 bool alloc_fail_hit(void)
+{
+    return alloc_fail_hits() != 0;
+}
+
+uint64_t alloc_fail_hits(void)
 {
     return __atomic_load_n(&fired, __ATOMIC_RELAXED);
 }
@@ -37,7 +42,7 @@ void alloc_fail_rate(uint64_t mean, uint64_t seed)
     mean = MIN(mean, UINT64_MAX / 4);
     __atomic_store_n(&state, seed, __ATOMIC_RELAXED);
     __atomic_store_n(&rate, mean, __ATOMIC_RELAXED);
-    __atomic_store_n(&fired, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&fired, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&failpoint_countdown, mean ? distance(mean) : 0, __ATOMIC_RELAXED);
 }
 
@@ -56,6 +61,6 @@ bool failpoint_count(unsigned flags)
                                         __ATOMIC_RELAXED));
     if (left > 1)
         return false;
-    __atomic_store_n(&fired, true, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&fired, 1, __ATOMIC_RELAXED);
     return true;
 }

@@ -41,7 +41,8 @@ void kmalloc_trim(void);
 void kmalloc_serve(void);
 /* Tests: make the nth allocation (1 = next) of kmalloc or page_alloc fail, once. 0 turns it off. */
 void alloc_fail_nth(uint64_t n);
-bool alloc_fail_hit(void); /* has it fired? */
+bool alloc_fail_hit(void);      /* has it fired? */
+uint64_t alloc_fail_hits(void); /* how often? */
 /* One in `mean` of those fails, by chance, but for ALLOC_ATOMIC; the same seed, the same ones. 0
  * turns it off. Does nothing without SELKIE_FAILPOINTS. */
 void alloc_fail_rate(uint64_t mean, uint64_t seed);

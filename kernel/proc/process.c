@@ -257,6 +257,8 @@ static void first_main(void *arg)
     waitq_wake_all(&task->process->wait, 0);
     if (failed)
         task_exit(0);
+    if (SELKIE_FAILPOINTS && program->begin)
+        program->begin();
     hal_user_enter(&task->start_frame);
 }
 

@@ -183,6 +183,7 @@ struct program {
     const char *path;
     char *const *argv, *const *envp; /* NULL-terminated kernel strings */
     const char *cwd;
+    void (*begin)(void); /* builds with SELKIE_FAILPOINTS: by its first thread, before its code */
 };
 /* Make process 1 from the program and run it. 0, or -ENOENT, -EACCES, -ENOEXEC, -ENOMEM, ... with a
  * one-line reason in `why`. */

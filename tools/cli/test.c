@@ -222,7 +222,7 @@ static void add_sim(struct tests *tests)
         "replay", "diff",         "explore",          "slow",           "hunt",     "nomem",
         "stop",   "nodes",        "nodes-end",        "nodes-explore",  "step",     "nomem_signals",
         "net",    "net-programs", "net-redis",        "hunt-net",       "net-exit", "faults",
-        "devices"};
+        "short",  "devices"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);

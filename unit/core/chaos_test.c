@@ -51,6 +51,9 @@ static void rates_and_delays(void **state)
     /* Five standard deviations: with another generator one such test in a million would fail. */
     assert_in_range(late, 10000 - 475, 10000 + 475);
     assert_in_range(errors, 25000 - 690, 25000 + 690);
+    assert_true(chaos_hits(CHAOS_TIMER) == late && chaos_hits(CHAOS_ERROR) == errors);
+    assert_true(chaos_hits(CHAOS_IPI) == 0 && chaos_hits(CHAOS_BUSY) == 0);
+    assert_string_equal(chaos_name(CHAOS_ERROR), "error");
     assert_in_range(longest, 400 * NS_PER_US, 500 * NS_PER_US);
     chaos_stop();
     assert_true(chaos_delay(CHAOS_TIMER) == 0 && !chaos_hit(CHAOS_ERROR));

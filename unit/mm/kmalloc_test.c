@@ -138,6 +138,7 @@ static uint64_t failing(uint64_t seed, unsigned count, unsigned flags, unsigned 
         }
         kfree(p);
     }
+    assert_int_equal(alloc_fail_hits(), *failures);
     alloc_fail_rate(0, 0);
     return sum;
 }
