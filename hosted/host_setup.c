@@ -68,6 +68,10 @@ static int find_text(struct dl_phdr_info *info, size_t size, void *arg)
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
 
+        if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W)) {
+            c->data_lo = info->dlpi_addr + ph->p_vaddr;
+            c->data_hi = c->data_lo + ph->p_memsz;
+        }
         if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X))
             continue;
         c->load_bias = info->dlpi_addr;

@@ -104,7 +104,8 @@ struct hosted_config {
     const char *command;        /* for reports; may be NULL */
     const char *core;           /* where a core file goes; NULL: nowhere */
     uintptr_t text_lo, text_hi; /* of this executable */
-    uintptr_t load_bias;        /* address minus address in the file */
+    uintptr_t data_lo, data_hi;
+    uintptr_t load_bias; /* address minus address in the file */
     uintptr_t kernel_lo, kernel_hi;
     int fd_in, fd_out, fd_err, fd_log;
     bool in_tty, out_tty, err_tty;

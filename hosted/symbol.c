@@ -125,3 +125,8 @@ struct hal_text hal_kernel_text(void)
 {
     return (struct hal_text){hosted_config.text_lo, hosted_config.text_hi};
 }
+
+void hal_kernel_data(void (*fn)(uintptr_t lo, uintptr_t hi))
+{
+    fn(hosted_config.data_lo, hosted_config.data_hi);
+}

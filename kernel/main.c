@@ -27,13 +27,13 @@
 #include "linux/syscall.h"
 #include "mm/hugetlb.h"
 #include "mm/kmalloc.h"
-#include "mm/memdebug.h"
 #include "mm/object.h"
 #include "mm/santest.h"
 #include "net/netconf.h"
 #include "net/socket.h"
 #include "proc/crash.h"
 #include "proc/futex.h"
+#include "proc/leak.h"
 #include "proc/leftover.h"
 #include "proc/process.h"
 #include "sched/pressure.h"
@@ -205,7 +205,7 @@ static int run_program(const struct cmdline *options)
     bool look = cmdline_option(hal_boot_info()->cmdline, "leftover", value, sizeof value);
     leftover_mark();
     if (SELKIE_MEMORY_DEBUG)
-        memdebug_mark();
+        leak_begin(cmdline_option(hal_boot_info()->cmdline, "leak", value, sizeof value));
     bug_make(hal_boot_info()->cmdline);
     static const char *const no_reason = "it could not be started";
     char why[192] = "";
@@ -225,8 +225,8 @@ static int run_program(const struct cmdline *options)
     trouble_end();
     if (look)
         (void)leftover_report();
-    if (SELKIE_MEMORY_DEBUG && log_enabled(LOG_INFO))
-        (void)memdebug_report();
+    if (SELKIE_MEMORY_DEBUG && leak_report(log_enabled(LOG_INFO)))
+        return EXIT_FAILURE;
     return status;
 }
 

@@ -455,6 +455,8 @@ struct hal_text {
     uintptr_t lo, hi;
 };
 struct hal_text hal_kernel_text(void);
+/* Where its variables are, perhaps with more: fn is told each range, of mapped memory. */
+void hal_kernel_data(void (*fn)(uintptr_t lo, uintptr_t hi));
 
 /* Where a context that is not running gave up its CPU, and the frame pointer there. For reports:
  * panic-safe, but what it reads may be broken. [inline] */

@@ -95,6 +95,10 @@ void kstack_refill(unsigned cpu)
 {
     (void)cpu;
 }
+unsigned kstack_tables(void)
+{
+    return 0;
+}
 uint64_t kstack_grown(void)
 {
     return 0;

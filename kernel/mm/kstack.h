@@ -29,6 +29,8 @@ bool kstack_is_guard(vaddr_t addr);
  * there is memory: before each switch, on that CPU with interrupts off, or before it runs. */
 bool kstack_reserve_full(unsigned cpu);
 void kstack_refill(unsigned cpu);
+/* Page tables that have been made for stacks: they stay. (Those of the last level.) */
+unsigned kstack_tables(void);
 /* Pages that stacks have grown by since boot. */
 uint64_t kstack_grown(void);
 

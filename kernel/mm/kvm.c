@@ -44,6 +44,7 @@
 static struct spinlock kvm_lock = SPINLOCK_INIT(RANK_KVM);
 static uint64_t slot_taken[SLOT_MAX / WORD_BITS];
 static unsigned slot_count;
+static unsigned slot_end;    /* no slot from here on was ever taken */
 static unsigned search_from; /* word of the bitmap where the last search ended */
 static vaddr_t slot_base;
 
@@ -69,7 +70,7 @@ void kvm_init(void)
     slot_count = (unsigned)MIN(blocks * BLOCK_SLOTS, (uint64_t)SLOT_MAX);
     CHECK(slot_count > 0);
     cache_head = NULL;
-    cache_count = search_from = 0;
+    cache_count = search_from = slot_end = 0;
     for (unsigned i = 0; i < ARRAY_COUNT(slot_taken); i++)
         slot_taken[i] = 0;
     if (!stack_shrinker.scan) {
@@ -93,10 +94,17 @@ static int slot_take(void)
             continue;
         slot_taken[word] |= (uint64_t)1 << (number % WORD_BITS);
         search_from = word;
+        /* Relaxed: for statistics. */
+        __atomic_store_n(&slot_end, MAX(slot_end, number + 1), __ATOMIC_RELAXED);
         slot = (int)number;
     }
     spin_unlock_irqrestore(&kvm_lock, irq);
     return slot;
+}
+
+unsigned kstack_tables(void)
+{
+    return (__atomic_load_n(&slot_end, __ATOMIC_RELAXED) + BLOCK_SLOTS - 1) / BLOCK_SLOTS;
 }
 
 static void slot_release(unsigned slot)

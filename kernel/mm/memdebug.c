@@ -17,6 +17,12 @@
  * Sites: every distinct back trace has an entry with counts, found by hashing; the record has its
  * number. When the table is full, entry 0 takes the rest.
  *
+ * Lost objects are found as a garbage collector finds them: from the roots (proc/leak.c) every word
+ * is followed that is an address in a live object, and what was never come to is lost. Cycles of
+ * objects are found so, caches and tables need not be emptied, and what lives as long as the kernel
+ * needs no mark. What somebody still points to but has forgotten is not found: that is what counts
+ * by owner are for (proc/leftover.c). The objects to look into are linked by their records.
+ *
  * Lock: memdebug_lock (RANK_MEMDEBUG, irqsave) guards the table and the quarantine.
  */
 #include "mm/memdebug.h"
@@ -28,6 +34,7 @@
 #include "hal.h"
 #include "isa/frame.h"
 #include "lib/string.h"
+#include "mm/page.h"
 
 #define RED 0xbb
 #define FRESH 0x5a
@@ -45,20 +52,30 @@ struct record {
     uint64_t guard; /* part of the red zone */
     uint64_t size;
     uint32_t state;
-    uint32_t allocated, freed; /* sites */
-    uint32_t reserved;
+    uint32_t allocated; /* a site */
+    union {
+        uint32_t freed; /* DEAD: a site */
+        uintptr_t next; /* ALIVE: the next object to look into, LAST, or 0: not come to yet */
+    };
 };
+#define LAST 1
 
 struct site {
     uintptr_t trace[DEPTH]; /* return addresses, 0 behind the last */
     uint64_t live, bytes;   /* objects that are not freed */
     uint64_t marked, marked_bytes;
+    uint64_t lost, lost_bytes;
 };
 
 static struct spinlock memdebug_lock = SPINLOCK_INIT(RANK_MEMDEBUG);
 static struct site sites[SITES];
 static void *quarantine[QUARANTINE];
 static unsigned quarantine_next, quarantine_count;
+static uint32_t last_page; /* no object is in a page with a higher number */
+
+struct memory_sum {
+    uint64_t objects, bytes;
+};
 
 /* ---- sites -------------------------------------------------------------------------------------
  */
@@ -121,6 +138,7 @@ static void site_show(const char *what, uint32_t number)
 void memdebug_init(void)
 {
     quarantine_count = quarantine_next = 0;
+    last_page = 0;
     memset(sites, 0, sizeof sites);
 }
 
@@ -183,8 +201,9 @@ void memdebug_open(void *slot, size_t bytes, size_t size, uintptr_t pc, uintptr_
     uint32_t number = site_find(trace);
     sites[number].live++;
     sites[number].bytes += size;
-    spin_unlock_irqrestore(&memdebug_lock, irq);
+    last_page = MAX(last_page, page_index(page_of_virt((char *)slot + bytes - 1)));
     *r = (struct record){.guard = GUARD, .size = size, .state = ALIVE, .allocated = number};
+    spin_unlock_irqrestore(&memdebug_lock, irq);
 }
 
 /* Lock held. The slot is not in the quarantine any more, the caller checks it. */
@@ -265,43 +284,188 @@ void memdebug_mark(void)
     spin_unlock_irqrestore(&memdebug_lock, irq);
 }
 
-/* The site with the most bytes since the mark among those with less than `below`, or 0. */
-static uint32_t worst(uint64_t below, uint32_t after)
+/* What a site is told for: its objects since the mark, or those that are lost. */
+static struct memory_sum sum_of(const struct site *s, bool lost)
+{
+    if (lost)
+        return (struct memory_sum){s->lost, s->lost_bytes};
+    if (s->live <= s->marked)
+        return (struct memory_sum){0, 0};
+    return (struct memory_sum){s->live - s->marked, s->bytes - MIN(s->bytes, s->marked_bytes)};
+}
+
+/* The site with the most bytes among those with less than `below`, or SITES. */
+static uint32_t worst(uint64_t below, uint32_t after, bool lost)
 {
     uint32_t found = SITES;
     uint64_t most = 0;
     for (uint32_t i = 0; i < SITES; i++) {
-        const struct site *s = &sites[i];
-        uint64_t bytes = s->live > s->marked ? s->bytes - MIN(s->bytes, s->marked_bytes) + 1 : 0;
-        bool rest = bytes < below || (bytes == below && i > after);
-        if (rest && bytes > most) {
-            most = bytes;
+        struct memory_sum sum = sum_of(&sites[i], lost);
+        uint64_t weight = sum.objects ? sum.bytes + 1 : 0;
+        bool rest = weight < below || (weight == below && i > after);
+        if (rest && weight > most) {
+            most = weight;
             found = i;
         }
     }
     return found;
 }
 
-uint64_t memdebug_report(void)
+static void tell_sites(bool lost)
 {
-    uint64_t objects = 0, below = UINT64_MAX;
+    uint64_t below = UINT64_MAX;
     uint32_t number = SITES;
-    for (uint32_t i = 0; i < SITES; i++)
-        if (sites[i].live > sites[i].marked)
-            objects += sites[i].live - sites[i].marked;
-    log_error("memory debug: %llu objects allocated since the mark are not freed",
-              (unsigned long long)objects);
     for (unsigned i = 0; i < REPORT_MAX; i++) {
-        number = worst(below, number);
+        number = worst(below, number, lost);
         if (number == SITES)
             break;
-        const struct site *s = &sites[number];
-        below = s->bytes - MIN(s->bytes, s->marked_bytes) + 1;
-        log_error("%llu objects, %llu bytes", (unsigned long long)(s->live - s->marked),
-                  (unsigned long long)(below - 1));
+        struct memory_sum sum = sum_of(&sites[number], lost);
+        below = sum.bytes + 1;
+        log_error("%llu objects, %llu bytes", (unsigned long long)sum.objects,
+                  (unsigned long long)sum.bytes);
         site_show("allocated", number);
     }
+}
+
+static uint64_t all_objects(bool lost)
+{
+    uint64_t objects = 0;
+    for (uint32_t i = 0; i < SITES; i++)
+        objects += sum_of(&sites[i], lost).objects;
     return objects;
+}
+
+uint64_t memdebug_report(void)
+{
+    uint64_t objects = all_objects(false);
+    log_error("memory debug: %llu objects allocated since the mark are not freed",
+              (unsigned long long)objects);
+    tell_sites(false);
+    return objects;
+}
+
+void memdebug_report_lost(void)
+{
+    log_error("memory debug: %llu objects are lost, nothing leads to them",
+              (unsigned long long)all_objects(true));
+    tell_sites(true);
+}
+
+/* ---- what is lost ------------------------------------------------------------------------------
+ */
+
+/* The head of the block of pages that `page` lies in, if it has several (buddy.c leaves the types
+ * of the rest as they were when it was part of no block, or of a larger one). */
+static struct page *block_of(struct page *page)
+{
+    uint32_t index = page_index(page);
+    bool rest = page->type == PAGE_TAIL || page->type == PAGE_RESERVED;
+    for (unsigned order = 1; rest && order <= PAGE_ORDER_MAX; order++) {
+        struct page *head = page_at(index & ~((1u << order) - 1));
+        if (head->type == PAGE_KERNEL && head->order >= order)
+            return head;
+    }
+    return page;
+}
+
+/* The record of the live object whose slot is this, or NULL. Frees go on beside this up to where
+ * they need the lock, so nothing that it finds in a page must be believed. */
+static no_sanitize struct record *alive(const void *slot, size_t bytes)
+{
+    struct record *r = record_of(slot, bytes);
+    return r->guard == GUARD && r->state == ALIVE && r->size <= bytes - sizeof *r ? r : NULL;
+}
+
+/* How large the slots of a page of objects are; 0: it has none. */
+static size_t slots_of(const struct page *page)
+{
+    bool objects = page->type == PAGE_SLAB || page->type == PAGE_KERNEL;
+    size_t bytes = objects ? memdebug_slot_bytes(page_virt(page)) : 0;
+    return bytes > sizeof(struct record) ? bytes : 0;
+}
+
+/* The live object that the address lies in, or NULL. */
+static void *object_at(uintptr_t at, struct record **r)
+{
+    paddr_t pa = at - (uintptr_t)hal_phys_to_virt(0);
+    uint64_t chunk = (pa >> PAGE_CHUNK_SHIFT) - page_chunk_first;
+    if (chunk >= page_chunk_span || !page_chunks[chunk])
+        return NULL;
+    struct page *page = page_of_phys(pa);
+    if (page_index(page) > last_page)
+        return NULL;
+    page = block_of(page);
+    size_t bytes = slots_of(page);
+    if (bytes == 0)
+        return NULL;
+    uintptr_t first = (uintptr_t)page_virt(page), slot = first + (at - first) / bytes * bytes;
+    if (page->type == PAGE_SLAB && slot + bytes > first + PAGE_SIZE)
+        return NULL;
+    *r = alive((void *)slot, bytes);
+    return *r ? (void *)slot : NULL;
+}
+
+/* Put what the words in [lo, hi) point to in front of the chain, which is returned. */
+static no_sanitize uintptr_t follow(uintptr_t lo, uintptr_t hi, uintptr_t chain)
+{
+    struct record *r;
+    for (lo = align_up(lo, sizeof lo); lo + sizeof lo <= hi; lo += sizeof lo) {
+        void *object = object_at(*(const uintptr_t *)lo, &r);
+        if (object && r->next == 0) {
+            r->next = chain;
+            chain = (uintptr_t)object;
+        }
+    }
+    return chain;
+}
+
+static void forget(struct record *r)
+{
+    r->next = 0;
+}
+
+static void count_lost(struct record *r)
+{
+    if (r->next)
+        return;
+    sites[r->allocated % SITES].lost++;
+    sites[r->allocated % SITES].lost_bytes += r->size;
+}
+
+static void for_each_object(void (*fn)(struct record *r))
+{
+    for (uint32_t i = 0; i <= last_page; i++) {
+        struct page *page = page_at(i);
+        size_t bytes = slots_of(page), end = MAX(bytes, PAGE_SIZE);
+        char *slot = bytes ? page_virt(page) : NULL;
+        for (size_t at = 0; bytes && at + bytes <= end; at += bytes) {
+            struct record *r = alive(slot + at, bytes);
+            if (r)
+                fn(r);
+        }
+    }
+}
+
+uint64_t memdebug_lost(const struct memdebug_root *roots, unsigned count)
+{
+    uintptr_t chain = LAST;
+    struct record *r;
+    unsigned long irq = spin_lock_irqsave(&memdebug_lock);
+    for (uint32_t i = 0; i < SITES; i++)
+        sites[i].lost = sites[i].lost_bytes = 0;
+    for_each_object(forget);
+    for (unsigned i = 0; i < count; i++)
+        chain = follow(roots[i].lo, roots[i].hi, chain);
+    while (chain != LAST) {
+        uintptr_t object = chain;
+        if (!object_at(object, &r))
+            break; /* not while the lock is held */
+        chain = r->next;
+        chain = follow(object, object + r->size, chain);
+    }
+    for_each_object(count_lost);
+    spin_unlock_irqrestore(&memdebug_lock, irq);
+    return all_objects(true);
 }
 
 #endif

@@ -32,4 +32,15 @@ void memdebug_mark(void);
  * freed, the largest first, on the log. Returns the number of such objects. */
 uint64_t memdebug_report(void);
 
+/* Memory in which the kernel keeps pointers, beside its objects. */
+struct memdebug_root {
+    uintptr_t lo, hi;
+};
+/* Count the objects that no root leads to, by way of other objects if need be: nobody can use or
+ * free them any more. Any word that is an address in an object counts as a pointer to it. Thread
+ * context; all other allocations wait meanwhile. */
+uint64_t memdebug_lost(const struct memdebug_root *roots, unsigned count);
+/* Tell them, as memdebug_report does. */
+void memdebug_report_lost(void);
+
 #endif

@@ -4,7 +4,7 @@
  * processes, memory areas, open files, pipes, event objects, anonymous pages, page tables. Files
  * and what is remembered of them (inodes, names, cached pages, slabs) stay for the next one.
  *
- * Page tables may be a few more: those of the kernel's stacks stay.
+ * The page tables of the kernel's stacks stay; those of the upper levels are a few.
  *
  * Much of it is given back a little later, by the reaper after a grace period, so one look does not
  * say anything.
@@ -13,6 +13,7 @@
 
 #include "core/log.h"
 #include "mm/account.h"
+#include "mm/kstack.h"
 #include "mm/page.h"
 #include "sched/thread.h"
 #include "sched/wait.h"
@@ -23,7 +24,7 @@
 static const enum memory_owner owners[] = {
     OWNER_THREAD, OWNER_PROCESS, OWNER_AREA, OWNER_FILE, OWNER_PIPE, OWNER_EVENT,
 };
-#define TABLES_MORE 12 /* of stacks for a thousand threads */
+#define TABLES_MORE 4 /* of upper levels */
 #define OWNERS (sizeof(owners) / sizeof(owners[0]))
 enum { LEFT_THREADS = OWNERS, LEFT_ANON, LEFT_TABLES, LEFT_COUNT };
 
@@ -37,7 +38,7 @@ static void count(uint64_t *out)
         out[i] = owner_get(owners[i]).objects;
     out[LEFT_THREADS] = thread_count();
     out[LEFT_ANON] = pages.by_type[PAGE_ANON];
-    out[LEFT_TABLES] = pages.by_type[PAGE_TABLE];
+    out[LEFT_TABLES] = pages.by_type[PAGE_TABLE] - kstack_tables();
 }
 
 static const char *name_of(unsigned i)

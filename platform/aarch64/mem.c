@@ -37,6 +37,12 @@ struct hal_text hal_kernel_text(void)
     return (struct hal_text){(uintptr_t)aarch64_text_begin, (uintptr_t)aarch64_text_end};
 }
 
+void hal_kernel_data(void (*fn)(uintptr_t lo, uintptr_t hi))
+{
+    fn((uintptr_t)aarch64_data_begin, (uintptr_t)aarch64_boot_guard);
+    fn((uintptr_t)aarch64_boot_guard + HAL_PAGE_SIZE, (uintptr_t)aarch64_image_end);
+}
+
 /* All pages that [base, base+len) touches; what does not fit into 64 bits ends there. */
 static void reserve_pages(struct bootmem *bm, paddr_t base, uint64_t len)
 {

@@ -62,6 +62,12 @@ struct hal_text hal_kernel_text(void)
     return (struct hal_text){(uintptr_t)x64_text_begin, (uintptr_t)x64_text_end};
 }
 
+void hal_kernel_data(void (*fn)(uintptr_t lo, uintptr_t hi))
+{
+    fn((uintptr_t)x64_data_begin, (uintptr_t)x64_boot_guard);
+    fn((uintptr_t)x64_boot_guard + HAL_PAGE_SIZE, (uintptr_t)x64_image_end);
+}
+
 static void reserve_pages(paddr_t base, uint64_t len)
 {
     paddr_t lo = align_down(base, HAL_PAGE_SIZE);

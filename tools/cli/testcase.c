@@ -446,8 +446,17 @@ static void add_table_test(struct tests *tests, const char *group, struct json_o
 
 void tests_load(struct tests *tests, const char *file, const char *group)
 {
-    static const char *const sanitizers[] = {"hosted-asan", "hosted-tsan"};
-    static const char *const machines[] = {"x64-asan", "aarch64-asan"};
+    static const struct {
+        const char *key, *preset;
+        enum backend backend;
+    } builds[] = {
+        {"sanitize", "hosted-asan", BACKEND_HOSTED},
+        {"sanitize", "hosted-tsan", BACKEND_HOSTED},
+        {"machine_asan", "x64-asan", BACKEND_X64},
+        {"machine_asan", "aarch64-asan", BACKEND_AARCH64},
+        {"memdebug", "hosted-memdebug", BACKEND_HOSTED},
+        {"memdebug", "x64-memdebug", BACKEND_X64},
+    };
     char *path = text("%s/unit/ladder/%s.json", top_dir(), file);
     struct json_object *array = json_object_from_file(path);
 
@@ -461,13 +470,9 @@ void tests_load(struct tests *tests, const char *file, const char *group)
         for (int b = 0; b < BACKEND_COUNT; b++)
             if (!get(table, "on") || list_has(&on, backend_names[b]))
                 add_table_test(tests, group, table, (enum backend)b, NULL);
-        for (size_t p = 0; p < sizeof(sanitizers) / sizeof(sanitizers[0]); p++)
-            if (get_chosen(table, "sanitize", sanitizers[p]))
-                add_table_test(tests, group, table, BACKEND_HOSTED, sanitizers[p]);
-        for (size_t p = 0; p < sizeof(machines) / sizeof(machines[0]); p++)
-            if (get_chosen(table, "machine_asan", machines[p]))
-                add_table_test(tests, group, table, p == 0 ? BACKEND_X64 : BACKEND_AARCH64,
-                               machines[p]);
+        for (size_t p = 0; p < sizeof(builds) / sizeof(builds[0]); p++)
+            if (get_chosen(table, builds[p].key, builds[p].preset))
+                add_table_test(tests, group, table, builds[p].backend, builds[p].preset);
         if (json_object_get_boolean(get(table, "coop")))
             add_table_test(tests, group, table, BACKEND_HOSTED, "hosted-coop");
         if (json_object_get_boolean(get(table, "clang")))

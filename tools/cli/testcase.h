@@ -19,6 +19,7 @@
  * cannot be read and written mask        regular expressions; what matches counts as "#" in both
  * outputs sanitize    true: also on the presets hosted-asan and hosted-tsan; or a list of them
  *   machine_asan  true: also on the presets x64-asan and aarch64-asan; or a list of them
+ *   memdebug    true: also on the presets hosted-memdebug and x64-memdebug; or a list of them
  *   coop        true: also on the preset hosted-coop, where kernel code is not preempted
  *   clang       true: also on the presets hosted-clang, x64-clang and aarch64-clang
  *   without     preset -> why the test cannot be on it: skipped there

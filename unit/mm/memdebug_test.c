@@ -191,6 +191,38 @@ static void leaks_are_told(void **state)
     kfree(old);
 }
 
+/* Any word within an object leads to it; what no chain of them leads to is lost, with all its own.
+ */
+static void what_is_lost(void **state)
+{
+    static void *table[4];
+    const struct memdebug_root root[] = {{0, 0}, {(uintptr_t)table, (uintptr_t)(table + 4)}};
+    (void)state;
+    uint64_t before = memdebug_lost(root, 2); /* what set_up has made: its roots are not these */
+    char *first = kmalloc(64, 0), *second = kmalloc(5000, 0), *third = kmalloc(16, 0);
+    *(void **)(void *)(first + 56) = second + 4500; /* its second page */
+    *(void **)(void *)(second + 4992) = third;
+    assert_int_equal(memdebug_lost(root, 2), before + 3);
+    table[3] = first + 63;
+    assert_int_equal(memdebug_lost(root, 2), before);
+    assert_int_equal(memdebug_lost(root, 1), before + 3);
+    table[3] = NULL;
+    *(void **)(void *)third = first; /* a cycle */
+    assert_int_equal(memdebug_lost(root, 2), before + 3);
+    memdebug_report_lost();
+    assert_true(told("objects are lost") && told("1 objects, 5000 bytes\n"));
+    assert_true(told("1 objects, 64 bytes\n") && told("1 objects, 16 bytes\n"));
+    table[0] = second - 16; /* no object, or another */
+    assert_int_equal(memdebug_lost(root, 2), before + 3);
+    table[0] = third;
+    assert_int_equal(memdebug_lost(root, 2), before);
+    kfree(first); /* a free one leads nowhere */
+    assert_int_equal(memdebug_lost(root, 2), before + 1);
+    kfree(second);
+    kfree(third);
+    assert_int_equal(memdebug_lost(root, 2), before);
+}
+
 /* Memory under observation is not in the way of those who need it. */
 static void quarantine_gives_way(void **state)
 {
@@ -231,6 +263,7 @@ int main(void)
         TEST(freeing_twice),
         TEST(freeing_what_is_no_object),
         TEST(leaks_are_told),
+        TEST(what_is_lost),
         TEST(quarantine_gives_way),
         TEST(failing_on_request),
     };
