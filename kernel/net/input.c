@@ -33,6 +33,7 @@ enum { NEXT_HOP_BY_HOP = 0, NEXT_ROUTING = 43, NEXT_FRAGMENT = 44, NEXT_DESTINAT
 struct flow *(*ip_choose)(struct flow *flow, const struct pkt *pkt, const struct classified *about);
 void (*ip_no_flow_tcp)(struct pkt *pkt, const struct classified *about);
 bool (*ip_raw_input)(const struct pkt *pkt, const struct classified *about);
+uint32_t ip_raw_flows;
 
 static void drop(struct pkt *pkt, enum mib_counter why)
 {
@@ -275,6 +276,13 @@ static void no_room(uint8_t protocol)
     }
 }
 
+/* Raw sockets of TCP and UDP see what comes before those do. */
+static void show_raw(const struct pkt *pkt, const struct classified *about)
+{
+    if (__builtin_expect(__atomic_load_n(&ip_raw_flows, __ATOMIC_RELAXED) != 0, 0))
+        (void)ip_raw_input(pkt, about);
+}
+
 /* TCP or UDP to one flow. True: consumed. False: there is none, nothing was changed. In an RCU
  * section. */
 static bool to_flow(struct pkt *pkt, const struct classified *about)
@@ -300,6 +308,7 @@ static bool to_flow(struct pkt *pkt, const struct classified *about)
         return true;
     }
     mib_count(MIB_Ip_InDelivers);
+    show_raw(pkt, about);
     if (!flow_deliver(flow, pkt))
         no_room(about->key.protocol);
     return true;
@@ -330,9 +339,11 @@ static void slow(struct pkt *pkt, const struct classified *about, enum classify_
         mib_count(MIB_Ip_InDelivers);
         other_protocol(pkt, about);
     } else if (target == TARGET_US) {
+        show_raw(pkt, about);
         no_flow(pkt, about);
     } else if (about->key.protocol == IPPROTO_UDP) {
         unsigned token = rcu_read_lock();
+        show_raw(pkt, about);
         if (flow_deliver_all(&about->key, pkt->dev->index, pkt) == 0)
             mib_count(MIB_Udp_IgnoredMulti);
         rcu_read_unlock(token);

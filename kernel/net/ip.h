@@ -195,5 +195,8 @@ extern void (*ip_no_flow_tcp)(struct pkt *pkt, const struct classified *about);
 /* Sees each packet that is not a flow's: raw sockets. Does not consume; true: somebody took it, so
  * no "protocol unreachable" is sent. Packet as a flow would get it. */
 extern bool (*ip_raw_input)(const struct pkt *pkt, const struct classified *about);
+/* How many raw sockets of TCP and UDP there are: they see what is a flow's, too. Atomic, relaxed.
+ */
+extern uint32_t ip_raw_flows;
 
 #endif

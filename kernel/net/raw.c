@@ -7,7 +7,9 @@
  * requests of the socket's own identifier, which is its port, and the answers to them.
  *
  * They stand on one list, read in RCU sections. A packet is cloned into the channel of each socket
- * that wants it; from there on as UDP does it. Their flows are in no table.
+ * that wants it; from there on as UDP does it. Their flows are in no table. TCP's and UDP's
+ * packets, which go to flows, are shown here only while there is a socket that may want them
+ * (ip_raw_flows).
  */
 #include "core/spinlock.h"
 #include "fs/vfs.h"
@@ -399,9 +401,18 @@ static int raw_get_option(struct socket *socket, int level, int name, void *valu
     return 0;
 }
 
+/* RANK_FLOW, the list's, is held. */
+static void count_flows_locked(const struct raw_sock *raw, int by)
+{
+    int protocol = raw->dgram.inet.base.protocol;
+    if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)
+        __atomic_store_n(&ip_raw_flows, ip_raw_flows + (uint32_t)by, __ATOMIC_RELAXED);
+}
+
 static void list_add(struct raw_sock *raw)
 {
     spin_lock(&raws.lock);
+    count_flows_locked(raw, 1);
     __atomic_store_n(&raw->next, raws.first, __ATOMIC_RELAXED);
     __atomic_store_n(&raws.first, raw, __ATOMIC_RELEASE);
     spin_unlock(&raws.lock);
@@ -410,6 +421,7 @@ static void list_add(struct raw_sock *raw)
 static void list_remove_raw(struct raw_sock *raw)
 {
     spin_lock(&raws.lock);
+    count_flows_locked(raw, -1);
     struct raw_sock **link = &raws.first;
     while (*link != raw)
         link = &(*link)->next;
