@@ -250,7 +250,8 @@ struct tcp_cong {
 
 /* Fast Open (tcp_fastopen.c). */
 struct tcp_fast {
-    uint8_t cookie[TCP_COOKIE_MAX]; /* of the server: the owner's, then as it came */
+    uint8_t cookie[TCP_COOKIE_MAX]; /* of the server: the owner's, then as it came; passive: to be
+                                       used from now on */
     uint8_t len;                    /* 0: none */
     bool ask;                       /* for one, in the SYN */
     bool fresh;                     /* it came with the SYN,ACK: the owner takes it */
@@ -335,29 +336,31 @@ struct tcp {
     uint32_t time_ack; /* Last.ACK.sent (RFC 7323, 4.3) */
 
     uint8_t wscale_send, wscale_receive;
-    bool wscale_ok, sack_ok, time_ok, ecn_ok;
-    bool ecn_echo, ecn_cwr; /* owe ECE; owe CWR */
+    bool wscale_ok : 1, sack_ok : 1, time_ok : 1, ecn_ok : 1;
+    bool tlp_retransmit : 1, undo_pending : 1, reordering : 1;
+    bool starved : 1;               /* received data was dropped for lack of memory */
+    bool ecn_echo : 1, ecn_cwr : 1; /* owe ECE; owe CWR */
 
     /* What the program wants. */
-    bool no_delay, cork, more, keep_alive, orphan, fin, fin_received;
-    bool deaf; /* shut both ways: when the FIN has gone, data that comes is refused */
-    bool limit_fixed, send_fixed; /* SO_RCVBUF, SO_SNDBUF were set */
+    bool no_delay, cork, more, no_quick, oob_inline;
+    bool keep_alive : 1, orphan : 1, fin : 1;
+    bool limit_fixed : 1, send_fixed : 1; /* SO_RCVBUF, SO_SNDBUF were set */
+    bool deaf : 1; /* shut both ways: when the FIN has gone, data that comes is refused */
+    bool ack_owed : 1, output_owed : 1; /* by tcp_input_end: an acknowledgement; what may be sent */
+    bool fin_received;
     bool room_wanted;
-    bool starved; /* received data was dropped for lack of memory */
     bool ack_now, ack_later;
-    bool input_more; /* the owner has further segments at hand: tcp_input_end will come */
-    bool ack_owed : 1, output_owed : 1; /* by it: an acknowledgement; what may be sent now */
-    bool tlp_retransmit : 1, undo_pending : 1, reordering : 1;
-    bool no_quick, oob_inline;
+    bool input_more;   /* the owner has further segments at hand: tcp_input_end will come */
+    int8_t linger2_s;  /* TCP_LINGER2: 0 the default, -1 none */
     uint16_t mss_user; /* TCP_MAXSEG; 0: none */
     uint16_t keep_idle_s, keep_interval_s;
     uint8_t keep_count, syn_retries;
     uint32_t user_timeout_ms;
-    int32_t linger2_s; /* TCP_LINGER2: 0 the default, -1 none */
 
     /* For TCP_INFO. */
-    uint64_t bytes_acked, bytes_received;
+    uint64_t bytes_acked, bytes_received, bytes_resent;
     uint32_t segments_in, segments_out;
+    uint32_t data_in, data_out; /* of these with payload */
 };
 
 /* What urgent data does (RFC 9293, 3.8.5; the byte as Linux and BSD see it: the pointer points
@@ -484,7 +487,7 @@ struct tcp_listener {
     bool full;           /* the owner's: so many wait to be accepted that `child` gives none */
     uint32_t fast_limit; /* TCP_FASTOPEN: so many may be pending; 0: off */
     const struct tcp_fast_keys *fast_keys; /* NULL: made with the stack's secret and the hour */
-    bool save_syn;                         /* TCP_SAVE_SYN */
+    uint8_t save_syn;                      /* TCP_SAVE_SYN; 2: with the link's header */
     struct tcp_syn *saved; /* of the connection that `accepted` is told of, which may take it */
 };
 int must_check tcp_listener_init(struct tcp_listener *listener, const struct tcp_stack *stack,
@@ -526,7 +529,7 @@ bool tcp_tw_reusable(const struct tcp_tw *tw, uint64_t now_ns);
 
 /* ---- TCP_INFO (tcp_info.c) ---- */
 
-/* struct tcp_info of Linux 5.10's uapi, as far as it is filled in. */
+/* struct tcp_info of Linux 6.2's uapi, as far as it is filled in. */
 struct tcp_info {
     uint8_t state, ca_state, retransmits, probes, backoff, options;
     uint8_t wscale;  /* send in the low half, receive in the high */
@@ -541,10 +544,10 @@ struct tcp_info {
     uint64_t delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
     uint32_t delivered, delivered_ce;
     uint64_t bytes_sent, bytes_retrans;
-    uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd;
+    uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd, rcv_wnd, rehash;
 };
 STATIC_ASSERT(offsetof(struct tcp_info, rto) == 8 &&
-              offsetof(struct tcp_info, pacing_rate) == 104 && sizeof(struct tcp_info) == 232);
+              offsetof(struct tcp_info, pacing_rate) == 104 && sizeof(struct tcp_info) == 240);
 void tcp_get_info(struct tcp *tp, struct tcp_info *out);
 /* TCP_CONGESTION. -ENOENT. */
 const char *tcp_congestion_name(const struct tcp *tp);

@@ -57,9 +57,17 @@ void tcp_get_info(struct tcp *tp, struct tcp_info *out)
         .segs_in = tp->segments_in,
         .notsent_bytes = tp->fin && tcp_fin_sent(tp) ? 0 : tp->written - tp->nxt,
         .min_rtt = tp->rtt_min_us == UINT32_MAX ? 0 : tp->rtt_min_us,
-        .bytes_sent = tp->bytes_acked + tcp_outstanding(tp),
+        .bytes_sent = tp->bytes_acked + tcp_outstanding(tp) + tp->bytes_resent,
+        .data_segs_in = tp->data_in,
+        .data_segs_out = tp->data_out,
+        .bytes_retrans = tp->bytes_resent,
         .snd_wnd = tp->window,
+        .rcv_wnd = tp->rcv_window,
     };
+    /* All that went for the first time and is not on its way any more; our SYN, too, as on Linux.
+     */
+    out->delivered = tp->data_out - MIN(tp->data_out, tp->resent_total) + tcp_synchronized(tp);
+    out->delivered -= MIN(out->delivered, out->unacked - MIN(out->unacked, out->sacked));
     if (tp->state == TCP_CLOSED || tp->state == TCP_SYN_SENT)
         out->notsent_bytes = 0;
 }

@@ -316,9 +316,11 @@ void tcp_input(struct tcp *tp, struct pkt *pkt, const struct tcp_segment *segmen
 {
     struct tcp_segment seg = *segment;
     tcp_enter(tp);
-    tp->segments_in++;
     tcp_count(tp, TCP_N_InSegs);
     pkt_skip(pkt, seg.header);
+    uint32_t count = pkt->gso_size && seg.len ? (seg.len - 1) / pkt->gso_size + 1 : 1;
+    tp->segments_in += count;
+    tp->data_in += seg.len ? count : 0;
     if (tp->state == TCP_CLOSED || tp->state == TCP_TIME_WAIT)
         pkt_free(pkt); /* the owner is letting go of it */
     else if (tp->state == TCP_SYN_SENT)

@@ -14,12 +14,15 @@
  * A SYN,ACK is repeated after 1, 2, 4, ... seconds; embryos with the same number of tries stand in
  * one list, which is so in the order of their deadlines.
  */
+#include "lib/bytes.h"
 #include "mm/kmalloc.h"
+#include "net/classify.h"
 #include "net/ip.h"
 #include "net/tcp_impl.h"
 
 #define SYN_LIMIT_MIN 256u
 #define SYN_LIMIT_MAX 4096u
+#define LINK_HEADER 14u /* Ethernet's */
 #define HELD_MAX 16384u /* memory that an embryo may hold: a request is shorter */
 
 struct tcp_embryo {
@@ -239,19 +242,26 @@ static bool from_ourselves(const struct flow_key *key)
     return net_addr_equal(&key->local, &key->remote) && key->local_port == key->remote_port;
 }
 
-/* The headers of IP and TCP, which lie in the first piece. NULL: not wanted, or without memory. */
+/* The headers of IP and TCP, which lie in the first piece, and of Ethernet, which lo has none of:
+ * zeroes and the type, as packet sockets get it. NULL: not wanted, or without memory. */
 static struct tcp_syn *save(const struct tcp_listener *listener, const struct pkt *pkt,
                             const struct tcp_segment *syn)
 {
     const uint8_t *from = pkt->room + pkt->network;
     size_t len = (size_t)(pkt->data - from) + syn->header;
-    if (!listener->save_syn || len > TCP_SYN_MAX)
+    size_t link = listener->save_syn == 2 ? LINK_HEADER : 0;
+    if (!listener->save_syn || link + len > TCP_SYN_MAX)
         return NULL;
-    struct tcp_syn *saved = kmalloc(sizeof *saved + len, ALLOC_DEFAULT);
-    if (saved) {
-        saved->len = (uint32_t)len;
-        memcpy(saved->bytes, from, len);
-    }
+    struct tcp_syn *saved = kmalloc(sizeof *saved + link + len, ALLOC_DEFAULT);
+    if (!saved)
+        return NULL;
+    saved->len = (uint32_t)(link + len);
+    memset(saved->bytes, 0, link);
+    if (link && pkt->network - pkt->link == LINK_HEADER)
+        memcpy(saved->bytes, pkt->room + pkt->link, link);
+    else if (link)
+        put_be16(saved->bytes + link - 2, from[0] >> 4 == 4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
+    memcpy(saved->bytes + link, from, len);
     return saved;
 }
 
@@ -360,6 +370,12 @@ static bool hatch_at_once(struct tcp_listener *listener, const struct flow_key *
     if (!tp)
         return false;
     e.saved = save(listener, pkt, syn);
+    struct tcp_options fresh;
+    tcp_fast_cookie(listener, key, now, &fresh);
+    if (memcmp(fresh.cookie, syn->opt.cookie, fresh.cookie_len) != 0) { /* it was the older one */
+        memcpy(tp->fast.cookie, fresh.cookie, fresh.cookie_len);
+        tp->fast.len = fresh.cookie_len;
+    }
     tcp_fast_passive(tp, pkt, syn);
     tell(listener, tp, e.saved);
     return true;
@@ -515,13 +531,16 @@ void tcp_listener_input(struct tcp_listener *listener, const struct flow_key *ke
 static void try_again(struct tcp_listener *listener, struct tcp_embryo *e, uint64_t now)
 {
     bool deferred = e->acked && now - e->began_ns < listener->defer_s * NS_PER_SEC;
-    if (e->tries >= MIN(listener->stack->synack_retries, TCP_EMBRYO_TRIES - 1)) {
+    /* Who has answered is waited for as long as TCP_DEFER_ACCEPT says, then asked once more. */
+    if (e->tries >= MIN(listener->stack->synack_retries, TCP_EMBRYO_TRIES - 1) && !e->acked) {
         listener->stack->count(TCP_N_AttemptFails);
         forget(listener, e);
         return;
     }
-    e->tries++;
+    if (e->tries < TCP_EMBRYO_TRIES - 1)
+        e->tries++;
     if (!deferred) {
+        e->acked = false;
         listener->stack->count(TCP_N_TCPSynRetrans);
         send_syn_ack(listener, e, now);
     }

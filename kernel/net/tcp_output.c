@@ -194,7 +194,11 @@ static bool send_seg(struct tcp *tp, struct tcp_seg *seg, uint32_t mss, bool aga
         clone->gso = net_addr_is_v4(&tp->key->local) ? PKT_GSO_TCP4 : PKT_GSO_TCP6;
         clone->gso_size = (uint16_t)mss;
         clone->gso_ecn = (flags & TCP_CWR) != 0;
+        uint32_t more = (len - 1) / mss;
+        tp->segments_out += more;
+        tp->data_out += more;
     }
+    tp->data_out += len > 0;
     seg->sent_ns = tp->now_ns;
     list_remove(&seg->time);
     list_push_back(&tp->by_time, &seg->time);
@@ -214,7 +218,8 @@ bool tcp_resend(struct tcp *tp, struct tcp_seg *seg, uint32_t limit)
     if (!send_seg(tp, seg, mss, true))
         return false;
     tcp_count(tp, TCP_N_RetransSegs);
-    tp->resent_total++;
+    tp->resent_total += (len + mss - 1) / mss;
+    tp->bytes_resent += len;
     if (!tp->undo_pending) {
         tp->undo_pending = true;
         tp->undo_time = tcp_time_now(tp);
@@ -479,6 +484,11 @@ void tcp_send_syn(struct tcp *tp)
     header.opt.has_time = tp->time_ok;
     header.opt.time = tcp_time_now(tp);
     header.opt.echo = answer ? tp->time_recent : 0;
+    if (tp->fast.passive && tp->fast.len) {
+        header.opt.has_cookie = true;
+        header.opt.cookie_len = tp->fast.len;
+        memcpy(header.opt.cookie, tp->fast.cookie, tp->fast.len);
+    }
     /* Fast Open: segments with larger windows may have gone before a repeated SYN,ACK. */
     if (!tp->fast.passive || seq_after(tp->rcv_nxt + window, tp->rcv_edge)) {
         tp->rcv_edge = tp->rcv_nxt + window;

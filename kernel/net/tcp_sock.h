@@ -41,7 +41,7 @@ struct tcp_sock {
     uint32_t unsent_low; /* TCP_NOTSENT_LOWAT; 0: none */
     uint16_t fast_limit; /* TCP_FASTOPEN */
     bool established;    /* connect or accept has said so: a connection, if over, until AF_UNSPEC */
-    bool save_syn;       /* TCP_SAVE_SYN */
+    uint8_t save_syn;    /* TCP_SAVE_SYN */
     struct inet_name
         *deferred; /* connect(2) has left the SYN to the first data; NULL: no; atomic */
 };

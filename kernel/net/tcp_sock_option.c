@@ -44,9 +44,11 @@ static bool outside(int value, int least, int most)
 /* As many whole retransmission times of a SYN as `seconds` need (tcp(7), TCP_DEFER_ACCEPT). */
 static uint32_t retransmissions_s(int seconds)
 {
-    uint32_t sum = 0;
-    for (uint32_t next = 1; (int64_t)sum < seconds && next < 256; next *= 2)
-        sum += MIN(next, 120u);
+    uint32_t sum = 0, next = 1;
+    for (unsigned n = 0; (int64_t)sum < seconds && n < 255; n++) {
+        sum += next;
+        next = MIN(next * 2, 120u);
+    }
     return sum;
 }
 
@@ -77,7 +79,7 @@ static int set_times(struct tcp_sock *ts, int name, int value)
         tp->syn_retries = (uint8_t)value;
         return 0;
     case TCP_LINGER2:
-        tp->linger2_s = value < 0 ? -1 : value > LINGER2_MAX ? 0 : value;
+        tp->linger2_s = (int8_t)(value < 0 ? -1 : value > LINGER2_MAX ? 0 : value);
         return 0;
     case TCP_USER_TIMEOUT:
         if (value < 0)
@@ -146,12 +148,12 @@ static int set_number(struct tcp_sock *ts, int name, int value)
         else
             __atomic_fetch_and(&ts->inet.options, ~(uint32_t)INET_TELL_LEFT, __ATOMIC_RELAXED);
         return 0;
-    case TCP_SAVE_SYN: /* 2, the link's header, too, is not there */
-        if (outside(value, 0, 1))
+    case TCP_SAVE_SYN:
+        if (outside(value, 0, 2))
             return -EINVAL;
-        ts->save_syn = value;
+        ts->save_syn = (uint8_t)value;
         if (ts->listener)
-            ts->listener->save_syn = value;
+            ts->listener->save_syn = ts->save_syn;
         return 0;
     case TCP_NOTSENT_LOWAT:
         __atomic_store_n(&ts->unsent_low, (uint32_t)value, __ATOMIC_RELAXED);

@@ -113,6 +113,14 @@ static void call_oob(char *at)
         wrong("another urgent byte", "");
 }
 
+/* TCP_FASTOPEN_KEY: so many, all different. */
+static void use_keys(void)
+{
+    for (unsigned i = 0; i < TCP_FAST_KEYS; i++)
+        memset(&s.keys.key[i], (int)i + 1, sizeof s.keys.key[i]);
+    s.listener.fast_keys = s.keys.count ? &s.keys : NULL;
+}
+
 static void call_set(char *at)
 {
     const char *name = next_word(&at);
@@ -130,7 +138,7 @@ static void call_set(char *at)
         {"keep_idle", &tp->keep_idle_s, 2, true},
         {"keep_interval", &tp->keep_interval_s, 2, true},
         {"keep_count", &tp->keep_count, 1, true},
-        {"linger2", &tp->linger2_s, 4, true},
+        {"linger2", &tp->linger2_s, 1, true},
         {"maxseg", &tp->mss_user, 2, true},
         {"no_quick", &tp->no_quick, 1, true},
         {"quick", &tp->quick_acks, 1, true},
@@ -146,6 +154,7 @@ static void call_set(char *at)
         {"retries", &fixture_stack.retries, 1, false},
         {"defer", &s.listener.defer_s, 4, false},
         {"fast", &s.listener.fast_limit, 4, false},
+        {"keys", &s.keys.count, 4, false},
         {"path", &s.path, 4, false},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(settings); i++)
@@ -157,6 +166,8 @@ static void call_set(char *at)
                 tcp_uncork(s.tp);
             if (strcmp(name, "burst") == 0 && !value)
                 tcp_input_end(s.tp);
+            if (strcmp(name, "keys") == 0)
+                use_keys();
             return;
         }
     wrong("no such setting:", name ? name : "");

@@ -19,7 +19,7 @@
  * ce, ect, noect. What an expectation does not name is not looked at, but flags, sequence number
  * and length are.
  *
- *     cookie ask|good|other, nocookie: Fast Open
+ *     cookie ask|good|backup|other, nocookie: Fast Open
  *
  *     connect [ask | fast N], listen [N], send N [more] [oob], recv N, oob, shutdown, close, abort,
  * timer establish [OPTIONS] [win N] [passive]  the handshake, 10 ms a round trip; no options named:
@@ -51,6 +51,7 @@ static struct {
     uint32_t iss, isn, peer_window, time_base, time_seen;
     bool iss_known;
     uint32_t defer, path;
+    struct tcp_fast_keys keys;
     struct sent {
         struct sent *next;
         uint64_t time_ns;
@@ -208,14 +209,20 @@ static uint8_t flags_of(const char *word)
     return flags;
 }
 
-/* ask: an empty one; good: what a listener gives its peer; other: eight bytes of a server's. */
+/* ask: an empty one; good: what a listener gives its peer; backup: what one gave whose key is the
+ * second now; other: eight bytes of a server's. */
 static void parse_cookie(struct tcp_options *opt, const char *word)
 {
     struct flow_key key = {.local_port = 1, .remote_port = 2, .protocol = IPPROTO_TCP};
-    struct tcp_listener like = {.stack = &fixture_stack};
+    struct tcp_fast_keys backup = {.key = {s.keys.key[1]}, .count = 1};
+    struct tcp_listener like = {.stack = &fixture_stack, .fast_keys = s.listener.fast_keys};
     opt->has_cookie = true;
     opt->cookie_len = word && strcmp(word, "ask") == 0 ? 0 : 8;
     memset(opt->cookie, 0x11, 8);
+    if (word && strcmp(word, "backup") == 0) {
+        like.fast_keys = &backup;
+        tcp_fast_cookie(&like, &key, fixture_now, opt);
+    }
     if (word && strcmp(word, "good") == 0)
         tcp_fast_cookie(&like, &key, fixture_now, opt);
 }
