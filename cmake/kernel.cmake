@@ -60,7 +60,7 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     fs/tty_ioctl fs/tty_line fs/xattr
     net/addrtext net/arp net/bpf net/bpf_socket net/dhcp net/dhcpmsg net/fragment net/icmp net/icmp4 net/icmp6 net/ifaddr
     net/igmp net/inet_control net/inet_error net/inet_group net/inet_ioctl net/inet_ioctl_set net/inet_option net/inetlist net/mib net/nd6 net/netconf
-    net/netlink net/zerocopy net/netsys net/reuseport net/netlink_diag net/netlink_route net/netlink_show net/netproc net/option net/packet net/packet_option
+    net/netlink net/netlink_option net/zerocopy net/netsys net/reuseport net/netlink_diag net/netlink_route net/netlink_show net/netproc net/option net/packet net/route net/packet_option
     net/packet_ring net/port net/raw net/reass net/tcp_cookie net/tcp_info net/tcp_recover net/tcp_sock_option
     net/tcp_sock_tw net/tcp_tw net/unix_files net/unix_name
     proc/coredump proc/crash proc/cred proc/elf proc/exec proc/futex_requeue proc/hostname proc/image proc/itimer proc/load

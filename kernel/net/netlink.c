@@ -23,11 +23,9 @@
 #include "net/socket.h"
 
 #define AF_NETLINK 16
-#define SOL_NETLINK 270
 enum { NETLINK_ROUTE = 0, NETLINK_SOCK_DIAG = 4, NETLINK_KOBJECT_UEVENT = 15 };
 #define NETLINK_BUFFER 4096u /* of answers; what programs read at once is larger */
 #define REQUEST_MAX 65536u
-#define NETLINK_GROUPS 32u
 /* Answers to a program's own requests: a dump is made whole, at one time, whatever SO_RCVBUF is. */
 #define ANSWERS_MAX (8u << 20)
 
@@ -38,7 +36,7 @@ struct sockaddr_nl {
 
 struct netlink_buffer {
     struct list link;
-    uint32_t len;
+    uint32_t len, group; /* 0: an answer */
     uint8_t data[NETLINK_BUFFER - 32];
 };
 
@@ -46,8 +44,8 @@ struct netlink_sock {
     struct socket base;        /* first */
     struct netlink_sock *next; /* list of all; atomic */
     struct rcu_head rcu;
-    uint32_t port, groups; /* atomic */
-    bool cap_ack, ext_ack; /* NETLINK_CAP_ACK, NETLINK_EXT_ACK; atomic */
+    uint32_t port; /* atomic */
+    struct netlink_choice choice;
     struct spinlock lock;
     struct list queue; /* struct netlink_buffer */
     uint32_t waiting;  /* how many; atomic to look */
@@ -72,7 +70,7 @@ static struct netlink_buffer *buffer_alloc(unsigned flags)
     if (!buffer)
         return NULL;
     owner_add(OWNER_SOCKET, 1, sizeof(*buffer));
-    buffer->len = 0;
+    buffer->len = buffer->group = 0;
     return buffer;
 }
 
@@ -106,7 +104,8 @@ static void push(struct netlink_sock *to, struct netlink_buffer *buffer, uint32_
     if (!room) {
         if (buffer)
             buffer_free(buffer);
-        __atomic_store_n(&to->base.error, ENOBUFS, __ATOMIC_RELEASE);
+        if (!netlink_switch(&to->choice, NETLINK_NO_ENOBUFS))
+            __atomic_store_n(&to->base.error, ENOBUFS, __ATOMIC_RELEASE);
     }
     waitq_wake_all(&to->base.wait, POLLIN | POLLRDNORM);
 }
@@ -118,11 +117,12 @@ static void netlink_spread(unsigned group, struct netlink_buffer *buffer)
     for (struct netlink_sock *sock = __atomic_load_n(&all.first, __ATOMIC_ACQUIRE); sock;
          sock = __atomic_load_n(&sock->next, __ATOMIC_ACQUIRE)) {
         if (sock->base.protocol != NETLINK_ROUTE ||
-            !(__atomic_load_n(&sock->groups, __ATOMIC_RELAXED) >> (group - 1) & 1))
+            !(__atomic_load_n(&sock->choice.groups, __ATOMIC_RELAXED) >> (group - 1) & 1))
             continue;
         struct netlink_buffer *copy = buffer_alloc(ALLOC_ATOMIC);
         if (copy) {
             copy->len = buffer->len;
+            copy->group = group;
             memcpy(copy->data, buffer->data, buffer->len);
         }
         push(sock, copy, (uint32_t)__atomic_load_n(&sock->base.receive_buffer, __ATOMIC_RELAXED));
@@ -137,7 +137,7 @@ bool netlink_wanted(unsigned group)
     unsigned token = rcu_read_lock();
     for (struct netlink_sock *sock = __atomic_load_n(&all.first, __ATOMIC_ACQUIRE); sock && !any;
          sock = __atomic_load_n(&sock->next, __ATOMIC_ACQUIRE))
-        any = __atomic_load_n(&sock->groups, __ATOMIC_RELAXED) >> (group - 1) & 1;
+        any = __atomic_load_n(&sock->choice.groups, __ATOMIC_RELAXED) >> (group - 1) & 1;
     rcu_read_unlock(token);
     return any;
 }
@@ -238,9 +238,9 @@ void netlink_notify(struct netlink_out *out)
 static void acknowledge(struct netlink_out *out, int err, const char *why)
 {
     const struct nlmsghdr *request = out->request;
-    bool cap = err == 0 || __atomic_load_n(&out->to->cap_ack, __ATOMIC_RELAXED) ||
+    bool cap = err == 0 || netlink_switch(&out->to->choice, NETLINK_CAP_ACK) ||
                request->len > MESSAGE_MAX / 2;
-    bool words = why && __atomic_load_n(&out->to->ext_ack, __ATOMIC_RELAXED);
+    bool words = why && netlink_switch(&out->to->choice, NETLINK_EXT_ACK);
     uint16_t flags = (uint16_t)((cap ? NLM_F_CAPPED : 0) | (words ? NLM_F_ACK_TLVS : 0));
     int32_t error = err;
     netlink_begin(out, NLMSG_ERROR, flags, &error, sizeof(error));
@@ -403,7 +403,8 @@ static long give(struct socket_msg *msg, const struct netlink_buffer *buffer)
     if (n < buffer->len)
         msg->result |= MSG_TRUNC;
     if (msg->name) {
-        struct sockaddr_nl kernel = {AF_NETLINK, 0, 0, 0};
+        uint32_t group = buffer->group;
+        struct sockaddr_nl kernel = {AF_NETLINK, 0, 0, group ? 1u << (group - 1) : 0};
         *msg->name = (struct socket_name){.len = sizeof(kernel)};
         memcpy(msg->name->bytes, &kernel, sizeof(kernel));
     }
@@ -426,6 +427,8 @@ static long netlink_recv(struct socket *socket, struct socket_msg *msg)
         buffer = take(sock);
     }
     long n = give(msg, buffer);
+    if (n >= 0 && netlink_switch(&sock->choice, NETLINK_PKTINFO))
+        control_add(msg, SOL_NETLINK, NETLINK_PKTINFO, &buffer->group, sizeof(buffer->group));
     if (msg->flags & MSG_PEEK)
         put_back(sock, buffer);
     else
@@ -448,7 +451,7 @@ static int netlink_bind(struct socket *socket, const struct socket_name *name)
                                      __ATOMIC_RELAXED) &&
         none != to.port)
         return -EINVAL;
-    __atomic_store_n(&sock->groups, to.groups, __ATOMIC_RELAXED);
+    __atomic_store_n(&sock->choice.groups, to.groups, __ATOMIC_RELAXED);
     return autobind(sock);
 }
 
@@ -466,7 +469,7 @@ static int netlink_get_name(struct socket *socket, bool peer, struct socket_name
     struct sockaddr_nl name = {AF_NETLINK, 0, 0, 0};
     if (!peer) {
         name.port = __atomic_load_n(&sock->port, __ATOMIC_RELAXED);
-        name.groups = __atomic_load_n(&sock->groups, __ATOMIC_RELAXED);
+        name.groups = __atomic_load_n(&sock->choice.groups, __ATOMIC_RELAXED);
     }
     *out = (struct socket_name){.len = sizeof(name)};
     memcpy(out->bytes, &name, sizeof(name));
@@ -486,42 +489,16 @@ static uint32_t netlink_poll(struct socket *socket, struct poll_table *table)
     return events;
 }
 
-/* Groups by number, and switches that change nothing here (netlink(7)). */
-enum {
-    NETLINK_ADD_MEMBERSHIP = 1,
-    NETLINK_DROP_MEMBERSHIP = 2,
-    NETLINK_CAP_ACK = 10,
-    NETLINK_EXT_ACK = 11,
-    NETLINK_OPTIONS = 12
-};
-
 static int netlink_set_option(struct socket *socket, int level, int name, uaddr_t value,
                               unsigned len)
 {
-    struct netlink_sock *sock = netlink_of(socket);
-    uint32_t number;
-    if (level != SOL_NETLINK || name < 1 || name > NETLINK_OPTIONS)
-        return -ENOPROTOOPT;
-    if (len < sizeof(number))
-        return -EINVAL;
-    int err = copyin(&number, value, sizeof(number));
-    if (err)
-        return err;
-    if (name == NETLINK_CAP_ACK)
-        __atomic_store_n(&sock->cap_ack, number != 0, __ATOMIC_RELAXED);
-    if (name == NETLINK_EXT_ACK)
-        __atomic_store_n(&sock->ext_ack, number != 0, __ATOMIC_RELAXED);
-    if (name > NETLINK_DROP_MEMBERSHIP)
-        return 0;
-    if (number < 1)
-        return -EINVAL;
-    if (number > NETLINK_GROUPS)
-        return 0;
-    if (name == NETLINK_ADD_MEMBERSHIP)
-        __atomic_fetch_or(&sock->groups, 1u << (number - 1), __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_and(&sock->groups, ~(1u << (number - 1)), __ATOMIC_RELAXED);
-    return 0;
+    return netlink_choose(&netlink_of(socket)->choice, level, name, value, len);
+}
+
+static int netlink_get_option(struct socket *socket, int level, int name, void *value,
+                              unsigned *len)
+{
+    return netlink_chosen(&netlink_of(socket)->choice, level, name, value, len);
 }
 
 static void sock_free(struct rcu_head *head)
@@ -556,6 +533,7 @@ static const struct socket_ops netlink_ops = {
     .recv = netlink_recv,
     .poll = netlink_poll,
     .set_option = netlink_set_option,
+    .get_option = netlink_get_option,
 };
 
 static int netlink_create(int type, int protocol, struct socket **out)
@@ -590,7 +568,7 @@ int netlink_show_all(struct inode *inode, struct strbuf *sb)
          sock = __atomic_load_n(&sock->next, __ATOMIC_ACQUIRE))
         strbuf_printf(sb, "%016x %-3d %-10u %08x %-8u %-8d %-5d %-8d %-8d %-8llu\n", 0,
                       sock->base.protocol, __atomic_load_n(&sock->port, __ATOMIC_RELAXED),
-                      __atomic_load_n(&sock->groups, __ATOMIC_RELAXED),
+                      __atomic_load_n(&sock->choice.groups, __ATOMIC_RELAXED),
                       __atomic_load_n(&sock->waiting, __ATOMIC_RELAXED) *
                           (uint32_t)sizeof(struct netlink_buffer),
                       0, 0, 2, 0, (unsigned long long)sock->base.ino);

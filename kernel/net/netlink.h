@@ -11,6 +11,31 @@
 
 #include "lib/types.h"
 
+/* What a program may switch (netlink(7)); the number is the bit's. */
+enum {
+    NETLINK_PKTINFO = 3,
+    NETLINK_NO_ENOBUFS = 5,
+    NETLINK_CAP_ACK = 10,
+    NETLINK_EXT_ACK = 11,
+    NETLINK_GET_STRICT_CHK = 12,
+};
+#define NETLINK_SWITCHES \
+    0x1d38u             /* with NETLINK_BROADCAST_ERROR (4), NETLINK_LISTEN_ALL_NSID (8) \
+                         */
+struct netlink_choice { /* atomic, relaxed */
+    uint32_t groups;
+    uint16_t switches;
+};
+static inline bool netlink_switch(const struct netlink_choice *choice, int name)
+{
+    return __atomic_load_n(&choice->switches, __ATOMIC_RELAXED) >> name & 1;
+}
+/* netlink_option.c: setsockopt, getsockopt. *len: of the room, then of the value. */
+int must_check netlink_choose(struct netlink_choice *choice, int level, int name, uaddr_t value,
+                              unsigned len);
+int must_check netlink_chosen(const struct netlink_choice *choice, int level, int name, void *value,
+                              unsigned *len);
+
 struct nlmsghdr { /* as user code has it */
     uint32_t len;
     uint16_t type, flags;

@@ -255,7 +255,7 @@ union value {
     } linger;
     struct socket_cred cred;
     struct socket_name name;
-    uint8_t bytes[232]; /* the longest: TCP_INFO */
+    uint8_t bytes[240]; /* the longest: TCP_INFO */
 };
 
 static struct timeval timeval_of(const uint64_t *timeout_ns)
@@ -417,6 +417,8 @@ int socket_get_option(struct socket *socket, int level, int name, uaddr_t value,
         return err;
     int given = (int)MIN(size, (unsigned)room);
     err = copyout(value, &v, (size_t)given);
+    if (level == SOL_NETLINK) /* NETLINK_LIST_MEMBERSHIPS: what there is, not what fits */
+        given = (int)size;
     if (err == 0)
         err = copyout(len, &given, sizeof(given));
     return err;

@@ -48,6 +48,7 @@
 #define SHUT_BOTH 3u
 
 #define SOL_SOCKET 1
+#define SOL_NETLINK 270
 #define SOMAXCONN 4096                     /* core/somaxconn at first */
 #define SOCKET_IO_MAX ((size_t)0x7ffff000) /* the most one call moves */
 #define SOCKET_BUFFER_MAX 212992           /* wmem_max, rmem_max at first; the default */
