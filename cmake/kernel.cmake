@@ -62,7 +62,7 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     net/igmp net/inet_control net/inet_error net/inet_group net/inet_ioctl net/inet_ioctl_set net/inet_option net/inetlist net/mib net/nd6 net/netconf
     net/netlink net/netlink_option net/zerocopy net/netsys net/reuseport net/netlink_diag net/netlink_route net/netlink_show net/netproc net/option net/packet net/route net/packet_option
     net/packet_ring net/port net/raw net/reass net/tcp_cookie net/tcp_info net/tcp_recover net/tcp_sock_option
-    net/tcp_sock_tw net/tcp_tw net/unix_files net/unix_name
+    net/tcp_sock_tw net/tcp_tw net/unix_files net/unix_name net/unix_peek
     proc/coredump proc/crash proc/cred proc/elf proc/exec proc/futex_requeue proc/hostname proc/image proc/itimer proc/load
     proc/posix_timer proc/procinfo proc/vdso
     core/log core/panic core/chaos mm/advise mm/code sched/watchdog sched/reap drv/virtio_mmio drv/virtio_rng fs/context

@@ -8,66 +8,90 @@
 #define SIOCINQ 0x541bu
 #define SIOCOUTQ 0x5411u
 
+struct reading {
+    struct dgram_sock *dgram;
+    struct pkt *pkt; /* to be read; NULL: none yet */
+    uint32_t skip;   /* SO_PEEK_OFF: so much of it was seen before */
+    bool peek;
+};
+
+/* The first of which MSG_PEEK has not seen everything (Linux: __skb_try_recv_from_queue). */
+static __attribute__((cold)) struct pkt *first_unseen(struct reading *r)
+{
+    struct pkt *pkt = r->dgram->queue.first;
+    int32_t off = socket_peek_off(&r->dgram->inet.base);
+    r->skip = (uint32_t)MAX(off, 0);
+    for (; off >= 0 && pkt && r->skip >= pkt->total && (r->skip || dgram_info(pkt)->peeked);
+         pkt = pkt->next)
+        r->skip -= pkt->total;
+    if (pkt && pkt->total == 0)
+        dgram_info(pkt)->peeked = true;
+    return pkt;
+}
+
 static bool can_receive(void *arg)
 {
-    struct dgram_sock *dgram = arg;
-    const struct socket *base = &dgram->inet.base;
-    return dgram->queue.count || (socket_shut(base) & SHUT_RECEIVE) ||
+    struct reading *r = arg;
+    const struct socket *base = &r->dgram->inet.base;
+    r->pkt = r->peek ? first_unseen(r) : r->dgram->queue.first;
+    return r->pkt || (socket_shut(base) & SHUT_RECEIVE) ||
            __atomic_load_n(&base->error, __ATOMIC_RELAXED);
 }
 
-/* Wait for a packet: the first of the queue; NULL and 0: shut. The lock is held. */
-static int next_locked(struct dgram_sock *dgram, uint64_t deadline, struct pkt **out)
+/* Wait for a packet; NULL and 0: shut. The lock is held. */
+static int next_locked(struct reading *r, uint64_t deadline)
 {
-    int err = inet_wait(&dgram->inet, can_receive, dgram, deadline);
+    int err = inet_wait(&r->dgram->inet, can_receive, r, deadline);
     if (err == 0)
-        err = socket_take_error(&dgram->inet.base);
-    *out = err ? NULL : dgram->queue.first;
+        err = socket_take_error(&r->dgram->inet.base);
+    if (err)
+        r->pkt = NULL;
     /* As Linux: only who would wait is told of the end. */
-    return err == 0 && !*out && deadline == 0 ? -EAGAIN : err;
+    return err == 0 && !r->pkt && deadline == 0 ? -EAGAIN : err;
 }
 
-static long give(struct inet_sock *sock, struct socket_msg *msg, struct pkt *pkt)
+static long give(struct inet_sock *sock, struct socket_msg *msg, const struct reading *r)
 {
-    size_t n = MIN((size_t)pkt->total, msg->data->left), whole = pkt->total;
-    int err = inet_packet_to(pkt, 0, n, msg->data);
+    struct pkt *pkt = r->pkt;
+    size_t whole = pkt->total, n = MIN(whole - r->skip, msg->data->left);
+    int err = inet_packet_to(pkt, r->skip, n, msg->data);
     if (err)
         return err;
-    if (n < whole)
+    if (msg->data->left == 0 && n < whole) /* filled: not at its end, or not from its beginning */
         msg->result |= MSG_TRUNC;
+    n = msg->flags & MSG_TRUNC ? whole : n;
+    socket_peeked(&sock->base, msg->flags, n);
     if (msg->name) {
         const struct dgram_info *info = dgram_info(pkt);
         inet_name_put(sock, &info->remote, info->remote_port, pkt->dev ? pkt->dev->index : 0,
                       msg->name);
     }
     inet_control_put(sock, msg, pkt);
-    return (long)(msg->flags & MSG_TRUNC ? whole : n);
+    return (long)n;
 }
 
 long dgram_recv(struct socket *socket, struct socket_msg *msg)
 {
     struct inet_sock *sock = inet_of(socket);
-    struct dgram_sock *dgram = dgram_of(sock);
-    struct pkt *pkt;
+    struct reading r = {.dgram = dgram_of(sock), .peek = msg->flags & MSG_PEEK};
     if (msg->flags & MSG_ERRQUEUE)
         return inet_error_recv(sock, msg);
     if (msg->flags & MSG_OOB && sock->flow.key.protocol != IPPROTO_UDP)
         return -EOPNOTSUPP;
     uint64_t deadline = socket_deadline(&socket->receive_timeout_ns, msg->flags & MSG_DONTWAIT);
     inet_lock(sock);
-    long n = next_locked(dgram, deadline, &pkt);
-    bool peek = msg->flags & MSG_PEEK;
-    if (pkt && peek) {
-        n = give(sock, msg, pkt); /* it stays, so nobody may take it meanwhile */
-    } else if (pkt) {
-        pkt = pkt_queue_take(&dgram->queue);
-        channel_discharge(&sock->flow.channel, pkt->truesize);
+    long n = next_locked(&r, deadline);
+    if (r.pkt && r.peek) {
+        n = give(sock, msg, &r); /* it stays, so nobody may take it meanwhile */
+    } else if (r.pkt) {
+        (void)pkt_queue_take(&r.dgram->queue);
+        channel_discharge(&sock->flow.channel, r.pkt->truesize);
     }
     inet_unlock(sock);
-    if (!pkt || peek)
+    if (!r.pkt || r.peek)
         return n;
-    n = give(sock, msg, pkt);
-    pkt_free(pkt);
+    n = give(sock, msg, &r);
+    pkt_free(r.pkt);
     return n;
 }
 

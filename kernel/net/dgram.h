@@ -25,6 +25,7 @@ static inline struct dgram_sock *dgram_of(struct inet_sock *sock)
 struct dgram_info {
     struct net_addr remote;
     uint16_t remote_port; /* network order; 0: there are none */
+    bool peeked;          /* MSG_PEEK has seen it, and there was nothing in it */
 };
 STATIC_ASSERT(sizeof(struct dgram_info) <= sizeof(((struct pkt *)NULL)->scratch));
 static inline struct dgram_info *dgram_info(struct pkt *pkt)

@@ -38,7 +38,6 @@ enum {
     SO_MARK = 36,
     SO_PROTOCOL = 38,
     SO_DOMAIN = 39,
-    SO_PEEK_OFF = 42,
     SO_COOKIE = 57,
     SO_ZEROCOPY = 60,
     SO_RCVTIMEO_NEW = 66, /* the same as the old on 64-bit machines */
@@ -312,9 +311,6 @@ static int get_number(struct socket *socket, int name, int32_t *out)
         return 0;
     case SO_ZEROCOPY:
         *out = __atomic_load_n(&socket->zerocopy, __ATOMIC_RELAXED);
-        return 0;
-    case SO_PEEK_OFF:
-        *out = -1;
         return 0;
     case SO_TXREHASH:
         *out = 1;

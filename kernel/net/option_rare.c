@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * option_rare.c - options of SOL_SOCKET that few programs set: time stamps (Linux's
- * Documentation/networking/timestamping), SO_MAX_PACING_RATE, SO_TXTIME, SO_BUF_LOCK, SO_MEMINFO.
+ * Documentation/networking/timestamping), SO_MAX_PACING_RATE, SO_TXTIME, SO_BUF_LOCK, SO_MEMINFO,
+ * SO_PEEK_OFF.
  *
  * Their numbers lie in an object that the first of them makes, so that a socket without them has
  * but a pointer. It is never exchanged; its end is left to RCU, because who chooses a member of a
@@ -19,6 +20,7 @@
 
 enum {
     SO_TIMESTAMPING = 37,
+    SO_PEEK_OFF = 42,
     SO_MAX_PACING_RATE = 47,
     SO_CNX_ADVICE = 53,
     SO_MEMINFO = 55,
@@ -63,6 +65,7 @@ struct socket_rare *socket_rare_make(struct socket *socket)
     if (!new)
         return NULL;
     new->pacing_rate = UINT64_MAX;
+    new->peek_off = -1;
     /* Release: it is whole. Another thread may have been first. */
     if (__atomic_compare_exchange_n(&socket->rare, &rare, new, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
@@ -221,6 +224,32 @@ static int set_buf_lock(struct socket *socket, int32_t locks)
     return 0;
 }
 
+/* Linux: sk_set_peek_off. */
+static int set_peek_off(struct socket *socket, int32_t off)
+{
+    struct socket_rare *rare = socket->ops->peeks ? socket_rare_make(socket) : NULL;
+    if (!rare)
+        return socket->ops->peeks ? -ENOMEM : -EOPNOTSUPP;
+    __atomic_store_n(&rare->peek_off, off, __ATOMIC_RELAXED);
+    return 0;
+}
+
+int32_t socket_peek_off(const struct socket *socket)
+{
+    const struct socket_rare *rare = socket_rare(socket);
+    return rare ? __atomic_load_n(&rare->peek_off, __ATOMIC_RELAXED) : -1;
+}
+
+/* Readers of one socket may disturb each other here, as on Linux. */
+void socket_move_peek(struct socket_rare *rare, uint32_t flags, size_t bytes)
+{
+    int64_t off = __atomic_load_n(&rare->peek_off, __ATOMIC_RELAXED);
+    if (off < 0)
+        return;
+    off += flags & MSG_PEEK ? (int64_t)bytes : -(int64_t)bytes;
+    __atomic_store_n(&rare->peek_off, (int32_t)MIN(MAX(off, 0), INT32_MAX), __ATOMIC_RELAXED);
+}
+
 int socket_set_rare(struct socket *socket, int name, uaddr_t value, unsigned len)
 {
     int32_t number;
@@ -243,6 +272,8 @@ int socket_set_rare(struct socket *socket, int name, uaddr_t value, unsigned len
         return set_txtime(socket, value, len);
     case SO_BUF_LOCK:
         return set_buf_lock(socket, number);
+    case SO_PEEK_OFF:
+        return set_peek_off(socket, number);
     case SO_CNX_ADVICE: /* another route is not to be had */
         return 0;
     case SO_RESERVE_MEM: /* Linux without memory control groups */
@@ -307,6 +338,11 @@ int socket_get_rare(struct socket *socket, int name, void *value, unsigned *len)
     case SO_BUF_LOCK:
         v.number = socket_switch(socket, SOCKET_SEND_LOCKED) |
                    socket_switch(socket, SOCKET_RECEIVE_LOCKED) << 1;
+        break;
+    case SO_PEEK_OFF:
+        if (!socket->ops->peeks)
+            return -EOPNOTSUPP;
+        v.number = socket_peek_off(socket);
         break;
     case SO_MEMINFO:
         get_memory(socket, v.memory);

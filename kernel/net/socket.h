@@ -123,6 +123,7 @@ struct socket_ops {
     /* What mmap(2) maps, no extra reference; NULL: ENODEV. */
     int (*mmap)(struct socket *socket, struct vm_object **object);
     bool filters; /* SO_ATTACH_FILTER: its packets go through bpf_filter, its end calls bpf_free */
+    bool peeks;   /* SO_PEEK_OFF: recv looks at socket_peek_off and tells socket_peeked */
 };
 
 struct socket {
@@ -158,6 +159,7 @@ struct socket_rare {
     uint32_t txtime_clock, txtime_flags;      /* SO_TXTIME */
     uint32_t unicast_device, unicast6_device; /* IP_UNICAST_IF, IPV6_UNICAST_IF; 0: by the route */
     uint16_t port_first, port_last;           /* IP_LOCAL_PORT_RANGE; 0: the system's */
+    int32_t peek_off;                         /* SO_PEEK_OFF; negative: off */
     struct tcp_syn *saved_syn;                /* TCP_SAVED_SYN, until it is read; kmalloc */
     struct tcp_fast_keys *fast_keys;          /* TCP_FASTOPEN_KEY; kmalloc */
 };
@@ -216,7 +218,8 @@ int must_check socket_set_option(struct socket *socket, int level, int name, uad
 int must_check socket_get_option(struct socket *socket, int level, int name, uaddr_t value,
                                  uaddr_t len);
 bool socket_switch(const struct socket *socket, int option);
-/* option_rare.c: SO_TIMESTAMP and its kin, SO_MAX_PACING_RATE, SO_TXTIME, SO_BUF_LOCK, SO_MEMINFO.
+/* option_rare.c: SO_TIMESTAMP and its kin, SO_MAX_PACING_RATE, SO_TXTIME, SO_BUF_LOCK, SO_MEMINFO,
+ * SO_PEEK_OFF.
  * -ENOPROTOOPT: another option. *len: of the room, then of the value. */
 int must_check socket_set_rare(struct socket *socket, int name, uaddr_t value, unsigned len);
 int must_check socket_get_rare(struct socket *socket, int name, void *value, unsigned *len);
@@ -227,6 +230,16 @@ static inline struct socket_rare *socket_rare(const struct socket *socket)
     return __atomic_load_n(&socket->rare, __ATOMIC_ACQUIRE); /* it is whole */
 }
 void socket_rare_free(struct socket *socket); /* at the end of its life */
+/* SO_PEEK_OFF: how far MSG_PEEK looks behind the beginning; negative: there is no such thing. */
+int32_t socket_peek_off(const struct socket *socket);
+/* So much was read from the beginning, or seen by MSG_PEEK: the offset goes back, or on. */
+void socket_move_peek(struct socket_rare *rare, uint32_t flags, size_t bytes);
+static inline void socket_peeked(const struct socket *socket, uint32_t flags, size_t bytes)
+{
+    struct socket_rare *rare = socket_rare(socket);
+    if (rare)
+        socket_move_peek(rare, flags, bytes);
+}
 
 /* ---- for families ---- */
 

@@ -531,6 +531,7 @@ const struct socket_ops tcp_sock_ops = {
     .set_option = tcp_sock_set_option,
     .get_option = tcp_sock_get_option,
     .buffers_changed = options_changed,
+    .peeks = true,
 };
 
 int tcp_create(int family, int type, int number, struct socket **out)

@@ -253,6 +253,7 @@ static long take(struct tcp_sock *ts, struct socket_msg *msg, uint32_t offset, s
     }
     if (!(msg->flags & MSG_PEEK))
         tcp_consume(&ts->tp, n);
+    socket_peeked(&ts->inet.base, msg->flags, n);
     return n;
 }
 
@@ -275,6 +276,7 @@ static long receive_locked(struct tcp_sock *ts, struct socket_msg *msg, uint64_t
 {
     size_t len = msg->data->left, target = (size_t)MAX(ts->inet.base.receive_low, 1), done = 0;
     bool peek = (msg->flags & MSG_PEEK) != 0;
+    uint32_t off = peek ? (uint32_t)MAX(socket_peek_off(&ts->inet.base), 0) : 0;
     /* What was read is told first: an error, or the end, is the next call's. */
     target = msg->flags & MSG_WAITALL ? len : MIN(len, target);
     if (len == 0 && tcp_readable(&ts->tp) == 0) { /* waits for a byte, too, and leaves it */
@@ -282,7 +284,7 @@ static long receive_locked(struct tcp_sock *ts, struct socket_msg *msg, uint64_t
         return MIN(more, 0);
     }
     while (done < len) {
-        uint32_t seen = peek ? (uint32_t)done : 0;
+        uint32_t seen = peek ? off + (uint32_t)done : 0;
         long n = take(ts, msg, seen, len - done);
         if (n > 0)
             done += (size_t)n;
@@ -292,7 +294,7 @@ static long receive_locked(struct tcp_sock *ts, struct socket_msg *msg, uint64_t
             return done ? (long)done : n;
         /* Not across the mark in one call. */
         if ((done && done >= target) ||
-            (done && tcp_urgent_distance(&ts->tp) == (int64_t)(peek ? done : 0)))
+            (done && tcp_urgent_distance(&ts->tp) == (int64_t)(peek ? off + done : 0)))
             break;
     }
     return (long)done;

@@ -580,6 +580,7 @@ static const struct socket_ops udp_ops = {
     .get_option = udp_get_option,
     .buffers_changed = inet_buffers_changed,
     .filters = true,
+    .peeks = true,
 };
 
 int udp_create(int family, int type, int protocol, struct socket **out)

@@ -372,7 +372,8 @@ static uint32_t unix_dgram_poll(struct socket *socket, struct poll_table *table)
 
 #define UNIX_COMMON_OPS \
     .release = unix_release, .bind = unix_bind, .pair = unix_pair, .get_name = unix_get_name, \
-    .shutdown = unix_shutdown, .ioctl = unix_ioctl, .peer_cred = unix_peer_cred, .filters = true
+    .shutdown = unix_shutdown, .ioctl = unix_ioctl, .peer_cred = unix_peer_cred, .filters = true, \
+    .peeks = true
 
 static const struct socket_ops stream_ops = {
     UNIX_COMMON_OPS,       .listen = unix_listen,    .connect = unix_connect,

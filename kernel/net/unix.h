@@ -37,6 +37,7 @@ struct unix_msg {
     size_t charged;           /* bytes of memory */
     size_t len, done;         /* bytes in data; of these read */
     struct socket_cred cred;
+    bool peeked;                /* MSG_PEEK has seen it, and there was nothing in it */
     struct socket_files *files; /* NULL: none, or taken */
     uint8_t data[];
 };
@@ -164,6 +165,18 @@ long unix_packet_recv(struct socket *socket, struct socket_msg *msg);
 bool unix_writable(struct unix_sock *u);
 /* Give back a message that nobody sees any more, and its charge; its files have been taken. */
 void unix_msg_free(struct unix_msg *m);
+
+/* What a receiver waits for: more than it has seen. */
+struct unix_wanting {
+    struct unix_sock *u;
+    bool peeks;    /* SO_PEEK_OFF: not just any message */
+    uint32_t seen; /* messages that were passed over */
+    size_t skip;   /* of the next message so many bytes were seen */
+};
+/* ---- unix_peek.c: MSG_PEEK with SO_PEEK_OFF ---- */
+/* The first message, from m on, of which not all was seen, or NULL; read_lock is held. */
+struct unix_msg *unix_pass_seen(struct unix_wanting *w, struct unix_msg *m);
+bool unix_peek_more(const struct unix_wanting *w);
 
 /* ---- unix_files.c ---- */
 /* Before a message with files is queued, under unix_files_lock: they are in flight.

@@ -325,11 +325,16 @@ long unix_packet_send(struct socket *socket, struct socket_msg *msg)
 
 /* ---- receive: what both kinds do ---- */
 
+static no_inline bool has_more(const struct unix_wanting *w)
+{
+    return w->peeks ? unix_peek_more(w) : unix_waiting(w->u) > 0;
+}
+
 static bool can_receive(void *arg)
 {
-    struct unix_sock *u = arg;
-    return unix_waiting(u) > 0 || (socket_shut(&u->base) & SHUT_RECEIVE) ||
-           __atomic_load_n(&u->base.error, __ATOMIC_ACQUIRE);
+    const struct unix_wanting *w = arg;
+    return has_more(w) || (socket_shut(&w->u->base) & SHUT_RECEIVE) ||
+           __atomic_load_n(&w->u->base.error, __ATOMIC_ACQUIRE);
 }
 
 /* read_lock held: nobody else takes messages off the queue. The one after m; NULL: the first. */
@@ -401,6 +406,7 @@ static void give_control(struct unix_sock *u, struct socket_msg *msg,
 /* ---- receive: streams ---- */
 
 struct stream_read {
+    struct unix_wanting *wanting;
     struct unix_sock *u;
     struct socket_msg *msg;
     long done;
@@ -421,8 +427,8 @@ static bool foreign(const struct stream_read *r, const struct unix_msg *m)
 static bool read_msg(struct stream_read *r, struct unix_msg *m, int *err)
 {
     bool peek = r->msg->flags & MSG_PEEK, had_files = m->files != NULL;
-    size_t len = MIN(m->len - m->done, r->msg->data->left);
-    if (iov_copy_to(r->msg->data, m->data + m->done, len) != (long)len) {
+    const size_t at = m->done + r->wanting->skip, len = MIN(m->len - at, r->msg->data->left);
+    if (iov_copy_to(r->msg->data, m->data + at, len) != (long)len) {
         *err = -EFAULT;
         return false;
     }
@@ -432,6 +438,8 @@ static bool read_msg(struct stream_read *r, struct unix_msg *m, int *err)
         name_of_sender(m, r->msg);
     }
     r->done += (long)len;
+    r->wanting->skip = 0;
+    socket_peeked(&r->u->base, r->msg->flags, len);
     *err = get_files(m, peek, &r->files);
     if (*err || peek)
         return *err == 0 && !had_files;
@@ -448,11 +456,15 @@ static bool read_msg(struct stream_read *r, struct unix_msg *m, int *err)
 static int read_queue(struct stream_read *r)
 {
     int err = 0;
-    bool more = true;
+    bool more = true, peek = r->msg->flags & MSG_PEEK;
     struct unix_msg *m = NULL;
     mutex_lock(&r->u->read_lock);
+    r->wanting->peeks = false;
     while (more && r->msg->data->left > 0) {
-        m = next_msg(r->u, r->msg->flags & MSG_PEEK ? m : NULL);
+        struct unix_msg *before = peek ? m : NULL;
+        m = next_msg(r->u, before);
+        if (peek && !before && m)
+            m = unix_pass_seen(r->wanting, m);
         if (!m)
             break;
         more = !foreign(r, m) && read_msg(r, m, &err);
@@ -462,7 +474,7 @@ static int read_queue(struct stream_read *r)
     if (err)
         return err;
     /* Who wants nothing waits for something all the same. */
-    return !more || (r->msg->data->left == 0 && (r->done || unix_waiting(r->u) > 0));
+    return !more || (r->msg->data->left == 0 && (r->done || has_more(r->wanting)));
 }
 
 enum stream_end { STREAM_WAIT, STREAM_AGAIN, STREAM_DONE };
@@ -476,7 +488,7 @@ static int stream_end(struct stream_read *r, long target)
     /* The end first, the queue behind it: what came before the end is not overlooked. */
     bool end = socket_shut(socket) & SHUT_RECEIVE;
     bool error = __atomic_load_n(&socket->error, __ATOMIC_ACQUIRE);
-    if (unix_waiting(r->u) > 0)
+    if (has_more(r->wanting))
         return STREAM_AGAIN;
     int err = error && !r->done ? socket_take_error(socket) : 0;
     if (err)
@@ -494,7 +506,7 @@ static int stream_loop(struct stream_read *r, long target, uint64_t deadline)
             return 0;
         step = stream_end(r, target);
         if (step == STREAM_WAIT)
-            step = socket_wait(&r->u->base.wait, can_receive, r->u, deadline);
+            step = socket_wait(&r->u->base.wait, can_receive, r->wanting, deadline);
         if (step < 0)
             return step;
         if (step == STREAM_DONE)
@@ -505,7 +517,8 @@ static int stream_loop(struct stream_read *r, long target, uint64_t deadline)
 long unix_stream_recv(struct socket *socket, struct socket_msg *msg)
 {
     struct unix_sock *u = unix_of(socket);
-    struct stream_read r = {.u = u, .msg = msg};
+    struct unix_wanting wanting = {.u = u};
+    struct stream_read r = {.wanting = &wanting, .u = u, .msg = msg};
     list_init(&r.taken);
     if (unix_state(u) != UNIX_CONNECTED)
         return -EINVAL;
@@ -525,6 +538,7 @@ long unix_stream_recv(struct socket *socket, struct socket_msg *msg)
 /* ---- receive: datagrams and packets ---- */
 
 struct packet_read {
+    struct unix_wanting *wanting;
     struct unix_sock *u;
     struct unix_msg *m; /* NULL: the end */
     bool peek;          /* m is still in the queue, and read_lock held */
@@ -534,7 +548,10 @@ struct packet_read {
 static void packet_next(struct packet_read *r, struct list *taken)
 {
     mutex_lock(&r->u->read_lock);
+    r->wanting->peeks = false;
     r->m = next_msg(r->u, NULL);
+    if (r->m && r->peek)
+        r->m = unix_pass_seen(r->wanting, r->m);
     if (r->m && !r->peek)
         r->room = take_msg(r->u, r->m, taken) == UNIX_DGRAM_QUEUE;
     if (!r->m || !r->peek)
@@ -555,25 +572,28 @@ static int packet_wait(struct packet_read *r, bool nonblock, struct list *taken)
             return 0;
         if (end)
             return unix_is_dgram(u) && deadline == 0 ? -EAGAIN : 0;
-        err = socket_wait(&u->base.wait, can_receive, u, deadline);
+        err = socket_wait(&u->base.wait, can_receive, r->wanting, deadline);
         if (err)
             return err;
     }
 }
 
-/* Copy m out; how long it is. */
-static long packet_copy(struct socket_msg *msg, struct unix_msg *m, struct socket_files **files)
+/* Copy r->m out; how long it is. */
+static long packet_copy(const struct packet_read *r, struct socket_msg *msg,
+                        struct socket_files **files)
 {
-    size_t len = MIN(m->len, msg->data->left);
-    if (len > 0 && iov_copy_to(msg->data, m->data, len) != (long)len)
+    struct unix_msg *m = r->m;
+    size_t whole = m->len - r->wanting->skip, len = MIN(whole, msg->data->left);
+    if (len > 0 && iov_copy_to(msg->data, m->data + r->wanting->skip, len) != (long)len)
         return -EFAULT;
     int err = get_files(m, msg->flags & MSG_PEEK, files);
     if (err)
         return err;
     name_of_sender(m, msg);
-    if (len < m->len)
+    if (len < whole)
         msg->result |= MSG_TRUNC;
-    return (long)(msg->flags & MSG_TRUNC ? m->len : len);
+    socket_peeked(&r->u->base, msg->flags, r->peek ? len : m->len);
+    return (long)(msg->flags & MSG_TRUNC ? whole : len);
 }
 
 static void packet_done(struct packet_read *r, struct list *taken)
@@ -595,7 +615,8 @@ static void packet_done(struct packet_read *r, struct list *taken)
 long unix_packet_recv(struct socket *socket, struct socket_msg *msg)
 {
     struct unix_sock *u = unix_of(socket);
-    struct packet_read r = {.u = u, .peek = msg->flags & MSG_PEEK};
+    struct unix_wanting wanting = {.u = u};
+    struct packet_read r = {.wanting = &wanting, .u = u, .peek = msg->flags & MSG_PEEK};
     struct socket_files *files = NULL;
     struct list taken;
     list_init(&taken);
@@ -609,7 +630,7 @@ long unix_packet_recv(struct socket *socket, struct socket_msg *msg)
     if (!r.m)
         return n;
     struct socket_cred cred = r.m->cred;
-    n = packet_copy(msg, r.m, &files);
+    n = packet_copy(&r, msg, &files);
     packet_done(&r, &taken);
     if (n >= 0)
         give_control(u, msg, &cred, files);

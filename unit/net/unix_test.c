@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* clang-format off */
-/* sources: fs kernel/net/control.c kernel/net/option.c kernel/net/option_rare.c kernel/net/bpf.c kernel/net/bpf_socket.c kernel/drv/pkt.c kernel/lib/checksum.c kernel/net/socket.c kernel/net/unix.c kernel/net/unix_connect.c kernel/net/unix_files.c kernel/net/unix_io.c kernel/net/unix_name.c unit/fake_rcu.c */
+/* sources: fs kernel/net/control.c kernel/net/option.c kernel/net/option_rare.c kernel/net/bpf.c kernel/net/bpf_socket.c kernel/drv/pkt.c kernel/lib/checksum.c kernel/net/socket.c kernel/net/unix.c kernel/net/unix_connect.c kernel/net/unix_files.c kernel/net/unix_io.c kernel/net/unix_name.c kernel/net/unix_peek.c unit/fake_rcu.c */
 /* clang-format on */
 /*
  * unix_test.c - AF_UNIX sockets from inside: what a sleep ends with, what is charged to whom, the
