@@ -56,7 +56,7 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
   set(cold
     core/cmdline lib/format mm/compact mm/hotpages mm/hugeobj mm/hugetlb mm/mlock mm/pagemap mm/remap
     sched/params sched/pressure sched/report drv/pci drv/virtio_console drv/virtio_net drv/virtio_pci drv/vmxnet3
-    fs/console fs/cpio fs/devfs fs/hugetlbfs fs/initrd fs/inotify fs/locks fs/memfd fs/mount fs/mountopt fs/pipe_splice fs/pressure fs/procfs fs/procfs_pid fs/sysfs fs/tty
+    fs/console fs/cpio fs/devfs fs/hugetlbfs fs/initrd fs/inotify fs/locks fs/memfd fs/mount fs/mountopt fs/namei fs/pipe_splice fs/pressure fs/procfs fs/procfs_pid fs/sysfs fs/tty
     fs/tty_ioctl fs/tty_line fs/xattr
     net/addrtext net/arp net/bpf net/bpf_socket net/dhcp net/dhcpmsg net/fragment net/icmp net/icmp4 net/icmp6 net/ifaddr
     net/igmp net/inet_control net/inet_error net/inet_group net/inet_ioctl net/inet_ioctl_set net/inet_option net/inetlist net/mib net/nd6 net/netconf
@@ -65,9 +65,9 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
     net/tcp_sock_tw net/tcp_tw net/unix_files net/unix_name net/unix_peek
     proc/coredump proc/crash proc/cred proc/elf proc/exec proc/futex_requeue proc/hostname proc/image proc/itimer proc/load
     proc/posix_timer proc/procinfo proc/vdso
-    core/log core/panic core/chaos mm/advise mm/code sched/watchdog sched/reap drv/virtio_mmio drv/virtio_rng fs/context
+    core/log core/panic core/chaos sched/balance mm/advise mm/code sched/watchdog sched/reap drv/virtio_mmio drv/virtio_rng fs/context
     fs/pseudo fs/readdir net/control net/packet_tap net/sysctl net/tcp_fastopen net/unix_connect proc/leftover
-    proc/process linux/sys_pidfd linux/sys_sched main
+    proc/deliver proc/process linux/sys_mm linux/sys_pidfd linux/sys_sched main
     linux/strace linux/strace_names linux/strace_socket linux/sys_cred linux/sys_file_attr linux/sys_file_name
     linux/sys_file_copy linux/sys_file_owner linux/sys_info linux/sys_mount linux/sys_prctl linux/sys_proc linux/sys_shm linux/sys_time linux/sys_xattr
     drv/faulty_console drv/faulty_netdev net/farewell net/net proc/patch proc/stack proc/futex_pi net/neigh net/tcp_timer linux/sys_signal
@@ -77,7 +77,7 @@ if(CMAKE_C_FLAGS MATCHES "-O2" AND SELKIE_SANITIZE STREQUAL "none" AND NOT SELKI
   foreach(name ${cold})
     set_property(SOURCE ${CMAKE_SOURCE_DIR}/kernel/${name}.c APPEND PROPERTY COMPILE_OPTIONS -Os)
   endforeach()
-  foreach(name common/acpi common/bootmem common/console common/core common/dtb common/pcihost common/symtab ${SELKIE_ISA}/cpu ${SELKIE_ISA}/mem ${SELKIE_ISA}/power ${SELKIE_ISA}/boot ${SELKIE_ISA}/console
+  foreach(name common/acpi common/bootmem common/console common/core common/dtb common/pcihost common/symtab ${SELKIE_ISA}/cpu ${SELKIE_ISA}/mem ${SELKIE_ISA}/power ${SELKIE_ISA}/boot ${SELKIE_ISA}/console ${SELKIE_ISA}/dev ${SELKIE_ISA}/kaslr
       common/pl011 common/serial_16550
       ${SELKIE_ISA}/isa/cpuinfo ${SELKIE_ISA}/isa/insn ${SELKIE_ISA}/isa/patch ${SELKIE_ISA}/isa/report ${SELKIE_ISA}/isa/sigframe)
     set_property(SOURCE ${CMAKE_SOURCE_DIR}/platform/${name}.c APPEND PROPERTY COMPILE_OPTIONS -Os)
