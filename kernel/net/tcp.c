@@ -8,8 +8,6 @@
  */
 #include "net/tcp_impl.h"
 
-#define COLLECT 2048u /* small writes are copied together into pieces of this size */
-
 const struct tcp_stack tcp_stack_defaults = {
     .read_default = 131072,
     .read_max = 6u << 20,
@@ -366,18 +364,33 @@ uint32_t tcp_send_room(struct tcp *tp)
     return room;
 }
 
-/* Copy into the room behind the last segment not yet sent: small writes make one segment. */
+/* The room behind the last segment not yet sent: small writes make one segment. */
+void *tcp_tail(struct tcp *tp, uint32_t len)
+{
+    if (list_empty(&tp->unsent) || len > TCP_COLLECT)
+        return NULL;
+    struct pkt *pkt = seg_pkt(seg_of_link(tp->unsent.prev)), *last = pkt;
+    if (pkt->shared || pkt->total + len > TCP_SEND_MAX)
+        return NULL;
+    while (last->more)
+        last = last->more;
+    return len > last->size - pkt_headroom(last) - last->len ? NULL : last->data + last->len;
+}
+
+void tcp_send_tail(struct tcp *tp, uint32_t len)
+{
+    void *end unused = pkt_put(seg_pkt(seg_of_link(tp->unsent.prev)), len);
+    ASSERT(end && !tp->fin);
+    tp->written += len;
+}
+
 static bool join_by_copy(struct tcp *tp, const struct pkt *pkt)
 {
-    if (list_empty(&tp->unsent) || pkt->total > COLLECT || pkt->done)
-        return false;
-    struct pkt *last = seg_pkt(seg_of_link(tp->unsent.prev));
-    if (last->shared || last->total + pkt->total > TCP_SEND_MAX)
-        return false;
-    uint8_t *to = pkt_put(last, pkt->total);
+    void *to = pkt->done ? NULL : tcp_tail(tp, pkt->total);
     if (!to)
         return false;
     pkt_read(pkt, 0, to, pkt->total);
+    tcp_send_tail(tp, pkt->total);
     return true;
 }
 
@@ -386,10 +399,10 @@ static bool join_by_copy(struct tcp *tp, const struct pkt *pkt)
  * NULL: as it is. */
 static struct pkt *collector(const struct tcp *tp, const struct pkt *pkt)
 {
-    if (list_empty(&tp->unsent) || pkt->total > COLLECT / 2 || pkt->done ||
+    if (list_empty(&tp->unsent) || pkt->total > TCP_COLLECT / 2 || pkt->done ||
         !seg_pkt(seg_of_link(tp->unsent.prev))->more)
         return NULL;
-    struct pkt *large = pkt_alloc(0, COLLECT, ALLOC_DEFAULT);
+    struct pkt *large = pkt_alloc(0, TCP_COLLECT, ALLOC_DEFAULT);
     if (!large)
         return NULL;
     pkt_read(pkt, 0, pkt_put(large, pkt->total), pkt->total);
@@ -419,12 +432,12 @@ void tcp_send(struct tcp *tp, struct pkt *pkt)
         pkt_free(pkt);
         return;
     }
-    uint32_t seq = tp->written;
-    tp->written += len;
     if (join_by_copy(tp, pkt)) {
         pkt_free(pkt);
         return;
     }
+    uint32_t seq = tp->written;
+    tp->written += len;
     struct pkt *large = collector(tp, pkt);
     if (large) {
         pkt_free(pkt);

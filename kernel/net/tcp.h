@@ -406,7 +406,12 @@ uint32_t tcp_send_room(struct tcp *tp);
 /* Queue payload; consumes. It is not sent before tcp_push. At most TCP_SEND_MAX bytes each. Bytes
  * that fit behind the last queued one may be copied there. */
 #define TCP_SEND_MAX 32768u
+#define TCP_COLLECT 2048u /* small writes are copied together into pieces of this size */
 void tcp_send(struct tcp *tp, struct pkt *pkt);
+/* Room for `len` bytes behind the last one queued, in memory that no packet on its way has: the
+ * caller copies there, under the same lock, then calls tcp_send_tail. NULL: there is none. */
+void *tcp_tail(struct tcp *tp, uint32_t len);
+void tcp_send_tail(struct tcp *tp, uint32_t len);
 /* more: MSG_MORE. urgent: the last byte is (MSG_OOB). */
 void tcp_push(struct tcp *tp, bool more, bool urgent);
 /* After an option that holds data back was changed (no_delay, cork). */

@@ -3,13 +3,15 @@
  * tcp_sock_io.c - TCP sockets: send, receive, poll, ioctl (tcp(7), socket(7)).
  *
  * What is sent is copied from the program without the lock, in pieces of at most TCP_SEND_MAX, each
- * of which goes into the stream as a whole; what is received is copied to the program under it.
+ * of which goes into the stream as a whole, but a little that fits behind what is queued; what is
+ * received is copied to the program under it.
  */
 #include "lib/errno.h"
 #include "mm/usercopy.h"
 #include "net/tcp_sock.h"
 #include "sched/wait.h"
 
+#define FIRST_ROOM 1536u /* of a small piece that more will follow: a segment of Ethernet's */
 #define MEMORY_WAIT_NS (20 * NS_PER_MS)
 #define SIOCINQ 0x541bu
 #define SIOCOUTQ 0x5411u
@@ -87,6 +89,40 @@ static int wait_memory(struct tcp_sock *ts, uint64_t deadline)
     return -EAGAIN;
 }
 
+static void push_piece(struct tcp_sock *ts, const struct socket_msg *msg)
+{
+    bool last = msg->data->left == 0;
+    tcp_push(&ts->tp, !last || (msg->flags & MSG_MORE), last && (msg->flags & MSG_OOB));
+}
+
+/* Behind what waits in the queue for more, if it fits there: no packet, and the lock once. It is
+ * held while the program's memory is read, as it is for what is received. 0: it does not fit. */
+static long send_behind(struct tcp_sock *ts, struct socket_msg *msg, size_t n)
+{
+    void *to = n == msg->data->left && !msg->zerocopy ? tcp_tail(&ts->tp, (uint32_t)n) : NULL;
+    if (!to)
+        return 0;
+    if (iov_copy_from(msg->data, to, n) != (long)n)
+        return -EFAULT;
+    tcp_send_tail(&ts->tp, (uint32_t)n);
+    push_piece(ts, msg);
+    return (long)n;
+}
+
+/* A small piece that more will follow: with room for that. */
+static int packet_with_room(struct iov_iter *from, size_t n, struct pkt **out)
+{
+    struct pkt *pkt = pkt_alloc(0, FIRST_ROOM, ALLOC_DEFAULT);
+    if (!pkt)
+        return -ENOMEM;
+    if (iov_copy_from(from, pkt_put(pkt, (uint32_t)n), n) != (long)n) {
+        pkt_free(pkt);
+        return -EFAULT;
+    }
+    *out = pkt;
+    return 0;
+}
+
 /* One piece: bytes, or an error. */
 static long send_piece(struct tcp_sock *ts, struct socket_msg *msg, bool begun, uint64_t deadline)
 {
@@ -95,11 +131,16 @@ static long send_piece(struct tcp_sock *ts, struct socket_msg *msg, bool begun, 
     struct pkt *pkt;
     inet_lock(inet);
     long room = wait_room(ts, begun, deadline);
+    size_t n = MIN((size_t)MAX(room, 0), msg->data->left);
+    long done = room > 0 ? send_behind(ts, msg, n) : room;
+    bool first = (ts->tp.cork || msg->flags & MSG_MORE) && n <= FIRST_ROOM / 2 && !msg->zerocopy &&
+                 list_empty(&ts->tp.unsent);
     inet_unlock(inet);
-    if (room <= 0)
-        return room;
-    size_t n = MIN((size_t)room, msg->data->left);
-    int err = inet_packet_of(msg, 0, n, &pkt);
+    if (done == -EFAULT)
+        *msg->data = unsent;
+    if (done || room <= 0)
+        return done;
+    int err = first ? packet_with_room(msg->data, n, &pkt) : inet_packet_of(msg, 0, n, &pkt);
     if (err) {
         *msg->data = unsent;
         return err;
@@ -109,9 +150,8 @@ static long send_piece(struct tcp_sock *ts, struct socket_msg *msg, bool begun, 
     if (err) {
         pkt_free(pkt);
     } else {
-        bool last = msg->data->left == 0;
         tcp_send(&ts->tp, pkt);
-        tcp_push(&ts->tp, !last || (msg->flags & MSG_MORE), last && (msg->flags & MSG_OOB));
+        push_piece(ts, msg);
     }
     inet_unlock(inet);
     return err ? err : (long)n;

@@ -12,7 +12,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static struct sockaddr_in local(int fd)
@@ -142,6 +144,42 @@ static void talks(void)
     close(p[1]);
     REQUIRE(recv(p[0], buffer, 1, 0) == 0);
     close(p[0]);
+}
+
+/* Small writes that wait for more become one stream, whatever their sizes; one whose memory cannot
+ * be read adds nothing to it. */
+static void corked(void)
+{
+    static char data[6000], got[sizeof data];
+    const size_t sizes[] = {1, 100, 900, 1024, 1025, 1460, 2000, 2048, 4000};
+    const size_t count = sizeof sizes / sizeof *sizes;
+    int p[2], on = 1, off = 0;
+    char *hole = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(hole != MAP_FAILED && munmap(hole + 4096, 4096) == 0);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * 7 + i / 251);
+    pair(p);
+    for (size_t a = 0; a < count; a++)
+        for (size_t b = 0; b < count; b++) {
+            size_t all =
+                sizes[a] + sizes[b] + 3 > sizeof data ? sizeof data : sizes[a] + sizes[b] + 3;
+            size_t second = all - sizes[a] - 3;
+            REQUIRE(setsockopt(p[0], IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0);
+            REQUIRE(send(p[0], data, sizes[a], 0) == (ssize_t)sizes[a]);
+            errno = 0;
+            REQUIRE(send(p[0], hole + 4090, 20, 0) == -1 && errno == EFAULT);
+            struct iovec parts[2] = {{data + sizes[a], second / 2},
+                                     {data + sizes[a] + second / 2, second - second / 2}};
+            REQUIRE(writev(p[0], parts, 2) == (ssize_t)second);
+            REQUIRE(send(p[0], data + sizes[a] + second, 3, MSG_MORE) == 3);
+            REQUIRE(setsockopt(p[0], IPPROTO_TCP, TCP_CORK, &off, sizeof off) == 0);
+            memset(got, 0, sizeof got);
+            REQUIRE(recv(p[1], got, all, MSG_WAITALL) == (ssize_t)all);
+            REQUIRE(memcmp(got, data, all) == 0);
+        }
+    REQUIRE(recv(p[1], got, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    close(p[0]), close(p[1]);
+    munmap(hole, 4096);
 }
 
 static void resets(void)
@@ -489,6 +527,7 @@ int main(void)
     opens();
     fresh();
     talks();
+    corked();
     resets();
     streams();
     stops();

@@ -520,6 +520,36 @@ static void small_writes_share_a_packet(void **state)
     drop_child();
 }
 
+/* What waits has room behind it as long as nothing of it is on its way. */
+static void room_behind_what_waits(void **state)
+{
+    (void)state;
+    struct tcp *tp = child = established();
+    assert_null(tcp_tail(tp, 1));
+    struct pkt *pkt = pkt_alloc(0, TCP_COLLECT, ALLOC_DEFAULT);
+    memset(pkt_put(pkt, 100), 'a', 100);
+    tp->cork = true;
+    tcp_send(tp, pkt);
+    tcp_push(tp, false, false);
+    uint32_t before = tp->written;
+    void *to = tcp_tail(tp, 200);
+    assert_ptr_equal(to, pkt->data + 100);
+    assert_int_equal(tp->written, before); /* nothing has been said yet */
+    memset(to, 'b', 200);
+    tcp_send_tail(tp, 200);
+    assert_int_equal(tp->written, before + 200);
+    assert_int_equal(seg_pkt(seg_of_link(tp->unsent.next))->total, 300);
+    uint32_t left = pkt->size - 300;
+    assert_null(tcp_tail(tp, left + 1));
+    assert_non_null(tcp_tail(tp, left));
+    fixture_check(tp);
+    tp->cork = false;
+    tcp_uncork(tp);
+    assert_true(list_empty(&tp->unsent));
+    assert_null(tcp_tail(tp, 1));
+    drop_child();
+}
+
 static void the_receive_buffer_grows_with_what_is_read(void **state)
 {
     (void)state;
@@ -564,6 +594,7 @@ int main(void)
         cmocka_unit_test_setup(the_receive_buffer_grows_with_what_is_read, set_up),
         cmocka_unit_test_setup(shortage_of_all_together, set_up),
         cmocka_unit_test_setup(small_writes_share_a_packet, set_up),
+        cmocka_unit_test_setup(room_behind_what_waits, set_up),
         cmocka_unit_test_setup(a_connection_is_small, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
