@@ -27,6 +27,22 @@ void mutex_init(struct mutex *m, enum lock_rank rank);
 void mutex_lock(struct mutex *m);
 bool mutex_try(struct mutex *m);
 void mutex_unlock(struct mutex *m);
+/* mutex_lock and mutex_unlock of one that is free, where they stand: for what each packet passes.
+ */
+static inline void mutex_lock_inline(struct mutex *m)
+{
+    struct thread *none = NULL;
+    if (SELKIE_DEBUG || !__atomic_compare_exchange_n(&m->owner, &none, hal_thread_get(), false,
+                                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        mutex_lock(m);
+}
+static inline void mutex_unlock_inline(struct mutex *m)
+{
+    struct thread *self = hal_thread_get();
+    if (SELKIE_DEBUG || !__atomic_compare_exchange_n(&m->owner, &self, NULL, false,
+                                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        mutex_unlock(m);
+}
 bool mutex_held(const struct mutex *m);
 
 /*

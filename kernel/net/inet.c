@@ -122,18 +122,25 @@ void inet_sock_fini(struct inet_sock *sock)
 
 void inet_lock(struct inet_sock *sock)
 {
-    mutex_lock(&sock->lock);
+    mutex_lock_inline(&sock->lock);
     if (!channel_empty(&sock->flow.channel))
         sock->protocol->input(sock);
 }
 
-void inet_unlock(struct inet_sock *sock)
+/* The way that is hardly ever taken: the usual one needs no registers saved for it. */
+static no_inline void drain(struct inet_sock *sock)
 {
-    mutex_unlock(&sock->lock);
     while (!channel_empty(&sock->flow.channel) && mutex_try(&sock->lock)) {
         sock->protocol->input(sock);
         mutex_unlock(&sock->lock);
     }
+}
+
+void inet_unlock(struct inet_sock *sock)
+{
+    mutex_unlock_inline(&sock->lock);
+    if (!channel_empty(&sock->flow.channel))
+        drain(sock);
 }
 
 /* Once, without the lock; with it again at the end. Conditions change under the lock and their
