@@ -6,6 +6,9 @@
  * RLIMIT_NOFILE. One spinlock (RANK_FDTABLE) guards them; files are released after it is dropped,
  * because closing may sleep. A bit in `open` without a file is a reserved number (fd_reserve):
  * nobody can use it yet, and dup2 onto it is EBUSY.
+ *
+ * The only task of a process reads the table without the lock: nobody else changes it (`threads`
+ * is set before a second one begins), and whoever looks at it from elsewhere has a reference.
  */
 #include "fs/file.h"
 
@@ -24,6 +27,7 @@ struct fdtable {
     unsigned capacity;        /* multiple of 64 */
     unsigned limit;           /* atomic: set without the lock */
     unsigned hint;            /* no free descriptor below */
+    bool threads;             /* several tasks use it, or have done so; atomic */
 };
 
 static int alloc_arrays(unsigned capacity, struct file ***files, uint64_t **bits)
@@ -70,7 +74,7 @@ static bool bit_get(const uint64_t *bits, unsigned i)
     return bits[i / 64] >> (i % 64) & 1;
 }
 
-static void bit_put(uint64_t *bits, unsigned i, bool value)
+static inline __attribute__((always_inline)) void bit_put(uint64_t *bits, unsigned i, bool value)
 {
     uint64_t mask = 1ull << (i % 64);
     bits[i / 64] = value ? bits[i / 64] | mask : bits[i / 64] & ~mask;
@@ -166,13 +170,29 @@ static struct file *slot_locked(struct fdtable *table, int fd)
     return fd >= 0 && (unsigned)fd < table->capacity ? table->files[fd] : NULL;
 }
 
-struct file *fd_get(struct fdtable *table, int fd)
+void fdtable_has_threads(struct fdtable *table)
+{
+    /* Relaxed: the task that makes another one sets it, and that one's start publishes it. */
+    __atomic_store_n(&table->threads, true, __ATOMIC_RELAXED);
+}
+
+static no_inline struct file *fd_get_shared(struct fdtable *table, int fd)
 {
     spin_lock(&table->lock);
     struct file *file = slot_locked(table, fd);
     if (file)
         ref_get(&file->refs);
     spin_unlock(&table->lock);
+    return file;
+}
+
+struct file *fd_get(struct fdtable *table, int fd)
+{
+    if (__atomic_load_n(&table->threads, __ATOMIC_RELAXED) || ref_read(&table->refs) != 1)
+        return fd_get_shared(table, fd);
+    struct file *file = slot_locked(table, fd);
+    if (file)
+        ref_get(&file->refs);
     return file;
 }
 

@@ -149,6 +149,7 @@ void fdtable_get(struct fdtable *table);
 void fdtable_put(struct fdtable *table);                       /* last one closes all */
 void fdtable_set_limit(struct fdtable *table, uint64_t limit); /* RLIMIT_NOFILE */
 /* The file behind fd with a reference, or NULL (EBADF). */
+void fdtable_has_threads(struct fdtable *table); /* before a second task that uses it begins */
 struct file *fd_get(struct fdtable *table, int fd);
 /* Lowest free descriptor >= min gets the file (takes over the caller's reference on success).
  * -EMFILE, -ENOMEM. */

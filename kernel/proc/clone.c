@@ -109,6 +109,7 @@ long process_clone(const struct clone_args *args, const struct isa_frame *frame)
         return err;
     }
     task_table_add(child);
+    fdtable_has_threads(p->files);
     /* A bad address is the program's loss only (Linux: copy_process, schedule_tail). The address
      * space is one: the child's word is ours. It has joined, so the space stays. */
     if (args->flags & CLONE_PARENT_SETTID)
