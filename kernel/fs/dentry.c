@@ -77,7 +77,8 @@ static uint64_t last_word(const char *name, size_t len)
 
 /* Strangers choose names: who asks a server for a file. So the hash depends on a secret, by folded
  * products as that of flows does (net/flow.c says why they do). */
-static uint32_t name_hash(const struct dentry *parent, const char *name, size_t len)
+static inline __attribute__((always_inline)) uint32_t name_hash(const struct dentry *parent,
+                                                                const char *name, size_t len)
 {
     uint64_t hash = ((uintptr_t)parent ^ hash_secret[0]) + ((uint64_t)len << 56), word;
     for (;; name += sizeof(word), len -= sizeof(word)) {
@@ -90,6 +91,13 @@ static uint32_t name_hash(const struct dentry *parent, const char *name, size_t 
         if (last)
             return (uint32_t)hash;
     }
+}
+
+/* Of the same length. */
+static inline bool same_name(const char *a, const char *b, size_t len)
+{
+    return len <= sizeof(uint64_t) ? last_word(a, len) == last_word(b, len)
+                                   : memcmp(a, b, len) == 0;
 }
 
 static struct dentry **bucket(uint32_t hash)
@@ -171,7 +179,7 @@ static struct dentry *hash_find_locked(struct dentry *parent, const char *name, 
     uint32_t hash = name_hash(parent, name, len);
     for (struct dentry *d = *bucket(hash); d; d = d->hash_next)
         if (d->hash == hash && d->parent == parent && d->name_len == len &&
-            memcmp(d->name, name, len) == 0)
+            same_name(d->name, name, len))
             return d;
     return NULL;
 }
@@ -240,15 +248,23 @@ static struct dentry *free_dead(struct dentry *dentry)
     return parent;
 }
 
-/* Drop a reference; true if it was the last and the dentry must be freed. */
-static bool drop_ref(struct dentry *dentry)
+/* Drop a reference if it is not the last. */
+static inline bool drop_shared(struct dentry *dentry)
 {
     uint32_t refs = __atomic_load_n(&dentry->refs, __ATOMIC_RELAXED);
     while (refs > 1) /* release: what we did with it happens before its end on another CPU */
         if (refs >= REFCOUNT_SATURATED ||
             __atomic_compare_exchange_n(&dentry->refs, &refs, refs - 1, true, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED))
-            return false;
+            return true;
+    return false;
+}
+
+/* True if it was the last and the dentry must be freed. */
+static bool drop_ref(struct dentry *dentry)
+{
+    if (drop_shared(dentry))
+        return false;
     spin_lock(&vfs_dentry_lock);
     bool last = __atomic_sub_fetch(&dentry->refs, 1, __ATOMIC_ACQ_REL) == 0;
     if (last && (dentry->flags & DENTRY_HASHED)) { /* keep it, cached */
@@ -265,10 +281,17 @@ static bool drop_ref(struct dentry *dentry)
     return last;
 }
 
-void dentry_put(struct dentry *dentry)
+/* Not inline: usually there are others, and dentry_put saves no registers then. */
+static no_inline void put_last(struct dentry *dentry)
 {
     while (dentry && drop_ref(dentry))
         dentry = free_dead(dentry);
+}
+
+void dentry_put(struct dentry *dentry)
+{
+    if (dentry && !drop_shared(dentry))
+        put_last(dentry);
 }
 
 size_t dentry_shrink(size_t count)

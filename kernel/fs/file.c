@@ -68,10 +68,8 @@ int file_begin_write(struct file *file)
     return err;
 }
 
-void file_put(struct file *file)
+static no_inline void file_end(struct file *file)
 {
-    if (!ref_put(&file->refs))
-        return;
     if (file->epoll_watched)
         epoll_forget_file(file);
     if (file->async)
@@ -92,6 +90,12 @@ void file_put(struct file *file)
     dentry_put(file->dentry);
     inode_put(file->inode);
     file_free(file);
+}
+
+void file_put(struct file *file)
+{
+    if (ref_put(&file->refs))
+        file_end(file);
 }
 
 /* ---- scatter lists ---- */

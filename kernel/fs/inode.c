@@ -175,21 +175,20 @@ static uint64_t inode_blocks(struct inode *inode, uint64_t size)
 
 void inode_stat(struct inode *inode, struct kstat *out)
 {
-    *out = (struct kstat){
-        .ino = inode->ino,
-        .size = inode_size(inode),
-        .dev = inode->super->dev,
-        .rdev = inode->rdev,
-        .mode = inode_mode(inode),
-        .nlink = __atomic_load_n(&inode->nlink, __ATOMIC_RELAXED),
-        .uid = __atomic_load_n(&inode->uid, __ATOMIC_RELAXED),
-        .gid = __atomic_load_n(&inode->gid, __ATOMIC_RELAXED),
-        .blksize = 1u << MAX((unsigned)inode->object.huge_shift, (unsigned)PAGE_SHIFT),
-        .atime_ns = __atomic_load_n(&inode->atime_ns, __ATOMIC_RELAXED),
-        .mtime_ns = __atomic_load_n(&inode->mtime_ns, __ATOMIC_RELAXED),
-        .ctime_ns = __atomic_load_n(&inode->ctime_ns, __ATOMIC_RELAXED),
-        .btime_ns = inode->btime_ns,
-    };
+    /* Every field, one by one: a whole structure would be made aside and copied. */
+    out->ino = inode->ino;
+    out->size = inode_size(inode);
+    out->dev = inode->super->dev;
+    out->rdev = inode->rdev;
+    out->mode = inode_mode(inode);
+    out->nlink = __atomic_load_n(&inode->nlink, __ATOMIC_RELAXED);
+    out->uid = __atomic_load_n(&inode->uid, __ATOMIC_RELAXED);
+    out->gid = __atomic_load_n(&inode->gid, __ATOMIC_RELAXED);
+    out->blksize = 1u << MAX((unsigned)inode->object.huge_shift, (unsigned)PAGE_SHIFT);
+    out->atime_ns = __atomic_load_n(&inode->atime_ns, __ATOMIC_RELAXED);
+    out->mtime_ns = __atomic_load_n(&inode->mtime_ns, __ATOMIC_RELAXED);
+    out->ctime_ns = __atomic_load_n(&inode->ctime_ns, __ATOMIC_RELAXED);
+    out->btime_ns = inode->btime_ns;
     out->blocks = inode_blocks(inode, out->size);
 }
 

@@ -301,9 +301,10 @@ static int open_create(struct open_how *how, struct dentry *start, const char *p
     if (dir)
         dentry_get(dir);
     int err;
-    do
+    do {
         err = create_round(how, &dir, text ? text : path, &text, out);
-    while (err == 1);
+        how->resolve &= ~LOOKUP_BOUNDED; /* said of the program's path, not of a link's */
+    } while (err == 1);
     kfree(text);
     dentry_put(dir);
     return err;

@@ -139,7 +139,9 @@ out:
 static int walk_cross_mounts(struct path_walk *walk)
 {
     struct dentry *root;
-    while ((root = dentry_mounted_root(walk->dentry)) != NULL) {
+    /* Relaxed, as dentry_mounted_root, which is hardly ever called so. */
+    while (__atomic_load_n(&walk->dentry->mounted, __ATOMIC_RELAXED) &&
+           (root = dentry_mounted_root(walk->dentry)) != NULL) {
         if (walk->flags & LOOKUP_NO_XDEV) {
             dentry_put(root);
             return -EXDEV;
@@ -319,7 +321,7 @@ int path_walk(struct path_walk *walk, const char *path)
     walk->buf = NULL;
     if (!*path && !(walk->flags & LOOKUP_EMPTY))
         return -ENOENT;
-    if (strnlen(path, PATH_MAX) >= PATH_MAX)
+    if (!(walk->flags & LOOKUP_BOUNDED) && strnlen(path, PATH_MAX) >= PATH_MAX)
         return -ENAMETOOLONG;
     if (*path == '/') {
         int err = walk_to_root(walk);

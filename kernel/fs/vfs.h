@@ -159,7 +159,8 @@ void inode_set_backing(struct inode *inode, const uint8_t *data, uint64_t len);
 void inode_touch(struct inode *inode, bool mtime, bool ctime);
 void inode_accessed(struct inode *inode, uint32_t file_flags);
 void inode_stat(struct inode *inode, struct kstat *out);
-static inline uint32_t inode_mode(const struct inode *inode)
+/* Always inline: of two instructions files compiled for size would make a function. */
+static inline __attribute__((always_inline)) uint32_t inode_mode(const struct inode *inode)
 {
     return __atomic_load_n(&inode->mode, __ATOMIC_RELAXED);
 }
@@ -261,8 +262,9 @@ uint32_t dentry_count(void);
 #define LOOKUP_NO_XDEV 64u
 #define LOOKUP_BENEATH 128u
 #define LOOKUP_IN_ROOT 256u
-#define LOOKUP_EXPIRE 1024u /* umount(2): coming here is no use of the mount (MNT_EXPIRE) */
-#define LOOKUP_CREATE 512u  /* with PARENT: a trailing slash makes EISDIR later, follow links */
+#define LOOKUP_EXPIRE 1024u  /* umount(2): coming here is no use of the mount (MNT_EXPIRE) */
+#define LOOKUP_BOUNDED 2048u /* the path is shorter than PATH_MAX: whoever copied it has looked */
+#define LOOKUP_CREATE 512u   /* with PARENT: a trailing slash makes EISDIR later, follow links */
 
 struct path_walk {
     struct fs_context *ctx;

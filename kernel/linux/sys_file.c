@@ -114,7 +114,7 @@ int at_path_resolve(const struct at_path *p, unsigned lookup, struct dentry **de
     if (p->file)
         return resolve_file(p->file, dentry, file);
     struct path_walk walk = {
-        .ctx = current_fs(), .start = p->start, .flags = lookup | LOOKUP_EMPTY};
+        .ctx = current_fs(), .start = p->start, .flags = lookup | LOOKUP_EMPTY | LOOKUP_BOUNDED};
     int err = path_walk(&walk, p->text);
     if (err == 0 && walk.file && !file)
         err = -ENOTSUP;

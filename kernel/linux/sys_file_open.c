@@ -18,7 +18,7 @@ static long do_open(uint64_t dfd, uint64_t path, uint32_t flags, uint32_t mode, 
     /* The number first: an open that fails with EMFILE has not made or cut the file. */
     int fd = fd_reserve(table);
     if (fd >= 0) {
-        err = vfs_open(current_fs(), p.start, p.text, flags, mode, resolve, &file);
+        err = vfs_open(current_fs(), p.start, p.text, flags, mode, resolve | LOOKUP_BOUNDED, &file);
         if (err)
             fd_unreserve(table, fd);
         else

@@ -34,6 +34,12 @@ static int stat_fd(uint64_t fd, struct kstat *out)
     return err;
 }
 
+static bool path_is_empty(uint64_t path)
+{
+    char first;
+    return copyin(&first, uaddr(path), 1) == 0 && first == '\0';
+}
+
 struct split_time {
     int64_t sec;
     uint32_t nsec;
@@ -102,7 +108,9 @@ long sys_newfstatat(const struct syscall_args *a)
     uint32_t flags = (uint32_t)a->arg[3];
     if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
         return -EINVAL;
-    int err = stat_at(a->arg[0], a->arg[1], flags, &st);
+    int err = (flags & AT_EMPTY_PATH) && (int)a->arg[0] >= 0 && path_is_empty(a->arg[1])
+                  ? stat_fd(a->arg[0], &st) /* how a C library does fstat */
+                  : stat_at(a->arg[0], a->arg[1], flags, &st);
     return err ? err : put_stat(a->arg[2], &st);
 }
 

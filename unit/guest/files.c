@@ -175,6 +175,18 @@ static void test_directory(void)
     struct stat st;
     REQUIRE(d >= 0 && fstatat(d, "file", &st, 0) == 0 && fstatat(d, "", &st, AT_EMPTY_PATH) == 0 &&
             S_ISDIR(st.st_mode));
+    /* As a C library does fstat: of anything that is open. */
+    struct stat same;
+    int ends[2];
+    REQUIRE(pipe(ends) == 0 && fstatat(ends[0], "", &st, AT_EMPTY_PATH) == 0 &&
+            S_ISFIFO(st.st_mode));
+    close(ends[1]), close(ends[0]);
+    REQUIRE_ERRNO(fstatat(ends[0], "", &st, AT_EMPTY_PATH), EBADF);
+    REQUIRE_ERRNO(fstatat(d, (const char *)1, &st, AT_EMPTY_PATH), EFAULT);
+    REQUIRE_ERRNO(fstatat(d, "", &st, 0), ENOENT);
+    REQUIRE(fstatat(AT_FDCWD, "", &st, AT_EMPTY_PATH) == 0 && stat(".", &same) == 0 &&
+            st.st_ino == same.st_ino && st.st_dev == same.st_dev);
+    REQUIRE(fstatat(d, "file", &st, AT_EMPTY_PATH) == 0 && S_ISREG(st.st_mode));
     int at = openat(d, "file", O_RDONLY);
     REQUIRE(at >= 0 && mkdirat(d, "z", 0700) == 0 && unlinkat(d, "z", AT_REMOVEDIR) == 0);
     REQUIRE_ERRNO(openat(at, "x", O_RDONLY), ENOTDIR);
