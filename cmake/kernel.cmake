@@ -18,9 +18,9 @@ target_include_directories(selkie_freestanding INTERFACE ${hal_include} ${isa_di
 file(GLOB_RECURSE kernel_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernel/*.c)
 add_library(kernel OBJECT ${kernel_sources})
 target_link_libraries(kernel PRIVATE selkie_freestanding selkie_sanitizer)
-# Its fast paths save no register and make no frame if they may jump to what follows (also tools/bench/kmalloc).
-set_source_files_properties(${CMAKE_SOURCE_DIR}/kernel/mm/kmalloc.c PROPERTIES
-  COMPILE_OPTIONS "-foptimize-sibling-calls;-momit-leaf-frame-pointer")
+# Their fast paths save no register and make no frame if they may jump to what follows (kmalloc: also tools/bench/kmalloc).
+set_source_files_properties(${CMAKE_SOURCE_DIR}/kernel/mm/kmalloc.c ${CMAKE_SOURCE_DIR}/kernel/mm/usercopy.c
+  ${CMAKE_SOURCE_DIR}/kernel/sched/clock.c PROPERTIES COMPILE_OPTIONS "-foptimize-sibling-calls;-momit-leaf-frame-pointer")
 
 # The vDSO: a shared object of its own, embedded by isa/vdso.S.
 set(vdso_so ${CMAKE_BINARY_DIR}/vdso.so)

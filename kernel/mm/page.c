@@ -92,8 +92,9 @@ void page_get(struct page *page)
     ref_get(&page->refs);
 }
 
-/* Drop a reference; true if the caller must release the block. */
-static bool drop(struct page *page)
+/* Drop a reference; true if the caller must release the block. Inline, as what comes then is not:
+ * usually it is one of several. */
+static inline __attribute__((always_inline)) bool drop(struct page *page)
 {
     CHECK(page->type != PAGE_FREE && page->type != PAGE_TAIL && page->type != PAGE_RESERVED);
     CHECK(ref_read(&page->refs) > 0);
@@ -103,10 +104,8 @@ static bool drop(struct page *page)
     return true;
 }
 
-void page_put(struct page *page)
+static no_inline void release(struct page *page)
 {
-    if (!drop(page))
-        return;
     if (page->type == PAGE_HUGETLB && page_huge_release(page))
         return;
     if (page->order == 0) {
@@ -117,6 +116,12 @@ void page_put(struct page *page)
     list_init(&one);
     list_push_back(&one, &page->link);
     buddy_release(&one);
+}
+
+void page_put(struct page *page)
+{
+    if (drop(page))
+        release(page);
 }
 
 void page_put_list(struct list *pages)

@@ -14,10 +14,22 @@
 #include "lib/errno.h"
 #include "lib/sanitize.h"
 
+/* It stays where it is: asked for once, not at each copy. Relaxed: any CPU would find the same. */
+static inline const struct hal_layout *layout_here(void)
+{
+    static const struct hal_layout *known;
+    const struct hal_layout *layout = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (__builtin_expect(!layout, 0)) {
+        layout = hal_layout();
+        __atomic_store_n(&known, layout, __ATOMIC_RELAXED);
+    }
+    return layout;
+}
+
 /* The user window that addr lies in, or NULL. */
 static const struct hal_user_window *window_of(uintptr_t addr)
 {
-    const struct hal_layout *layout = hal_layout();
+    const struct hal_layout *layout = layout_here();
     for (unsigned i = 0; i < layout->user_count; i++)
         if (addr >= layout->user[i].lo && addr < layout->user[i].hi)
             return &layout->user[i];
@@ -32,34 +44,48 @@ bool user_range_ok(uaddr_t addr, size_t len)
     return w && len <= w->hi - addr.raw;
 }
 
-/* The same, `len` > 0, and no call in the first window: there is hardly ever another one. */
-static inline bool range_ok(uaddr_t addr, size_t len)
+/* In the first window? There is hardly ever another one. */
+static inline bool range_usual(uaddr_t addr, size_t len)
 {
-    const struct hal_user_window *w = &hal_layout()->user[0];
-    return (addr.raw >= w->lo && addr.raw < w->hi && len <= w->hi - addr.raw) ||
-           user_range_ok(addr, len);
+    const struct hal_user_window *w = &layout_here()->user[0];
+    return addr.raw >= w->lo && addr.raw < w->hi && len <= w->hi - addr.raw;
 }
 
-int copyin(void *dst, uaddr_t src, size_t len)
+static inline int copyin_checked(void *dst, uaddr_t src, size_t len)
 {
-    if (len == 0)
-        return 0;
-    if (!range_ok(src, len))
-        return -EFAULT;
     lock_assert_may_take(RANK_SPACE);
     memory_check_write(dst, len);
     return isa_user_copy(dst, (const void *)src.raw, len);
 }
 
-int copyout(uaddr_t dst, const void *src, size_t len)
+static inline int copyout_checked(uaddr_t dst, const void *src, size_t len)
 {
-    if (len == 0)
-        return 0;
-    if (!range_ok(dst, len))
-        return -EFAULT;
     lock_assert_may_take(RANK_SPACE);
     memory_check_read(src, len);
     return isa_user_copy((void *)dst.raw, src, len);
+}
+
+/* Not inline, so that the usual way saves no registers. */
+static no_inline int copyin_rare(void *dst, uaddr_t src, size_t len)
+{
+    return len == 0 ? 0 : user_range_ok(src, len) ? copyin_checked(dst, src, len) : -EFAULT;
+}
+
+static no_inline int copyout_rare(uaddr_t dst, const void *src, size_t len)
+{
+    return len == 0 ? 0 : user_range_ok(dst, len) ? copyout_checked(dst, src, len) : -EFAULT;
+}
+
+int copyin(void *dst, uaddr_t src, size_t len)
+{
+    return len && range_usual(src, len) ? copyin_checked(dst, src, len)
+                                        : copyin_rare(dst, src, len);
+}
+
+int copyout(uaddr_t dst, const void *src, size_t len)
+{
+    return len && range_usual(dst, len) ? copyout_checked(dst, src, len)
+                                        : copyout_rare(dst, src, len);
 }
 
 int user_zero(uaddr_t dst, size_t len)
