@@ -25,19 +25,25 @@ bool pkt_stamps;
 
 static struct fragments {
     struct page *page; /* NULL: none yet */
+    uint8_t *memory;   /* where it is */
     uint32_t offset;   /* the first byte not given away */
     uint64_t objects, bytes;
 } cache_aligned fragments[HAL_CPU_MAX];
 
 /* ---- memory ---- */
 
-static void account(int64_t objects, int64_t bytes)
+static inline __attribute__((always_inline)) void account_inline(int64_t objects, int64_t bytes)
 {
     unsigned long brief = hal_brief_begin();
     struct fragments *f = &fragments[hal_cpu_id()];
     counter_add(&f->objects, (uint64_t)objects);
     counter_add(&f->bytes, (uint64_t)bytes);
     hal_brief_end(brief);
+}
+
+static no_inline void account(int64_t objects, int64_t bytes)
+{
+    account_inline(objects, bytes);
 }
 
 static void account_sum(struct memory_account *sum)
@@ -62,29 +68,30 @@ static unsigned order_of(uint32_t size)
     return order;
 }
 
-/* A fragment of this CPU's page: that and where in it. False: there is too little left; *page is
+/* A fragment of this CPU's page: that and where it is. NULL: there is too little left; *page is
  * what the caller drops a reference of, if anything. */
-static bool fragment_cut(uint32_t size, struct page **page, uint32_t *offset)
+static uint8_t *fragment_cut(uint32_t size, struct page **page)
 {
-    bool fits = false;
+    uint8_t *memory = NULL;
     unsigned long brief = hal_brief_begin();
     struct fragments *f = &fragments[hal_cpu_id()];
+    uint32_t offset = f->offset;
     *page = f->page;
-    *offset = f->offset;
     if (*page) {
         /* Acquire: the last users' accesses come before the next one's. */
-        if (*offset + size > PAGE_SIZE &&
+        if (offset + size > PAGE_SIZE &&
             __atomic_load_n(&(*page)->refs.count, __ATOMIC_ACQUIRE) == 1)
-            *offset = 0;
-        fits = *offset + size <= PAGE_SIZE;
-        if (fits)
+            offset = 0;
+        if (offset + size <= PAGE_SIZE) {
             ref_get(&(*page)->refs);
-        else
+            memory = f->memory + offset;
+        } else {
             f->page = NULL;
-        f->offset = *offset + size;
+        }
+        f->offset = offset + size;
     }
     hal_brief_end(brief);
-    return fits;
+    return memory;
 }
 
 /* The page is this CPU's from now on, `used` bytes of it given away; unless there is one already.
@@ -96,6 +103,7 @@ static void fragment_refill(struct page *page, uint32_t used)
     if (!f->page) {
         ref_get(&page->refs);
         f->page = page;
+        f->memory = page_virt(page);
         f->offset = used;
     }
     hal_brief_end(brief);
@@ -104,14 +112,14 @@ static void fragment_refill(struct page *page, uint32_t used)
 /* Memory for a piece: more than a page is a block of pages of its own. */
 static uint8_t *fragment_alloc(uint32_t size, unsigned flags, struct page **page)
 {
-    uint32_t offset;
     if (size > PAGE_SIZE) {
         *page = page_alloc(order_of(size), PAGE_KERNEL, ALLOC_HANDY);
         return *page ? page_virt(*page) : NULL;
     }
     if (!SELKIE_ASAN) {
-        if (fragment_cut(size, page, &offset))
-            return (uint8_t *)page_virt(*page) + offset;
+        uint8_t *memory = fragment_cut(size, page);
+        if (memory)
+            return memory;
         if (*page)
             page_put(*page);
     }
@@ -130,12 +138,12 @@ static struct pkt *piece_new(uint8_t *room, uint32_t size, struct page *page, un
     struct pkt *pkt = kmalloc(sizeof(*pkt), flags & ALLOC_ATOMIC);
     if (!pkt)
         return NULL;
-    memset(pkt, 0, offsetof(struct pkt, scratch));
+    memzero_inline(pkt, offsetof(struct pkt, scratch));
     pkt->room = pkt->data = room;
     pkt->size = size;
     pkt->page = page;
     pkt->truesize = (uint32_t)sizeof(*pkt) + size;
-    account(1, pkt->truesize);
+    account_inline(1, pkt->truesize);
     return pkt;
 }
 
@@ -163,7 +171,7 @@ static void pieces_free(struct pkt *piece)
         kfree(piece);
         piece = more;
     }
-    account(-objects, -bytes);
+    account_inline(-objects, -bytes);
 }
 
 struct pkt *pkt_alloc(uint32_t headroom, uint32_t size, unsigned flags)

@@ -43,6 +43,25 @@ STRING_INLINE int memcmp(const void *a, const void *b, size_t n)
 }
 #endif
 
+/* Zeroes over `n` bytes, a constant up to 160: stores where this stands, for what each packet has.
+ */
+static inline __attribute__((always_inline)) void memzero_inline(void *dst, size_t n)
+{
+#if !SELKIE_SANITIZE && !SELKIE_SIM
+    char *d = dst;
+    memset(d, 0, n < 32 ? n : 32);
+    if (n > 32)
+        memset(d + 32, 0, n < 64 ? n - 32 : 32);
+    if (n > 64)
+        memset(d + 64, 0, n < 96 ? n - 64 : 32);
+    if (n > 96)
+        memset(d + 96, 0, n < 128 ? n - 96 : 32);
+    if (n > 128)
+        memset(d + 128, 0, n - 128);
+#else
+    memset(dst, 0, n);
+#endif
+}
 void *memchr(const void *s, int c, size_t n);
 size_t strlen(const char *s);
 size_t strnlen(const char *s, size_t max);

@@ -109,7 +109,8 @@ static void read_options(const uint8_t *p, uint32_t len, struct tcp_options *opt
 
 int tcp_parse(const uint8_t *header, uint32_t lie, uint32_t total, struct tcp_segment *out)
 {
-    memset(out, 0, sizeof *out);
+    /* The lists behind are as long as their counts say. */
+    memzero_inline(out, offsetof(struct tcp_segment, opt.sack));
     if (lie < TCP_HEADER || total < TCP_HEADER)
         return -EINVAL;
     uint32_t size = (uint32_t)(header[12] >> 4) * 4;

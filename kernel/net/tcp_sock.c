@@ -276,7 +276,7 @@ bool tcp_sock_parse(struct pkt *pkt, struct flow_key *key, struct tcp_segment *o
     const uint8_t *ip = pkt->room + pkt->network;
     uint32_t skip = (uint32_t)(pkt->room + pkt->transport - pkt->data), word[2];
     bool v4 = ip[0] >> 4 == 4, ce;
-    memset(key, 0, sizeof(*key));
+    memzero_inline(key, sizeof(*key));
     key->protocol = IPPROTO_TCP;
     if (v4) {
         memcpy(word, ip + 12, sizeof(word));
