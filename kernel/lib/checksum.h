@@ -20,6 +20,13 @@ static inline uint16_t checksum_fold(uint32_t sum)
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)(sum + (sum >> 16));
 }
+/* Of a sum of 32-bit words: they are congruent to the sum of their halves. */
+static inline uint16_t checksum_fold64(uint64_t sum)
+{
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    return checksum_fold((uint32_t)sum);
+}
 /* A part's sum, if the part begins at an odd place (RFC 1071, 2 (B)). */
 static inline uint16_t checksum_odd(uint16_t sum)
 {

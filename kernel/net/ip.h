@@ -109,9 +109,10 @@ int ip_output(const struct ip_route *route, struct pkt *pkt, const struct net_ad
 static inline uint32_t ip_pseudo_sum(const struct net_addr *source, const struct net_addr *remote,
                                      uint8_t protocol, uint32_t len)
 {
-    uint32_t sum = checksum_add(source, sizeof(*source), 0);
-    sum = checksum_add(remote, sizeof(*remote), sum);
-    return sum + (uint32_t)__builtin_bswap16((uint16_t)protocol) +
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < ARRAY_COUNT(source->word); i++)
+        sum += (uint64_t)source->word[i] + remote->word[i];
+    return checksum_fold64(sum) + (uint32_t)__builtin_bswap16((uint16_t)protocol) +
            __builtin_bswap16((uint16_t)len) + __builtin_bswap16((uint16_t)(len >> 16));
 }
 /* Is the transport checksum of a received packet right? offset, len: of transport header and data.

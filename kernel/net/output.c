@@ -68,7 +68,15 @@ static void push_ip4(struct pkt *pkt, const struct net_addr *source, const struc
     memcpy(h + 16, remote->bytes + 12, 4);
     if (params->options_len)
         memcpy(h + IP4_HEADER_LEN, params->options, params->options_len);
-    uint16_t sum = (uint16_t)~checksum_add(h, len, 0);
+    uint32_t words[IP4_HEADER_LEN / 4];
+    uint64_t total = 0;
+    memcpy(words, h, sizeof(words));
+    for (unsigned i = 0; i < ARRAY_COUNT(words); i++)
+        total += words[i];
+    uint16_t sum = checksum_fold64(total);
+    if (params->options_len)
+        sum = checksum_add(h + IP4_HEADER_LEN, params->options_len, sum);
+    sum = (uint16_t)~sum;
     memcpy(h + 10, &sum, sizeof(sum));
 }
 
@@ -220,8 +228,8 @@ static int send_fragment(struct cutter *c, const struct pkt *pkt, uint32_t offse
     return send_one(c->route, part, true);
 }
 
-static int send_fragments(const struct ip_route *route, struct pkt *pkt,
-                          const struct net_addr *source, const struct ip_params *params)
+static no_inline int send_fragments(const struct ip_route *route, struct pkt *pkt,
+                                    const struct net_addr *source, const struct ip_params *params)
 {
     struct cutter c = {.route = route, .source = source, .params = *params};
     uint32_t headers =

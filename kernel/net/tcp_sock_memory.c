@@ -53,12 +53,10 @@ static enum tcp_memory level_now(enum tcp_memory before)
     return TCP_MEMORY_PLENTY;
 }
 
-uint64_t tcp_sock_clock(void)
+static no_inline uint64_t sample(uint64_t now, uint64_t last)
 {
-    uint64_t now = clock_mono_ns();
-    uint64_t last = __atomic_load_n(&sampled_ns, __ATOMIC_RELAXED);
-    if (now - last < SAMPLE_NS || !__atomic_compare_exchange_n(&sampled_ns, &last, now, false,
-                                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&sampled_ns, &last, now, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
         return now;
     enum tcp_memory before = __atomic_load_n(&tcp_stack.memory, __ATOMIC_RELAXED);
     enum tcp_memory level = level_now(before);
@@ -68,4 +66,11 @@ uint64_t tcp_sock_clock(void)
         mib_count(MIB_TcpExt_TCPMemoryPressures);
     __atomic_store_n(&tcp_stack.memory, (uint8_t)level, __ATOMIC_RELAXED); /* advice only */
     return now;
+}
+
+uint64_t tcp_sock_clock(void)
+{
+    uint64_t now = clock_mono_ns();
+    uint64_t last = __atomic_load_n(&sampled_ns, __ATOMIC_RELAXED);
+    return __builtin_expect(now - last < SAMPLE_NS, 1) ? now : sample(now, last);
 }
