@@ -167,28 +167,32 @@ static void add_hal_hosted(struct tests *tests)
     test->quick = true;
 }
 
+/* tools/tests/SCRIPT WORD. */
+static struct test *add_runner(struct tests *tests, char *name, const char *script,
+                               const char *word, const char *needs)
+{
+    struct test *test = tests_add(tests, name, path_run);
+
+    list_add(&test->words, text("%s/tools/tests/%s", top_dir(), script));
+    if (word)
+        list_add(&test->words, word);
+    test->needs = needs;
+    return test;
+}
+
 /* tools/tests/SCRIPT BACKEND: a person at a terminal, a debugger, a process among others. */
 static void add_script(struct tests *tests, const char *script, enum backend backend,
                        const char *needs)
 {
-    struct test *test =
-        tests_add(tests, text("%s/run@%s", script, backend_names[backend]), path_run);
-
-    list_add(&test->words, text("%s/tools/tests/%s", top_dir(), script));
-    list_add(&test->words, backend_names[backend]);
-    test->needs = needs;
-    test->backend = backend;
+    add_runner(tests, text("%s/run@%s", script, backend_names[backend]), script,
+               backend_names[backend], needs)
+        ->backend = backend;
 }
 
 /* Signals from outside, in several builds of the hosted kernel. */
 static void add_outside(struct tests *tests, const char *build)
 {
-    struct test *test = tests_add(tests, text("outside/%s", build), path_run);
-
-    list_add(&test->words, text("%s/tools/tests/outside", top_dir()));
-    list_add(&test->words, build);
-    test->needs = build;
-    test->backend = BACKEND_HOSTED;
+    add_runner(tests, text("outside/%s", build), "outside", build, build)->backend = BACKEND_HOSTED;
 }
 
 /* Real servers and clients, a test for each (tools/tests/servers). */
@@ -202,13 +206,11 @@ static void add_servers(struct tests *tests, enum backend backend)
     if (backend == BACKEND_AARCH64)
         count -= 3; /* what the others show */
     for (size_t i = 0; i < count; i++) {
+        const char *on = backend_names[backend];
         struct test *test =
-            tests_add(tests, text("servers/%s@%s", cases[i], backend_names[backend]), path_run);
+            add_runner(tests, text("servers/%s@%s", cases[i], on), "servers", on, on);
 
-        list_add(&test->words, text("%s/tools/tests/servers", top_dir()));
-        list_add(&test->words, backend_names[backend]);
         list_add(&test->words, cases[i]);
-        test->needs = backend_names[backend];
         test->backend = backend;
     }
 }
@@ -225,11 +227,9 @@ static void add_sim(struct tests *tests)
         "short",  "devices"};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct test *test = tests_add(tests, text("sim/%s@hosted", cases[i]), path_run);
+        struct test *test =
+            add_runner(tests, text("sim/%s@hosted", cases[i]), "sim", cases[i], "hosted-sim");
 
-        list_add(&test->words, text("%s/tools/tests/sim", top_dir()));
-        list_add(&test->words, cases[i]);
-        test->needs = "hosted-sim";
         test->backend = BACKEND_HOSTED;
         test->timeout_seconds = 600;
     }
@@ -253,20 +253,13 @@ static void add_chaos(struct tests *tests)
     static const char *const cases[] = {"mutex",   "sqlite", "java",  "go",
                                         "signals", "errors", "redis", "memcached"};
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct test *test = tests_add(tests, text("chaos/%s@hosted", cases[i]), path_run);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        add_runner(tests, text("chaos/%s@hosted", cases[i]), "chaos", cases[i], "hosted-asan")
+            ->backend = BACKEND_HOSTED;
+    struct test *machine =
+        add_runner(tests, text("chaos/mutex@x64"), "chaos", "--on=x64", "x64-debug");
 
-        list_add(&test->words, text("%s/tools/tests/chaos", top_dir()));
-        list_add(&test->words, cases[i]);
-        test->needs = "hosted-asan";
-        test->backend = BACKEND_HOSTED;
-    }
-    struct test *machine = tests_add(tests, text("chaos/mutex@x64"), path_run);
-    list_add(&machine->words, text("%s/tools/tests/chaos", top_dir()));
-    list_add(&machine->words, "--on=x64");
-    list_add(&machine->words, "--seconds=3");
-    list_add(&machine->words, "mutex");
-    machine->needs = "x64-debug";
+    list_split(&machine->words, "--seconds=3 mutex", " ");
     machine->backend = BACKEND_X64;
 }
 
@@ -342,11 +335,8 @@ static void add_fuzz_brief(struct tests *tests)
 /* The fuzzers find a bug if there is one. */
 static void add_fuzz_planted(struct tests *tests)
 {
-    struct test *test = tests_add(tests, text("fuzz/planted"), path_run);
-
-    list_add(&test->words, text("%s/tools/tests/planted", top_dir()));
-    test->needs = "fuzz";
-    test->timeout_seconds = 600; /* it builds two programs */
+    /* It builds two programs. */
+    add_runner(tests, text("fuzz/planted"), "planted", NULL, "fuzz")->timeout_seconds = 600;
 }
 
 /* The guest targets, with seeds that stay the same. */
