@@ -27,7 +27,7 @@ static void promises(const struct tcp_segment *seg, size_t size)
 /* SACK blocks are not written into a SYN, so they are not compared there. */
 static void again(const struct tcp_segment *seg)
 {
-    struct tcp_segment other;
+    struct tcp_segment other = {0};
     struct tcp_header header = {.seq = seg->seq,
                                 .ack = seg->ack,
                                 .window = seg->window,
@@ -52,7 +52,8 @@ static void again(const struct tcp_segment *seg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct tcp_segment seg, twice;
+    /* What its counts do not cover is left as it was. */
+    struct tcp_segment seg = {0}, twice = {0};
     machine_packets_start();
     if (tcp_parse(data, (uint32_t)size, (uint32_t)size, &seg) != 0)
         return 0;

@@ -79,7 +79,8 @@ struct tcp_segment {
 
 /* The header that lies at `header`, `lie` bytes of which are there, of a segment of `total` bytes.
  * 0, or -EINVAL: lengths do not fit. Options that are malformed end the list (RFC 9293, 3.1: a peer
- * that we cannot understand further is still answered). Pure. */
+ * that we cannot understand further is still answered). Of `sack` and `cookie` only what their
+ * counts cover is written. Pure. */
 int must_check tcp_parse(const uint8_t *header, uint32_t lie, uint32_t total,
                          struct tcp_segment *out);
 
