@@ -16,7 +16,7 @@ struct reading {
 };
 
 /* The first of which MSG_PEEK has not seen everything (Linux: __skb_try_recv_from_queue). */
-static __attribute__((cold)) struct pkt *first_unseen(struct reading *r)
+rarely static struct pkt *first_unseen(struct reading *r)
 {
     struct pkt *pkt = r->dgram->queue.first;
     int32_t off = socket_peek_off(&r->dgram->inet.base);

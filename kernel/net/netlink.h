@@ -19,9 +19,6 @@ enum {
     NETLINK_EXT_ACK = 11,
     NETLINK_GET_STRICT_CHK = 12,
 };
-#define NETLINK_SWITCHES \
-    0x1d38u             /* with NETLINK_BROADCAST_ERROR (4), NETLINK_LISTEN_ALL_NSID (8) \
-                         */
 struct netlink_choice { /* atomic, relaxed */
     uint32_t groups;
     uint16_t switches;

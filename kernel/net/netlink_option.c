@@ -9,14 +9,23 @@
 #include "mm/usercopy.h"
 #include "net/socket.h"
 
-enum { ADD_MEMBERSHIP = 1, DROP_MEMBERSHIP = 2, LISTEN_ALL_NSID = 8, LIST_MEMBERSHIPS = 9 };
+enum {
+    ADD_MEMBERSHIP = 1,
+    DROP_MEMBERSHIP = 2,
+    BROADCAST_ERROR = 4,
+    LISTEN_ALL_NSID = 8,
+    LIST_MEMBERSHIPS = 9
+};
+#define SWITCHES \
+    (1u << NETLINK_PKTINFO | 1u << BROADCAST_ERROR | 1u << NETLINK_NO_ENOBUFS | \
+     1u << LISTEN_ALL_NSID | 1u << NETLINK_CAP_ACK | 1u << NETLINK_EXT_ACK | \
+     1u << NETLINK_GET_STRICT_CHK)
 #define GROUPS_STORED 32u /* of those that there are messages to; others may be asked for */
 #define GROUPS_MOST 64u
 
 static bool is_switch(int name)
 {
-    return name >= NETLINK_PKTINFO && name <= NETLINK_GET_STRICT_CHK &&
-           (NETLINK_SWITCHES >> name & 1);
+    return name >= NETLINK_PKTINFO && name <= NETLINK_GET_STRICT_CHK && (SWITCHES >> name & 1);
 }
 
 static int change_group(struct netlink_choice *choice, bool add, uint32_t group)

@@ -20,9 +20,6 @@
 #include "net/neigh.h"
 #include "sched/timer.h"
 
-/* What changes routes or lists them: made small. Lookups are not. */
-#define rarely __attribute__((cold))
-
 #define MTU_SLOTS 256u
 #define MTU_TIME_NS (600 * NS_PER_SEC)
 

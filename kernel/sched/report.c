@@ -23,6 +23,7 @@
 #include "sched/internal.h"
 
 #define THREADS_MAX 40
+#define LINE_ROOM 160 /* of an event */
 #define EVENTS_MAX 24
 #define LOOK_MAX 4096 /* entries of a list, before it counts as a ring */
 #define CHAIN_SKIP 3  /* hal_ctx_switch, sched_switch, and who called that */
@@ -225,73 +226,56 @@ static no_sanitize void name_idle_threads(struct report_events *r)
             name_thread(r, cpu_get(id)->idle, "idle");
 }
 
-#define LINE_ROOM 160
-struct line {
-    size_t len;
-    char text[LINE_ROOM];
-};
-
-static void add(struct line *line, const char *fmt, ...) printf_like(2, 3);
-static void add(struct line *line, const char *fmt, ...)
-{
-    size_t room = sizeof line->text - line->len;
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(line->text + line->len, room, fmt, args);
-    va_end(args);
-    line->len += MIN((size_t)MAX(n, 0), room - 1);
-}
-
-static void add_name(struct line *line, const char *name, uint64_t address)
+static void add_name(struct strbuf *line, const char *name, uint64_t address)
 {
     if (name[0])
-        add(line, "%s", name);
+        strbuf_printf(line, "%s", name);
     else
-        add(line, "%#llx", (unsigned long long)address);
+        strbuf_printf(line, "%#llx", (unsigned long long)address);
 }
 
-static void add_call(struct line *line, const struct listed *l)
+static void add_call(struct strbuf *line, const struct listed *l)
 {
     const struct trace_event *e = &l->event;
     const char *name = report_call_name ? report_call_name(e->number) : NULL;
-    add(line, e->kind == TRACE_CALL ? "call   " : "result ");
+    strbuf_printf(line, e->kind == TRACE_CALL ? "call   " : "result ");
     add_name(line, l->a, e->a);
-    add(line, ": %s", name ? name : "system call");
+    strbuf_printf(line, ": %s", name ? name : "system call");
     if (e->kind == TRACE_CALL)
-        add(line, "(%#llx, ...)", (unsigned long long)e->b);
+        strbuf_printf(line, "(%#llx, ...)", (unsigned long long)e->b);
     else
-        add(line, " = %lld", (long long)e->b);
+        strbuf_printf(line, " = %lld", (long long)e->b);
 }
 
-static void add_event(struct line *line, const struct listed *l)
+static void add_event(struct strbuf *line, const struct listed *l)
 {
     const struct trace_event *e = &l->event;
-    add(line, "  %llu.%06llu CPU %u ", (unsigned long long)(e->ns / NS_PER_SEC),
-        (unsigned long long)(e->ns % NS_PER_SEC / NS_PER_US), l->cpu);
+    strbuf_printf(line, "  %llu.%06llu CPU %u ", (unsigned long long)(e->ns / NS_PER_SEC),
+                  (unsigned long long)(e->ns % NS_PER_SEC / NS_PER_US), l->cpu);
     switch (e->kind) {
     case TRACE_SWITCH:
-        add(line, "switch ");
+        strbuf_printf(line, "switch ");
         add_name(line, l->a, e->a);
-        add(line, " -> ");
+        strbuf_printf(line, " -> ");
         add_name(line, l->b, e->b);
         break;
     case TRACE_WAKE:
-        add(line, "wake   ");
+        strbuf_printf(line, "wake   ");
         add_name(line, l->a, e->a);
         break;
     case TRACE_FAULT:
-        add(line, "fault  %d at %#llx, pc %#llx", e->number, (unsigned long long)e->a,
-            (unsigned long long)e->b);
+        strbuf_printf(line, "fault  %d at %#llx, pc %#llx", e->number, (unsigned long long)e->a,
+                      (unsigned long long)e->b);
         break;
     case TRACE_CALL:
     case TRACE_RESULT:
         add_call(line, l);
         break;
     default:
-        add(line, "?");
+        strbuf_printf(line, "?");
         break;
     }
-    add(line, "\n");
+    strbuf_printf(line, "\n");
 }
 
 void report_events_say(const struct report_events *events,
@@ -301,9 +285,10 @@ void report_events_say(const struct report_events *events,
     if (events->count)
         put(title, sizeof title - 1);
     for (unsigned i = events->count; i-- > 0;) {
-        struct line line = {0};
+        char text[LINE_ROOM];
+        struct strbuf line = {.buf = text, .size = sizeof text};
         add_event(&line, &events->list[i]);
-        put(line.text, line.len);
+        put(text, MIN(line.len, sizeof text));
     }
 }
 

@@ -340,8 +340,7 @@ uint64_t hal_wall_base_ns(void)
 
 /* ---- set-up ---- */
 
-/* (Once: so that gcc makes it small.) */
-__attribute__((cold)) void x64_time_init(const struct acpi_info *acpi)
+rarely void x64_time_init(const struct acpi_info *acpi)
 {
     clock.base = x64_rdtsc();
     clock.deadline = x64_features.tsc_deadline;
