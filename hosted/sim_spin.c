@@ -13,9 +13,9 @@
  * at the 1st, 2nd, 4th, 8th ... tick of a stay, each time for longer.
  *
  * A debugger takes the SIGTRAP of each step for one of its own, stops, and keeps it from us. So
- * when the knob `stop` says that there is one, the first search is made much later: code that only
- * takes long (instructions that a hypervisor emulates; everything, on a busy host) is not stepped
- * then.
+ * when the knob `stop` says that there is one, the first search is made much later, and by the time
+ * in which the thread ran: code that only takes long (instructions that a hypervisor emulates;
+ * everything, on a busy host) is not stepped then.
  *
  * All of it runs in the signal handler.
  */
@@ -23,7 +23,7 @@
 
 #if SELKIE_SIM
 
-#define TICK_NS 1000000
+#define TICK_NS 1000000ull
 #define CLOCK_THREAD_CPUTIME_ID 3
 #define WATCHED_TICKS 512 /* without a search; a power of 2 */
 #define STEPS 1024
@@ -221,6 +221,14 @@ static uint64_t cpu_time(void)
     return (uint64_t)ts.sec * NS_PER_SEC + (uint64_t)ts.nsec;
 }
 
+static bool search_due(void)
+{
+    if (spin.ticks & (spin.ticks - 1))
+        return false;
+    return !hosted_config.sim.knob[HOSTED_KNOB_STOP] ||
+           (spin.ticks >= WATCHED_TICKS && cpu_time() - spin.began >= WATCHED_TICKS * TICK_NS);
+}
+
 static enum sim_verdict tick(struct host_ucontext *uc, bool user)
 {
     uint64_t limit = hosted_config.sim.knob[HOSTED_KNOB_STAY] * NS_PER_SEC;
@@ -236,8 +244,7 @@ static enum sim_verdict tick(struct host_ucontext *uc, bool user)
         spin.why = SIM_TORN;
         return step_end(uc, SIM_TAKE);
     }
-    if ((spin.ticks & (spin.ticks - 1)) == 0 &&
-        (spin.ticks >= WATCHED_TICKS || !hosted_config.sim.knob[HOSTED_KNOB_STOP]))
+    if (search_due())
         step_begin(uc);
     return SIM_DONE;
 }
