@@ -222,15 +222,11 @@ long sys_getpeername(const struct syscall_args *a)
 static int accept_file(struct socket *listener, bool nonblock, const struct syscall_args *a,
                        uint64_t flags, struct file **out)
 {
-    struct socket *socket;
     struct socket_name name;
-    int err = socket_accept(listener, nonblock, &socket);
-    if (err)
-        return err;
-    err = socket_file(socket, (uint32_t)flags, out);
+    int err = socket_accept_file(listener, nonblock, (uint32_t)flags, out);
     if (err || !a->arg[1])
         return err;
-    err = socket_get_name(socket, true, &name);
+    err = socket_get_name(socket_of_file(*out), true, &name);
     if (err) /* it has gone already */
         err = -ECONNABORTED;
     else

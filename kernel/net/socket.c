@@ -242,19 +242,44 @@ static const struct file_ops socket_file_ops = {
     .async = true,
 };
 
-int socket_file(struct socket *socket, uint32_t flags, struct file **out)
+static struct file *file_without_socket(uint32_t flags)
 {
-    *out = file_alloc(&socket_file_ops, O_RDWR | (flags & O_NONBLOCK), socket);
-    if (!*out) {
-        socket->ops->release(socket);
-        return -ENOMEM;
-    }
+    return file_alloc(&socket_file_ops, O_RDWR | (flags & O_NONBLOCK), NULL);
+}
+
+static void join(struct file *file, struct socket *socket)
+{
+    file->private_data = socket;
     __atomic_fetch_add(&open_count, 1, __ATOMIC_RELAXED);
     socket->owner_uid = proc_cred()->fsuid;
     socket->owner_gid = proc_cred()->fsgid;
     /* Release: the search for lost files sees a file that is complete. */
-    __atomic_store_n(&socket->file, *out, __ATOMIC_RELEASE);
+    __atomic_store_n(&socket->file, file, __ATOMIC_RELEASE);
+}
+
+int socket_file(struct socket *socket, uint32_t flags, struct file **out)
+{
+    *out = file_without_socket(flags);
+    if (!*out) {
+        socket->ops->release(socket);
+        return -ENOMEM;
+    }
+    join(*out, socket);
     return 0;
+}
+
+int socket_accept_file(struct socket *listener, bool nonblock, uint32_t flags, struct file **out)
+{
+    struct socket *socket;
+    *out = file_without_socket(flags);
+    if (!*out)
+        return -ENOMEM;
+    int err = socket_accept(listener, nonblock, &socket);
+    if (err)
+        file_free(*out);
+    else
+        join(*out, socket);
+    return err;
 }
 
 struct socket *socket_of_file(const struct file *file)

@@ -191,6 +191,9 @@ void socket_init(struct socket *socket, const struct socket_ops *ops, int family
 int must_check socket_create(int family, int type, int protocol, struct socket **out);
 /* The file of a socket; flags: O_NONBLOCK. On failure the socket has been released. */
 int must_check socket_file(struct socket *socket, uint32_t flags, struct file **out);
+/* accept(2). The file is made first: no connection is lost for want of its memory. */
+int must_check socket_accept_file(struct socket *listener, bool nonblock, uint32_t flags,
+                                  struct file **out);
 /* How many have a file. */
 unsigned socket_count(void);
 /* The socket behind a file, or NULL (ENOTSOCK). */
