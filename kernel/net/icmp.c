@@ -76,8 +76,13 @@ static bool quoted_key(const uint8_t *quoted, uint32_t len, struct ip_error *err
     } else {
         return false;
     }
-    if ((key->protocol != IPPROTO_TCP && key->protocol != IPPROTO_UDP) || len < at + 8)
+    if (len < at + 8)
         return false;
+    if (key->protocol != IPPROTO_TCP && key->protocol != IPPROTO_UDP) {
+        error->payload = quoted + at;
+        error->payload_len = len - at;
+        return true;
+    }
     memcpy(&key->local_port, quoted + at, 2);
     memcpy(&key->remote_port, quoted + at + 2, 2);
     error->payload = quoted + at + 8;
@@ -90,6 +95,13 @@ void icmp_deliver_error(const uint8_t *quoted, uint32_t len, struct ip_error *er
 {
     if (!quoted_key(quoted, len, error) || !ip_is_local(&error->key.local, 0))
         return;
+    if (net_addr_is_any(&error->offender))
+        error->offender = error->key.local;
+    if (error->key.protocol != IPPROTO_TCP && error->key.protocol != IPPROTO_UDP) {
+        if (ip_raw_error)
+            ip_raw_error(error);
+        return;
+    }
     /* As elsewhere (RFC 1122, 4.2.3.9 would wait): an attempt to connect ends whatever it is that
      * does not let it through. Connections that stand are ended by nothing of this. */
     if (error->key.protocol == IPPROTO_TCP && error->error != EMSGSIZE)

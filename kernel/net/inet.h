@@ -279,8 +279,13 @@ void inet_control_put(const struct inet_sock *sock, struct socket_msg *msg, cons
 
 /* ---- the error queue (inet_error.c; IP_RECVERR, MSG_ERRQUEUE) ---- */
 
-/* The lock is held. quoted: the beginning of our packet, may be NULL. */
+/* The lock is held. An error without an offender is our own. */
 void inet_error_add(struct inet_sock *sock, const struct ip_error *error);
+/* The same of sockets of datagrams (struct inet_protocol). */
+void inet_dgram_error(struct inet_sock *sock, const struct ip_error *error);
+/* What became of a datagram to there, which is returned: that it was too long for sock->route is
+ * told by the error queue, too (ip(7)). The lock is held. */
+int inet_sent(struct inet_sock *sock, const struct inet_name *to, int err);
 /* Completion of a send with MSG_ZEROCOPY, which is counted in zerocopy_pending until somebody has
  * read it; takes over the entry, which was made before. The lock is held. */
 struct inet_error *inet_error_new(void);        /* NULL without memory */

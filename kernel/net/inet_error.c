@@ -3,8 +3,9 @@
  * inet_error.c - the error queue: IP_RECVERR and MSG_ERRQUEUE (ip(7)).
  *
  * An ICMP error about a packet of ours waits in a short list until the program reads it, with the
- * address that the packet went to and who complained. So do completions of MSG_ZEROCOPY
- * (zerocopy.c). The socket's lock guards the list.
+ * address that the packet went to and who complained. So do refusals of our own, of packets longer
+ * than the way takes, and completions of MSG_ZEROCOPY (zerocopy.c). The socket's lock guards the
+ * list.
  */
 #include "lib/errno.h"
 #include "lib/string.h"
@@ -20,7 +21,7 @@ enum { CODE_COPIED = 1 };
 
 struct inet_error {
     struct inet_error *next;
-    uint8_t origin; /* 0: by the offender's address */
+    uint8_t origin; /* 0: ICMP, by the offender's address */
     bool copied;    /* ORIGIN_ZEROCOPY, and the next two: the sends */
     uint32_t low, high;
     struct ip_error about; /* its payload is below */
@@ -53,10 +54,40 @@ void inet_error_add(struct inet_sock *sock, const struct ip_error *error)
     if (!new)
         return; /* SO_ERROR has it all the same */
     new->about = *error;
+    new->origin = net_addr_is_any(&error->offender) ? ORIGIN_LOCAL : 0;
     new->len = MIN(error->payload_len, PAYLOAD_MAX);
     if (new->len)
         memcpy(new->payload, error->payload, new->len);
     append(sock, new);
+}
+
+static bool is_wanted(const struct inet_sock *sock)
+{
+    return __atomic_load_n(&sock->options, __ATOMIC_RELAXED) & (INET_RECVERR | INET_RECVERR6);
+}
+
+void inet_dgram_error(struct inet_sock *sock, const struct ip_error *error)
+{
+    if (is_wanted(sock))
+        inet_error_add(sock, error);
+    else if (!sock->connected || !error->hard)
+        return; /* RFC 1122, 4.1.3.3; udp(7) */
+    inet_set_error(sock, error->error);
+    inet_wake(sock, POLLERR);
+}
+
+int inet_sent(struct inet_sock *sock, const struct inet_name *to, int err)
+{
+    const struct ip_error error = {
+        .key = {.remote = to->address, .remote_port = to->port},
+        .error = EMSGSIZE,
+        .mtu = net_addr_is_v4(&to->address) ? MIN(sock->route.mtu, 65535u) : sock->route.mtu,
+    };
+    if (err == -EMSGSIZE && is_wanted(sock)) {
+        inet_error_add(sock, &error);
+        inet_wake(sock, POLLERR);
+    }
+    return err;
 }
 
 struct inet_error *inet_error_new(void)
@@ -127,20 +158,23 @@ static void tell_zerocopy(const struct inet_sock *sock, struct socket_msg *msg,
 
 static void tell(const struct inet_sock *sock, struct socket_msg *msg, const struct ip_error *about)
 {
-    bool v4 = net_addr_is_v4(&about->offender);
+    bool v4 = net_addr_is_v4(&about->offender), local = net_addr_is_any(&about->offender);
     struct {
         struct extended_error error;
         uint8_t offender[INADDR6_NAME_LEN];
     } out = {.error = {
                  .error = (uint32_t)about->error,
-                 .origin = v4 ? ORIGIN_ICMP : ORIGIN_ICMP6,
+                 .origin = local ? ORIGIN_LOCAL
+                           : v4  ? ORIGIN_ICMP
+                                 : ORIGIN_ICMP6,
                  .type = about->type,
                  .code = about->code,
                  .info = about->mtu,
              }};
     struct socket_name offender;
     inet_name_put(sock, &about->offender, 0, about->device, &offender);
-    memcpy(out.offender, offender.bytes, MIN(offender.len, (unsigned)sizeof(out.offender)));
+    if (!local)
+        memcpy(out.offender, offender.bytes, MIN(offender.len, (unsigned)sizeof(out.offender)));
     bool six = sock->base.family == AF_INET6;
     control_add(msg, six ? SOL_IPV6 : SOL_IP, six ? IPV6_RECVERR : IP_RECVERR, &out,
                 sizeof(out.error) + offender.len);
@@ -160,7 +194,7 @@ long inet_error_recv(struct inet_sock *sock, struct socket_msg *msg)
     if (!error)
         return -EAGAIN;
     msg->result |= MSG_ERRQUEUE;
-    if (error->origin) {
+    if (error->origin == ORIGIN_ZEROCOPY) {
         tell_zerocopy(sock, msg, error);
         inet_error_free(error);
         return 0;

@@ -33,6 +33,7 @@ enum { NEXT_HOP_BY_HOP = 0, NEXT_ROUTING = 43, NEXT_FRAGMENT = 44, NEXT_DESTINAT
 struct flow *(*ip_choose)(struct flow *flow, const struct pkt *pkt, const struct classified *about);
 void (*ip_no_flow_tcp)(struct pkt *pkt, const struct classified *about);
 bool (*ip_raw_input)(const struct pkt *pkt, const struct classified *about);
+void (*ip_raw_error)(const struct ip_error *error);
 uint32_t ip_raw_flows;
 
 static void drop(struct pkt *pkt, enum mib_counter why)

@@ -177,7 +177,7 @@ struct ip_error {
     uint32_t sequence;   /* of TCP, host order: to be compared with what is in flight */
     struct net_addr offender; /* who says so */
     const uint8_t
-        *payload; /* of a UDP datagram of ours, as far as it was quoted; during the call */
+        *payload; /* of our datagram (UDP: behind its header), as far as quoted; during the call */
     uint32_t payload_len;
     unsigned device;
 };
@@ -196,6 +196,9 @@ extern void (*ip_no_flow_tcp)(struct pkt *pkt, const struct classified *about);
 /* Sees each packet that is not a flow's: raw sockets. Does not consume; true: somebody took it, so
  * no "protocol unreachable" is sent. Packet as a flow would get it. */
 extern bool (*ip_raw_input)(const struct pkt *pkt, const struct classified *about);
+/* An ICMP error about another protocol's packet of ours, without ports; its payload has at least
+ * eight bytes. */
+extern void (*ip_raw_error)(const struct ip_error *error);
 /* How many raw sockets of TCP and UDP there are: they see what is a flow's, too. Atomic, relaxed.
  */
 extern uint32_t ip_raw_flows;

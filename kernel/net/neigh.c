@@ -235,7 +235,8 @@ static void ask(const struct question *q)
 }
 
 /* The time of its state is over. */
-static void expire_locked(struct neigh *n, uint64_t now, struct question *q, struct pkt **failed)
+static void expire_locked(struct neigh *n, uint64_t now, struct question *q,
+                          struct pkt_queue *failed)
 {
     uint64_t confirmed = __atomic_load_n(&n->confirmed_ns, __ATOMIC_RELAXED);
     bool alive = confirmed && confirmed + REACHABLE_NS > now;
@@ -272,13 +273,12 @@ static void expire_locked(struct neigh *n, uint64_t now, struct question *q, str
     __atomic_store_n(&n->ether, 0, __ATOMIC_RELAXED);
     while ((pkt = pkt_queue_take(&n->queue))) {
         queued--;
-        pkt->next = *failed;
-        *failed = pkt;
+        pkt_queue_add(failed, pkt);
     }
 }
 
 /* Up to ASK_BATCH entries whose time has come: how many questions there are. */
-static unsigned expire_some(struct question *questions, struct pkt **failed)
+static unsigned expire_some(struct question *questions, struct pkt_queue *failed)
 {
     unsigned asked = 0;
     uint64_t now = clock_mono_ns();
@@ -302,15 +302,13 @@ static unsigned expire_some(struct question *questions, struct pkt **failed)
 static void tick_run(struct work *work)
 {
     struct question questions[ASK_BATCH];
-    struct pkt *failed = NULL;
+    struct pkt_queue failed = {.first = NULL};
+    struct pkt *pkt;
     (void)work;
     unsigned asked = expire_some(questions, &failed);
     for (unsigned i = 0; i < asked; i++)
         ask(&questions[i]);
-    while (failed) {
-        struct pkt *pkt = failed;
-        failed = pkt->next;
-        pkt->next = NULL;
+    while ((pkt = pkt_queue_take(&failed)) != NULL) {
         mib_count(MIB_IpExt_NeighDrops);
         ip_unreachable_neighbour(pkt);
     }

@@ -151,12 +151,33 @@ static void raw_input(struct inet_sock *sock)
         inet_wake(sock, POLLIN | POLLRDNORM);
 }
 
-static void raw_error(struct inet_sock *sock, const struct ip_error *error)
+/* Is it about what this socket may have sent? Of ping the identifier says so. */
+static bool concerns(const struct raw_sock *raw, const struct ip_error *error)
 {
-    if (!sock->connected || !error->hard)
-        return;
-    inet_set_error(sock, error->error);
-    inet_wake(sock, POLLERR);
+    const struct inet_sock *sock = &raw->dgram.inet;
+    const struct flow_key *key = &sock->flow.key;
+    if (sock->base.protocol != error->key.protocol ||
+        net_addr_is_v4(&error->key.local) != (sock->base.family == AF_INET))
+        return false;
+    if (!net_addr_is_any(&key->local) && !net_addr_equal(&key->local, &error->key.local))
+        return false;
+    if (sock->connected && !net_addr_equal(&key->remote, &error->key.remote))
+        return false;
+    return !raw->ping || memcmp(error->payload + 4, &key->local_port, 2) == 0;
+}
+
+static void error_input(const struct ip_error *error)
+{
+    unsigned token = rcu_read_lock();
+    for (struct raw_sock *raw = __atomic_load_n(&raws.first, __ATOMIC_ACQUIRE); raw;
+         raw = __atomic_load_n(&raw->next, __ATOMIC_ACQUIRE)) {
+        struct flow *flow = &raw->dgram.inet.flow;
+        if (concerns(raw, error) && ref_get_live(&flow->refs)) {
+            flow->ops->error(flow, error);
+            inet_put(&raw->dgram.inet);
+        }
+    }
+    rcu_read_unlock(token);
 }
 
 /* ---- sending ---- */
@@ -254,7 +275,7 @@ static int output_locked(struct inet_sock *sock, struct pkt *pkt, const struct i
     }
     if (params.protocol == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
         count_icmp(pkt, v4);
-    return ip_output(&sock->route, pkt, &source, &params);
+    return inet_sent(sock, to, ip_output(&sock->route, pkt, &source, &params));
 }
 
 static long raw_send(struct socket *socket, struct socket_msg *msg)
@@ -444,7 +465,7 @@ static void raw_free(struct inet_sock *sock)
 
 static const struct inet_protocol raw_protocol = {
     .input = raw_input,
-    .error = raw_error,
+    .error = inet_dgram_error,
     .free = raw_free,
 };
 
@@ -501,4 +522,5 @@ void raw_walk(void (*fn)(struct inet_sock *sock, void *arg), void *arg)
 void raw_init(void)
 {
     ip_raw_input = input;
+    ip_raw_error = error_input;
 }

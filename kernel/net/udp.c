@@ -128,17 +128,6 @@ static void udp_input(struct inet_sock *sock)
         inet_wake(sock, POLLIN | POLLRDNORM);
 }
 
-static void udp_error(struct inet_sock *sock, const struct ip_error *error)
-{
-    uint32_t options = __atomic_load_n(&sock->options, __ATOMIC_RELAXED);
-    if (options & (INET_RECVERR | INET_RECVERR6))
-        inet_error_add(sock, error);
-    else if (!sock->connected || !error->hard)
-        return; /* RFC 1122, 4.1.3.3; udp(7) */
-    inet_set_error(sock, error->error);
-    inet_wake(sock, POLLERR);
-}
-
 /* ---- sending ---- */
 
 /* To whom, and how. */
@@ -237,7 +226,7 @@ static int output_locked(struct inet_sock *sock, struct pkt *pkt, const struct u
         params.ttl = (uint8_t)c->ttl;
     if (c->tos >= 0)
         params.tos = (uint8_t)c->tos;
-    err = ip_output(&sock->route, pkt, &source, &params);
+    err = inet_sent(sock, &to->name, ip_output(&sock->route, pkt, &source, &params));
     mib_count(err == -ENOBUFS ? MIB_Udp_SndbufErrors : MIB_Udp_OutDatagrams);
     /* A full device is no error of the program's, unless it wants to know (ip(7), IP_RECVERR). */
     if (err == -ENOBUFS && !(__atomic_load_n(&sock->options, __ATOMIC_RELAXED) & INET_RECVERR))
@@ -562,7 +551,7 @@ static void udp_free(struct inet_sock *sock)
 static const struct inet_protocol udp_protocol = {
     .lazy = true,
     .input = udp_input,
-    .error = udp_error,
+    .error = inet_dgram_error,
     .free = udp_free,
 };
 

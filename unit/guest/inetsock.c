@@ -8,11 +8,13 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/errqueue.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -235,6 +237,77 @@ static void forged_icmp(void)
     close(l), close(client), close(raw);
 }
 
+/* The only entry of the error queue, about 127.0.0.1: its kind, and what is quoted. */
+static struct sock_extended_err take_error(int fd, void *quoted, ssize_t want)
+{
+    struct {
+        struct cmsghdr head;
+        struct sock_extended_err error;
+        struct sockaddr_in offender;
+    } control;
+    struct sockaddr_in to;
+    struct iovec bytes = {quoted, 8};
+    struct msghdr msg = {.msg_name = &to,
+                         .msg_namelen = sizeof to,
+                         .msg_iov = &bytes,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    struct pollfd p = {.fd = fd};
+    int error;
+    socklen_t len = sizeof error;
+    REQUIRE(poll(&p, 1, 10000) == 1 && p.revents == POLLERR);
+    REQUIRE(recvmsg(fd, &msg, MSG_ERRQUEUE) == want && msg.msg_flags & MSG_ERRQUEUE);
+    REQUIRE(to.sin_family == AF_INET && to.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+    REQUIRE(control.head.cmsg_level == IPPROTO_IP && control.head.cmsg_type == IP_RECVERR);
+    bool ours = control.error.ee_origin == SO_EE_ORIGIN_LOCAL;
+    REQUIRE(control.offender.sin_addr.s_addr == (ours ? 0 : htonl(INADDR_LOOPBACK)));
+    REQUIRE(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0);
+    REQUIRE_ERRNO(recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT), EAGAIN);
+    return control.error;
+}
+
+/* What ping and tracepath live by: that a packet is too long for its way, and what ICMP says of
+ * packets that are neither TCP's nor UDP's, by the error queue (ip(7), IP_RECVERR). */
+static void error_queue(int type)
+{
+    static unsigned char big[65530];
+    int fd = socket(AF_INET, type, IPPROTO_ICMP), raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    struct ifreq mtu = {.ifr_name = "lo"};
+    struct sockaddr_in to = loop(0);
+    unsigned char m[36] = {3, 1, [8] = 0x45, [11] = 28, [16] = 64, IPPROTO_ICMP}, quoted[8];
+    if (fd < 0 || raw < 0) { /* not root, or nobody may ping: Linux, then */
+        REQUIRE(errno == EPERM || errno == EACCES);
+        close(fd), close(raw);
+        return;
+    }
+    if (type == SOCK_RAW)
+        set(fd, SOL_RAW, 1, -1); /* ICMP_FILTER: what comes itself is not looked at */
+    big[0] = 8;
+    REQUIRE_ERRNO(sendto(fd, big, sizeof big, 0, (struct sockaddr *)&to, sizeof to), EMSGSIZE);
+    set(fd, IPPROTO_IP, IP_RECVERR, 1);
+    REQUIRE_ERRNO(sendto(fd, big, sizeof big, 0, (struct sockaddr *)&to, sizeof to), EMSGSIZE);
+    struct sock_extended_err e = take_error(fd, quoted, 0);
+    REQUIRE(ioctl(fd, SIOCGIFMTU, &mtu) == 0 && e.ee_errno == EMSGSIZE);
+    REQUIRE(e.ee_origin == SO_EE_ORIGIN_LOCAL);
+    REQUIRE(e.ee_info == (mtu.ifr_mtu < 65535 ? (uint32_t)mtu.ifr_mtu : 65535));
+    m[20] = m[24] = 127, m[23] = m[27] = 1, m[28] = 8;
+    uint16_t id = local(fd).sin_port, other = (uint16_t)~id;
+    for (int mine = 0; mine < 2; mine++) { /* another one's does not come, but to raw sockets */
+        if (type == SOCK_RAW && !mine)
+            continue;
+        memcpy(m + 32, mine ? &id : &other, 2);
+        m[2] = m[3] = 0;
+        uint16_t sum = htons(sum_of(m, sizeof m, 0));
+        memcpy(m + 2, &sum, 2);
+        REQUIRE(sendto(raw, m, sizeof m, 0, (struct sockaddr *)&to, sizeof to) == sizeof m);
+    }
+    e = take_error(fd, quoted, 8);
+    REQUIRE(e.ee_errno == EHOSTUNREACH && e.ee_origin == SO_EE_ORIGIN_ICMP);
+    REQUIRE(e.ee_type == 3 && e.ee_code == 1 && memcmp(quoted, m + 28, 8) == 0);
+    close(fd), close(raw);
+}
+
 /* What has no way is counted (the machine may have ways to everywhere). */
 static void no_route(void)
 {
@@ -423,6 +496,8 @@ int main(void)
     devices();
     wrong_packets();
     forged_icmp();
+    error_queue(SOCK_RAW);
+    error_queue(SOCK_DGRAM);
     no_route();
     hops();
     listener_again();
