@@ -44,7 +44,7 @@ struct netlink_sock {
     struct socket base;        /* first */
     struct netlink_sock *next; /* list of all; atomic */
     struct rcu_head rcu;
-    uint32_t port; /* atomic */
+    uint32_t port; /* atomic; changed under the lock of all */
     struct netlink_choice choice;
     struct spinlock lock;
     struct list queue; /* struct netlink_buffer */
@@ -318,14 +318,39 @@ static int answer_all(struct netlink_sock *sock, const uint8_t *data, uint32_t l
     return err;
 }
 
-/* A port of its own: the process's id, or if that has one already a number above all ids. */
+static bool port_taken_locked(const struct netlink_sock *sock, uint32_t port)
+{
+    const struct netlink_sock *other = all.first;
+    while (other && (other->port != port || other->base.protocol != sock->base.protocol))
+        other = other->next;
+    return other;
+}
+
+/* 0: a port of its own (netlink(7)), the process's id, or if another socket has that one a number
+ * above all ids. -EINVAL: it has one; -EADDRINUSE. */
+static int take_port(struct netlink_sock *sock, uint32_t port)
+{
+    static uint32_t next = 0xf0000000u; /* under the lock */
+    uint32_t own = (uint32_t)proc_current_pid();
+    int err = 0;
+    spin_lock(&all.lock);
+    if (sock->port)
+        err = port && port != sock->port ? -EINVAL : 0;
+    else if (port && port_taken_locked(sock, port))
+        err = -EADDRINUSE;
+    else
+        __atomic_store_n(&sock->port,
+                         port                           ? port
+                         : port_taken_locked(sock, own) ? next++
+                                                        : own,
+                         __ATOMIC_RELAXED);
+    spin_unlock(&all.lock);
+    return err;
+}
+
 static int autobind(struct netlink_sock *sock)
 {
-    static uint32_t next = 0xf0000000u; /* atomic */
-    uint32_t none = 0, fresh = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
-    (void)__atomic_compare_exchange_n(&sock->port, &none, fresh, false, __ATOMIC_RELAXED,
-                                      __ATOMIC_RELAXED);
-    return 0;
+    return __atomic_load_n(&sock->port, __ATOMIC_RELAXED) ? 0 : take_port(sock, 0);
 }
 
 static int check_name(const struct socket_name *name, struct sockaddr_nl *out)
@@ -445,14 +470,10 @@ static int netlink_bind(struct socket *socket, const struct socket_name *name)
     int err = check_name(name, &to);
     if (err)
         return err;
-    uint32_t none = 0;
-    if (to.port &&
-        !__atomic_compare_exchange_n(&sock->port, &none, to.port, false, __ATOMIC_RELAXED,
-                                     __ATOMIC_RELAXED) &&
-        none != to.port)
-        return -EINVAL;
-    __atomic_store_n(&sock->choice.groups, to.groups, __ATOMIC_RELAXED);
-    return autobind(sock);
+    err = take_port(sock, to.port);
+    if (err == 0)
+        __atomic_store_n(&sock->choice.groups, to.groups, __ATOMIC_RELAXED);
+    return err;
 }
 
 static int netlink_connect(struct socket *socket, const struct socket_name *name, bool nonblock)

@@ -271,6 +271,7 @@ static int get_route(const struct netlink_request *request, struct netlink_out *
                                   : ROUTE_UNICAST,
         .dev = route.dev,
         .source = route.source,
+        .found = true,
     };
     if (!net_addr_equal(&route.next_hop, &dest))
         entry.gateway = route.next_hop;

@@ -131,23 +131,28 @@ void put_route(struct netlink_out *out, uint16_t type, const struct route_entry 
         .protocol = r->protocol,
         .scope = r->scope,
         .type = r->type,
+        .flags = r->found ? RTM_F_CLONED : 0,
     };
     netlink_begin(out, type, MULTI(out), &msg, sizeof(msg));
     netlink_put_u32(out, RTA_TABLE, msg.table);
     if (r->prefix)
         put_address(out, RTA_DST, &r->dest);
-    if (!net_addr_is_any(&r->gateway))
-        put_address(out, RTA_GATEWAY, &r->gateway);
-    if (!net_addr_is_any(&r->source))
-        put_address(out, RTA_PREFSRC, &r->source);
     if (r->dev)
         netlink_put_u32(out, RTA_OIF, r->dev->index);
+    if (!net_addr_is_any(&r->source))
+        put_address(out, RTA_PREFSRC, &r->source);
+    if (!net_addr_is_any(&r->gateway))
+        put_address(out, RTA_GATEWAY, &r->gateway);
     if (r->metric)
         netlink_put_u32(out, RTA_PRIORITY, r->metric);
     if (r->mtu) {
         uint16_t metrics[4] = {8, 2}; /* one nested attribute: RTAX_MTU */
         memcpy(metrics + 2, &r->mtu, sizeof(r->mtu));
         netlink_put(out, RTA_METRICS, metrics, sizeof(metrics));
+    }
+    if (r->found) { /* with nothing to say, as Linux has it; nmap counts on something last */
+        static const uint32_t cache[8];
+        netlink_put(out, RTA_CACHEINFO, cache, sizeof(cache));
     }
     netlink_end(out);
 }

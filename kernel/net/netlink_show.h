@@ -55,10 +55,12 @@ enum {
     RTA_PREFSRC = 7,
     RTA_METRICS = 8,
     RTA_MULTIPATH = 9,
+    RTA_CACHEINFO = 12,
     RTA_TABLE = 15,
     RTA_VIA = 18,
 };
 enum { NDA_DST = 1, NDA_LLADDR = 2 };
+#define RTM_F_CLONED 0x200u
 enum { RT_TABLE_DEFAULT = 253, RT_TABLE_MAIN = 254, RT_TABLE_LOCAL = 255 };
 enum { RTM_NEWRULE = 32, RTM_GETRULE = 34, FR_ACT_TO_TBL = 1 };
 enum { RTM_GETNEXTHOP = 106 };

@@ -33,6 +33,7 @@ struct route_entry {
     struct net_addr source;  /* unspecified: choose */
     uint32_t metric, mtu;    /* mtu 0: the device's */
     uint64_t expires_ns;     /* 0: never */
+    bool found;              /* no route of the table, but the way to one address */
 };
 #define ROUTES_MAX 4096u
 

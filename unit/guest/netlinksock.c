@@ -194,7 +194,10 @@ static void routes(int fd)
     REQUIRE(send(fd, &request, request.header.nlmsg_len, 0) > 0);
     struct nlmsghdr *h = receive(fd);
     const struct rtattr *oif = attribute(h, sizeof(struct rtmsg), RTA_OIF);
+    const struct rtattr *cache = attribute(h, sizeof(struct rtmsg), RTA_CACHEINFO);
+    const struct rtmsg *found = NLMSG_DATA(h);
     REQUIRE(h->nlmsg_type == RTM_NEWROUTE && oif && *(int *)RTA_DATA(oif) == 1);
+    REQUIRE(found->rtm_flags & RTM_F_CLONED && cache && cache > oif);
     REQUIRE(route_ask(fd, RTM_DELROUTE, 0, dest, 28, 1) == 0);
     told(ear, RTM_DELROUTE, sizeof(struct rtmsg), RTA_DST, dest);
     REQUIRE(route_ask(fd, RTM_DELROUTE, 0, dest, 28, 1) == ESRCH);
@@ -473,6 +476,27 @@ static void by_ioctl(void)
     close(fd);
 }
 
+/* Ports (netlink(7)): the first socket's is the process's id, and a port is one socket's. */
+static void ports(void)
+{
+    struct sockaddr_nl a = {.nl_family = AF_NETLINK}, got;
+    socklen_t len = sizeof got;
+    int fd = open_route(0), other = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    REQUIRE(getsockname(fd, (struct sockaddr *)&got, &len) == 0 &&
+            got.nl_pid == (uint32_t)getpid());
+    a.nl_pid = got.nl_pid;
+    REQUIRE_ERRNO(bind(other, (struct sockaddr *)&a, sizeof a), EADDRINUSE);
+    int diag = socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG); /* has ports of its own */
+    REQUIRE(bind(diag, (struct sockaddr *)&a, sizeof a) == 0);
+    a.nl_pid = 0;
+    REQUIRE(bind(other, (struct sockaddr *)&a, sizeof a) == 0);
+    REQUIRE(getsockname(other, (struct sockaddr *)&got, &len) == 0);
+    REQUIRE(got.nl_pid != 0 && got.nl_pid != (uint32_t)getpid());
+    a.nl_pid = 4711;
+    REQUIRE_ERRNO(bind(other, (struct sockaddr *)&a, sizeof a), EINVAL);
+    close(fd), close(other), close(diag);
+}
+
 /* Objects for next hops (ip nexthop): a machine that has made none has none. */
 static void next_hops(int fd)
 {
@@ -484,6 +508,7 @@ static void next_hops(int fd)
 int main(void)
 {
     alarm(60);
+    ports();
     int fd = open_route(0);
     addresses(fd);
     routes(fd);
