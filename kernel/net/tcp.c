@@ -15,6 +15,7 @@ const struct tcp_stack tcp_stack_defaults = {
     .write_max = 4u << 20,
     .keep_idle_s = 7200, /* RFC 9293, 3.8.4: no less by default */
     .keep_interval_s = 75,
+    .max_orphans = 4096,
     .keep_count = 9,
     .syn_retries = 6,
     .synack_retries = 5,

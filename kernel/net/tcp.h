@@ -213,6 +213,7 @@ struct tcp_stack {
     uint32_t read_default, read_max;   /* tcp_rmem */
     uint32_t write_default, write_max; /* tcp_wmem */
     uint32_t keep_idle_s, keep_interval_s;
+    uint32_t max_orphans; /* for the owner */
     uint8_t keep_count, syn_retries, synack_retries, retries, orphan_retries;
     uint8_t fin_timeout_s;
     uint8_t tw_reuse; /* tcp_tw_reuse, for the owner: 0 no, 1 yes, 2 over lo */

@@ -567,8 +567,7 @@ static bool sent_all(void *arg)
     return tp->state == TCP_CLOSED || tp->state == TCP_TIME_WAIT || tp->state == TCP_FIN_WAIT2;
 }
 
-/* Connections whose program has gone; beyond so many they are reset (tcp(7), tcp_max_orphans). */
-#define ORPHANS_MAX 4096u
+/* Connections whose program has gone; beyond tcp_stack.max_orphans they are reset (tcp(7)). */
 static uint32_t orphans, speaking; /* atomic, relaxed */
 
 static void speak_no_more(struct tcp_sock *ts)
@@ -605,7 +604,8 @@ static void become_orphan(struct tcp_sock *ts)
     /* What it still has to send is kept for nobody, so it is the first to go (Linux's
      * tcp_check_oom). */
     bool out = ts->tp.written != ts->tp.una && tcp_stack.memory >= TCP_MEMORY_OUT;
-    if (__atomic_add_fetch(&orphans, 1, __ATOMIC_RELAXED) > ORPHANS_MAX || out) {
+    uint32_t most = __atomic_load_n(&tcp_stack.max_orphans, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&orphans, 1, __ATOMIC_RELAXED) > most || out) {
         tcp_stack.count(TCP_N_TCPAbortOnMemory);
         tcp_abort(&ts->tp, 0);
     }

@@ -108,9 +108,38 @@ static int pings(int ms)
     return answered;
 }
 
+/* Connections whose program has gone are so many at most, the others are reset. */
+static void orphans(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int l = socket(AF_INET, SOCK_STREAM, 0), client[5], server[5];
+    REQUIRE(bind(l, (struct sockaddr *)&a, len) == 0 && listen(l, 5) == 0);
+    REQUIRE(getsockname(l, (struct sockaddr *)&a, &len) == 0);
+    reads("ipv4/tcp_max_orphans", "4096\n");
+    REQUIRE(write_to("ipv4/tcp_max_orphans", "3") == 0);
+    for (int i = 0; i < 5; i++) {
+        client[i] = socket(AF_INET, SOCK_STREAM, 0);
+        REQUIRE(connect(client[i], (struct sockaddr *)&a, len) == 0);
+        server[i] = accept(l, NULL, NULL);
+        REQUIRE(server[i] >= 0);
+    }
+    for (int i = 0; i < 5; i++) {
+        REQUIRE(net_counter("/proc/net/netstat", "TcpExt", "TCPAbortOnMemory") ==
+                (i > 3 ? i - 3 : 0));
+        close(client[i]); /* the server's end stays, so it waits in FIN-WAIT-2 */
+    }
+    REQUIRE(net_counter("/proc/net/netstat", "TcpExt", "TCPAbortOnMemory") == 2);
+    for (int i = 0; i < 5; i++)
+        close(server[i]);
+    close(l);
+    REQUIRE(write_to("ipv4/tcp_max_orphans", "4096") == 0);
+}
+
 int main(void)
 {
     alarm(60);
+    orphans();
     numbers();
     sockets();
     REQUIRE(pings(30000));
