@@ -380,10 +380,14 @@ static void gather_base(struct tree *tree, const char *hosts)
     tree_dir_like(tree, "/var/tmp", &(struct stat){.st_mode = S_IFDIR | 01777});
     if (!tree_resolve(tree, "/var/run"))
         tree_link(tree, "/var/run", "/run");
-    base_text(
-        tree, "/etc/passwd",
-        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");
-    base_text(tree, "/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n");
+    /* With the users that nginx's and tcpdump's packages have them change to. */
+    base_text(tree, "/etc/passwd",
+              "root:x:0:0:root:/root:/bin/sh\n"
+              "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
+              "tcpdump:x:100:100::/nonexistent:/usr/sbin/nologin\n"
+              "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");
+    base_text(tree, "/etc/group",
+              "root:x:0:\ntty:x:5:\nwww-data:x:33:\ntcpdump:x:100:\nnogroup:x:65534:\n");
     base_text(tree, "/etc/hosts",
               text("127.0.0.1 localhost selkie\n::1 localhost\n%s", hosts ? hosts : ""));
     base_text(tree, "/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
