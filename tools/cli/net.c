@@ -41,7 +41,7 @@ bool net_wanted(struct run_options *options, bool by_default)
         net->how = net->publish.count > 0 || (by_default && net_user_there()) ? "user" : "none";
     if (strcmp(net->how, "user") != 0 && net->publish.count > 0)
         fail(EXIT_TOOL, "--publish %s: only with --net user", net->publish.items[0]);
-    net_check_ip(net);
+    net_check(net);
     if (strcmp(net->how, "none") == 0)
         return false;
     if (!net->mac) {

@@ -23,7 +23,8 @@ struct net_options {
     struct list publish; /* ADDRESS:HOST:GUEST/tcp, /udp */
     char *mac;           /* XX:XX:XX:XX:XX:XX; NULL: by chance */
     const char *ip, *pcap;
-    unsigned mtu; /* 0: the device does not say */
+    const char *needed; /* an option that only a network has a use for; NULL: none was given */
+    unsigned mtu;       /* 0: the device does not say */
     struct cable_faults faults;
     const char *device; /* which of QEMU's: virtio, vmxnet3; NULL: virtio */
 };
@@ -32,8 +33,11 @@ struct net_options {
 void net_set_how(struct net_options *net, const char *value);
 void net_add_publish(struct net_options *net, const char *value);
 void net_set_mac(struct net_options *net, const char *value);
-/* Where there is no network, or a user network, only so many addresses make sense. */
-void net_check_ip(const struct net_options *net);
+/* `option` was given, which only a network has a use for. */
+void net_need(struct net_options *net, const char *option, const char *value);
+/* What is wrong about them together: options for a network where there is none, a user network with
+ * others' addresses, a tap that is not there. */
+void net_check(const struct net_options *net);
 void net_check_address(const char *option, const char *value, bool prefix);
 
 /* Is there a device at all? Fills in the default: a user network, if it is there and one is wanted

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* netoptions.c - the options of the guest's network: what may be said. See net.h. */
 #include <arpa/inet.h>
-#include <linux/if.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,13 +94,23 @@ void net_check_address(const char *option, const char *value, bool prefix)
              prefix ? " with the length of its network's prefix, such as 10.0.0.2/24," : "");
 }
 
-void net_check_ip(const struct net_options *net)
+void net_need(struct net_options *net, const char *option, const char *value)
 {
-    bool none = strcmp(net->how, "none") == 0;
+    net->needed = text("--%s %s", option, value);
+}
 
-    if (net->ip && (none || strcmp(net->how, "user") == 0) &&
-        (none || (!text_starts(net->ip, "10.0.2.") && !text_starts(net->ip, "fec0::"))))
-        fail(EXIT_TOOL, "--ip %s: %s", net->ip,
-             none ? "there is no network (--net)"
-                  : "a user network has addresses of 10.0.2.0/24 and fec0::/64 only");
+void net_check(const struct net_options *net)
+{
+    const char *tap = text_starts(net->how, "tap:") ? net->how + 4 : NULL;
+
+    if (net->needed && strcmp(net->how, "none") == 0)
+        fail(EXIT_TOOL, "%s: there is no network (--net)", net->needed);
+    if (net->ip && strcmp(net->how, "user") == 0 && !text_starts(net->ip, "10.0.2.") &&
+        !text_starts(net->ip, "fec0::"))
+        fail(EXIT_TOOL, "--ip %s: a user network has addresses of 10.0.2.0/24 and fec0::/64 only",
+             net->ip);
+    /* The kernel would make one that nobody is connected to. */
+    if (tap && !if_nametoindex(tap))
+        fail(EXIT_TOOL, "--net %s: no such device; ip tuntap add %s mode tap makes it", net->how,
+             tap);
 }

@@ -204,6 +204,7 @@ static void add_boot_word(struct run_options *options, const char *option, const
 {
     net_check_address(text("--%s", option), value, strcmp(option, "ip") == 0);
     list_add(&options->boot, text("%s=%s", option, value));
+    net_need(&options->net, option, value);
 }
 
 static error_t run_key_net(int key, char *value, struct argp_state *state)
@@ -220,6 +221,7 @@ static error_t run_key_net(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_MAC:
         net_set_mac(&options->net, value);
+        net_need(&options->net, "mac", value);
         return 0;
     case KEY_IP:
         add_boot_word(options, "ip", value);
@@ -233,6 +235,7 @@ static error_t run_key_net(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_PCAP:
         options->net.pcap = value;
+        net_need(&options->net, "pcap", value);
         return 0;
     case KEY_NET_DEVICE:
         choose("net-device", value, devices, &options->net.device);

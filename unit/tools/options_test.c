@@ -26,7 +26,7 @@ static void parse(void *arg)
     list_split(&argv, text("run %s", try->words), " ");
     run_parse((int)argv.count, argv.items, &try->options);
     if (try->options.net.how)
-        net_check_ip(&try->options.net);
+        net_check(&try->options.net);
 }
 
 static struct run_options parsed(const char *words)
@@ -65,7 +65,7 @@ static void good_ones(void **state)
     assert_false(parsed("prog --verbose").verbose);
     assert_string_equal(parsed("--net user --ip 10.0.2.77/24 prog").net.ip, "10.0.2.77/24");
     assert_string_equal(parsed("--net switch:/s --ip 10.9.0.7/24 prog").net.ip, "10.9.0.7/24");
-    assert_int_equal(parsed("--net tap:t,down=1s..2s,down=3s..4s prog").net.faults.wire.down_count,
+    assert_int_equal(parsed("--net tap:lo,down=1s..2s,down=3s..4s prog").net.faults.wire.down_count,
                      2);
     o = parsed("--publish 8080:80 --publish 0.0.0.0:53:5353/udp prog");
     assert_int_equal(o.net.publish.count, 2);
@@ -105,6 +105,8 @@ static void bad_ones(void **state)
         {"--ip 10.0.0.2 prog", "--ip 10.0.0.2"},
         {"--ip 10.0.0.2/33 prog", "--ip 10.0.0.2/33"},
         {"--net none --ip 10.0.2.77/24 prog", "--ip 10.0.2.77/24"},
+        {"--net none --pcap f prog", "--pcap f: there is no network"},
+        {"--net tap:selkie-none prog", "no such device"},
         {"--net user --ip 10.1.0.2/24 prog", "10.0.2.0/24"},
         {"--net user --ip fd00::2/64 prog", "fec0::/64"},
         {"--net tap:tap0,loss=1,delay=1ms,loss=2 prog", "loss=2: given twice"},
