@@ -95,7 +95,7 @@ void icmp_deliver_error(const uint8_t *quoted, uint32_t len, struct ip_error *er
 {
     if (!quoted_key(quoted, len, error) || !ip_is_local(&error->key.local, 0))
         return;
-    if (net_addr_is_any(&error->offender))
+    if (net_addr_is_any(&error->offender)) /* ip_unreachable_neighbour's, which did not know it */
         error->offender = error->key.local;
     if (error->key.protocol != IPPROTO_TCP && error->key.protocol != IPPROTO_UDP) {
         if (ip_raw_error)

@@ -21,7 +21,7 @@ enum { CODE_COPIED = 1 };
 
 struct inet_error {
     struct inet_error *next;
-    uint8_t origin; /* 0: ICMP, by the offender's address */
+    uint8_t origin; /* ORIGIN_* */
     bool copied;    /* ORIGIN_ZEROCOPY, and the next two: the sends */
     uint32_t low, high;
     struct ip_error about; /* its payload is below */
@@ -36,6 +36,18 @@ struct extended_error {
     uint32_t info, data;
 };
 STATIC_ASSERT(sizeof(struct extended_error) == 16);
+
+static uint8_t origin_of(const struct net_addr *offender)
+{
+    if (net_addr_is_any(offender))
+        return ORIGIN_LOCAL;
+    return net_addr_is_v4(offender) ? ORIGIN_ICMP : ORIGIN_ICMP6;
+}
+
+static bool is_icmp(const struct inet_error *error)
+{
+    return error->origin == ORIGIN_ICMP || error->origin == ORIGIN_ICMP6;
+}
 
 static void append(struct inet_sock *sock, struct inet_error *new)
 {
@@ -54,7 +66,7 @@ void inet_error_add(struct inet_sock *sock, const struct ip_error *error)
     if (!new)
         return; /* SO_ERROR has it all the same */
     new->about = *error;
-    new->origin = net_addr_is_any(&error->offender) ? ORIGIN_LOCAL : 0;
+    new->origin = origin_of(&error->offender);
     new->len = MIN(error->payload_len, PAYLOAD_MAX);
     if (new->len)
         memcpy(new->payload, error->payload, new->len);
@@ -156,24 +168,23 @@ static void tell_zerocopy(const struct inet_sock *sock, struct socket_msg *msg,
                 sizeof(out.error) + (six ? INADDR6_NAME_LEN : INADDR_NAME_LEN));
 }
 
-static void tell(const struct inet_sock *sock, struct socket_msg *msg, const struct ip_error *about)
+static void tell(const struct inet_sock *sock, struct socket_msg *msg,
+                 const struct inet_error *entry)
 {
-    bool v4 = net_addr_is_v4(&about->offender), local = net_addr_is_any(&about->offender);
+    const struct ip_error *about = &entry->about;
     struct {
         struct extended_error error;
         uint8_t offender[INADDR6_NAME_LEN];
     } out = {.error = {
                  .error = (uint32_t)about->error,
-                 .origin = local ? ORIGIN_LOCAL
-                           : v4  ? ORIGIN_ICMP
-                                 : ORIGIN_ICMP6,
+                 .origin = entry->origin,
                  .type = about->type,
                  .code = about->code,
                  .info = about->mtu,
              }};
     struct socket_name offender;
     inet_name_put(sock, &about->offender, 0, about->device, &offender);
-    if (!local)
+    if (is_icmp(entry))
         memcpy(out.offender, offender.bytes, MIN(offender.len, (unsigned)sizeof(out.offender)));
     bool six = sock->base.family == AF_INET6;
     control_add(msg, six ? SOL_IPV6 : SOL_IP, six ? IPV6_RECVERR : IP_RECVERR, &out,
@@ -186,9 +197,9 @@ long inet_error_recv(struct inet_sock *sock, struct socket_msg *msg)
     struct inet_error *error = take(sock);
     /* What is pending is the next one's, or nothing any more; an error that no message is about is
      * somebody else's to report. */
-    if (error && sock->errors && !sock->errors->origin)
+    if (error && sock->errors && is_icmp(sock->errors))
         inet_set_error(sock, sock->errors->about.error);
-    else if (error && !error->origin)
+    else if (error && is_icmp(error))
         inet_set_error(sock, 0);
     inet_unlock(sock);
     if (!error)
@@ -202,7 +213,7 @@ long inet_error_recv(struct inet_sock *sock, struct socket_msg *msg)
     if (msg->name)
         inet_name_put(sock, &error->about.key.remote, error->about.key.remote_port,
                       error->about.device, msg->name);
-    tell(sock, msg, &error->about);
+    tell(sock, msg, error);
     long n = (long)MIN((size_t)error->len, msg->data->left);
     if (n < (long)error->len)
         msg->result |= MSG_TRUNC;
